@@ -1,0 +1,37 @@
+# Two commands for a fresh machine with Python ≥ 3.11, pip and make:
+#   make demo    train and map the built-in study "demo", and say where its report is
+#   make test    run the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ATLAS ?= atlases/demo
+
+.PHONY: demo test lint lock clean
+
+demo: $(VENV)/.ready
+	$(BIN)/dynatlas run demo $(ATLAS)
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The constraints name one tested version of everything; without them a new release could break a fresh clone.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Write constraints.txt anew from the environment as it is.
+lock: $(VENV)/.ready-dev
+	$(BIN)/python -m pip freeze --exclude-editable --exclude torch | grep '==' > constraints.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,15 @@
+"""dynatlas: train populations of recurrent networks, find what each computes, map how alike they are."""
+
+from dynatlas import cells as cells
+from dynatlas import tasks as tasks
+from dynatlas.embedding import mds as mds
+from dynatlas.errors import DynatlasError as DynatlasError
+from dynatlas.fixed_points import FixedPoints as FixedPoints
+from dynatlas.fixed_points import find_fixed_points as find_fixed_points
+from dynatlas.geometry import distance as distance
+from dynatlas.geometry import distance_matrix as distance_matrix
+from dynatlas.pipeline import run as run
+from dynatlas.statistics import permanova as permanova
+from dynatlas.store import Atlas as Atlas
+from dynatlas.study import Study as Study
+from dynatlas.topology import transition_graph as transition_graph

@@ -1,0 +1,247 @@
+"""The command line: parse, call one function, print."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from dynatlas.errors import AtlasError, DamagedAtlasError, DynatlasError, StudyError
+
+if TYPE_CHECKING:
+    from dynatlas.store import Atlas
+    from dynatlas.study import Study
+
+app = App(
+    name="dynatlas",
+    help="""Train populations of recurrent networks, find what each computes, and map how alike they are.
+
+    A study is one TOML file; its result is one folder, an atlas.
+
+        dynatlas new study.toml            write a commented study file
+        dynatlas plan study.toml           what it will cost here
+        dynatlas run study.toml my-atlas   carry it out; run again to go on after an interruption
+        dynatlas report my-atlas           where the page is
+
+    Exit codes: 0 done; 1 something went wrong; 2 wrong arguments; 3 bad study file; 4 folder is no atlas, is in use, or cannot be
+    written; 5 folder holds a different study; 6 atlas is damaged; 130 interrupted.
+    """,
+    help_format="plaintext",
+)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for scripts.")]
+StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo.")]
+AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
+
+
+@app.command
+def new(path: Path, /, *, like: str = "demo") -> None:
+    """Write a commented study file to start from.
+
+    Args:
+        path: Where to write it; an existing file is never overwritten.
+        like: The built-in study to copy.
+    """
+    from dynatlas.study import builtin_studies, builtin_study_text
+
+    if like not in builtin_studies():
+        raise StudyError(f"no built-in study {like!r}; there are: {', '.join(builtin_studies())}")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(builtin_study_text(like))
+    except FileExistsError:
+        raise StudyError(f"{path} exists; choose another name, or remove it first") from None
+    except OSError as error:
+        raise StudyError(f"cannot write {path}: {error.strerror}") from None
+    print(f"wrote {path}\nedit it, then: dynatlas plan {path}")
+
+
+@app.command
+def plan(study: StudyName, /, *, workers: int | None = None, as_json: Json = False) -> None:
+    """Count what a study consists of, and predict its training time from a short calibration here.
+
+    Args:
+        study: A study file, or a built-in study.
+        workers: Processes to count on; by default one per core.
+        as_json: Print JSON for scripts.
+    """
+    from dynatlas import planning
+    from dynatlas.study import Study
+
+    loaded = Study.load(study)
+    result = planning.plan(loaded, workers)
+    if as_json:
+        blocks = [item._asdict() | {"block": item.block.name} for item in result.blocks]
+        totals = {name: getattr(result, name) for name in ("networks", "searches", "pairs", "workers", "flops")}
+        print(json.dumps(totals | {"training_seconds": result.training_seconds, "blocks": blocks}))
+        return
+    table = Table("block", "networks", "iterations", "GFLOP", "worker time", box=None, pad_edge=False)
+    for item in result.blocks:
+        table.add_row(
+            item.block.name,
+            str(item.networks),
+            f"{item.iterations:,}",
+            f"{item.flops / 1e9:,.0f}",
+            duration(item.seconds),
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"\n{result.networks:,} networks in {len(result.blocks)} blocks; then {result.searches:,} fixed-point searches and "
+        f"{result.pairs:,} pairs per measure.\nTraining: {result.flops / 1e12:,.3g} TFLOP, about "
+        f"{duration(result.training_seconds)} on {result.workers} workers here. The analyses come on top."
+    )
+
+
+@app.command
+def run(
+    study: StudyName,
+    out: Annotated[Path | None, Parameter(help="The atlas folder; by default atlases/NAME.")] = None,
+    /,
+    *,
+    workers: int | None = None,
+    quiet: Annotated[bool, Parameter(negative="", help="Print only the result.")] = False,
+) -> None:
+    """Carry out a study: train, analyse, map, report. Run it again to go on after an interruption.
+
+    Args:
+        study: A study file, or a built-in study.
+        out: The atlas folder; by default atlases/NAME.
+        workers: Processes, each with one thread; by default one per core.
+        quiet: Print only the result.
+    """
+    from contextlib import nullcontext
+
+    from dynatlas import pipeline
+    from dynatlas.progress import Quiet, progress_on
+    from dynatlas.study import Study
+
+    loaded = Study.load(study)
+    folder = out or Path("atlases") / _file_name(loaded)
+    with nullcontext(Quiet()) if quiet else progress_on(Console(stderr=True)) as progress:
+        atlas = pipeline.run(loaded, folder, workers=workers, progress=progress)
+    _print_summary(atlas)
+
+
+@app.command
+def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
+    """Show how far a run is.
+
+    Args:
+        atlas: The atlas folder.
+        as_json: Print JSON for scripts.
+    """
+    from dynatlas.pipeline import jobs_of
+    from dynatlas.store import Atlas
+
+    opened = Atlas.open(atlas)
+    stages: dict[str, dict[str, int]] = {}
+    for job in jobs_of(opened.study):
+        counts = stages.setdefault(job.stage, {"done": 0, "total": 0})
+        counts["done"] += job.is_done(opened)
+        counts["total"] += 1
+    finished = all(counts["done"] == counts["total"] for counts in stages.values())
+    if as_json:
+        print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages}))
+        return
+    for stage, counts in stages.items():
+        print(f"{stage:<14} {counts['done']:>4} of {counts['total']} jobs done")
+    print("finished" if finished else f"not finished; to go on: dynatlas run {atlas / 'study.toml'} {atlas}")
+
+
+@app.command
+def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False) -> None:
+    """Re-hash everything that the atlas says is complete.
+
+    Args:
+        atlas: The atlas folder.
+        repair: Take damaged entries out of the manifest, so that the next run makes them again.
+        as_json: Print JSON for scripts.
+    """
+    from dynatlas.store import Atlas
+
+    opened = Atlas.open(atlas)
+    problems = opened.verify()
+    damaged = [problem for problem in problems if problem.what != "unknown"]
+    if repair and damaged:
+        with opened.lock():
+            opened.discard(*(problem.name for problem in damaged))
+    if as_json:
+        found = [{"name": problem.name, "what": problem.what} for problem in problems]
+        print(json.dumps({"entries": len(opened.entries), "problems": found}))
+    else:
+        for problem in problems:
+            print(f"{problem.what}: {problem.name}")
+        print(f"{len(opened.entries)} entries checked, {len(damaged)} damaged")
+    if damaged and not repair:
+        raise DamagedAtlasError(
+            f"{len(damaged)} entries of {atlas} are damaged; `dynatlas verify --repair {atlas}`, then run the study again"
+        )
+
+
+@app.command
+def report(atlas: AtlasFolder, /) -> None:
+    """Write the figures and the page again from the stored tables, and say where they are.
+
+    Args:
+        atlas: The atlas folder.
+    """
+    from dynatlas.pipeline import rebuild_report
+    from dynatlas.store import Atlas
+
+    opened = Atlas.open(atlas)
+    if not opened.has("tables/maps.parquet"):
+        raise AtlasError(f"{atlas} is not finished; go on with: dynatlas run {atlas / 'study.toml'} {atlas}")
+    rebuild_report(opened)
+    _print_summary(opened)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, and turn errors into messages and exit codes."""
+    try:
+        app(arguments)
+    except DynatlasError as error:
+        print(f"dynatlas: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
+
+
+def _file_name(study: "Study") -> str:
+    """The study's name as a folder name: letters, digits, dots and dashes."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in study.name).strip("-.")
+    return kept or "study"
+
+
+def _print_summary(atlas: "Atlas") -> None:
+    """The headline table, and where the report is."""
+    networks, effects = atlas.table("networks"), atlas.table("effects")
+    console = Console()
+    passed = int(networks.passed.sum())
+    console.print(f"\n{atlas.study.name}: {passed} of {len(networks)} networks learned their task")
+    for reason, count in networks.reason[networks.reason != ""].value_counts().items():
+        console.print(f"  left out: {count} × {reason}", markup=False)
+    if len(effects):
+        console.print("\nShare of the variance between networks that each factor explains (PERMANOVA R²):")
+        wide: Any = effects.assign(cell=[f"{r2:.2f} (p={p:.3f})" for r2, p in zip(effects.r2, effects.p, strict=True)])
+        wide = wide.pivot_table(index=["task", "measure"], columns="factor", values="cell", aggfunc="first", sort=False)
+        table = Table("task", "measure", *wide.columns, box=None, pad_edge=False)
+        for (task, measure), row in wide.iterrows():
+            table.add_row(task, measure, *(str(value) if isinstance(value, str) else "–" for value in row))
+        console.print(table)
+    console.print(f"\nreport: {(atlas.path / 'report' / 'index.html').resolve()}", soft_wrap=True)

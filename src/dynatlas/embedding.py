@@ -1,0 +1,159 @@
+"""Distances become points on a map."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+# SMACOF stops when an iteration lowers Σ(d − δ)²/Σδ² by less than this.
+STRESS_TOLERANCE = 1e-8
+
+
+class Embedding(NamedTuple):
+    """Points whose mutual distances resemble the given ones, and by how much they miss."""
+
+    coordinates: NDArray[np.float64]
+    stress: float
+
+
+def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
+    """Metric multidimensional scaling: the points xᵢ that minimise Σ_{i<j} (‖xᵢ − xⱼ‖ − δᵢⱼ)².
+
+    SMACOF from Torgerson's classical solution, which is itself the answer where SMACOF finds none better. A local
+    minimum, as always in MDS; with ``dims=1`` often a poor one.
+
+    Args:
+        distances: δ, [n, n] and symmetric with a diagonal of 0; an array or a labelled one. n may be 0 or 1.
+        dims: dimensions of the map.
+        seed: of the small displacement that lets SMACOF leave a degenerate start.
+
+    Returns:
+        (coordinates [n, dims], stress). The coordinates are centred, lie along the principal axes of the configuration,
+        widest first, and are mirrored so that the entry of largest magnitude on each axis is positive. The stress is
+        Kruskal's stress-1, √(Σ(d − δ)² / Σδ²), here normalised by the given distances δ: 0 is a perfect map, and from
+        0.2 on it is a poor likeness.
+
+    Raises:
+        ValueError: distances that are not square, symmetric, finite, and at least 0; a diagonal other than 0;
+            ``dims`` below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> coordinates, stress = mds([[0, 3, 4], [3, 0, 5], [4, 5, 0]])
+        >>> round(stress, 6)
+        0.0
+        >>> round(float(np.linalg.norm(coordinates[1] - coordinates[2])), 6)
+        5.0
+
+    Source: Torgerson 1952; Kruskal 1964; de Leeuw 1977 (SMACOF), as scikit-learn iterates it. Its ``ClassicalMDS``
+    gives NaN on distances that no Euclidean space holds; our start clips the negative eigenvalues at 0.
+    """
+    matrix = checked_distances(distances)
+    if dims < 1:
+        raise ValueError(f"dims is {dims}; expected at least 1")
+    if not matrix.any():
+        return Embedding(np.zeros((len(matrix), dims)), 0.0)
+    from sklearn.manifold import smacof
+
+    # On a scale of 1, so that neither squares nor the displacement depend on the measure's units.
+    scale = float(matrix.max())
+    matrix = matrix / scale
+    start = _upright(_classical(matrix, dims))
+    # Points that coincide have no direction to part in, and SMACOF never leaves a line or plane that it starts in.
+    displaced = start + 1e-3 * np.random.default_rng(seed).normal(size=start.shape)
+    refined, _ = smacof(
+        matrix,
+        n_components=dims,
+        init=displaced,
+        n_init=1,
+        max_iter=1000,
+        eps=STRESS_TOLERANCE,
+        normalized_stress=False,
+    )
+    stress, _, coordinates = min(
+        (_stress(candidate, matrix), order, candidate) for order, candidate in enumerate((start, _upright(refined)))
+    )
+    return Embedding(coordinates * scale, stress)
+
+
+def checked_distances(distances: Any) -> Float[np.ndarray, "n n"]:
+    """A distance matrix in float64, exactly symmetric, or a ValueError that says what is wrong with it."""
+    matrix = np.asarray(distances, np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"distances have shape {matrix.shape}; expected a square matrix [networks, networks]")
+    if not np.isfinite(matrix).all():
+        culprits = _culprits(~np.isfinite(matrix))
+        raise ValueError(
+            f"distances are NaN or infinite; leave out {len(culprits)} of {len(matrix)} networks: "
+            f"{_listed(distances, culprits)}"
+        )
+    largest = float(matrix.max(initial=0))
+    if matrix.size and matrix.min() < 0:
+        row = int(np.unravel_index(matrix.argmin(), matrix.shape)[0])
+        raise ValueError(
+            f"distances go down to {matrix.min():g} (network {_listed(distances, [row])}); expected at least 0. "
+            "Turn a similarity into a distance first"
+        )
+    asymmetry = np.abs(matrix - matrix.T)
+    if asymmetry.max(initial=0) > 1e-9 * largest:
+        pair = [int(index) for index in np.unravel_index(asymmetry.argmax(), matrix.shape)]
+        raise ValueError(
+            f"distances differ from their transpose by {asymmetry.max():g} (networks {_listed(distances, pair)}); "
+            "expected a symmetric matrix. Average both directions first"
+        )
+    diagonal = np.diagonal(matrix)
+    if diagonal.max(initial=0) > 1e-9 * largest:
+        raise ValueError(
+            f"network {_listed(distances, [int(diagonal.argmax())])} has distance {diagonal.max():g} from itself; "
+            "expected 0. Turn a similarity into a distance first"
+        )
+    symmetric: NDArray[np.float64] = (matrix + matrix.T) / 2
+    np.fill_diagonal(symmetric, 0)
+    return symmetric
+
+
+def _culprits(missing: NDArray[np.bool_]) -> list[int]:
+    """A small set of networks without which nothing is missing: one bad network marks everyone's row."""
+    missing, culprits = missing | missing.T, []
+    while missing.any():
+        worst = int(missing.sum(axis=1).argmax())
+        missing[worst] = missing[:, worst] = False
+        culprits.append(worst)
+    return sorted(culprits)
+
+
+def _listed(distances: Any, indices: list[int], most: int = 5) -> str:
+    """The networks' names, where the distances carry them, and else their numbers."""
+    labels = getattr(distances, "coords", {}).get("network", np.arange(len(distances)))
+    names = [str(np.asarray(labels)[index]) for index in indices[:most]]
+    return ", ".join(names) + (", …" if len(indices) > most else "")
+
+
+def _classical(matrix: Float[np.ndarray, "n n"], dims: int) -> Float[np.ndarray, "n dims"]:
+    """Torgerson's solution: the leading eigenvectors of −½ C δ² C, with C the centring matrix."""
+    squares = matrix**2
+    means = squares.mean(axis=0)
+    eigenvalues, vectors = np.linalg.eigh(-0.5 * (squares - means - means[:, None] + means.mean()))
+    kept = min(dims, len(matrix))
+    coordinates = np.zeros((len(matrix), dims))
+    coordinates[:, :kept] = (vectors * np.sqrt(np.maximum(eigenvalues, 0)))[:, ::-1][:, :kept]
+    return coordinates
+
+
+def _upright(coordinates: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n dims"]:
+    """The same configuration along its principal axes, each with its entry of largest magnitude positive."""
+    centred = coordinates - coordinates.mean(axis=0)
+    turned = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    magnitudes = np.abs(turned)
+    # The first of those that tie but for rounding, so that rounding does not choose the side.
+    leading = (magnitudes >= (1 - 1e-9) * magnitudes.max(axis=0)).argmax(axis=0)
+    upright: NDArray[np.float64] = turned * np.where(turned[leading, np.arange(turned.shape[1])] < 0, -1, 1)
+    return upright
+
+
+def _stress(coordinates: Float[np.ndarray, "n dims"], matrix: Float[np.ndarray, "n n"]) -> float:
+    from scipy.spatial.distance import pdist, squareform
+
+    given = squareform(matrix, checks=False)
+    return float(np.linalg.norm(pdist(coordinates) - given) / np.linalg.norm(given))

@@ -1,0 +1,37 @@
+"""The errors that a user can meet, each with the exit code that the command line gives it."""
+
+
+class DynatlasError(Exception):
+    """Something the user can put right; the message says what was seen, what was expected, what to do."""
+
+    exit_code = 1
+
+
+class StudyError(DynatlasError):
+    """A study file that is missing, malformed, or asks for something impossible."""
+
+    exit_code = 3
+
+
+class AtlasError(DynatlasError):
+    """A folder that is not an atlas, cannot be written, or is being written by someone else."""
+
+    exit_code = 4
+
+
+class DifferentStudyError(AtlasError):
+    """The folder holds the result of another study."""
+
+    exit_code = 5
+
+
+class DamagedAtlasError(AtlasError):
+    """A file of the atlas is missing, truncated, or does not have the hash that the manifest records."""
+
+    exit_code = 6
+
+
+class Interrupted(DynatlasError):  # noqa: N818 - not a fault of anyone's
+    """The run was stopped from outside; what was finished is in the atlas."""
+
+    exit_code = 130

@@ -1,0 +1,146 @@
+"""What a reader sees in each figure: how to read it, how many networks it shows, who was left out and why."""
+
+import re
+from collections import Counter
+
+import pandas as pd
+
+from dynatlas.figures.counts import searches
+from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table
+from dynatlas.figures.style import MEASURES, TASK_TITLES, variant_label
+from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS
+
+_NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)", re.IGNORECASE)
+
+
+def left_out(networks: pd.DataFrame) -> dict[str, int]:
+    """The networks that did not pass, counted by reason, the most frequent first.
+
+    Reasons that differ only in their numbers, in more than three ways, are one; “…” then stands for the numbers.
+    """
+    reasons = [reason or "no reason was recorded" for reason in networks.loc[~networks["passed"], "reason"]]
+    kinds: dict[str, list[str]] = {}
+    for reason in reasons:
+        kinds.setdefault(_NUMBER.sub("…", reason), []).append(reason)
+    counts: Counter[str] = Counter()
+    for kind, same in kinds.items():
+        counts.update(same if len(set(same)) <= 3 else [kind] * len(same))
+    return dict(counts.most_common())
+
+
+def count_of(number: int, what: str, several: str = "") -> str:
+    """``1 network``, ``3 networks``."""
+    return f"{number:,} {what if number == 1 else several or what + 's'}"
+
+
+def _left_out_sentence(networks: pd.DataFrame) -> str:
+    reasons = left_out(networks)
+    if not reasons:
+        return "No network was left out."
+    listed = "; ".join(f"{count} — {reason}" for reason, count in reasons.items())
+    return f"Left out: {listed}."
+
+
+def performance_caption(atlas: AtlasLike) -> str:
+    """The caption of ``performance``."""
+    networks = table(atlas, "networks")
+    return (
+        f"Error of {count_of(len(networks), 'trained network')} on held-out trials, on a logarithmic scale; lower "
+        "is better. Each mark is one network. The dashed line is the task’s threshold: networks above it are "
+        "marked with a cross and left out of all analyses; a triangle marks an error that is not a finite number. "
+        f"{_left_out_sentence(networks)}"
+    )
+
+
+def loss_curves_caption(atlas: AtlasLike) -> str:
+    """The caption of ``loss_curves``."""
+    curves = table(atlas, "losses")["network"].nunique()
+    return (
+        f"Mean squared error on held-out trials during training, of {count_of(curves, 'network')}, on a logarithmic "
+        "scale. Colour is the architecture, line style the activation. Networks that later failed their threshold "
+        "are shown too; errors that are not finite are not."
+    )
+
+
+def fixed_point_counts_caption(atlas: AtlasLike) -> str:
+    """The caption of ``fixed_point_counts``."""
+    made = table(atlas, "searches")
+    return (
+        f"Fixed points by their number of unstable directions, from {count_of(len(made), 'search', 'searches')} over "
+        f"{count_of(made['network'].nunique(), 'network')} that passed: one search per network and static input. "
+        "Each number is the most common count within its variant; the darker the cell, the more of the searches "
+        "agree. Slow points are not counted. Bars: the share of searches whose index sum proves nothing missing "
+        "(complete), is not 1 (incomplete), or has no proof to offer because the map is unbounded (not certifiable)."
+    )
+
+
+def effects_caption(atlas: AtlasLike) -> str:
+    """The caption of ``effects``."""
+    rows = table(atlas, "effects")
+    sizes = sorted(set(rows["n_networks"]))
+    n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
+    return (
+        f"Share of the variance of each distance matrix that each factor explains (PERMANOVA R², n = {n} networks "
+        "per matrix). SVCCA and CKA compare geometry, the transition graph compares topology. Filled: p < 0.05 "
+        "in permutations within the other factors’ strata. Chance alone gives an R² above 0."
+    )
+
+
+def trajectories_caption(atlas: AtlasLike, task: str) -> str:
+    """The caption of ``trajectories`` for one task."""
+    chosen = representatives(atlas, task)
+    colors = {
+        "flip_flop": "Grey: probe trajectories.",
+        "sine_wave": "Colour: the commanded frequency.",
+        "context_integration": "Colour: the cued evidence; line style: the context.",
+    }[task]
+    settings = atlas.study.task(task)
+    steps = f" (the last {MOST_STEPS} steps of each)" if settings.steps > MOST_STEPS else ""
+    return (
+        f"{TASK_TITLES[task]}: state space of {count_of(len(chosen), 'representative network')}, one per variant, in "
+        "the first three principal components of its own probe activity, each component scaled to its range; "
+        f"the percentages are their shares of the variance. {colors} At most {MOST_TRIALS[task]} probe trials are "
+        f"drawn{steps}. Filled points: stable fixed points; open points: saddles, coloured by their number of unstable "
+        "directions; line through a saddle: its leading unstable direction; ×: slow point, not a root. "
+        "Points further from the activity than its own range are not drawn but counted."
+    )
+
+
+def trial_caption(atlas: AtlasLike, task: str) -> str:
+    """The caption of ``task_example``."""
+    one = representatives(atlas, task)[0]
+    return (
+        f"{TASK_TITLES[task]}: one probe trial; what the network sees, what it should answer, and what one trained "
+        f"network ({variant_label(one.architecture, one.activation)}) answers."
+    )
+
+
+def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
+    """The caption of ``distance_map`` for one task and measure."""
+    facts = map_facts(atlas, task, measure)
+    if facts is None:
+        table(atlas, "maps", task)  # says what to do if it is the table that is missing
+        raise Missing(f"The table “maps” has no row for {measure} in this atlas.")
+    failed = _left_out_sentence(table(atlas, "networks", task))
+    here = (
+        f" Of those that passed, {facts['n_left_out']} were left out of this map: {facts['left_out_reason']}."
+        if facts["n_left_out"]
+        else ""
+    )
+    return (
+        f"{TASK_TITLES[task]}: {MEASURES.get(measure, measure)} distances between "
+        f"{count_of(int(facts['n_networks']), 'network')}, sorted by architecture and activation, and their metric MDS "
+        f"in two dimensions (stress {facts['stress']:.2f}: 0 would be a map without distortion), coloured by each "
+        f"factor, the other one shown by shape. {failed}{here}"
+    )
+
+
+def modal_composition(atlas: AtlasLike, task: str) -> tuple[tuple[int, ...], int, int]:
+    """The most common composition of roots of a task, how many searches have it, and how many were made.
+
+    Raises:
+        Missing: no searches are stored.
+    """
+    found = searches(atlas, task)
+    by_unstable, times = Counter(search.by_unstable for search in found).most_common(1)[0]
+    return by_unstable, times, len(found)

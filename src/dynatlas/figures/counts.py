@@ -1,0 +1,142 @@
+"""How many fixed points each network has, of which kind, and whether the search proves to be complete."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from dynatlas.figures.reading import AtlasLike, panel, table, tasks, variants
+from dynatlas.figures.style import GREY, narrow_title, new_figure, styled, variant_label
+
+CERTIFICATES = {
+    "complete": "#009E73",
+    "incomplete": "#D55E00",
+    "not certifiable": "#C9CED3",
+}
+_MOST_COLUMNS = 5  # 0, 1, 2, 3, and 4 or more unstable directions
+
+
+class Search(NamedTuple):
+    """The outcome of one search: how many roots have 0, 1, 2 … unstable directions."""
+
+    network: str
+    condition: int
+    by_unstable: tuple[int, ...]  # the last entry is not 0, unless there is no root
+
+
+def searches(atlas: AtlasLike, task: str) -> list[Search]:
+    """The roots of each search of a task, counted by the number of their unstable directions.
+
+    Raises:
+        Missing: the table of the searches or of the points is not stored.
+    """
+    made = table(atlas, "searches", task)
+    if int(made["n_roots"].sum()) == 0:
+        return [Search(str(n), int(c), ()) for n, c in zip(made["network"], made["condition"], strict=True)]
+    points = table(atlas, "fixed_points", task)
+    roots = points[~points["is_slow"].astype(bool)]
+    counts: dict[tuple[str, int], Counter[int]] = {}
+    for network, condition, n_unstable in zip(roots["network"], roots["condition"], roots["n_unstable"], strict=True):
+        counts.setdefault((network, int(condition)), Counter())[int(n_unstable)] += 1
+    found = []
+    for network, condition in zip(made["network"], made["condition"], strict=True):
+        count = counts.get((network, int(condition)), Counter())
+        length = max(count, default=-1) + 1
+        found.append(Search(str(network), int(condition), tuple(count[k] for k in range(length))))
+    return found
+
+
+def composition(by_unstable: tuple[int, ...]) -> str:
+    """The counts as people write them: ``8 + 12 + 6 + 1``, or for rare high numbers ``1 (7 unstable)``."""
+    if not any(by_unstable):
+        return "none"
+    if len(by_unstable) <= 4:
+        return " + ".join(map(str, by_unstable))
+    return ", ".join(f"{count} ({k} unstable)" for k, count in enumerate(by_unstable) if count)
+
+
+def fixed_point_counts(atlas: AtlasLike) -> Figure:
+    """The most common count of roots of each kind per variant, and the share of complete certificates."""
+    kinds = tasks(atlas)
+    rows = len(variants(atlas))
+    with styled():
+        figure = new_figure(0.9 + 0.19 * rows)
+        grid = figure.subplots(1, 2 * len(kinds), squeeze=False, width_ratios=[1.5, 1] * len(kinds))[0]
+        for number, task in enumerate(kinds):
+            table_axes, bar_axes = grid[2 * number], grid[2 * number + 1]
+            table_axes.set_title(narrow_title(task), fontsize=7)
+            if panel(table_axes, _draw_counts, atlas, task, labelled=number == 0):
+                bar_axes.set_title("certificate", fontsize=6.5, fontweight="normal")
+                panel(bar_axes, _draw_certificates, atlas, task)
+            else:
+                bar_axes.set_axis_off()
+        handles = [Patch(color=color, label=name) for name, color in CERTIFICATES.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _of_variant(networks: pd.DataFrame, architecture: str, activation: str) -> set[str]:
+    rows = networks[(networks["architecture"] == architecture) & (networks["activation"] == activation)]
+    return set(rows["network"])
+
+
+def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> bool:
+    networks = table(atlas, "networks", task)
+    found = searches(atlas, task)
+    longest = max((len(search.by_unstable) for search in found), default=0)
+    columns = min(max(longest, 1), _MOST_COLUMNS)
+    names = variants(atlas)
+    for row, variant in enumerate(names):
+        members = _of_variant(networks, *variant)
+        of_variant = [_folded(search.by_unstable, columns) for search in found if search.network in members]
+        if not of_variant:
+            axes.text(columns / 2 - 0.5, row, "none analysed", ha="center", va="center", color=GREY, fontsize=5.5)
+            continue
+        for column in range(columns):
+            count, times = Counter(counts[column] for counts in of_variant).most_common(1)[0]
+            share = times / len(of_variant)
+            axes.fill_between([column - 0.48, column + 0.48], row - 0.46, row + 0.46, color=_shade(share), linewidth=0)
+            ink = "white" if share > 0.6 else "#1A1A1A"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=6.5, color=ink)
+    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    last = f"{columns - 1}+" if longest > columns else str(columns - 1)
+    axes.set_xticks(range(columns), [*map(str, range(columns - 1)), last])
+    axes.set_xlabel("unstable directions")
+    axes.set_yticks(range(len(names)), [variant_label(*name) for name in names] if labelled else [""] * len(names))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return True
+
+
+def _folded(by_unstable: tuple[int, ...], columns: int) -> tuple[int, ...]:
+    """The counts with everything from the last column on added up there."""
+    padded = by_unstable + (0,) * columns
+    return (*padded[: columns - 1], sum(padded[columns - 1 :]))
+
+
+def _shade(share: float) -> tuple[float, ...]:
+    """White to blue by the share of searches that agree."""
+    white, blue = (0.93, 0.95, 0.97), (0.0, 0.3, 0.5)
+    return tuple(w + (b - w) * share**1.5 for w, b in zip(white, blue, strict=True))
+
+
+def _draw_certificates(axes: Axes, atlas: AtlasLike, task: str) -> Any:
+    networks = table(atlas, "networks", task)
+    made = table(atlas, "searches", task)
+    for row, variant in enumerate(variants(atlas)):
+        of_variant = made[made["network"].isin(_of_variant(networks, *variant))]
+        left = 0.0
+        for name, color in CERTIFICATES.items():
+            share = float((of_variant["certificate"] == name).mean()) if len(of_variant) else 0.0
+            axes.barh(row, share, left=left, color=color, height=0.7)
+            left += share
+    axes.set_ylim(len(variants(atlas)) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 1], ["0", "1"])
+    axes.set_xlabel("share of searches")
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)

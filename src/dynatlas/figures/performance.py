@@ -1,0 +1,137 @@
+"""How well each network does its task, and how it got there."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dynatlas.figures.reading import AtlasLike, Missing, ordered, panel, table, tasks, variants
+from dynatlas.figures.style import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    GREY,
+    architecture_label,
+    narrow_title,
+    new_figure,
+    styled,
+)
+
+_LINE_STYLES = ("-", (0, (3, 1.2)))
+
+
+class Error(NamedTuple):
+    """What is plotted as a task's error: smaller is better, and the threshold is an upper bound."""
+
+    label: str
+    values: "pd.Series[float]"
+    bound: float
+
+
+def error_of(atlas: AtlasLike, task: str, networks: pd.DataFrame) -> Error:
+    """The error that the task's threshold is about: the MSE, or 1 − R²."""
+    measure, bound = atlas.study.task(task).threshold
+    if measure == "mse":
+        return Error("MSE on held-out trials", networks["mse"], bound)
+    return Error("1 − R² on held-out trials", 1 - networks["r2"], round(1 - bound, 12))
+
+
+def performance(atlas: AtlasLike) -> Figure:
+    """Every network's error on held-out trials, by variant, against its task's threshold."""
+    kinds = tasks(atlas)
+    with styled():
+        figure = new_figure(2.9)
+        for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+            axes.set_title(narrow_title(task))
+            panel(axes, _draw_errors, atlas, task)
+        handles = [
+            *(_dot(look.label, "o", look.color) for look in _looks(atlas)),
+            _dot("left out", "x", GREY),
+            _dot("not finite", "v", GREY),
+            Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, label="threshold"),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _looks(atlas: AtlasLike) -> list[Any]:
+    return [ARCHITECTURES[name] for name in ordered(atlas.study.population.architectures, ARCHITECTURES)]
+
+
+def _dot(label: str, marker: str, color: str) -> Line2D:
+    return Line2D([], [], linestyle="", marker=marker, color=color, markersize=4, label=label)
+
+
+def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
+    networks = table(atlas, "networks", task)
+    error = error_of(atlas, task, networks)
+    finite = error.values.where(np.isfinite(error.values) & (error.values > 0))
+    columns = variants(atlas)
+    top = max(float(finite.max()), error.bound) if finite.notna().any() else error.bound
+    for column, (architecture, activation) in enumerate(columns):
+        rows = networks[(networks["architecture"] == architecture) & (networks["activation"] == activation)]
+        # The networks stand side by side in the table's order: a jitter that needs no random number.
+        across = column + (np.linspace(-0.28, 0.28, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
+        values, passed = finite.loc[rows.index].to_numpy(), rows["passed"].to_numpy(dtype=bool)
+        known = np.isfinite(values)
+        color = ARCHITECTURES[architecture].color
+        axes.scatter(across[known & passed], values[known & passed], s=10, color=color, linewidths=0)
+        axes.scatter(across[known & ~passed], values[known & ~passed], s=16, color=color, marker="x")
+        axes.scatter(across[~known], np.full((~known).sum(), top * 2.5), s=18, color=color, marker="v")
+    axes.axhline(error.bound, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8)
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, error.bound / 3), max(high, error.bound * 2))
+    axes.set_ylabel(error.label)
+    axes.set_xlim(-0.6, len(columns) - 0.4)
+    axes.set_xticks(
+        range(len(columns)),
+        [f"{architecture_label(architecture)} {activation}" for architecture, activation in columns],
+        rotation=60,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
+
+
+def loss_curves(atlas: AtlasLike) -> Figure:
+    """Each network's validation error against training iterations."""
+    kinds = tasks(atlas)
+    with styled():
+        figure = new_figure(2.6)
+        for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+            axes.set_title(narrow_title(task))
+            panel(axes, _draw_losses, atlas, task)
+        handles = [Line2D([], [], color=look.color, label=look.label) for look in _looks(atlas)]
+        styles: Any = zip(ordered(atlas.study.population.activations, ACTIVATIONS), _LINE_STYLES, strict=False)
+        handles += [Line2D([], [], color=GREY, linestyle=style, label=name) for name, style in styles]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _draw_losses(axes: Axes, atlas: AtlasLike, task: str) -> None:
+    losses = table(atlas, "losses", task)
+    networks = table(atlas, "networks", task).set_index("network")
+    losses = losses[np.isfinite(losses["validation_mse"]) & (losses["validation_mse"] > 0)]
+    if losses.empty:
+        raise Missing("No network of this task has a finite validation error.")
+    curves, colors, styles = [], [], []
+    activations = ordered(atlas.study.population.activations, ACTIVATIONS)
+    for network, rows in losses.groupby("network", sort=False):
+        factors = networks.loc[network]
+        curves.append(rows.sort_values("iteration")[["iteration", "validation_mse"]].to_numpy())
+        colors.append(ARCHITECTURES[factors["architecture"]].color)
+        styles.append(_LINE_STYLES[activations.index(factors["activation"])])
+    opacity = float(np.clip(20 / len(curves), 0.15, 0.8))
+    axes.add_collection(
+        LineCollection(curves, colors=colors, linestyles=styles, linewidths=0.7, alpha=opacity), autolim=True
+    )
+    axes.set_yscale("log")
+    axes.autoscale()
+    axes.margins(x=0)
+    axes.set_xlabel("iteration")
+    axes.set_ylabel("MSE on held-out trials")
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)

@@ -1,0 +1,159 @@
+"""One look for every picture: sizes, type, and a fixed colour for each factor, on paper and on the page.
+
+The colours are those of Okabe and Ito, which readers with any common colour vision tell apart; shape always says
+the second factor, so that no picture depends on colour alone.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+class Look(NamedTuple):
+    """How one level of a factor is written and drawn."""
+
+    label: str
+    color: str
+    marker: str  # matplotlib's name
+    symbol: str  # plotly's name
+
+
+ARCHITECTURES: Final = {
+    "vanilla": Look("Vanilla", "#0072B2", "o", "circle"),
+    "ugrnn": Look("UGRNN", "#E69F00", "s", "square"),
+    "gru": Look("GRU", "#009E73", "D", "diamond"),
+    "lstm": Look("LSTM", "#CC79A7", "^", "triangle-up"),
+}
+ACTIVATIONS: Final = {
+    "tanh": Look("tanh", "#D55E00", "o", "circle"),
+    "relu": Look("relu", "#56B4E9", "D", "diamond"),
+}
+MEASURES: Final = {
+    "svcca": "SVCCA",
+    "cka": "CKA",
+    "pwcca": "PWCCA",
+    "procrustes": "Procrustes",
+    "transition_graph": "transition graph",
+}
+TASK_TITLES: Final = {
+    "flip_flop": "Flip-flop",
+    "sine_wave": "Sine wave",
+    "context_integration": "Context-dependent integration",
+}
+# Colour of a fixed point by its number of unstable directions; the last stands for all higher numbers.
+UNSTABLE: Final = ("#1A1A1A", "#4477AA", "#EE6677", "#B8860B", "#AA3377")
+# Low to high; neither end vanishes on white or on black.
+FREQUENCY_COLORS: Final = ("#46327E", "#31688E", "#1F9E89", "#5EC962")
+EVIDENCE_COLORS: Final = ("#0072B2", "#9C9C9C", "#D55E00")
+
+PAGE_WIDTH: Final = 7.1  # inches: two journal columns
+GREY: Final = "#6B6B6B"
+
+_RC: Final[Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same layout on every machine
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "legend.handletextpad": 0.4,
+    "legend.columnspacing": 1.2,
+    "lines.linewidth": 0.9,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "svg.fonttype": "none",  # text stays text, to be edited
+    "svg.hashsalt": "dynatlas",  # ids in the file depend on its content only
+    "pdf.fonttype": 42,
+}
+_NO_DATE: Final[Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Everything drawn or saved inside has the one style."""
+    # rc_context alone would let a user's own matplotlibrc through, and the picture would depend on the machine.
+    with matplotlib.rc_context():
+        matplotlib.rcParams.update({**matplotlib.rcParamsDefault, "backend": "agg"})
+        matplotlib.rcParams.update(_RC)
+        yield
+
+
+def new_figure(height: float, width: float = PAGE_WIDTH) -> Figure:
+    """An empty figure, in inches, that lays itself out."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def render(figure: Figure, format: Literal["svg", "pdf", "png"]) -> bytes:  # noqa: A002 - matplotlib's word
+    """The figure as a file; the same figure gives the same bytes."""
+    target = io.BytesIO()
+    with styled():
+        # Laid out once, for all formats alike: that is most of the time that drawing takes.
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+        figure.savefig(target, format=format, metadata=_NO_DATE[format], facecolor="white")
+    return target.getvalue()
+
+
+def unstable_color(n_unstable: int) -> str:
+    """The colour of a fixed point with this many unstable directions."""
+    return UNSTABLE[min(n_unstable, len(UNSTABLE) - 1)]
+
+
+def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
+    """The number of unstable directions in words."""
+    if n_unstable == 0:
+        return "stable"
+    more = " or more" if or_more else ""
+    return f"{n_unstable}{more} unstable direction{'s' if n_unstable > 1 or or_more else ''}"
+
+
+def variant_label(architecture: str, activation: str) -> str:
+    """An architecture with its activation, as people write it."""
+    return f"{architecture_label(architecture)} {activation}"
+
+
+def narrow_title(task: str) -> str:
+    """A task's title for a panel that is one of three: the long one on two lines."""
+    return TASK_TITLES[task].replace("dependent ", "dependent\n")
+
+
+def architecture_label(architecture: str) -> str:
+    """An architecture as people write it."""
+    return ARCHITECTURES[architecture].label if architecture in ARCHITECTURES else architecture
+
+
+def write_message(axes: Axes, message: str) -> None:
+    """Say in an otherwise empty panel why it is empty."""
+    axes.set_axis_off()
+    axes.text(
+        0.5,
+        0.5,
+        message,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color=GREY,
+        fontsize=6.5,
+        wrap=True,
+        parse_math=False,
+    )

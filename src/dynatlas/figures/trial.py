@@ -1,0 +1,99 @@
+"""One trial: what the network sees, what it should answer, what it answers."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dynatlas.figures.style import GREY, new_figure, styled
+
+INPUT_COLOR = "#0072B2"
+TARGET_COLOR = "#9A9A9A"
+OUTPUT_COLOR = "#D55E00"
+_MAX_ROWS = 8
+
+
+def trial_figure(title: str, trial: Any, output: Any = None) -> Figure:
+    """Draw one trial against the step.
+
+    A channel that pulses shares a row with the output that remembers it; any other input has a row of its own.
+
+    Args:
+        title: what the picture is headed with.
+        trial: has ``inputs [steps, inputs]`` and ``targets [steps, outputs]``.
+        output: a network's output ``[steps, outputs]``, drawn over the targets if given.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+    """
+    inputs, targets = np.asarray(trial.inputs), np.asarray(trial.targets)
+    answer = None if output is None else np.asarray(output)
+    if inputs.ndim != 2 or targets.ndim != 2 or len(inputs) != len(targets):
+        raise ValueError(
+            f"a trial has inputs [steps, inputs] and targets [steps, outputs] of equal length, "
+            f"not {inputs.shape} and {targets.shape}; give one trial, without a batch"
+        )
+    if answer is not None and answer.shape != targets.shape:
+        raise ValueError(f"output has shape {answer.shape}; the targets have {targets.shape}")
+    with styled():
+        return _draw(title, inputs, targets, answer)
+
+
+def _draw(title: str, inputs: Any, targets: Any, answer: Any) -> Figure:
+    paired = _pulses(inputs) and inputs.shape[1] == targets.shape[1]
+    n_inputs, n_outputs = inputs.shape[1], targets.shape[1]
+    input_rows = 0 if paired else min(n_inputs, _MAX_ROWS)
+    output_rows = min(n_outputs, _MAX_ROWS)
+    heights = [0.6] * input_rows + [0.8 if paired else 1.2] * output_rows
+    figure = new_figure(0.75 + 0.75 * sum(heights), width=4.6)
+    rows = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for row, channel in zip(rows[:input_rows], range(input_rows), strict=True):
+        _draw_line(row, inputs[:, channel], INPUT_COLOR)
+        row.set_ylabel(f"input {channel + 1}" if n_inputs > 1 else "input", **_HORIZONTAL)
+    for row, channel in zip(rows[input_rows:], range(output_rows), strict=True):
+        if paired:
+            _draw_pulses(row, inputs[:, channel])
+        style = "steps-mid" if paired else "default"
+        row.plot(targets[:, channel], color=TARGET_COLOR, linewidth=2.4, drawstyle=style)
+        if answer is not None:
+            row.plot(answer[:, channel], color=OUTPUT_COLOR, linewidth=0.9)
+        name = "channel" if paired else "output"
+        row.set_ylabel(f"{name} {channel + 1}" if n_outputs > 1 else name, **_HORIZONTAL)
+    rows[-1].set_xlabel("step")
+    rows[-1].set_xlim(-0.5, len(targets) - 0.5)
+    figure.suptitle(title, fontsize=8, fontweight="bold", parse_math=False)
+    handles = [Line2D([], [], color=INPUT_COLOR, label="input"), _handle("target", TARGET_COLOR, 2.4)]
+    if answer is not None:
+        handles.append(_handle("network’s output", OUTPUT_COLOR, 0.9))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+_HORIZONTAL: Any = {"rotation": 0, "ha": "right", "va": "center"}
+
+
+def _handle(label: str, color: str, width: float) -> Line2D:
+    return Line2D([], [], color=color, linewidth=width, label=label)
+
+
+def _pulses(inputs: Any) -> bool:
+    """Whether the inputs are pulses: only −1, 0 and 1, and not the same at every step."""
+    return bool(np.isin(inputs, (-1, 0, 1)).all() and (inputs != inputs[:1]).any())
+
+
+def _draw_pulses(axes: Axes, channel: Any) -> None:
+    steps = np.flatnonzero(channel)
+    axes.axhline(0, color=GREY, linewidth=0.4)
+    axes.vlines(steps, 0, channel[steps], color=INPUT_COLOR, linewidth=1)
+    axes.plot(steps, channel[steps], "o", color=INPUT_COLOR, markersize=2.5)
+    axes.set_ylim(-1.35, 1.35)
+    axes.set_yticks([-1, 0, 1])
+
+
+def _draw_line(axes: Axes, channel: Any, color: str) -> None:
+    axes.step(range(len(channel)), channel, where="mid", color=color)
+    low, high = float(channel.min()), float(channel.max())
+    margin = 0.15 * (high - low) or 0.5
+    axes.set_ylim(low - margin, high + margin)

@@ -1,0 +1,93 @@
+"""Where a study departs from the settings of Maheswaranathan et al. 2019."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES
+from dynatlas.study import Study
+
+UNITS: Final = (64, 128, 256)
+L2: Final = (1e-5, 1e-4, 1e-3, 1e-2)
+SEEDS: Final = 30
+ITERATIONS: Final = 20_000
+BATCH_SIZE: Final = 64
+STEPS: Final = {"flip_flop": 100, "sine_wave": 500, "context_integration": 30}
+COMMANDS: Final = 51
+SEARCHED: Final = ("learning_rate", "decay_rate", "momentum", "clip_norm")
+
+
+class Departure(NamedTuple):
+    """One setting that differs."""
+
+    setting: str
+    paper: str
+    here: str
+
+
+def departures(study: Study) -> list[Departure]:
+    """The settings in which a study differs from the paper; only real differences."""
+    return [
+        Departure(setting, _text(paper), _text(here))
+        for setting, paper, here in _settings(study)
+        if _as_set(paper) != _as_set(here)
+    ]
+
+
+def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
+    """(setting, the paper's value, the study's value); several values at once are tuples."""
+    population = study.population
+    yield "tasks", _titles(STEPS), _titles(task.kind for task in study.tasks)
+    yield "architectures", _labels(ARCHITECTURES), _labels(population.architectures)
+    yield "activations", tuple(ACTIVATIONS), population.activations
+    yield "hidden units", UNITS, population.units
+    yield "L2 penalty", L2, population.l2
+    yield "seeds per configuration", SEEDS, population.seeds
+    optimizers = {
+        "Adam" if member.training.optimizer == "adam" else _sgd(member.training.momentum) for member in study.members
+    }
+    yield "optimiser", "SGD with momentum", tuple(sorted(optimizers))
+    yield "training iterations", ITERATIONS, _distinct(member.training.iterations for member in study.members)
+    yield "batch size", BATCH_SIZE, _distinct(member.training.batch_size for member in study.members)
+    yield "learning rate, decay, momentum and clipping", "searched for each configuration", _searched(study)
+    for task in study.tasks:
+        title = TASK_TITLES[task.kind].lower()
+        yield f"trial length of the {title}", f"{STEPS[task.kind]} steps", f"{task.steps} steps"
+        if task.kind == "sine_wave":
+            yield "commands at which the sine is compared", COMMANDS, task.commands
+
+
+def _searched(study: Study) -> str:
+    """Whether every configuration has settings of its own, as after a search."""
+    configurations = {(member.block, member.l2) for member in study.members}
+    settings = {tuple(getattr(member.training, name) for name in SEARCHED) for member in study.members}
+    if len(settings) >= len(configurations) > 1:
+        return "searched for each configuration"
+    return f"not searched: {len(settings)} fixed setting{'s' if len(settings) > 1 else ''} for all"
+
+
+def _sgd(momentum: float) -> str:
+    return "SGD with momentum" if momentum else "SGD without momentum"
+
+
+def _titles(kinds: Iterable[str]) -> tuple[str, ...]:
+    return tuple(TASK_TITLES[kind].lower() for kind in kinds)
+
+
+def _labels(architectures: Iterable[str]) -> tuple[str, ...]:
+    return tuple(ARCHITECTURES[name].label for name in architectures)
+
+
+def _distinct(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(values)))
+
+
+def _as_set(value: Any) -> frozenset[Any]:
+    return frozenset(value) if isinstance(value, tuple) else frozenset([value])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_text, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

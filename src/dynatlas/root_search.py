@@ -1,0 +1,168 @@
+"""Levenberg–Marquardt on q(h) = ½‖F(h) − h‖² from many starts, as one compiled program.
+
+The starts wait in a queue; a fixed number of *lanes* work on them, and a lane that has finished one start takes the
+next. So the batch is always full of unfinished work, whatever the slowest start does, and one compilation serves
+any number of starts.
+
+Each iteration solves ((J − I)ᵀ(J − I) + μI) p = −(J − I)ᵀ r with r = F(h) − h, the exact Jacobian J, and damping
+μ = λ‖r‖, where λ shrinks after a step that lowers q and grows after one that does not. With μ proportional to ‖r‖
+the method converges quadratically also towards roots that are not isolated, such as a line attractor's
+(Yamashita & Fukushima 2001).
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+Step = Callable[[Any, Any], Any]
+
+MAX_ITERATIONS = 200
+LANES = 64
+FIRST_DAMPING = 1e-2
+# A start has come to rest at a local minimum of q when ‖∇q‖ ≤ STATIONARY·‖r‖: the residual then points out of the
+# range of J − I, and no step reduces it to first order.
+STATIONARY = 1e-7
+
+
+class Outcome(IntEnum):
+    """How the search from one start ended."""
+
+    RUNNING = 0
+    ROOT = 1
+    MINIMUM = 2
+    NOT_CONVERGED = 3
+    NOT_FINITE = 4
+    ESCAPED = 5
+
+
+class Endings(NamedTuple):
+    """Where the search from each start ended, and how."""
+
+    states: Float[Array, "starts n"]
+    outcomes: Int[Array, " starts"]
+
+
+class _Lanes(NamedTuple):
+    start: Int[Array, " lanes"]  # which start the lane works on; past the last one: idle
+    state: Float[Array, "lanes n"]
+    damping: Float[Array, " lanes"]
+    iteration: Int[Array, " lanes"]
+
+
+def speed(step: Step, state: Float[Array, " n"], inputs: Any) -> Float[Array, ""]:
+    """q(h) = ½‖F(h, x) − h‖²."""
+    return 0.5 * jnp.sum((step(state, inputs) - state) ** 2)
+
+
+def residual_and_jacobian(
+    step: Step, state: Float[Array, " n"], inputs: Any
+) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
+    """r = F(h, x) − h and its exact Jacobian J − I."""
+    identity = jnp.eye(state.shape[0], dtype=state.dtype)
+    following, tangent = jax.linearize(lambda h: step(h, inputs), state)
+    return following - state, jax.vmap(tangent, out_axes=1)(identity) - identity
+
+
+@eqx.filter_jit
+def search_roots(
+    step: Step,
+    starts: Float[Array, "starts n"],
+    count: Int[Array, ""],
+    inputs: Any,
+    tolerance: Float[Array, ""],
+    region: tuple[Float[Array, " n"], Float[Array, " n"]],
+) -> Endings:
+    """Search from the first ``count`` of ``starts``; the rest is padding, so that one compilation serves all.
+
+    A search that leaves ``region`` is given up. Far outside, the gates of a cell are shut, q is small and flat, and a
+    search that has strayed there would use up its iterations.
+    """
+    n_starts, n = starts.shape
+    lanes = min(LANES, n_starts)
+
+    def improve(
+        state: Float[Array, " n"], damping: Float[Array, ""]
+    ) -> tuple[Float[Array, " n"], Float[Array, ""], Int[Array, ""]]:
+        """One iteration of one lane."""
+        residual, jacobian = residual_and_jacobian(step, state, inputs)
+        q = 0.5 * residual @ residual
+        gradient = jacobian.T @ residual
+        norm = jnp.sqrt(2 * q)
+        normal = jacobian.T @ jacobian + damping * norm * jnp.eye(n, dtype=state.dtype)
+        trial = state - jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(normal), gradient)
+        better = speed(step, trial, inputs) < q  # False for NaN
+        outcome = jnp.select(
+            [
+                ~jnp.isfinite(q),
+                jnp.any((state < region[0]) | (state > region[1])),
+                q <= tolerance,
+                jnp.linalg.norm(gradient) <= STATIONARY * norm,
+            ],
+            [Outcome.NOT_FINITE, Outcome.ESCAPED, Outcome.ROOT, Outcome.MINIMUM],
+            Outcome.RUNNING,
+        )
+        moves = better & (outcome == Outcome.RUNNING)
+        damping = jnp.clip(jnp.where(better, damping / 4, damping * 4), 1e-12, 1e12)
+        return jnp.where(moves, trial, state), damping, outcome
+
+    def busy(carry: tuple[_Lanes, Int[Array, ""], Endings]) -> Bool[Array, ""]:
+        return jnp.any(carry[0].start < count)
+
+    def advance(
+        carry: tuple[_Lanes, Int[Array, ""], Endings],
+    ) -> tuple[_Lanes, Int[Array, ""], Endings]:
+        lane, waiting, endings = carry
+        state, damping, outcome = jax.vmap(improve)(lane.state, lane.damping)
+        iteration = lane.iteration + 1
+        out_of_time = (outcome == Outcome.RUNNING) & (iteration >= MAX_ITERATIONS)
+        outcome = jnp.where(out_of_time, Outcome.NOT_CONVERGED, outcome)
+        ended = outcome != Outcome.RUNNING
+        # Idle and unfinished lanes write past the end, where "drop" discards it.
+        slot = jnp.where(ended & (lane.start < count), lane.start, n_starts)
+        endings = Endings(
+            endings.states.at[slot].set(state, mode="drop"),
+            endings.outcomes.at[slot].set(outcome, mode="drop"),
+        )
+        following = jnp.minimum(waiting + jnp.cumsum(ended) - 1, n_starts)
+        fresh = starts[jnp.minimum(following, n_starts - 1)]
+        lane = _Lanes(
+            jnp.where(ended, following, lane.start),
+            jnp.where(ended[:, None], fresh, state),
+            jnp.where(ended, FIRST_DAMPING, damping),
+            jnp.where(ended, 0, iteration),
+        )
+        return lane, jnp.minimum(waiting + jnp.sum(ended), n_starts), endings
+
+    first = _Lanes(
+        jnp.arange(lanes),
+        starts[:lanes],
+        jnp.full(lanes, FIRST_DAMPING, starts.dtype),
+        jnp.zeros(lanes, int),
+    )
+    nothing = Endings(jnp.zeros_like(starts), jnp.zeros(n_starts, int))
+    return jax.lax.while_loop(busy, advance, (first, jnp.asarray(lanes), nothing))[2]
+
+
+@eqx.filter_jit
+def polish(
+    step: Step, states: Float[Array, "points n"], inputs: Any
+) -> tuple[Float[Array, "points n"], Float[Array, " points"], Float[Array, "points n n"]]:
+    """A few Newton steps, each kept only if it lowers q; then q and J at the very points returned."""
+
+    def one(state: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, ""], Float[Array, "n n"]]:
+        def newton(state: Float[Array, " n"], _: None) -> tuple[Float[Array, " n"], None]:
+            residual, jacobian = residual_and_jacobian(step, state, inputs)
+            trial = state - jnp.linalg.solve(jacobian, residual)
+            better = speed(step, trial, inputs) < 0.5 * residual @ residual
+            return jnp.where(better, trial, state), None
+
+        state, _ = jax.lax.scan(newton, state, length=4)
+        residual, jacobian = residual_and_jacobian(step, state, inputs)
+        return state, 0.5 * residual @ residual, jacobian + jnp.eye(state.shape[0], dtype=state.dtype)
+
+    return jax.vmap(one)(states)

@@ -1,0 +1,138 @@
+"""What an atlas stores: every table's columns and every labelled array, declared once and checked on writing.
+
+The store refuses a table or an array that does not match; the report and the figures rely on it.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Column(NamedTuple):
+    """One column of a table: its Arrow type and what it means."""
+
+    type: str
+    meaning: str
+
+
+TABLES: Final[dict[str, dict[str, Column]]] = {
+    # One row per network of the study, in the study's order.
+    "networks": {
+        "network": Column("string", "the member's id: a hash of everything that decides its weights"),
+        "name": Column("string", "its name for people"),
+        "task": Column("string", "flip_flop, sine_wave or context_integration"),
+        "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
+        "activation": Column("string", "tanh or relu"),
+        "units": Column("int64", "hidden units"),
+        "l2": Column("float64", "L2 penalty on all parameters"),
+        "seed": Column("int64", "seed within its configuration"),
+        "optimizer": Column("string", "sgd or adam"),
+        "iterations": Column("int64", "training iterations asked for"),
+        "batch_size": Column("int64", "trials per iteration"),
+        "learning_rate": Column("float64", "initial learning rate"),
+        "decay_rate": Column("float64", "factor on the learning rate per decay_steps"),
+        "decay_steps": Column("int64", "iterations per factor of decay_rate"),
+        "momentum": Column("float64", "momentum (sgd only)"),
+        "clip_norm": Column("float64", "bound on the gradient's global norm"),
+        "mse": Column("float64", "mean squared error on held-out trials, without the L2 penalty"),
+        "r2": Column("float64", "1 − mse / variance of the targets, on the same trials"),
+        "diverged_at": Column("int64", "iteration at which loss or gradient stopped being finite, or −1"),
+        "passed": Column("bool", "whether it meets its task's threshold and is analysed"),
+        "reason": Column("string", "why it is left out of analyses; empty if it passed"),
+    },
+    # One row per network and validation point of its training.
+    "losses": {
+        "network": Column("string", "the member's id"),
+        "iteration": Column("int64", "iterations done"),
+        "training_loss": Column("float64", "mean of loss (MSE + L2) over the iterations since the last row"),
+        "validation_mse": Column("float64", "MSE on the held-out trials"),
+    },
+    # One row per network and condition: how its fixed-point search went.
+    "searches": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "condition": Column("int64", "number of the static input"),
+        "condition_name": Column("string", "name of the static input"),
+        "n_roots": Column("int64", "true fixed points found"),
+        "n_stable": Column("int64", "roots without unstable direction"),
+        "n_slow": Column("int64", "slow points: local minima of q that are not roots"),
+        "index_sum": Column("int64", "sum of the roots' indices; 1 if none is missing (tanh)"),
+        "certificate": Column("string", "complete, incomplete or not certifiable"),
+        "n_starts": Column("int64", "starts used, the search's own included"),
+        "n_singletons": Column("int64", "roots reached from one start only: a hint that more are unseen"),
+        "rejected": Column("string", "JSON object: reason → number of starts rejected for it"),
+    },
+    # One row per fixed or slow point, in the canonical order of its network and condition.
+    "fixed_points": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "condition": Column("int64", "number of the static input"),
+        "point": Column("int64", "number of the point within network and condition"),
+        "q": Column("float64", "½‖F(h) − h‖² at the point"),
+        "is_slow": Column("bool", "a slow point, not a root"),
+        "n_unstable": Column("int64", "eigenvalues of the Jacobian outside the unit circle"),
+        "index": Column("int64", "sign det(I − J); 0 for a slow point"),
+        "hits": Column("int64", "starts that ended there"),
+        "spectral_radius": Column("float64", "largest |λ|"),
+        "leading_angle": Column("float64", "arg λ of the largest eigenvalue, in [0, π]"),
+        "readout": Column("list<float64>", "output at the point"),
+    },
+    # One row per nonzero edge of a network's transition graph; nodes are numbered as in fixed_points.
+    "transitions": {
+        "network": Column("string", "the member's id"),
+        "source": Column("int64", "point left"),
+        "target": Column("int64", "stable point reached"),
+        "probability": Column("float64", "share of displaced starts that got there"),
+    },
+    # One row per network, task and map (an MDS of one distance matrix).
+    "embeddings": {
+        "task": Column("string", "the task"),
+        "measure": Column("string", "svcca, cka, … or transition_graph"),
+        "network": Column("string", "the member's id"),
+        "x": Column("float64", "first MDS coordinate"),
+        "y": Column("float64", "second MDS coordinate"),
+    },
+    # One row per distance matrix.
+    "maps": {
+        "task": Column("string", "the task"),
+        "measure": Column("string", "svcca, cka, … or transition_graph"),
+        "n_networks": Column("int64", "networks compared"),
+        "n_left_out": Column("int64", "trained networks left out of this map"),
+        "left_out_reason": Column("string", "why; empty if none"),
+        "stress": Column("float64", "Kruskal's stress-1 of the MDS"),
+    },
+    # One row per distance matrix and factor: how much of the variance the factor explains.
+    "effects": {
+        "task": Column("string", "the task"),
+        "measure": Column("string", "svcca, cka, … or transition_graph"),
+        "factor": Column("string", "architecture, activation, units or l2"),
+        "r2": Column("float64", "PERMANOVA R²"),
+        "p": Column("float64", "permutation p, labels permuted within the other factors' strata"),
+        "n_networks": Column("int64", "networks compared"),
+    },
+}
+
+# Group of arrays.zarr → variable → dimensions. ‹…› stands for a name that varies.
+ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    # One group per task and measure; both network dimensions carry the ids.
+    "distances/‹task›/‹measure›": {"distance": ("network", "other_network")},
+    # One group per block; row i belongs to network[i], condition[i], and stands in fixed_points as point[i].
+    "fixed_points/‹block›": {
+        "states": ("row", "state"),
+        "eigenvalues": ("row", "state"),
+        "network": ("row",),
+        "condition": ("row",),
+        "point": ("row",),
+    },
+    # One group per representative network (one per task, architecture and activation, that passed):
+    # its probe trials and its fixed points in the space of its first three principal components.
+    "trajectories/‹network›": {
+        "trajectory": ("trial", "step", "component"),
+        "variance_share": ("component",),
+        "inputs": ("trial", "step", "input"),
+        "targets": ("trial", "step", "output"),
+        "outputs": ("trial", "step", "output"),
+        # Rows as in the network's rows of the table fixed_points, all conditions, same order.
+        "points": ("row", "component"),
+        # Unit vector of the leading unstable direction, projected; NaN where the point is stable.
+        "unstable_directions": ("row", "component"),
+    },
+}

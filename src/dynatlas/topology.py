@@ -1,0 +1,161 @@
+"""Fixed points become graphs: which stable point each unstable one leads to, and how alike two such graphs are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from numpy.typing import NDArray
+
+from dynatlas.fixed_points import FixedPoints
+from dynatlas.root_search import Step
+
+MAX_STEPS = 20_000
+# A run has settled when one step moves it by less than this share of the distance between neighbouring points.
+SETTLED = 1e-6
+# It then counts as being at a stable point within this share of that point's distance to its nearest neighbour.
+CAPTURED = 0.1
+
+
+def transition_graph(
+    step: Step,
+    fixed_points: FixedPoints,
+    inputs: Any | None = None,
+    *,
+    trials: int = 100,
+    scale: float = 0.02,
+    key: PRNGKeyArray,
+) -> NDArray[np.float64]:
+    """Where the flow goes from next to each fixed point.
+
+    From each point, ``trials`` states are displaced in random directions by ``scale`` times the distance to the
+    nearest other point, and run under the static input until they settle.
+
+    Args:
+        step: ``step(state [n], input [m]) -> state [n]``.
+        fixed_points: the nodes, in the order of the graph.
+        inputs: [m], the static input, or None.
+        trials: displaced states per point.
+        scale: displacement, as a share of the distance to the nearest other point (of 1 if there is only one).
+        key: random key of the directions.
+
+    Returns:
+        [p, p]: entry (i, j) is the fraction of the states next to point i that ended at the stable point j. A row
+        adds up to less than 1 by the fraction that ended nowhere: still moving after 20,000 steps, or elsewhere.
+
+    Raises:
+        ValueError: no trials, a scale that is not positive.
+
+    Source: Maheswaranathan et al. 2019, who give neither directions nor displacement; the defaults are ours.
+    """
+    if trials < 1:
+        raise ValueError(f"trials is {trials}; expected at least 1")
+    if not scale > 0:
+        raise ValueError(f"scale is {scale}; expected a positive share of the distance to the nearest point")
+    count = len(fixed_points)
+    graph = np.zeros((count, count))
+    if not count:
+        return graph
+    with jax.enable_x64(True):
+        states = np.asarray(fixed_points.states)
+        spacing = _nearest_distance(states)
+        directions = np.array(jax.random.normal(key, (count, trials, states.shape[1]), jnp.float64))
+        directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+        displaced = states[:, None] + scale * spacing[:, None, None] * directions
+        static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
+        ends, settled = _run_until_settled(
+            step,
+            jnp.asarray(displaced.reshape(-1, states.shape[1])),
+            static,
+            jnp.asarray(SETTLED * spacing.min()),
+        )
+        ends, settled = np.asarray(ends), np.asarray(settled)
+
+    stable = np.flatnonzero((fixed_points.n_unstable == 0) & ~fixed_points.is_slow)
+    sources = np.repeat(np.arange(count), trials)
+    if len(stable):
+        distances = np.linalg.norm(ends[:, None] - states[stable], axis=-1)
+        nearest = distances.argmin(axis=1)
+        arrived = settled & (distances.min(axis=1) < CAPTURED * spacing[stable][nearest])
+        np.add.at(graph, (sources[arrived], stable[nearest[arrived]]), 1)
+    return graph / trials
+
+
+@eqx.filter_jit
+def _run_until_settled(
+    step: Step, states: Float[Array, "runs n"], inputs: Any, tolerance: Float[Array, ""]
+) -> tuple[Float[Array, "runs n"], Bool[Array, " runs"]]:
+    """Iterate until no run moves by more than ``tolerance`` in a step; a run that has settled stays."""
+    advance = jax.vmap(lambda state: step(state, inputs))
+
+    def moving(carry: tuple[Array, Array, Int[Array, ""]]) -> Bool[Array, ""]:
+        _, settled, steps = carry
+        return ~jnp.all(settled) & (steps < MAX_STEPS)
+
+    def move(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        states, _, steps = carry
+        following = advance(states)
+        settled = jnp.linalg.norm(following - states, axis=-1) <= tolerance
+        return following, settled, steps + 1
+
+    settled = jnp.zeros(len(states), bool)
+    states, settled, _ = jax.lax.while_loop(moving, move, (states, settled, jnp.asarray(0)))
+    return states, settled
+
+
+def canonical_order(readouts: Any, ideal: Any) -> NDArray[np.int64]:
+    """The order in which fixed points are compared: by readout, each output rounded to its nearest ideal value.
+
+    Args:
+        readouts: [p, outputs]: the network's output at each point.
+        ideal: the values that an output should take there, such as (−1, 0, 1) for the flip-flop.
+
+    Returns:
+        [p]: positions, lexicographic in the rounded readout; points that round alike keep the order of their raw
+        readouts.
+    """
+    readouts = np.asarray(readouts, np.float64)
+    values = np.sort(np.asarray(ideal, np.float64))
+    rounded = values[np.abs(readouts[..., None] - values).argmin(axis=-1)]
+    keys = np.concatenate([rounded, readouts], axis=1)
+    return np.lexsort(keys.T[::-1])
+
+
+def graph_distance(first: Any, second: Any) -> float:
+    """The Frobenius norm of the difference of two graphs' matrices, whose nodes must correspond.
+
+    Raises:
+        ValueError: different numbers of nodes.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"the graphs have {len(first)} and {len(second)} nodes; this distance needs equally many")
+    return float(np.linalg.norm(first - second))
+
+
+def graph_distance_matrix(graphs: Mapping[str, NDArray[np.float64]]) -> xr.DataArray:
+    """All pairs' ``graph_distance``, labelled ("network", "other_network"). All graphs have equally many nodes."""
+    names = list(graphs)
+    flat = np.stack([graphs[name].ravel() for name in names]) if names else np.zeros((0, 0))
+    distances = np.linalg.norm(flat[:, None] - flat[None], axis=-1)
+    return xr.DataArray(
+        distances,
+        dims=("network", "other_network"),
+        coords={"network": names, "other_network": names},
+        name="transition_graph",
+        attrs={"measure": "transition_graph"},
+    )
+
+
+def _nearest_distance(states: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each point's distance to its nearest neighbour; 1 for a point alone."""
+    if len(states) == 1:
+        return np.ones(1)
+    distances = np.linalg.norm(states[:, None] - states[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    nearest: NDArray[np.float64] = distances.min(axis=1)
+    return nearest

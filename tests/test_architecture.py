@@ -1,0 +1,97 @@
+"""The rules that keep the house in order: who may import whom, and what no file may contain."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "dynatlas"
+
+# Each module and the modules of ours it may import; a private module belongs to the one named before it.
+MAY_IMPORT = {
+    "errors": set(),
+    "tasks": {"figures"},  # Task.plot draws
+    "cells": set(),
+    "backpropagation": {"cells"},
+    "study": {"cells", "tasks", "errors"},
+    "training": {"backpropagation", "cells", "tasks", "study"},
+    "root_search": set(),
+    "fixed_points": {"root_search"},
+    "linearization": {"root_search"},
+    "topology": {"fixed_points", "root_search"},
+    "geometry": set(),
+    "embedding": set(),
+    "statistics": {"embedding"},
+    "schema": set(),
+    "store": {"study", "cells", "errors", "schema", *"_atomic _creation _formats _lock _manifest _verification".split()},
+    "_atomic": set(),
+    "_lock": {"_atomic", "_manifest", "errors"},
+    "_manifest": {"_atomic", "errors"},
+    "_formats": {"schema", "study"},
+    "_verification": {"_atomic", "_manifest", "_formats"},
+    "_creation": {"_atomic", "_lock", "_manifest", "study", "errors"},
+    "figures": {"study", "tasks", "store", "errors", "schema"},
+    "report": {"figures", "study", "tasks", "store", "errors", "schema"},
+    "stages": {
+        *"cells tasks study training fixed_points linearization topology geometry embedding statistics store".split(),
+        "report",
+    },
+    "progress": set(),
+    "pipeline": {"stages", "store", "study", "progress", "errors"},
+    "planning": {"pipeline", "study", "training"},
+    "cli": {"pipeline", "planning", "progress", "store", "study", "errors"},
+}
+
+
+def files_of(module):
+    folder = SOURCE / module
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [SOURCE / f"{module}.py"]
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dynatlas"):
+            parts = node.module.split(".")
+            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dynatlas."))
+
+
+def external_imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield (node.module or "").split(".")[0]
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+
+
+def test_every_module_has_its_rule():
+    modules = {path.stem for path in SOURCE.glob("*.py")} | {path.parent.name for path in SOURCE.glob("*/*.py")}
+    assert modules - {"__init__", "__main__", "__pycache__"} == MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("module", sorted(MAY_IMPORT))
+def test_imports_go_one_way(module):
+    seen = {name for path in files_of(module) for name in imported_modules(path)} - {module}
+    assert seen <= MAY_IMPORT[module], f"{module} imports {sorted(seen - MAY_IMPORT[module])}"
+
+
+def test_only_the_pipeline_knows_dask():
+    for module in MAY_IMPORT.keys() - {"pipeline"}:
+        for path in files_of(module):
+            assert not {"dask", "distributed"} & set(external_imports(path)), path
+
+
+def test_no_pickle_and_no_evaluation_of_text():
+    for path in SOURCE.rglob("*.py"):
+        assert not {"pickle", "cloudpickle", "marshal", "shelve"} & set(external_imports(path)), path
+        assert not re.search(r"allow_pickle=True|(?<![.\w])(eval|exec)\(", path.read_text()), path
+
+
+def test_nothing_names_a_registry_or_a_machine_path():
+    root = SOURCE.parents[1]
+    for name in ("constraints.txt", "pyproject.toml", "Makefile", ".ci/run", "README.md"):
+        assert not re.search(r"file://|index-url|/root/|/work/", (root / name).read_text()), name
+    pins = (root / "constraints.txt").read_text().split()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^=\s]+", pin) for pin in pins)

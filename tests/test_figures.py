@@ -1,0 +1,221 @@
+"""The print figures: they are drawn from whatever is there, say what is not, and never change by themselves."""
+
+from functools import cache
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from dynatlas import figures
+from dynatlas.figures.captions import left_out
+from dynatlas.figures.counts import composition, searches
+from dynatlas.figures.reading import Snapshot
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES
+from dynatlas.tasks import ContextIntegration, FlipFlop, SineWave, Trial
+from synthetic_atlas import SyntheticAtlas, synthetic_atlas
+
+TABLES = ("networks", "losses", "searches", "fixed_points", "embeddings", "maps", "effects")
+
+
+@cache
+def full() -> SyntheticAtlas:
+    return synthetic_atlas()
+
+
+@cache
+def small() -> SyntheticAtlas:
+    return synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}])
+
+
+def svg(figure: Figure) -> str:
+    return figures.render(figure, "svg").decode()
+
+
+def texts(figure: Figure) -> str:
+    """All text of a figure, without the time it takes to lay it out."""
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_every_figure_of_a_full_atlas_is_drawn_and_described() -> None:
+    pictures = figures.pictures(full())
+    assert {"performance", "loss-curves", "effects", "fixed-point-counts"} <= set(pictures)
+    assert {"trajectories-sine_wave", "trial-flip_flop", "distances-flip_flop-transition_graph"} <= set(pictures)
+    for picture in pictures.values():
+        figure = picture.draw()
+        assert "not in this atlas" not in texts(figure), picture.name
+        assert len(picture.caption) > 80, picture.name
+
+
+def test_text_in_an_svg_stays_text() -> None:
+    pictures = figures.pictures(small())
+    for picture in (pictures["effects"], pictures["trial-flip_flop"], pictures["distances-flip_flop-cka"]):
+        root = ElementTree.fromstring(svg(picture.draw()))  # noqa: S314 - our own file
+        shown = {"".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")}
+        assert len(shown) > 5, f"{picture.name} has outlines instead of text"
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("networks", "performance"),
+        ("losses", "loss-curves"),
+        ("searches", "fixed-point-counts"),
+        ("fixed_points", "fixed-point-counts"),
+        ("embeddings", "distances-flip_flop-svcca"),
+        ("distances/", "distances-flip_flop-svcca"),
+        ("effects", "effects"),
+        ("trajectories/", "trajectories-sine_wave"),
+        ("trajectories/", "trial-sine_wave"),
+    ],
+)
+def test_a_missing_part_is_said_in_its_panel_with_what_to_do(part: str, name: str) -> None:
+    figure = figures.pictures(full().without(part))[name].draw()
+    assert "in this atlas" in texts(figure)
+    assert "dynatlas run" in texts(figure)
+    svg(figure)
+
+
+@pytest.mark.parametrize("part", [*TABLES, "distances/", "trajectories/"])
+def test_whatever_is_missing_every_figure_can_be_drawn(part: str) -> None:
+    for picture in figures.pictures(small().without(part)).values():
+        assert texts(picture.draw())
+        assert picture.caption
+
+
+def test_an_empty_atlas_gives_every_figure() -> None:
+    atlas = small().without(*TABLES, "distances/", "trajectories/")
+    for picture in figures.pictures(atlas).values():
+        assert "not in this atlas" in texts(picture.draw()), picture.name
+        assert "not in this atlas" in picture.caption, picture.name
+
+
+def test_a_task_on_which_no_network_passed_says_so() -> None:
+    atlas = full().without("distances/sine_wave")
+    networks = atlas.tables["networks"].copy()
+    failed = networks["task"] == "sine_wave"
+    networks.loc[failed, "passed"], networks.loc[failed, "reason"] = False, "MSE is not below 0.02"
+    atlas.tables["networks"] = networks
+    assert "No network of this task passed" in texts(figures.distance_map(atlas, "sine_wave", "svcca"))
+    assert "22 — MSE" not in figures.pictures(atlas)["performance"].caption
+    assert "24 — MSE is not below 0.02" in figures.pictures(atlas)["performance"].caption
+
+
+def test_the_same_atlas_gives_the_same_svg_and_pdf() -> None:
+    first, second = (figures.pictures(synthetic_atlas(tasks=[{"kind": "flip_flop"}])) for _ in range(2))
+    for name in ("distances-flip_flop-svcca", "trajectories-flip_flop"):
+        assert svg(first[name].draw()) == svg(second[name].draw()), name
+    assert b"CreationDate" not in figures.render(first["effects"].draw(), "pdf")
+
+
+def test_a_users_own_matplotlib_settings_neither_matter_nor_change() -> None:
+    plain = svg(figures.effects(full()))
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9}):
+        before = dict(matplotlib.rcParams)
+        assert svg(figures.effects(full())) == plain
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_save_all_names_its_files() -> None:
+    files = figures.save_all(small().without(*TABLES, "distances/", "trajectories/"), formats=("svg",))
+    assert "fig-performance.svg" in files
+    assert all(name.startswith("fig-") and content.startswith(b"<?xml") for name, content in files.items())
+
+
+def test_png_and_pdf_are_what_they_say() -> None:
+    figure = figures.effects(full())
+    assert figures.render(figure, "png").startswith(b"\x89PNG")
+    assert figures.render(figure, "pdf").startswith(b"%PDF")
+
+
+def test_effects_shows_the_stored_numbers() -> None:
+    shown = texts(figures.effects(full()))
+    for r2 in full().table("effects")["r2"]:
+        assert f"{r2:.2f} (p" in shown
+
+
+def test_searches_count_the_roots_of_the_flip_flop() -> None:
+    found = searches(full(), "flip_flop")
+    assert [search.by_unstable for search in found].count((8, 12, 6, 1)) == 21
+    assert [search.by_unstable for search in found].count((7, 12, 6, 1)) == 2
+    made = full().table("searches").set_index(["network", "condition"])["n_roots"]
+    for task in ("flip_flop", "sine_wave", "context_integration"):
+        for search in searches(full(), task):
+            assert sum(search.by_unstable) == made[search.network, search.condition]
+
+
+def test_a_composition_is_written_as_people_write_it() -> None:
+    assert composition((8, 12, 6, 1)) == "8 + 12 + 6 + 1"
+    assert composition((0, 0, 1)) == "0 + 0 + 1"
+    assert composition((1, 0, 0, 0, 0, 2)) == "1 (0 unstable), 2 (5 unstable)"
+    assert composition(()) == "none"
+
+
+def test_reasons_that_differ_only_in_many_numbers_are_one() -> None:
+    networks = full().table("networks").iloc[:6].copy()
+    networks["passed"] = False
+    networks["reason"] = [*(f"diverged at iteration {n}" for n in range(1, 6)), "MSE is not below 0.01"]
+    assert left_out(networks) == {"diverged at iteration …": 5, "MSE is not below 0.01": 1}
+
+
+def test_the_performance_figure_marks_each_network_once() -> None:
+    figure = figures.performance(full())
+    for axes, task in zip(figure.axes, full().study.tasks, strict=True):
+        marks = sum(len(points.get_offsets()) for points in axes.collections)
+        assert marks == (full().table("networks")["task"] == task.kind).sum()
+
+
+def test_colours_differ_between_all_levels() -> None:
+    colors = [look.color for look in (*ARCHITECTURES.values(), *ACTIVATIONS.values())]
+    assert len(set(colors)) == 6
+
+
+def test_a_snapshot_reads_each_part_once() -> None:
+    class Counting(SyntheticAtlas):
+        reads = 0
+
+        def table(self, name: str) -> Any:
+            self.reads += 1
+            return super().table(name)
+
+    atlas = Counting(full().study, full().tables, full().groups)
+    snapshot = Snapshot(atlas)
+    figures.effects(snapshot)
+    figures.effects(snapshot)
+    assert atlas.reads == 1
+
+
+@pytest.mark.parametrize("task", [FlipFlop(steps=20), SineWave(steps=20), ContextIntegration(steps=12)])
+def test_a_trial_is_drawn_with_and_without_an_output(task: Any) -> None:
+    import jax
+
+    trial = task.trial(jax.random.key(0))
+    assert "network’s output" not in texts(figures.trial_figure("x", trial))
+    figure = figures.trial_figure("x", trial, trial.targets)
+    assert "network’s output" in texts(figure)
+    rows = task.channels if isinstance(task, FlipFlop) else task.n_inputs + task.n_outputs
+    assert len(figure.axes) == rows
+    assert len(task.plot(jax.random.key(0)).axes) == rows
+
+
+def test_a_trial_of_any_size_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    trial = Trial(rng.normal(size=(10, 30)), rng.normal(size=(10, 2)))  # type: ignore[arg-type]
+    assert len(figures.trial_figure("$\\bad", trial).axes) == 8 + 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "output", "message"),
+    [
+        ((4, 10, 1), (4, 10, 1), None, "without a batch"),
+        ((10, 1), (9, 1), None, "equal length"),
+        ((10, 1), (10, 1), (10, 2), "output has shape"),
+    ],
+)
+def test_a_trial_of_another_shape_is_refused(inputs: Any, targets: Any, output: Any, message: str) -> None:
+    answer = None if output is None else np.zeros(output)
+    with pytest.raises(ValueError, match=message):
+        figures.trial_figure("x", type("Any", (), {"inputs": np.zeros(inputs), "targets": np.zeros(targets)})(), answer)
