@@ -2,11 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from known_networks import bistable_network, expected_unstable_counts
 from scipy.optimize import root
 
 from dynatlas import find_fixed_points
 from dynatlas.cells import GRU, LSTM, UGRNN, Vanilla
+from known_networks import bistable_network, expected_unstable_counts
 
 KEY = jax.random.key(0)
 
@@ -74,9 +74,7 @@ def test_the_order_of_the_starts_does_not_matter():
     cell = bistable_network(UGRNN, 3, units=16, seed=9)
     starts = starts_for(cell)
     shuffled = np.random.default_rng(1).permutation(starts)
-    first, second = (
-        find_fixed_points(cell, given, np.zeros(1), box=(-1, 1), key=KEY) for given in (starts, shuffled)
-    )
+    first, second = (find_fixed_points(cell, given, np.zeros(1), box=(-1, 1), key=KEY) for given in (starts, shuffled))
     np.testing.assert_allclose(first.states, second.states, atol=1e-9)
 
 

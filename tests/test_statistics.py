@@ -3,257 +3,366 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import scipy.stats
+import sklearn.metrics
+import sklearn.model_selection
+import sklearn.neighbors
+from scipy.spatial.distance import pdist, squareform
 
-from dynatlas import statistics
-from dynatlas.statistics import nearest_neighbour_accuracy, permanova, silhouette
+import dynatlas.statistics
+from dynatlas import permanova
+from dynatlas.statistics import nearest_neighbour_accuracy, silhouette
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from skbio import DistanceMatrix
+    from skbio.stats.distance import permanova as skbio_permanova
+
+SQUARE = [[0, 1, 9, 9], [1, 0, 9, 9], [9, 9, 0, 1], [9, 9, 1, 0]]
 
 
-def distances_between(points):
-    return np.linalg.norm(points[:, None] - points[None], axis=-1)
+def between(points):
+    return squareform(pdist(points))
 
 
-def population(seed, shift=0.0, n=24, levels=3):
-    """Networks in a 4-dimensional space whose groups, of different sizes, lie ``shift`` apart."""
+def population(sizes, shift, seed=0, dims=3):
+    """Groups of these sizes around centres that are ``shift`` apart, in random order: distances and labels."""
     random = np.random.default_rng(seed)
-    groups = np.sort(
-        np.concatenate([np.arange(levels), np.arange(levels), random.integers(levels, size=n - 2 * levels)])
-    )
-    places = random.normal(size=(n, 4))
-    places[:, 0] += shift * groups
-    return distances_between(places), groups
+    labels = random.permutation(np.repeat([f"group {k}" for k in range(len(sizes))], sizes))
+    centres = dict(zip(np.unique(labels), shift * np.eye(max(dims, len(sizes)))[:, :dims], strict=False))
+    points = np.array([centres[label] for label in labels]) + random.normal(size=(len(labels), dims))
+    return points, labels
 
 
-def pseudo_f(r2, levels, n):
-    return (r2 / (levels - 1)) / ((1 - r2) / (n - levels))
+def r2_of(distances, labels):
+    """Anderson's sums of squares, pair by pair."""
+    labels = list(labels)
+
+    def sum_of_squares(members):
+        return sum(distances[i][j] ** 2 for i, j in itertools.combinations(members, 2)) / len(members)
+
+    groups = [[i for i, label in enumerate(labels) if label == level] for level in sorted(set(labels))]
+    return 1 - sum(map(sum_of_squares, groups)) / sum_of_squares(range(len(labels)))
 
 
-# PERMANOVA.
+def exact_p(distances, labels, strata):
+    """The share of all orders that keep the strata and explain as much."""
+    observed = r2_of(distances, labels)
+    blocks = [[i for i, stratum in enumerate(strata) if stratum == block] for block in sorted(set(strata))]
+    as_good = []
+    for orders in itertools.product(*(itertools.permutations(block) for block in blocks)):
+        permuted = list(labels)
+        for block, order in zip(blocks, orders, strict=True):
+            for target, source in zip(block, order, strict=True):
+                permuted[target] = labels[source]
+        as_good.append(r2_of(distances, permuted) >= observed - 1e-12)
+    return np.mean(as_good)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(2, 5))
-def test_r2_is_that_of_the_analysis_of_variance(seed, levels):
-    # For Euclidean distances SS are sums of squares around centroids, which need no distances at all.
-    random = np.random.default_rng(seed)
-    places = random.normal(size=(15, 3))
-    groups = np.concatenate([np.arange(levels), random.integers(levels, size=15 - levels)])
-    total = ((places - places.mean(axis=0)) ** 2).sum()
-    within = sum(((places[groups == g] - places[groups == g].mean(axis=0)) ** 2).sum() for g in range(levels))
-    r2, _ = permanova(distances_between(places), groups, permutations=9)
-    assert r2 == pytest.approx(1 - within / total, abs=1e-12)
+# ---- R²: three independent computations ----
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.5, 1.0])
-def test_agrees_with_scikit_bio(shift):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own deprecations, at import
-        import skbio.stats.distance
-
-    matrix, groups = population(3, shift)
-    r2, p = permanova(matrix, groups, permutations=4999)
+@pytest.mark.parametrize("sizes", [(10, 10), (4, 9, 7), (1, 5, 3, 6)])
+@pytest.mark.parametrize("shift", [0, 1.5])
+def test_agrees_with_scikit_bio(sizes, shift):
+    points, labels = population(sizes, shift)
+    distances = between(points)
+    r2, p = permanova(distances, labels, permutations=999)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        peer = skbio.stats.distance.permanova(
-            skbio.stats.distance.DistanceMatrix(matrix), groups.astype(str), permutations=4999, seed=1
-        )
-    assert pseudo_f(r2, 3, 24) == pytest.approx(peer["test statistic"], rel=1e-9)
-    # Two samples of 4,999 permutations: four standard errors of their difference.
-    assert p == pytest.approx(peer["p-value"], abs=4 * np.sqrt(2 * max(p * (1 - p), 1e-3) / 4999))
+        theirs = skbio_permanova(DistanceMatrix(distances), labels, permutations=999, seed=1)
+    n, k = len(labels), len(sizes)
+    pseudo_F = (r2 / (k - 1)) / ((1 - r2) / (n - k))
+    assert pseudo_F == pytest.approx(theirs["test statistic"], rel=1e-9)
+    # Two estimates of one p, each of 999 draws.
+    assert abs(p - theirs["p-value"]) <= 4 * np.sqrt(2 * max(p, theirs["p-value"]) / 999)
 
 
-def test_p_is_the_exact_one_where_all_permutations_can_be_counted():
-    places = np.array([0.0, 1.1, 2.3, 5.2, 1.9, 9.7])[:, None]
-    groups = np.array([0, 0, 0, 1, 1, 1])
-    matrix = distances_between(places)
-    shares = []
-    for members in itertools.combinations(range(6), 3):
-        labels = np.isin(np.arange(6), members).astype(int)
-        shares.append(sum(places[labels == g].var() * 3 for g in (0, 1)))
-    observed = sum(places[groups == g].var() * 3 for g in (0, 1))
-    exact = np.mean(np.array(shares) <= observed + 1e-9)
-    assert 0.05 < exact < 0.95
-    assert permanova(matrix, groups, permutations=9999).p == pytest.approx(exact, abs=0.02)
+def test_of_euclidean_distances_is_the_analysis_of_variance():
+    points, labels = population((4, 9, 7), 1.0)
+    residual = sum(
+        ((points[labels == label] - points[labels == label].mean(axis=0)) ** 2).sum() for label in set(labels)
+    )
+    total = ((points - points.mean(axis=0)) ** 2).sum()
+    assert permanova(between(points), labels, permutations=1).r2 == pytest.approx(1 - residual / total, rel=1e-12)
+
+
+def test_in_one_dimension_is_fishers_ratio():
+    points, labels = population((4, 9, 7), 1.0, dims=1)
+    r2, p = permanova(between(points), labels, permutations=4999)
+    F, p_F = scipy.stats.f_oneway(*(points[labels == label, 0] for label in np.unique(labels)))
+    assert (r2 / 2) / ((1 - r2) / 17) == pytest.approx(F, rel=1e-9)
+    assert p == pytest.approx(p_F, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_distances_that_are_not_euclidean(seed):
+    random = np.random.default_rng(seed)
+    distances = squareform(random.uniform(0.1, 4, size=45))
+    labels = random.integers(3, size=10)
+    assert permanova(distances, labels, permutations=1).r2 == pytest.approx(r2_of(distances, labels), rel=1e-12)
+
+
+def test_worked_by_hand():
+    # Σd² = 1 + 1 + 4·81 over 4 networks, and 1 over 2 within each group.
+    assert permanova(SQUARE, ["a", "a", "b", "b"]).r2 == pytest.approx(1 - (1 / 2 + 1 / 2) / (326 / 4), abs=1e-12)
+    # Groups without any distance within explain all of it.
+    points = np.repeat([[0.0], [1.0], [5.0]], 4, axis=0)
+    r2, p = permanova(between(points), np.repeat(list("xyz"), 4))
+    assert r2 == pytest.approx(1, abs=1e-12)
+    # 3! of the 34,650 orders are as good.
+    assert p <= 3 / 1000
+
+
+# ---- p ----
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("strata", [[0] * 6, [0, 0, 0, 0, 1, 1], [0, 1, 0, 1, 0, 1]])
+def test_p_is_the_share_of_all_orders(strata, seed):
+    distances = between(np.random.default_rng(seed).normal(size=(6, 2)))
+    labels = ["a", "a", "b", "b", "a", "b"]
+    expected = exact_p(distances, labels, strata)
+    p = permanova(distances, labels, strata=strata, permutations=3000, seed=seed).p
+    assert abs(p - expected) <= 4 * np.sqrt(expected * (1 - expected) / 3000) + 1 / 3000
+
+
+def test_ties_count_as_explaining_as_much():
+    # All networks equally far apart: no order explains more than another, whatever rounding says.
+    distances = 0.1 * (1 - np.eye(9))
+    assert permanova(distances, list("aabbbcccc"), permutations=200).p == 1
 
 
 def test_a_planted_effect_is_found():
-    r2, p = permanova(*population(0, shift=3))
+    points, labels = population((8, 8, 8), 3.0)
+    r2, p = permanova(between(points), labels, permutations=999)
     assert r2 > 0.4
-    assert p == 1 / 1000  # no permutation does as well: (1 + 0)/(1 + 999), never 0
+    # The least there can be: the observed order counts as one of 1,000.
+    assert p == 1 / 1000
+    assert permanova(between(points), labels, permutations=99).p == 1 / 100
 
 
-def test_false_positives_are_nominal():
-    hits = [permanova(*population(seed), permutations=99, seed=seed).p for seed in range(200)]
-    # Under the null p is uniform. 200 × 0.05 = 10 ± 3.1 below 0.05; 200 × 0.5 = 100 ± 7 below 0.5.
-    assert 1 <= np.sum(np.array(hits) <= 0.05) <= 22
-    assert 72 <= np.sum(np.array(hits) <= 0.5) <= 128
-
-
-def confounded(seed):
-    """Strata lie far apart and hold different mixtures of the two groups; within a stratum, groups do not differ."""
-    random = np.random.default_rng(seed)
-    strata = np.repeat([0, 1], 20)
-    groups = np.concatenate([np.repeat([0, 1], [16, 4]), np.repeat([0, 1], [4, 16])])
-    return distances_between(random.normal(size=(40, 3)) + 4 * strata[:, None]), groups, strata
-
-
-def test_an_effect_of_the_strata_is_not_the_factors():
-    assert all(permanova(*confounded(seed)[:2], permutations=199).p <= 0.01 for seed in range(10))
-    within = np.array([permanova(*confounded(seed), permutations=99, seed=seed).p for seed in range(100)])
-    assert np.sum(within <= 0.05) <= 13  # 5 expected, sd 2.2
-    assert 35 <= np.sum(within <= 0.5) <= 65
-
-
-def test_an_effect_within_the_strata_is_found_although_they_differ_more():
+@pytest.mark.parametrize("stratified", [False, True])
+def test_without_an_effect_p_is_uniform(stratified):
+    # Strata with large effects of their own, and with different shares of the levels.
+    strata = np.repeat([0, 1, 2], [6, 4, 6]) if stratified else None
+    levels = np.array([0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1, 1, 1])
     random = np.random.default_rng(0)
-    strata, groups = np.repeat(["s", "t"], 20), np.tile(["a", "b"], 20)
-    places = random.normal(size=(40, 2)) + 30 * (strata == "s")[:, None]
-    places[:, 0] += 2.5 * (groups == "a")
-    # Exchanged between strata, labels gain and lose by the strata's own distance, which drowns the factor.
-    assert permanova(distances_between(places), groups, strata).p <= 0.01
-    assert permanova(distances_between(places), groups).p > 0.01
+    ps = []
+    for _ in range(200):
+        points = random.normal(size=(16, 2))
+        if stratified:
+            points[:, 0] += 5 * strata
+        else:
+            levels = random.permutation(levels)
+        ps.append(permanova(between(points), levels, strata=strata, permutations=59, seed=int(random.integers(1e6))).p)
+    for level in (0.05, 0.1, 0.25, 0.5, 0.75):
+        rate, spread = np.mean(np.array(ps) <= level + 1e-9), np.sqrt(level * (1 - level) / 200)
+        assert abs(rate - level) < 3 * spread + 0.01, level
 
 
-def test_one_stratum_is_no_stratum():
-    matrix, groups = population(1, shift=0.7)
-    assert permanova(matrix, groups, np.zeros(24)) == permanova(matrix, groups)
-
-
-def test_labels_stay_in_their_strata_and_every_order_is_as_likely():
-    levels, blocks = np.array([0, 1, 2, 3, 4, 5]), np.array([1, 0, 1, 0, 1, 0])
-    drawn = np.concatenate(list(statistics._permutations(levels, blocks, 3600, seed=0)))
-    assert drawn.shape == (3600, 6)
-    np.testing.assert_array_equal(np.sort(drawn[:, [0, 2, 4]], axis=1), np.tile([0, 2, 4], (3600, 1)))
-    np.testing.assert_array_equal(np.sort(drawn[:, [1, 3, 5]], axis=1), np.tile([1, 3, 5], (3600, 1)))
-    counts = np.unique(drawn, axis=0, return_counts=True)[1]
-    assert len(counts) == 36  # 3! orders in either stratum
-    assert ((counts - 100) ** 2 / 100).sum() < 67  # χ² with 35 degrees of freedom, p = 0.001
-
-
-def test_batches_of_permutations_change_no_number(monkeypatch):
-    matrix, groups = population(2, shift=0.4)
-    results = []
-    for batch in (1, 7, 64, 1000):
-        monkeypatch.setattr(statistics, "BATCH", batch)
-        results.append((*permanova(matrix, groups, groups % 2 == 0), *nearest_neighbour_accuracy(matrix, groups)))
-    assert results[1:] == results[:-1]
-
-
-def test_results_are_reproducible_and_seeded():
-    matrix, groups = population(5, shift=0.3)
-    assert permanova(matrix, groups) == permanova(matrix, groups)
-    assert len({permanova(matrix, groups, seed=seed).p for seed in range(5)}) > 1
-
-
-def test_neither_names_of_levels_nor_order_of_networks_matter():
-    matrix, groups = population(4, shift=0.6)
-    order = np.random.default_rng(0).permutation(24)
-    names = np.array(["tanh", "relu", "other"])[groups]
-    shuffled = matrix[np.ix_(order, order)]
-    assert permanova(shuffled, names[order]).r2 == pytest.approx(permanova(matrix, groups).r2, abs=1e-12)
-    assert silhouette(shuffled, names[order]) == pytest.approx(silhouette(matrix, groups), abs=1e-12)
-    accuracy = nearest_neighbour_accuracy(matrix, groups).accuracy
-    assert nearest_neighbour_accuracy(shuffled, names[order]).accuracy == pytest.approx(accuracy, abs=1e-12)
-
-
-def test_result_has_the_two_fields_of_the_contract():
-    assert permanova(*population(0))._fields == ("r2", "p")
-
-
-# Silhouette and nearest neighbours.
-
-
-def test_silhouette_by_hand():
-    # Points 0, 1 | 4, 6: a = 1, 1, 2, 2 and b = 5, 4, 3.5, 5.5.
-    expected = np.mean([1 - 1 / 5, 1 - 1 / 4, 1 - 2 / 3.5, 1 - 2 / 5.5])
-    matrix = distances_between(np.array([[0.0], [1], [4], [6]]))
-    assert silhouette(matrix, ["a", "a", "b", "b"]) == pytest.approx(expected, abs=1e-12)
-    assert silhouette(matrix, ["a", "b", "a", "b"]) < 0
-
-
-def test_nearest_neighbours_by_hand():
-    # 0 → 1, 1 → 0, 4 → 6 and 6 → 4; with the labels below only the first two are right.
-    matrix = distances_between(np.array([[0.0], [1], [4], [6]]))
-    assert nearest_neighbour_accuracy(matrix, ["a", "a", "b", "c"]).accuracy == 0.5
-    assert nearest_neighbour_accuracy(matrix, ["a", "a", "b", "b"]).accuracy == 1
-    assert nearest_neighbour_accuracy(matrix, ["a", "b", "a", "b"]).accuracy == 0
-
-
-def test_equally_near_neighbours_share_the_vote():
-    # All three others are equally near: each network of a pair has one of three votes.
-    accuracy, p = nearest_neighbour_accuracy(1 - np.eye(4), ["a", "a", "b", "b"])
-    assert accuracy == pytest.approx(1 / 3, abs=1e-12)
-    assert p == 1  # every permutation does as well
-
-
-def test_nearest_neighbours_agree_with_scikit_learn():
-    from sklearn.model_selection import LeaveOneOut, cross_val_score
-    from sklearn.neighbors import KNeighborsClassifier
-
+def test_what_the_strata_explain_is_not_credited():
+    # The levels go along with the strata but for one network in eight.
+    strata = np.repeat([0, 1], 16)
+    levels = np.where(np.arange(32) % 8 == 0, 1 - strata, strata)
     random = np.random.default_rng(0)
-    groups = random.integers(3, size=40)
-    places = random.normal(size=(40, 2)) + 1.5 * groups[:, None]
-    expected = cross_val_score(KNeighborsClassifier(1), places, groups, cv=LeaveOneOut()).mean()
-    accuracy, p = nearest_neighbour_accuracy(distances_between(places), groups)
-    assert accuracy == pytest.approx(expected, abs=1e-12)
-    assert p <= 0.01
+    alone, within, both = [], [], []
+    for seed in range(20):
+        # Distances that depend on the stratum alone, and distances to which the levels add a little.
+        points = random.normal(size=(32, 3)) + 4 * strata[:, None]
+        alone.append(permanova(between(points), levels, permutations=199, seed=seed).p)
+        within.append(permanova(between(points), levels, strata=strata, permutations=199, seed=seed).p)
+        points += 3 * levels[:, None]
+        both.append(permanova(between(points), levels, strata=strata, permutations=199, seed=seed).p)
+    assert max(alone) <= 0.01
+    # Twenty draws of a uniform p: more than five at or below 0.1 happen once in a hundred.
+    assert np.sum(np.array(within) <= 0.1) <= 5
+    assert 0.3 < np.mean(within) < 0.7
+    assert max(both) <= 0.05
 
 
-def test_neighbours_of_unrelated_labels_are_not_significant_more_often_than_nominal():
-    values = np.array([nearest_neighbour_accuracy(*population(seed), 99, seed).p for seed in range(200)])
-    assert np.sum(values <= 0.05) <= 22  # at most 10 expected: ties make it conservative
-    assert 72 <= np.sum(values <= 0.6) <= 145
+def test_strata_do_not_change_the_share_explained():
+    points, labels = population((4, 9, 7), 1.0)
+    strata = np.arange(20) % 2
+    assert permanova(between(points), labels).r2 == permanova(between(points), labels, strata=strata).r2
+    # One stratum for all is no stratum.
+    assert permanova(between(points), labels) == permanova(between(points), labels, strata=["all"] * 20)
 
 
-# What the guards say.
-
-MATRIX = population(0)[0]
-HALVES = np.repeat([0, 1], 12)
+# ---- what does not matter ----
 
 
-@pytest.mark.parametrize("statistic", [permanova, silhouette, nearest_neighbour_accuracy])
+def test_names_of_levels_units_and_order_of_networks_do_not_matter():
+    points, labels = population((4, 9, 7), 0.6)
+    distances = between(points)
+    expected = permanova(distances, labels, seed=3)
+    assert expected == permanova(distances, labels, seed=3)
+    assert 0.001 < expected.p < 0.9
+    numbers = np.array([int(label[-1]) for label in labels])
+    for renamed in (numbers, numbers / 7 + 1e-9, [str(number) for number in numbers], list(labels)):
+        assert permanova(distances, renamed, seed=3) == expected
+    assert permanova(distances, numbers == 0, seed=3) == permanova(distances, numbers == 0, seed=3)
+    scaled = permanova(1e6 * distances, labels, seed=3)
+    assert (scaled.r2, scaled.p) == (pytest.approx(expected.r2, rel=1e-12), expected.p)
+    order = np.random.default_rng(1).permutation(20)
+    reordered = permanova(distances[np.ix_(order, order)], labels[order], permutations=4999)
+    assert reordered.r2 == pytest.approx(expected.r2, rel=1e-12)
+    assert reordered.p == pytest.approx(permanova(distances, labels, permutations=4999).p, abs=0.04)
+
+
+def test_the_seed_draws_the_permutations():
+    points, labels = population((4, 9, 7), 0.3)
+    ps = {permanova(between(points), labels, permutations=199, seed=seed).p for seed in range(8)}
+    assert len(ps) > 1
+    assert max(ps) - min(ps) < 0.2
+    assert all(round(p * 200) == pytest.approx(p * 200) for p in ps)
+
+
+# ---- silhouette ----
+
+
+def test_silhouette_worked_by_hand():
+    # At 0, 1 | 4, 6: a = 1, 1, 2, 2 and b = 5, 4, 3½, 5½.
+    distances = between([[0.0], [1], [4], [6]])
+    members = [4 / 5, 3 / 4, 1.5 / 3.5, 3.5 / 5.5]
+    assert silhouette(distances, ["u", "u", "v", "v"]) == pytest.approx(np.mean(members), abs=1e-12)
+    # A network alone in its group counts 0.
+    distances = between([[0.0], [1], [4], [6], [100]])
+    assert silhouette(distances, [0, 0, 1, 1, 2]) == pytest.approx(sum(members) / 5, abs=1e-12)
+    # Misassigned: 0, 4 | 1, 6, with a = 4, 4, 5, 5 and b = 3½, 2½, 2, 4.
+    distances = between([[0.0], [4], [1], [6]])
+    assert silhouette(distances, list("uuvv")) == pytest.approx(
+        np.mean([-0.5 / 4, -1.5 / 4, -3 / 5, -1 / 5]), abs=1e-12
+    )
+
+
+def test_silhouette_is_scikit_learns_of_the_points():
+    points, labels = population((4, 9, 7), 2.0)
+    assert silhouette(between(points), labels) == pytest.approx(
+        sklearn.metrics.silhouette_score(points, labels), abs=1e-12
+    )
+    assert silhouette(between(population((9, 9), 50.0)[0]), population((9, 9), 50.0)[1]) > 0.9
+
+
+# ---- nearest neighbours ----
+
+
+def test_nearest_neighbours_worked_by_hand():
+    # At 0, 1, 3, 7: the nearest are 1, 0, 1, 3.
+    distances = between([[0.0], [1], [3], [7]])
+    assert nearest_neighbour_accuracy(distances, list("aabb")).accuracy == pytest.approx(3 / 4, abs=1e-12)
+    assert nearest_neighbour_accuracy(distances, list("abaa")).accuracy == pytest.approx(1 / 4, abs=1e-12)
+    # At 0, 1, 2: the middle one's vote is shared.
+    distances = between([[0.0], [1], [2]])
+    assert nearest_neighbour_accuracy(distances, list("aab")).accuracy == pytest.approx((1 + 1 / 2) / 3, abs=1e-12)
+    assert nearest_neighbour_accuracy(distances, list("baa")).accuracy == pytest.approx((1 + 1 / 2) / 3, abs=1e-12)
+    # All equally near: each network's accuracy is the share of its label among the others.
+    expected = (2 * (1 / 4) + 3 * (2 / 4)) / 5
+    accuracy, p = nearest_neighbour_accuracy(0.1 * (1 - np.eye(5)), list("ababb"))
+    assert (accuracy, p) == (pytest.approx(expected, abs=1e-12), 1)
+
+
+def test_nearest_neighbours_are_scikit_learns_leaving_one_out():
+    points, labels = population((4, 9, 7), 1.5)
+    one = sklearn.neighbors.KNeighborsClassifier(n_neighbors=1)
+    scores = sklearn.model_selection.cross_val_score(one, points, labels, cv=sklearn.model_selection.LeaveOneOut())
+    accuracy, p = nearest_neighbour_accuracy(between(points), labels)
+    assert accuracy == pytest.approx(scores.mean(), abs=1e-12)
+    assert p < 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nearest_neighbours_p_is_the_share_of_all_orders(seed):
+    distances = between(np.random.default_rng(seed).normal(size=(6, 2)))
+    labels = np.array(list("aabbab"))
+    nearest = (distances + np.diag([np.inf] * 6)).argmin(axis=1)
+    accuracies = [(np.array(order) == np.array(order)[nearest]).mean() for order in itertools.permutations(labels)]
+    expected = np.mean(np.array(accuracies) >= (labels == labels[nearest]).mean() - 1e-9)
+    accuracy, p = nearest_neighbour_accuracy(distances, labels, permutations=3000, seed=seed)
+    assert accuracy == pytest.approx((labels == labels[nearest]).mean(), abs=1e-12)
+    assert abs(p - expected) <= 4 * np.sqrt(expected * (1 - expected) / 3000) + 1 / 3000
+
+
+def test_nearest_neighbours_find_chance_without_an_effect():
+    # (m − 1)/(n − 1) for groups of m, and p at its nominal rate at most, for accuracies tie.
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 6)
+    results = [
+        nearest_neighbour_accuracy(between(random.normal(size=(18, 3))), labels, permutations=59, seed=seed)
+        for seed in range(200)
+    ]
+    spread = np.std([result.accuracy for result in results]) / np.sqrt(200)
+    assert abs(np.mean([result.accuracy for result in results]) - 5 / 17) < 4 * spread
+    for level in (0.05, 0.1, 0.25):
+        assert np.mean([result.p <= level + 1e-9 for result in results]) < level + 3 * np.sqrt(level / 200)
+
+
+@pytest.mark.parametrize("permutations", [0, -1])
+def test_nearest_neighbours_need_a_permutation(permutations):
+    with pytest.raises(ValueError, match=f"permutations is {permutations}; expected at least 1"):
+        nearest_neighbour_accuracy(SQUARE, list("aabb"), permutations=permutations)
+
+
+# ---- what does not depend on how it is computed ----
+
+
+@pytest.mark.parametrize("statistic", [permanova, nearest_neighbour_accuracy])
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_size_of_the_batches_changes_no_number(statistic, batch, monkeypatch):
+    points, labels = population((4, 9, 7), 0.4)
+    expected = statistic(between(points), labels, permutations=200)
+    monkeypatch.setattr(dynatlas.statistics, "BATCH", batch)
+    assert statistic(between(points), labels, permutations=200) == expected
+
+
+# ---- what they refuse ----
+
+
 @pytest.mark.parametrize(
-    ("groups", "message"),
+    ("distances", "groups", "message"),
     [
-        (np.zeros(24), "groups have 1 levels for 24 networks; expected at least 2"),
-        (np.arange(24), "groups have 24 levels for 24 networks; .*at least one level with two networks"),
-        (HALVES[:20], r"groups has shape \(20,\) for 24 networks; expected one label for each"),
-        (HALVES[:, None], r"groups has shape \(24, 1\) for 24 networks"),
-        ([None, "a", *"ab" * 11], r"groups has no label for 1 of 24 networks \(first: number 0\)"),
+        (SQUARE, list("aab"), r"groups has shape \(3,\) for 4 networks; expected one label for each network"),
+        (SQUARE, [["a"], ["a"], ["b"], ["b"]], r"groups has shape \(4, 1\) for 4 networks"),
+        (SQUARE, "aabb", r"groups has shape \(\) for 4 networks"),
+        (SQUARE, list("aaaa"), "groups have 1 levels for 4 networks; expected at least 2 levels"),
+        (SQUARE, list("abcd"), "groups have 4 levels for 4 networks; .* at least one level with two networks"),
         (
-            np.where(np.arange(24) > 20, np.nan, HALVES),
-            r"groups has no label for 3 of 24 networks \(first: number 21\)",
+            SQUARE,
+            ["a", None, None, "b"],
+            r"groups has no label for 2 of 4 networks \(first: number 1\); leave those out",
         ),
+        (SQUARE, [1.0, 1.0, 2.0, np.nan], r"groups has no label for 1 of 4 networks \(first: number 3\)"),
+        (SQUARE, ["a", "a", "b", np.nan], r"groups has no label for 1 of 4 networks \(first: number 3\)"),
+        (np.zeros((0, 0)), [], "groups have 0 levels for 0 networks"),
+        (SQUARE[:3], list("aab"), r"distances have shape \(3, 4\); expected a square matrix"),
+        (-np.array(SQUARE), list("aabb"), "distances go down to -9"),
+        (np.triu(SQUARE), list("aabb"), "distances differ from their transpose by 9"),
+        (np.eye(4), list("aabb"), "network 0 has distance 1 from itself"),
+        (np.where(np.eye(4), 0, np.nan), list("aabb"), "distances are NaN or infinite; leave out 3 of 4 networks"),
     ],
 )
-def test_bad_groups_are_explained(statistic, groups, message):
-    with pytest.raises(ValueError, match=message):
-        statistic(MATRIX, groups)
-
-
 @pytest.mark.parametrize("statistic", [permanova, silhouette, nearest_neighbour_accuracy])
-def test_bad_distances_are_explained(statistic):
-    with pytest.raises(ValueError, match="leave out 1 of 24 networks: 3"):
-        statistic(np.where((np.arange(24) == 3) | (np.arange(24) == 3)[:, None], np.nan, MATRIX), HALVES)
-    with pytest.raises(ValueError, match=r"expected 0\. Turn a similarity into a distance"):
-        statistic(1 - MATRIX / MATRIX.max(), HALVES)
+def test_bad_distances_and_groups(statistic, distances, groups, message):
+    with pytest.raises(ValueError, match=message):
+        statistic(distances, groups)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strata": HALVES}, "within each of the 2 strata all networks have the same level, so that nothing can be"),
-        ({"strata": np.arange(24)}, "within each of the 24 strata .* use coarser strata"),
-        ({"strata": HALVES[:5]}, r"strata has shape \(5,\) for 24 networks"),
         ({"permutations": 0}, "permutations is 0; expected at least 1"),
+        ({"permutations": -5}, "permutations is -5; expected at least 1"),
+        ({"strata": [0, None, 0, 1]}, r"strata has no label for 1 of 4 networks \(first: number 1\)"),
+        ({"strata": [0, 0, 1]}, r"strata has shape \(3,\) for 4 networks; expected one label for each network"),
+        ({"strata": [0, 0, 1, 1]}, "within each of the 2 strata all networks have the same level, so that nothing can"),
+        ({"strata": [0, 1, 2, 3]}, "within each of the 4 strata all networks have the same level.* use coarser strata"),
     ],
 )
-def test_bad_permutations_are_explained(settings, message):
+def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
-        permanova(MATRIX, HALVES, **settings)
+        permanova(SQUARE, list("aabb"), **settings)
 
 
-def test_no_variance_is_nothing_to_explain():
+def test_no_variance_to_explain():
     with pytest.raises(ValueError, match="all distances are 0; there is no variance to explain"):
-        permanova(np.zeros((24, 24)), HALVES)
+        permanova(np.zeros((4, 4)), list("aabb"))

@@ -76,7 +76,9 @@ def test_whatever_decides_the_weights_changes_the_id(old, new):
 
 def test_keys_depend_on_id_and_purpose_alone():
     first, second = Study.parse(SMALL).members[:2]
-    data = [jax.random.key_data(key).tolist() for key in (first.key("weights"), first.key("trials"), second.key("weights"))]
+    data = [
+        jax.random.key_data(key).tolist() for key in (first.key("weights"), first.key("trials"), second.key("weights"))
+    ]
     assert len({tuple(item) for item in data}) == 3
     assert jax.random.key_data(first.key("weights")).tolist() == data[0]
 
@@ -111,9 +113,10 @@ def test_the_resolved_file_is_the_same_study(name):
 
 
 def test_the_defaults_are_the_papers():
-    study = Study.parse('name = "paper"\n' + "".join(
-        f'[[tasks]]\nkind = "{kind}"\n' for kind in ("flip_flop", "sine_wave", "context_integration")
-    ))
+    study = Study.parse(
+        'name = "paper"\n'
+        + "".join(f'[[tasks]]\nkind = "{kind}"\n' for kind in ("flip_flop", "sine_wave", "context_integration"))
+    )
     assert len(study.members) == 3 * 2880
     training = study.members[0].training
     assert (training.optimizer, training.iterations, training.batch_size) == ("sgd", 20_000, 64)
@@ -133,7 +136,10 @@ def test_the_demo_trains_three_seeds_of_all_eight_variants_on_all_three_tasks():
         (SMALL.replace("seeds", "seds"), ["population.seds: unknown key 'seds'; did you mean 'seeds'?"]),
         (SMALL + "[trainng]\n", ["unknown key 'trainng'; did you mean 'training'?"]),
         (SMALL + "[training]\nzzz = 1\n", ["training.zzz: unknown key 'zzz'; valid keys: batch_size, clip_norm,"]),
-        (SMALL.replace('"flip_flop"', '"flip_flop"\nstep = 5'), ["tasks.0.step: unknown key 'step'; did you mean 'steps'?"]),
+        (
+            SMALL.replace('"flip_flop"', '"flip_flop"\nstep = 5'),
+            ["tasks.0.step: unknown key 'step'; did you mean 'steps'?"],
+        ),
         (SMALL.replace('"flip_flop"', '"flipflop"'), ["'flipflop'", "'flip_flop', 'sine_wave', 'context_integration'"]),
         (SMALL.replace("seeds = 2", 'seeds = "two"'), ["population.seeds:", "valid integer", "'two'"]),
         (SMALL.replace("[4, 8]", "[4, 0]"), ["population.units.1:", "greater than or equal to 1", "it is 0"]),
@@ -143,7 +149,10 @@ def test_the_demo_trains_three_seeds_of_all_eight_variants_on_all_three_tasks():
         (SMALL.replace('"sine_wave"', '"flip_flop"'), ["names a kind twice"]),
         (SMALL.replace('["tanh"]', '["gelu"]'), ["population.activations.0:", "'tanh' or 'relu'", "'gelu'"]),
         (SMALL.replace('"sine_wave"', '"sine_wave"\nslope = 0.5'), ["tasks.1: slope + offset is 0.51"]),
-        (SMALL + "[[overrides]]\ntraining = { momentm = 1 }\n", ["overrides.0.training.momentm", "did you mean 'momentum'?"]),
+        (
+            SMALL + "[[overrides]]\ntraining = { momentm = 1 }\n",
+            ["overrides.0.training.momentm", "did you mean 'momentum'?"],
+        ),
         (SMALL + "[training]\nlearning_rate = nan\n", ["training.learning_rate:", "nan"]),
         (SMALL + "[", ["is not valid TOML"]),
         ("", ["name: is missing", "tasks: is missing"]),

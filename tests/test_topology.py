@@ -28,8 +28,12 @@ def test_bistable_units_decide_independently_and_fairly():
     np.testing.assert_allclose(graph.sum(axis=1), 1)
     for i, j in itertools.product(range(9), repeat=2):
         # A unit that sits at 0 goes either way with probability ½; one that sits at ±1 stays.
-        expected = 0.0 if (signs[j] == 0).any() else np.prod(
-            [0.5 if start == 0 else float(start == end) for start, end in zip(signs[i], signs[j], strict=True)]
+        expected = (
+            0.0
+            if (signs[j] == 0).any()
+            else np.prod(
+                [0.5 if start == 0 else float(start == end) for start, end in zip(signs[i], signs[j], strict=True)]
+            )
         )
         assert graph[i, j] == pytest.approx(expected, abs=4 * 0.5 / np.sqrt(2000))
 

@@ -121,9 +121,10 @@ def write_arrays(path: Path, group: str, dataset: xr.Dataset) -> None:
             raise ValueError(f"{name!r} of the group {group!r} is over {dataset[name].dims}; expected {dims}")
     # Not Dataset.to_zarr: it gives string labels a type that zarr 3 does not specify, and empty ones float64.
     store = zarr.create_group(path, zarr_format=3, attributes=dataset.attrs)
-    for name, variable in dataset.variables.items():
+    for label, variable in dataset.variables.items():
+        name = str(label)
         store.create_array(
-            str(name),
+            name,
             data=_storable(f"{name!r} of the group {group!r}", variable.values),
             dimension_names=[str(dim) for dim in variable.dims],
             attributes=variable.attrs,

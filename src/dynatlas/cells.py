@@ -176,7 +176,7 @@ class Vanilla(Cell):
     stages: ClassVar[tuple[int, ...]] = (1,)
 
     def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """h' = φ(sum)."""
+        """The state h' = φ(sum)."""
         del state
         return self._activate(sums[0])
 
@@ -188,7 +188,7 @@ class UGRNN(Cell):
     stages: ClassVar[tuple[int, ...]] = (2,)
 
     def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """h' = g∘h + (1 − g)∘c."""
+        """The state h' = g∘h + (1 − g)∘c."""
         candidate, update = jnp.split(sums[0], 2)
         gate = sigmoid(update)
         return gate * state + (1 - gate) * self._activate(candidate)
@@ -201,11 +201,11 @@ class GRU(Cell):
     stages: ClassVar[tuple[int, ...]] = (2, 1)
 
     def operand(self, stage: int, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " units"]:
-        """h for the gates, r∘h for the candidate."""
+        """The state h for the gates, r∘h for the candidate."""
         return state if stage == 0 else sigmoid(sums[0][: self.units]) * state
 
     def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """h' = u∘h + (1 − u)∘c."""
+        """The state h' = u∘h + (1 − u)∘c."""
         update = sigmoid(sums[0][self.units :])
         return update * state + (1 - update) * self._activate(sums[1])
 
@@ -218,7 +218,7 @@ class LSTM(Cell):
     states_per_unit: ClassVar[int] = 2
 
     def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """c' = f∘c + i∘φ(…), h' = o∘φ(c')."""
+        """The state c' = f∘c + i∘φ(…), h' = o∘φ(c')."""
         gate_in, forget, out, candidate = jnp.split(sums[0], 4)
         memory = sigmoid(forget) * state[self.units :] + sigmoid(gate_in) * self._activate(candidate)
         return jnp.concatenate([sigmoid(out) * self._activate(memory), memory])

@@ -27,8 +27,12 @@ app = App(
         dynatlas run study.toml my-atlas   carry it out; run again to go on after an interruption
         dynatlas report my-atlas           where the page is
 
-    Exit codes: 0 done; 1 something went wrong; 2 wrong arguments; 3 bad study file; 4 folder is no atlas, is in use, or cannot be
-    written; 5 folder holds a different study; 6 atlas is damaged; 130 interrupted.
+    Exit codes:
+
+        0  done                      4  folder is no atlas, in use, or not writable
+        1  something went wrong      5  folder holds a different study
+        2  wrong arguments           6  atlas is damaged
+        3  bad study file            130  interrupted; run again to go on
     """,
     help_format="plaintext",
 )
@@ -91,8 +95,8 @@ def plan(study: StudyName, /, *, workers: int | None = None, as_json: Json = Fal
     console = Console()
     console.print(table)
     console.print(
-        f"\n{result.networks:,} networks in {len(result.blocks)} blocks; then {result.searches:,} fixed-point searches and "
-        f"{result.pairs:,} pairs per measure.\nTraining: {result.flops / 1e12:,.3g} TFLOP, about "
+        f"\n{result.networks:,} networks in {len(result.blocks)} blocks; then {result.searches:,} fixed-point searches "
+        f"and {result.pairs:,} pairs per measure.\nTraining: {result.flops / 1e12:,.3g} TFLOP, about "
         f"{duration(result.training_seconds)} on {result.workers} workers here. The analyses come on top."
     )
 
@@ -179,7 +183,7 @@ def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False
         print(f"{len(opened.entries)} entries checked, {len(damaged)} damaged")
     if damaged and not repair:
         raise DamagedAtlasError(
-            f"{len(damaged)} entries of {atlas} are damaged; `dynatlas verify --repair {atlas}`, then run the study again"
+            f"{len(damaged)} entries of {atlas} are damaged; `dynatlas verify --repair {atlas}`, then run it again"
         )
 
 

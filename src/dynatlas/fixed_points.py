@@ -5,8 +5,8 @@ not a root. The two are never mixed.
 
 The certificate: when F maps a box into itself, the indices sign det(I − J) of all its roots add up to exactly 1
 (Lefschetz–Hopf). A sum other than 1 proves that a root is missing, false or degenerate, and the search goes on from
-new starts. A sum of 1 cannot prove that none is missing, since two missing roots of opposite index cancel; the number of
-roots that were reached only once (``hits == 1``) is the hint for that.
+new starts. A sum of 1 cannot prove that none is missing, since two missing roots of opposite index cancel; the number
+of roots that were reached only once (``hits == 1``) is the hint for that.
 """
 
 from collections import Counter
@@ -217,8 +217,8 @@ def _check_invariant(
     excess = np.maximum(low - images, images - high) / np.maximum(1, np.minimum(high - low, 1e300))
     if np.nanmax(excess, initial=-np.inf) > 1e-6:
         raise ValueError(
-            f"box is not invariant: step leaves it by {np.nanmax(excess):.3g} of its width; give a box that step maps into "
-            "itself, or None"
+            f"box is not invariant: step leaves it by {np.nanmax(excess):.3g} of its width; give a box that step maps "
+            "into itself, or None"
         )
 
 
@@ -363,10 +363,12 @@ class _Collection:
 
     def _inside(self, states: NDArray[np.float64]) -> NDArray[np.bool_]:
         if self.box is None:
-            return np.isfinite(states).all(axis=1)
+            finite: NDArray[np.bool_] = np.isfinite(states).all(axis=1)
+            return finite
         low, high = self.box
         slack = 1e-9 * np.minimum(high - low, 1e300)
-        return ((states >= low - slack) & (states <= high + slack)).all(axis=1)
+        inside: NDArray[np.bool_] = ((states >= low - slack) & (states <= high + slack)).all(axis=1)
+        return inside
 
 
 @dataclass
@@ -383,7 +385,9 @@ class _Point:
     hits: int
 
     @classmethod
-    def at(cls, state: NDArray[np.float64], q: float, is_slow: bool, jacobian: NDArray[np.float64], hits: int) -> "_Point":
+    def at(
+        cls, state: NDArray[np.float64], q: float, is_slow: bool, jacobian: NDArray[np.float64], hits: int
+    ) -> "_Point":
         eigenvalues, vectors = np.linalg.eig(jacobian)
         order = np.lexsort((-eigenvalues.imag, -np.abs(eigenvalues)))
         identity = np.eye(len(state))

@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from numpy.typing import NDArray
 
 from dynatlas.root_search import Step

@@ -55,7 +55,8 @@ class Job(NamedTuple):
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
     """All jobs of a study, in an order in which they could be done."""
-    training, dynamics, geometry = [], [], []
+    training: list[Job] = []
+    dynamics: list[Job] = []
     # Longest first, so that no worker is left with a long block at the end.
     for block in sorted(study.blocks, key=lambda block: -training_flops(study, block)):
         members = study.blocks[block]
@@ -83,17 +84,17 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
                 frozenset(parts),
             )
         )
-    for task in study.tasks:
-        geometry.append(
-            Job(
-                f"compare geometry {task.kind}",
-                "geometry",
-                stages.geometry,
-                (task.kind,),
-                frozenset(job.name for job in training if job.arguments[0].task == task.kind),
-                frozenset(f"arrays.zarr/distances/{task.kind}/{name}" for name in study.analysis.measures),
-            )
+    geometry = [
+        Job(
+            f"compare geometry {task.kind}",
+            "geometry",
+            stages.geometry,
+            (task.kind,),
+            frozenset(job.name for job in training if job.arguments[0].task == task.kind),
+            frozenset(f"arrays.zarr/distances/{task.kind}/{name}" for name in study.analysis.measures),
         )
+        for task in study.tasks
+    ]
     names = ("networks", "losses", "searches", "fixed_points", "transitions")
     tables = Job(
         "join tables",
@@ -154,7 +155,7 @@ def run(
         StudyError, AtlasError, DifferentStudyError: see their messages.
         Interrupted: on Ctrl-C; what was finished is kept.
 
-    A script that calls this must guard its entry point with ``if __name__ == "__main__":``, since the workers import it.
+    A script that calls this must guard its entry point with ``if __name__ == "__main__":``, as the workers import it.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise DynatlasError(
@@ -197,7 +198,8 @@ def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], workers: int, progress: RunP
     by_name = {job.name: job for job in jobs}
     done = {job.name for job in jobs if job.is_done(atlas)}
     waiting = [job for job in jobs if job.name not in done]
-    started, seconds = datetime.now(UTC), defaultdict(float)
+    started = datetime.now(UTC)
+    seconds: dict[str, float] = defaultdict(float)
     _show_stages(jobs, done, progress)
     with local_cluster(min(workers, len(waiting))) as client:
         client.subscribe_topic(TOPIC, lambda event: _show_training(event[1], by_name, progress))
@@ -266,17 +268,19 @@ def local_cluster(workers: int) -> Iterator[Any]:
         "distributed.comm.timeouts.tcp": "10 minutes",
         "distributed.scheduler.allowed-failures": 3,
     }
-    with dask.config.set(settings):
-        with LocalCluster(
+    with (
+        dask.config.set(settings),
+        LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
             memory_limit=0,
             silence_logs=50,
-        ) as cluster:
-            with Client(cluster) as client:
-                yield client
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
 
 
 def _show_stages(jobs: tuple[Job, ...], done: set[str], progress: RunProgress) -> None:

@@ -60,7 +60,7 @@ def plan(study: Study, workers: int | None = None) -> Plan:
         compiling, per_iteration = _cost(study, block, costs)
         seconds = compiling + per_iteration * iterations * len(members)
         blocks.append(BlockPlan(block, len(members), iterations, training_flops(study, block), seconds))
-    per_task = {task.kind: 0 for task in study.tasks}
+    per_task: dict[str, int] = {task.kind: 0 for task in study.tasks}
     for item in blocks:
         per_task[item.block.task] += item.networks
     # A worker's last block is on average half done when the others run out of work.

@@ -46,17 +46,17 @@ class _Counting:
 
     def __init__(self) -> None:
         self.done, self.total = 0.0, 0
-        self._running: dict[str, float] = {}
+        self._running: dict[str, tuple[int, float]] = {}  # block → (networks, share of their iterations)
 
     def stage(self, done: int, total: int) -> None:
         self.done, self.total = done, total
+        # A block that had reached its end is among those done now.
+        self._running = {block: item for block, item in self._running.items() if item[1] < 1}
 
     def running(self, block: str, networks: int, share: float) -> float:
         """Fractional networks done, after this block's news."""
-        self._running.pop(block, None)
-        if share < 1:
-            self._running[block] = networks * share
-        return min(self.done + sum(self._running.values()), self.total)
+        self._running[block] = (networks, share)
+        return min(self.done + sum(count * part for count, part in self._running.values()), self.total)
 
 
 class LiveProgress:
@@ -108,6 +108,7 @@ class PlainProgress:
     def __init__(self, console: Console):
         self._console = console
         self._started = self._last = time.monotonic()
+        self._shown: dict[str, int] = {}
         self._counting = _Counting()
 
     def __enter__(self) -> "PlainProgress":
@@ -120,7 +121,10 @@ class PlainProgress:
         """A line when a stage is done or the interval has passed."""
         if name == "training":
             self._counting.stage(done, total)
+        if done == self._shown.get(name, 0):
+            return
         if done == total or self._due():
+            self._shown[name] = done
             unit = "networks" if name == "training" else "jobs"
             self._print(f"{name}: {done} of {total} {unit} done")
 
@@ -131,8 +135,8 @@ class PlainProgress:
             elapsed = time.monotonic() - self._started
             left = elapsed * (self._counting.total - done) / done if done else math.nan
             self._print(
-                f"training: {done:.1f} of {self._counting.total} networks; {block} at {iterations}/{of}, loss {loss:.4g}; "
-                f"about {left:.0f} s left"
+                f"training: {done:.1f} of {self._counting.total} networks, about {left:.0f} s left; "
+                f"{block} at {iterations}/{of}, loss {loss:.4g}"
             )
 
     def note(self, text: str) -> None:
@@ -144,7 +148,9 @@ class PlainProgress:
 
     def _print(self, text: str) -> None:
         self._last = time.monotonic()
-        self._console.print(f"[{self._last - self._started:7.1f} s] {text}", markup=False, highlight=False)
+        self._console.print(
+            f"[{self._last - self._started:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def progress_on(console: Console) -> LiveProgress | PlainProgress:

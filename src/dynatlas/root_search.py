@@ -62,7 +62,7 @@ def speed(step: Step, state: Float[Array, " n"], inputs: Any) -> Float[Array, ""
 def residual_and_jacobian(
     step: Step, state: Float[Array, " n"], inputs: Any
 ) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """r = F(h, x) − h and its exact Jacobian J − I."""
+    """Residual r = F(h, x) − h and its exact Jacobian J − I."""
     identity = jnp.eye(state.shape[0], dtype=state.dtype)
     following, tangent = jax.linearize(lambda h: step(h, inputs), state)
     return following - state, jax.vmap(tangent, out_axes=1)(identity) - identity

@@ -83,8 +83,8 @@ def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
     rows: list[pd.DataFrame] = []
     transitions: list[pd.DataFrame] = []
     found: list[FixedPoints] = []
-    for done, (member, cell) in enumerate(_trained(atlas, block)):
-        cell = cell.astype(np.float64)
+    for done, (member, trained) in enumerate(_trained(atlas, block)):
+        cell = trained.astype(np.float64)
         conditions = _fixed_points(study, task, member, cell)
         found += conditions
         for condition, points in enumerate(conditions):
@@ -147,7 +147,7 @@ def maps(path: Path, report: Report) -> list[Entry]:
     embeddings, rows, effects, entries = [], [], [], []
     for task in study.tasks:
         trained = int((networks.passed & (networks.task == task.kind)).sum())
-        matrices = {
+        matrices: dict[str, tuple[xr.DataArray, str]] = {
             measure: (atlas.arrays(f"distances/{task.kind}/{measure}")["distance"], "")
             for measure in study.analysis.measures
         }

@@ -167,7 +167,8 @@ def _checked(distances: Any, groups: Any) -> tuple[Float[np.ndarray, "n n"], Int
 
 def _codes(labels: Any, n: int, name: str) -> Int[np.ndarray, " n"]:
     """Labels as numbers from 0."""
-    array = np.asarray(labels)
+    # As objects, or NumPy would write a NaN among strings as the label "nan".
+    array = np.asarray(labels, dtype=object)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape} for {n} networks; expected one label for each network")
     # NaN alone differs from itself.

@@ -188,8 +188,8 @@ class Study(Settings):
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or error
                 raise StudyError(
-                    f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of the "
-                    f"built-in studies: {', '.join(builtin_studies())}"
+                    f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
+                    f"the built-in studies: {', '.join(builtin_studies())}"
                 ) from None
         return cls.parse(text, str(source))
 
@@ -332,7 +332,7 @@ def _valid_keys(location: list[Any], model: type[BaseModel]) -> list[str]:
     """The keys that the table at ``location`` may have."""
     if location and location[0] == "tasks":
         return list(TASKS[location[2]].model_fields) if len(location) > 2 else list(TASKS)
-    tables = {"population": Population, "training": Training, "analysis": Analysis, "overrides": Override}
-    if location and location[0] == "overrides" and "training" in location:
-        return list(Training.model_fields)
+    if location and location[0] == "overrides":
+        return list((Training if "training" in location else Override).model_fields)
+    tables: dict[str, type[BaseModel]] = {"population": Population, "training": Training, "analysis": Analysis}
     return list((tables[location[0]] if location else model).model_fields)

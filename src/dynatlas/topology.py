@@ -67,14 +67,14 @@ def transition_graph(
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         displaced = states[:, None] + scale * spacing[:, None, None] * directions
         static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
-        ends, settled = _run_until_settled(
+        moved = _run_until_settled(
             step,
             jnp.asarray(displaced.reshape(-1, states.shape[1])),
             static,
             jnp.asarray(SETTLED * spacing.min()),
         )
-        ends, settled = np.asarray(ends), np.asarray(settled)
 
+    ends, settled = (np.asarray(value) for value in moved)
     stable = np.flatnonzero((fixed_points.n_unstable == 0) & ~fixed_points.is_slow)
     sources = np.repeat(np.arange(count), trials)
     if len(stable):

@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy.typing import NDArray
 
+from dynatlas.backpropagation import batch_states
 from dynatlas.cells import Cell
 from dynatlas.study import Member, Training
 from dynatlas.tasks import Task, Trial
@@ -42,7 +43,7 @@ class Hyperparameters(NamedTuple):
             return jnp.asarray([getattr(member.training, name) for member in members], jnp.float32)
 
         l2 = jnp.asarray([member.l2 for member in members], jnp.float32)
-        return cls(*(stack(name) for name in cls._fields[:-1]), l2)
+        return cls(**{name: stack(name) for name in cls._fields if name != "l2"}, l2=l2)
 
 
 class Fit(NamedTuple):
@@ -119,7 +120,7 @@ def start(cell: Cell, optimizer: str) -> Fit:
     """A network before its first step."""
     # The optimiser's state depends on the weights' shapes alone, never on the numbers of the schedule.
     blank = Hyperparameters(*[jnp.ones(())] * len(Hyperparameters._fields))
-    state = gradient_transformation(optimizer, blank).init(cell)  # type: ignore[arg-type]
+    state = gradient_transformation(optimizer, blank).init(cell)
     return Fit(cell, state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
 
 
@@ -153,7 +154,8 @@ def clip_by_global_norm(bound: Float[Array, ""]) -> optax.GradientTransformation
 
 def mean_squared_error(cell: Cell, trials: Trial) -> Float[Array, ""]:
     """The task's error, over all trials, steps and outputs."""
-    _, outputs = jax.vmap(cell.respond)(trials.inputs)
+    hidden = batch_states(cell, trials.inputs)[..., : cell.units]
+    outputs = jnp.einsum("tbn,on->bto", hidden, cell.readout_weights) + cell.readout_bias
     return jnp.mean((outputs - trials.targets) ** 2)
 
 
@@ -181,8 +183,8 @@ def advance(
         fit, total = carry
         trials = task.trials(jax.random.fold_in(key, fit.iteration), batch_size)
         loss, gradient = jax.value_and_grad(penalized_loss)(fit.cell, trials, hyperparameters.l2)
-        updates, state = transformation.update(gradient, fit.optimizer, fit.cell)  # type: ignore[arg-type]
-        cell = optax.apply_updates(fit.cell, updates)  # type: ignore[arg-type]
+        updates, state = transformation.update(gradient, fit.optimizer, fit.cell)
+        cell = optax.apply_updates(fit.cell, updates)
         finite = jnp.isfinite(loss) & _all_finite(gradient) & (fit.diverged_at < 0)
         new_cell, new_state = jax.tree.map(partial(jnp.where, finite), (cell, state), (fit.cell, fit.optimizer))
         diverged_at = jnp.where(finite | (fit.diverged_at >= 0), fit.diverged_at, fit.iteration)
