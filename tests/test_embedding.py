@@ -128,6 +128,14 @@ def test_distances_that_break_the_triangle_inequality():
     assert stress == pytest.approx(np.sqrt(1 / 15), abs=1e-4)
 
 
+def test_points_that_the_start_puts_in_one_place_part():
+    # The last two differ along the third axis alone, which the classical start leaves out: there they coincide.
+    points = np.array([[2, 0, 0], [-2, 0, 0], [0, 1.5, 0], [0, -1.5, 0], [0, 0, 0.5], [0, 0, -0.5]])
+    coordinates, stress = mds(between(points))
+    assert np.linalg.norm(coordinates[4] - coordinates[5]) > 0.5
+    assert stress < 0.7 * stress_1(points[:, :2], between(points))
+
+
 # ---- conventions ----
 
 
@@ -147,6 +155,16 @@ def test_two_networks_lie_at_either_side_the_first_on_the_positive_one():
     coordinates, stress = mds([[0, 3], [3, 0]])
     np.testing.assert_allclose(coordinates, [[1.5, 0], [-1.5, 0]], rtol=0, atol=1e-7)
     assert stress < 1e-8
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rounding_does_not_choose_the_side_of_a_mirror_image(seed):
+    # The corners of a rectangle are equally far out on each axis: the first of them, whichever, is the positive one.
+    corners = np.array([[2, 1], [-2, 1], [-2, -1], [2, -1.0]])
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(2, 2)))[0]
+    np.testing.assert_allclose(
+        mds(between(corners @ turn + 1 / 3)).coordinates, corners * corners[0] / np.abs(corners[0]), rtol=0, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 4])

@@ -163,10 +163,12 @@ def test_svcca_keeps_the_fewest_components_that_hold_the_variance(variance, kept
     axes = np.random.default_rng(3).normal(size=(60, 6))
     axes = np.linalg.qr(axes - axes.mean(axis=0))[0]
     # Shares of 90, 6 and 4 % in both; they have the first component in common, and no other.
-    X = axes[:, :3] * np.sqrt([90, 6, 4]) @ rotation(5, 0)[:3] + 7
     Y = axes[:, [0, 3, 4]] * np.sqrt([90, 6, 4])
-    assert SVCCA(variance=variance).reduce(X - X.mean(axis=0)).shape == (60, kept)
-    assert distance(X, Y, variance=variance) == pytest.approx(1 - 1 / kept, abs=1e-12)
+    # Rounding, which differs with the rotation, does not decide what exactly 90 % are.
+    for seed in range(20):
+        X = axes[:, :3] * np.sqrt([90, 6, 4]) @ rotation(5, seed)[:3] + 7
+        assert SVCCA(variance=variance).reduce(X - X.mean(axis=0)).shape == (60, kept)
+        assert distance(X, Y, variance=variance) == pytest.approx(1 - 1 / kept, abs=1e-12)
 
 
 def test_svcca_with_a_fixed_number_of_components():

@@ -133,6 +133,14 @@ def test_ties_count_as_explaining_as_much():
     assert permanova(distances, list("aabbbcccc"), permutations=200).p == 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_order_that_only_renames_the_groups_explains_as_much(seed):
+    # Three tight pairs: 3!·2³ of the 720 orders keep them, though their sums are rounded in another order.
+    points = np.random.default_rng(seed).normal(size=(6, 2)) + 10 * np.repeat([[0, 0], [0, 1], [1, 0]], 2, axis=0)
+    p = permanova(between(points), list("aabbcc"), permutations=20_000).p
+    assert p == pytest.approx(48 / 720, abs=4 * np.sqrt(48 / 720 / 20_000))
+
+
 def test_a_planted_effect_is_found():
     points, labels = population((8, 8, 8), 3.0)
     r2, p = permanova(between(points), labels, permutations=999)
@@ -256,6 +264,9 @@ def test_nearest_neighbours_worked_by_hand():
     distances = between([[0.0], [1], [2]])
     assert nearest_neighbour_accuracy(distances, list("aab")).accuracy == pytest.approx((1 + 1 / 2) / 3, abs=1e-12)
     assert nearest_neighbour_accuracy(distances, list("baa")).accuracy == pytest.approx((1 + 1 / 2) / 3, abs=1e-12)
+    # However rounding has it: 0.3 − 0.2 < 0.2 − 0.1.
+    distances = between([[0.1], [0.2], [0.3]])
+    assert nearest_neighbour_accuracy(distances, list("aab")).accuracy == pytest.approx((1 + 1 / 2) / 3, abs=1e-12)
     # All equally near: each network's accuracy is the share of its label among the others.
     expected = (2 * (1 / 4) + 3 * (2 / 4)) / 5
     accuracy, p = nearest_neighbour_accuracy(0.1 * (1 - np.eye(5)), list("ababb"))

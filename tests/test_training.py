@@ -75,6 +75,7 @@ def test_follows_the_update_rule_written_out_by_hand(optimizer):
         ]
         return jnp.mean(jnp.stack(errors)) + l2 * penalty
 
+    gradient_of_loss = jax.jit(jax.grad(loss))
     leaves, tree = jax.tree.flatten(cell)
     weights = [np.asarray(leaf, np.float64) for leaf in leaves]
     first = [np.zeros_like(leaf) for leaf in weights]
@@ -82,7 +83,7 @@ def test_follows_the_update_rule_written_out_by_hand(optimizer):
     for s in range(6):
         trials = TASK.trials(jax.random.fold_in(member.key("trials"), s), 4)
         now = jax.tree.unflatten(tree, [jnp.asarray(leaf, jnp.float32) for leaf in weights])
-        gradient = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(jax.grad(loss)(now, trials))]
+        gradient = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(gradient_of_loss(now, trials))]
         norm = np.sqrt(sum((leaf**2).sum() for leaf in gradient))
         gradient = [leaf * min(1, 0.2 / norm) for leaf in gradient]
         rate = 0.05 * 0.5 ** (s / 3)
@@ -133,7 +134,7 @@ def test_training_learns_and_reports_the_held_out_error():
     assert [done for done, _ in reports] == [200, 400, 600]
     assert result.validation_mse[0, -1] < 0.1 * result.validation_mse[0, 0]
     held_out = TASK.trials(jax.random.key(VALIDATION_SEED), members[0].training.validation_trials)
-    mse = float(mean_squared_error(weights_of(result, 0), held_out))
+    mse = float(mean_squared_error(jax.tree.map(jnp.asarray, weights_of(result, 0)), held_out))
     assert result.validation_mse[0, -1] == pytest.approx(mse, rel=1e-5)
     assert result.r2[0] == pytest.approx(1 - mse / float(np.var(held_out.targets)), rel=1e-5)
 
@@ -162,12 +163,13 @@ def test_gradient_of_the_loss_matches_finite_differences():
     with jax.enable_x64(True):
         cell = GRU(1, 4, 1, key=jax.random.key(0)).astype(jnp.float64)
         trials = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), TASK.trials(jax.random.key(1), 3))
-        gradient = jax.grad(mean_squared_error)(cell, trials)
+        error = jax.jit(mean_squared_error)
+        gradient = jax.jit(jax.grad(mean_squared_error))(cell, trials)
         random = np.random.default_rng(0)
         direction = jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape)), cell)
 
         def moved(step):
-            return float(mean_squared_error(jax.tree.map(lambda w, d: w + step * d, cell, direction), trials))
+            return float(error(jax.tree.map(lambda w, d: w + step * d, cell, direction), trials))
 
         along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: float(jnp.sum(g * d)), gradient, direction)))
         assert along == pytest.approx((moved(1e-6) - moved(-1e-6)) / 2e-6, rel=1e-6)

@@ -5,7 +5,7 @@ only passes the deltas on (the loss's derivatives by the sums of each stage) and
 deltas with all operands then is the whole gradient. The elementwise parts of a cell are differentiated by JAX, and what
 that needs is kept from the forward scan: computing it again costs more than all products in a small gated network.
 
-Trials are the first axis of every state; with trials last the gated cells took up to 1.7 times as long on a CPU.
+Trials are the first axis of every state: with trials last, gated cells took longer on a CPU.
 """
 
 from collections.abc import Callable

@@ -22,7 +22,7 @@ places, since the paper changes every non-gate activation; Collins keeps tanh on
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -154,7 +154,7 @@ class Cell(eqx.Module):
         bound = self._state_bound(inputs)
         return -bound, bound
 
-    def astype(self, dtype: jnp.dtype | type) -> "Cell":
+    def astype(self, dtype: Any) -> "Cell":
         """The same network with its weights in another floating-point type."""
         return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
 

@@ -363,12 +363,10 @@ class _Collection:
 
     def _inside(self, states: NDArray[np.float64]) -> NDArray[np.bool_]:
         if self.box is None:
-            finite: NDArray[np.bool_] = np.isfinite(states).all(axis=1)
-            return finite
+            return np.asarray(np.isfinite(states).all(axis=1))
         low, high = self.box
         slack = 1e-9 * np.minimum(high - low, 1e300)
-        inside: NDArray[np.bool_] = ((states >= low - slack) & (states <= high + slack)).all(axis=1)
-        return inside
+        return np.asarray(((states >= low - slack) & (states <= high + slack)).all(axis=1))
 
 
 @dataclass
