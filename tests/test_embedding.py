@@ -129,11 +129,15 @@ def test_distances_that_break_the_triangle_inequality():
 
 
 def test_points_that_the_start_puts_in_one_place_part():
-    # The last two differ along the third axis alone, which the classical start leaves out: there they coincide.
-    points = np.array([[2, 0, 0], [-2, 0, 0], [0, 1.5, 0], [0, -1.5, 0], [0, 0, 0.5], [0, 0, -0.5]])
-    coordinates, stress = mds(between(points))
-    assert np.linalg.norm(coordinates[4] - coordinates[5]) > 0.5
-    assert stress < 0.7 * stress_1(points[:, :2], between(points))
+    # Two pairs, 1 within and 2 between. The classical start parts one pair along its second axis and leaves the other
+    # together, where each feels the same pull. The best map is a rectangle.
+    distances = np.array([[0, 1, 2, 2], [1, 0, 2, 2], [2, 2, 0, 1], [2, 2, 1, 0]])
+    rectangle = scipy.optimize.minimize(
+        lambda sides: 2 * ((sides - [1, 2]) ** 2).sum() + 2 * (np.linalg.norm(sides) - 2) ** 2, [1, 2]
+    )
+    coordinates, stress = mds(distances)
+    assert stress == pytest.approx(np.sqrt(rectangle.fun / (distances**2 / 2).sum()), abs=1e-6)
+    np.testing.assert_allclose(np.ptp(coordinates, axis=0), rectangle.x[::-1], rtol=0, atol=1e-3)
 
 
 # ---- conventions ----

@@ -343,6 +343,10 @@ def test_a_weak_dimension_above_rounding_counts():
         distance(np.hstack([X, Y[:, :1]]), Y, variance=1.0), abs=1e-9
     )
     assert distance(X, Y[:, :1], variance=1.0) > 0.02
+    # The covariance knows that dimension's direction to few digits; the basis is orthonormal to the last nevertheless.
+    weak = np.hstack([X, X[:, :1] + 1e-5 * Y[:, :1]])
+    basis = SVCCA(variance=1.0).reduce(weak - weak.mean(axis=0))
+    np.testing.assert_allclose(basis.T @ basis, np.eye(7), rtol=0, atol=1e-13)
 
 
 def test_an_iterable_is_read_once_and_one_network_at_a_time():

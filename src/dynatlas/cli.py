@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -209,6 +210,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except DynatlasError as error:
+        if error.__cause__ is not None and not isinstance(error.__cause__, OSError | ValueError):
+            traceback.print_exception(error.__cause__)  # not the user's to put right: somebody will want to see where
         print(f"dynatlas: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

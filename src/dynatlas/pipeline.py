@@ -210,8 +210,9 @@ def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], workers: int, progress: RunP
             def submit_ready() -> None:
                 for job in [job for job in waiting if job.needs <= done]:
                     waiting.remove(job)
-                    # What is left of it after damage is made anew with the rest.
-                    atlas.discard(*(job.promises & atlas.entries.keys()))
+                    leftovers = job.promises & atlas.entries.keys()
+                    if leftovers:  # after damage to its other files: made anew with them
+                        atlas.discard(*leftovers)
                     future = client.submit(
                         _in_worker, job.name, job.compute, str(atlas.path), job.arguments, pure=False
                     )
@@ -222,7 +223,13 @@ def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], workers: int, progress: RunP
             for future in running:
                 job = by_name[submitted[future.key]]
                 if future.status == "error":
-                    raise DynatlasError(f"the job {job.name!r} failed: {future.exception()!r}") from future.exception()
+                    error = future.exception()
+                    if isinstance(error, DynatlasError):
+                        raise error
+                    raise DynatlasError(
+                        f"the job {job.name!r} failed: {error!r}. What was finished is kept; run the same command again "
+                        "to go on"
+                    ) from error
                 entries, elapsed = future.result()
                 atlas.enter(*entries)
                 done.add(job.name)
