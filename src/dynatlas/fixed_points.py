@@ -25,6 +25,7 @@ from dynatlas.root_search import Outcome, Step, polish, search_roots
 Certificate = Literal["complete", "incomplete", "not certifiable"]
 
 CHUNK = 1024  # starts per call of the compiled search
+ROUND = 256  # starts that the search adds at least, while it goes on
 # Roots whose I − J is this close to singular have no index that float64 could tell.
 DEGENERATE = 1e-9
 # A point whose Newton step is longer than this, relative to the spread of the starts, is not at a root however small q
@@ -159,7 +160,7 @@ def find_fixed_points(
         collection = _Collection(step, static, bounds, tol, slow_tol, spread, _region(starts, bounds, spread))
         collection.search(starts)
         while not collection.finished and collection.n_starts < max_starts:
-            count = min(CHUNK, max_starts - collection.n_starts)
+            count = min(max(len(starts), ROUND), CHUNK, max_starts - collection.n_starts)
             collection.search(_more_starts(collection, starts, spread, count, random))
         return collection.fixed_points()
 

@@ -199,7 +199,7 @@ def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], workers: int, progress: RunP
     done = {job.name for job in jobs if job.is_done(atlas)}
     waiting = [job for job in jobs if job.name not in done]
     started = datetime.now(UTC)
-    seconds: dict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = {}
     _show_stages(jobs, done, progress)
     with local_cluster(min(workers, len(waiting))) as client:
         client.subscribe_topic(TOPIC, lambda event: _show_training(event[1], by_name, progress))
@@ -227,23 +227,23 @@ def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], workers: int, progress: RunP
                     if isinstance(error, DynatlasError):
                         raise error
                     raise DynatlasError(
-                        f"the job {job.name!r} failed: {error!r}. What was finished is kept; run the same command again "
-                        "to go on"
+                        f"the job {job.name!r} failed: {error!r}. What was finished is kept; run the same command "
+                        "again to go on"
                     ) from error
                 entries, elapsed = future.result()
                 atlas.enter(*entries)
                 done.add(job.name)
-                seconds[job.stage] += elapsed
+                seconds[job.name] = elapsed
                 _show_stages(jobs, done, progress)
                 if job.name == "embed and test":
                     # The report shows how the study was run, so this has to be there before it.
-                    _record_run(atlas, started, seconds)
+                    _record_run(atlas, jobs, started, seconds)
                 submit_ready()
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: {len(done)} of {len(jobs)} jobs are done and kept; run the same command again to go on"
             ) from None
-    _record_run(atlas, started, seconds)
+    _record_run(atlas, jobs, started, seconds)
 
 
 def _in_worker(
@@ -306,8 +306,11 @@ def _show_training(event: Mapping[str, Any], jobs: Mapping[str, Job], progress: 
         progress.training(job.arguments[0].name, job.networks, event["done"], job.iterations, event["loss"])
 
 
-def _record_run(atlas: Atlas, started: datetime, seconds: Mapping[str, float]) -> None:
+def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds: Mapping[str, float]) -> None:
     """Note in the provenance who ran this, when, where and with what."""
+    by_stage: dict[str, float] = defaultdict(float)
+    for job in jobs:
+        by_stage[job.stage] += seconds.get(job.name, 0.0)
     packages = ("dynatlas", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn", "distributed")
     runs = [item for item in atlas.provenance.get("runs", []) if item["started"] != started.isoformat()]
     atlas.write_provenance(
@@ -325,7 +328,8 @@ def _record_run(atlas: Atlas, started: datetime, seconds: Mapping[str, float]) -
                 {
                     "started": started.isoformat(),
                     "finished": datetime.now(UTC).isoformat(),
-                    "worker_seconds": {stage: round(value, 1) for stage, value in seconds.items()},
+                    "worker_seconds": {stage: round(value, 1) for stage, value in by_stage.items()},
+                    "job_seconds": {name: round(value, 1) for name, value in seconds.items()},
                 },
             ],
         }

@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 Step = Callable[[Any, Any], Any]
 
-MAX_ITERATIONS = 200
+MAX_ITERATIONS = 100
 LANES = 64
 FIRST_DAMPING = 1e-2
 # A start has come to rest at a local minimum of q when ‖∇q‖ ≤ STATIONARY·‖r‖: the residual then points out of the

@@ -33,6 +33,8 @@ from dynatlas.training import train_block
 FLIP_FLOP_VALUES = (-1.0, 0.0, 1.0)
 # Probe trials drawn in the trajectory pictures: enough to see the structure, few enough to see through.
 DRAWN_TRIALS = 24
+# Starts of a search, however many conditions share a network's starts; it adds its own while its index sum is not 1.
+FEWEST_STARTS = 64
 FACTORS = ("architecture", "activation", "units", "l2")
 
 Report = Callable[[int, float], None]
@@ -245,6 +247,7 @@ def _fixed_points(study: Study, task: Task, member: Member, cell: Cell) -> list[
     """One search per condition, each from states that the network visits on the probe, plus noise."""
     settings = study.analysis
     conditions = np.asarray(task.conditions(), np.float64)
+    starts = max(settings.fixed_point_starts // len(conditions), FEWEST_STARTS)
     found = []
     with jax.enable_x64(True):
         probe = np.asarray(task.probe().inputs, np.float64)
@@ -253,7 +256,7 @@ def _fixed_points(study: Study, task: Task, member: Member, cell: Cell) -> list[
         for condition, inputs in enumerate(conditions):
             key = jax.random.fold_in(member.key("analysis"), condition)
             row_key, noise_key, search_key = jax.random.split(key, 3)
-            rows = np.asarray(jax.random.randint(row_key, (settings.fixed_point_starts,), 0, len(visited)))
+            rows = np.asarray(jax.random.randint(row_key, (starts,), 0, len(visited), jnp.int32))
             noise = np.asarray(jax.random.normal(noise_key, (len(rows), visited.shape[1]), jnp.float64))
             points = find_fixed_points(
                 cell,
