@@ -20,12 +20,14 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
-from dynatlas.root_search import Outcome, Step, polish, search_roots
+from dynatlas.root_search import Outcome, Step, follow_flow, polish, search_roots
 
 Certificate = Literal["complete", "incomplete", "not certifiable"]
 
 CHUNK = 1024  # starts per call of the compiled search
 ROUND = 256  # starts that the search adds at least, while it goes on
+FOLLOWED = 64  # given starts from which the flow is followed, and for how many steps
+FLOW_STEPS = 1000
 # Roots whose I − J is this close to singular have no index that float64 could tell.
 DEGENERATE = 1e-9
 # A point whose Newton step is longer than this, relative to the spread of the starts, is not at a root however small q
@@ -34,6 +36,8 @@ UNRESOLVED = 1e-3
 # How far a search may stray: from a box by its half width, without one by ten times the range of the starts.
 BOX_MARGIN = 1.0
 RANGE_MARGIN = 10.0
+# How far from a saddle the flow is followed from, relative to the spread of the starts.
+DISPLACEMENT = 0.02
 # Two endings are one point when they differ by less than this, relative to the spread of the starts.
 SAME_ROOT = 1e-6
 SAME_SLOW_POINT = 1e-3
@@ -117,10 +121,12 @@ def find_fixed_points(
 ) -> FixedPoints:
     """Find the fixed points of ``step`` under a static input.
 
-    The given starts come first. While the index sum is not 1, or some root was reached from one start only, the
-    search adds starts of its own: between the points found, along their leading eigenvectors, and around the given
-    starts at several scales. Without a box it gives up after a round that finds nothing new; with one it goes on
-    until ``max_starts``. Everything is computed in float64, whatever JAX's default is.
+    The given starts come first. Then the flow is followed, from some of them and from every saddle along its unstable
+    directions, and the search starts from where it leads: so the attractors next to every saddle found are found too.
+    While the index sum is not 1, or some root was reached from one start only, the search adds starts of its own:
+    between the points found, along their leading eigenvectors, and around the given starts at several scales.
+    Without a box it gives up after a round that finds nothing new; with one it goes on until ``max_starts``.
+    Everything is computed in float64, whatever JAX's default is.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (one of our
@@ -158,10 +164,10 @@ def find_fixed_points(
         random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
 
         collection = _Collection(step, static, bounds, tol, slow_tol, spread, _region(starts, bounds, spread))
-        collection.search(starts)
+        collection.round(starts, starts[:FOLLOWED], max_starts)
         while not collection.finished and collection.n_starts < max_starts:
             count = min(max(len(starts), ROUND), CHUNK, max_starts - collection.n_starts)
-            collection.search(_more_starts(collection, starts, spread, count, random))
+            collection.round(_more_starts(collection, starts, spread, count, random), starts[:0], max_starts)
         return collection.fixed_points()
 
 
@@ -256,9 +262,15 @@ class _Collection:
         self.found_nothing_new = False
         self.points: list[_Point] = []
 
-    def search(self, starts: NDArray[np.float64]) -> None:
-        """Search from these starts and add what they reach."""
+    def round(self, starts: NDArray[np.float64], followed: NDArray[np.float64], max_starts: int) -> None:
+        """Search from ``starts``, and from where the flow leads from ``followed`` and from the saddles found."""
         known = len(self.roots)
+        self._search(starts)
+        self._follow(followed, max_starts)
+        self.found_nothing_new = len(self.roots) == known
+
+    def _search(self, starts: NDArray[np.float64]) -> None:
+        """Search from these starts and add what they reach."""
         for begin in range(0, len(starts), CHUNK):
             chunk = starts[begin : begin + CHUNK]
             padded = np.zeros((CHUNK, starts.shape[1]))
@@ -268,12 +280,32 @@ class _Collection:
                 jnp.asarray(padded),
                 jnp.asarray(len(chunk)),
                 self.inputs,
-                jnp.asarray(self.tol),
+                (jnp.asarray(self.tol), jnp.asarray(self.slow_tol)),
                 self.region,
             )
             self.n_starts += len(chunk)
             self._add(np.asarray(endings.states)[: len(chunk)], np.asarray(endings.outcomes)[: len(chunk)])
-        self.found_nothing_new = len(self.roots) == known
+
+    def _follow(self, starts: NDArray[np.float64], max_starts: int) -> None:
+        """Search from where the flow leads: from these starts, and from every saddle not followed yet."""
+        while True:
+            fresh = [point for point in self.roots if not point.followed]
+            displacement = DISPLACEMENT * self.spread * np.sqrt(starts.shape[1])
+            sources = [starts, *(point.state + displacement * point.unstable_directions for point in fresh)]
+            sources += [point.state - displacement * point.unstable_directions for point in fresh]
+            runs = np.concatenate(sources)[: max(max_starts - self.n_starts, 0)]
+            for point in fresh:
+                point.followed = True
+            if not len(runs):
+                break
+            padded = np.concatenate([runs, np.repeat(runs[:1], _padding(len(runs)), axis=0)])
+            ends = np.asarray(follow_flow(self.step, jnp.asarray(padded), self.inputs, FLOW_STEPS))[: len(runs)]
+            finite = np.isfinite(ends).all(axis=1)
+            self.rejected["not finite"] += int((~finite).sum())
+            self.n_starts += int((~finite).sum())
+            if finite.any():
+                self._search(ends[finite])
+            starts = starts[:0]
 
     @property
     def roots(self) -> "list[_Point]":
@@ -314,6 +346,7 @@ class _Collection:
 
     def _add(self, states: NDArray[np.float64], outcomes: NDArray[np.int64]) -> None:
         self.rejected["not converged"] += int((outcomes == Outcome.NOT_CONVERGED).sum())
+        self.rejected["stalled"] += int((outcomes == Outcome.STALLED).sum())
         self.rejected["not finite"] += int((outcomes == Outcome.NOT_FINITE).sum())
         outside = "far from the starts" if self.box is None else "outside the box"
         self.rejected[outside] += int((outcomes == Outcome.ESCAPED).sum())
@@ -328,8 +361,7 @@ class _Collection:
 
     def _merge(self, states: NDArray[np.float64], hits: list[int]) -> None:
         """Polish the endings, judge each at the point it is returned, and merge it with what is known."""
-        size = 1 << (len(states) - 1).bit_length()  # a power of two: few shapes to compile
-        padded = np.concatenate([states, np.repeat(states[:1], size - len(states), axis=0)])
+        padded = np.concatenate([states, np.repeat(states[:1], _padding(len(states)), axis=0)])
         polished, q, jacobians = (
             np.asarray(value)[: len(states)] for value in polish(self.step, jnp.asarray(padded), self.inputs)
         )
@@ -380,8 +412,10 @@ class _Point:
     n_unstable: int
     eigenvalues: NDArray[np.complex128]
     direction: NDArray[np.float64]  # real part of the leading eigenvector, for new starts
+    unstable_directions: NDArray[np.float64]  # real and imaginary parts of the eigenvectors with |λ| > 1
     index: int
     hits: int
+    followed: bool = False
 
     @classmethod
     def at(
@@ -399,9 +433,22 @@ class _Point:
             n_unstable=int((np.abs(eigenvalues) > 1).sum()),
             eigenvalues=eigenvalues[order].astype(complex),
             direction=np.ascontiguousarray(vectors[:, order[0]].real),
+            unstable_directions=_real_directions(vectors[:, np.abs(eigenvalues) > 1]),
             index=index,
             hits=hits,
         )
+
+
+def _real_directions(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Unit vectors [k, n] along the real and the imaginary parts of eigenvectors [n, k]."""
+    parts = np.concatenate([vectors.real, vectors.imag], axis=1).T
+    lengths = np.linalg.norm(parts, axis=1)
+    return np.asarray(parts[lengths > 1e-9] / lengths[lengths > 1e-9, None])
+
+
+def _padding(count: int) -> int:
+    """How many rows are missing to a power of two: few shapes to compile."""
+    return (1 << (count - 1).bit_length()) - count
 
 
 def _groups(states: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.int64]]:
@@ -424,9 +471,10 @@ def _more_starts(
     """New starts: between the points found, along their leading eigenvectors, around the given starts."""
     n = starts.shape[1]
     scales = random.choice([0.1, 0.5, 1.0, 2.0], size=(count, 1))
-    fresh: NDArray[np.float64] = starts[random.integers(len(starts), size=count)] + spread * scales * random.normal(
-        size=(count, n)
-    )
+    # Units differ in range, the memory of an LSTM most of all.
+    ranges = np.maximum(starts.std(axis=0), 0.1 * spread)
+    noise = scales * ranges * random.normal(size=(count, n))
+    fresh: NDArray[np.float64] = starts[random.integers(len(starts), size=count)] + noise
     points = collection.points
     if len(points) > 1:
         states = np.array([point.state for point in points])

@@ -5,9 +5,9 @@ next. So the batch is always full of unfinished work, whatever the slowest start
 any number of starts.
 
 Each iteration solves ((J − I)ᵀ(J − I) + μI) p = −(J − I)ᵀ r with r = F(h) − h, the exact Jacobian J, and damping
-μ = λ‖r‖, where λ shrinks after a step that lowers q and grows after one that does not. With μ proportional to ‖r‖
-the method converges quadratically also towards roots that are not isolated, such as a line attractor's
-(Yamashita & Fukushima 2001).
+μ = λ‖r‖, where λ shrinks if q fell by about as much as the linear model said, and grows if it fell by much less or not
+at all. With μ proportional to ‖r‖ the method converges quadratically also towards roots that are not isolated, such as
+a line attractor's (Yamashita & Fukushima 2001).
 """
 
 from collections.abc import Callable
@@ -27,6 +27,9 @@ FIRST_DAMPING = 1e-2
 # A start has come to rest at a local minimum of q when ‖∇q‖ ≤ STATIONARY·‖r‖: the residual then points out of the
 # range of J − I, and no step reduces it to first order.
 STATIONARY = 1e-7
+# A start has stalled when q is far above any slow point's and fell by less than a third over a watch of 16 iterations.
+WATCH = 16
+HOPELESS = 1e3
 
 
 class Outcome(IntEnum):
@@ -38,6 +41,7 @@ class Outcome(IntEnum):
     NOT_CONVERGED = 3
     NOT_FINITE = 4
     ESCAPED = 5
+    STALLED = 6
 
 
 class Endings(NamedTuple):
@@ -52,6 +56,7 @@ class _Lanes(NamedTuple):
     state: Float[Array, "lanes n"]
     damping: Float[Array, " lanes"]
     iteration: Int[Array, " lanes"]
+    watched: Float[Array, " lanes"]  # q at the beginning of the watch
 
 
 def speed(step: Step, state: Float[Array, " n"], inputs: Any) -> Float[Array, ""]:
@@ -74,41 +79,45 @@ def search_roots(
     starts: Float[Array, "starts n"],
     count: Int[Array, ""],
     inputs: Any,
-    tolerance: Float[Array, ""],
+    tolerances: tuple[Float[Array, ""], Float[Array, ""]],
     region: tuple[Float[Array, " n"], Float[Array, " n"]],
 ) -> Endings:
     """Search from the first ``count`` of ``starts``; the rest is padding, so that one compilation serves all.
 
     A search that leaves ``region`` is given up. Far outside, the gates of a cell are shut, q is small and flat, and a
-    search that has strayed there would use up its iterations.
+    search that has strayed there would use up its iterations. ``tolerances`` are the largest q of a root and of a slow
+    point.
     """
     n_starts, n = starts.shape
     lanes = min(LANES, n_starts)
 
     def improve(
         state: Float[Array, " n"], damping: Float[Array, ""]
-    ) -> tuple[Float[Array, " n"], Float[Array, ""], Int[Array, ""]]:
+    ) -> tuple[Float[Array, " n"], Float[Array, ""], Int[Array, ""], Float[Array, ""]]:
         """One iteration of one lane."""
         residual, jacobian = residual_and_jacobian(step, state, inputs)
         q = 0.5 * residual @ residual
         gradient = jacobian.T @ residual
         norm = jnp.sqrt(2 * q)
         normal = jacobian.T @ jacobian + damping * norm * jnp.eye(n, dtype=state.dtype)
-        trial = state - jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(normal), gradient)
-        better = speed(step, trial, inputs) < q  # False for NaN
+        descent = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(normal), gradient)
+        trial = state - descent
+        fall = q - speed(step, trial, inputs)
+        better = fall > 0  # False for NaN
+        promised = 0.5 * descent @ (damping * norm * descent + gradient)
         outcome = jnp.select(
             [
                 ~jnp.isfinite(q),
                 jnp.any((state < region[0]) | (state > region[1])),
-                q <= tolerance,
+                q <= tolerances[0],
                 jnp.linalg.norm(gradient) <= STATIONARY * norm,
             ],
             [Outcome.NOT_FINITE, Outcome.ESCAPED, Outcome.ROOT, Outcome.MINIMUM],
             Outcome.RUNNING,
         )
         moves = better & (outcome == Outcome.RUNNING)
-        damping = jnp.clip(jnp.where(better, damping / 4, damping * 4), 1e-12, 1e12)
-        return jnp.where(moves, trial, state), damping, outcome
+        factor = jnp.select([~better, fall < 0.25 * promised, fall > 0.75 * promised], [4.0, 2.0, 0.25], 1.0)
+        return jnp.where(moves, trial, state), jnp.clip(damping * factor, 1e-12, 1e12), outcome, q
 
     def busy(carry: tuple[_Lanes, Int[Array, ""], Endings]) -> Bool[Array, ""]:
         return jnp.any(carry[0].start < count)
@@ -117,10 +126,13 @@ def search_roots(
         carry: tuple[_Lanes, Int[Array, ""], Endings],
     ) -> tuple[_Lanes, Int[Array, ""], Endings]:
         lane, waiting, endings = carry
-        state, damping, outcome = jax.vmap(improve)(lane.state, lane.damping)
+        state, damping, outcome, q = jax.vmap(improve)(lane.state, lane.damping)
         iteration = lane.iteration + 1
-        out_of_time = (outcome == Outcome.RUNNING) & (iteration >= MAX_ITERATIONS)
-        outcome = jnp.where(out_of_time, Outcome.NOT_CONVERGED, outcome)
+        watch_ends = iteration % WATCH == 0
+        stalled = watch_ends & (q > HOPELESS * tolerances[1]) & (q > 2 / 3 * lane.watched)
+        running = outcome == Outcome.RUNNING
+        outcome = jnp.where(running & stalled, Outcome.STALLED, outcome)
+        outcome = jnp.where(running & ~stalled & (iteration >= MAX_ITERATIONS), Outcome.NOT_CONVERGED, outcome)
         ended = outcome != Outcome.RUNNING
         # Idle and unfinished lanes write past the end, where "drop" discards it.
         slot = jnp.where(ended & (lane.start < count), lane.start, n_starts)
@@ -135,6 +147,7 @@ def search_roots(
             jnp.where(ended[:, None], fresh, state),
             jnp.where(ended, FIRST_DAMPING, damping),
             jnp.where(ended, 0, iteration),
+            jnp.where(ended, jnp.inf, jnp.where(watch_ends, q, lane.watched)),
         )
         return lane, jnp.minimum(waiting + jnp.sum(ended), n_starts), endings
 
@@ -143,9 +156,16 @@ def search_roots(
         starts[:lanes],
         jnp.full(lanes, FIRST_DAMPING, starts.dtype),
         jnp.zeros(lanes, int),
+        jnp.full(lanes, jnp.inf, starts.dtype),
     )
     nothing = Endings(jnp.zeros_like(starts), jnp.zeros(n_starts, int))
     return jax.lax.while_loop(busy, advance, (first, jnp.asarray(lanes), nothing))[2]
+
+
+@eqx.filter_jit
+def follow_flow(step: Step, states: Float[Array, "runs n"], inputs: Any, steps: int) -> Float[Array, "runs n"]:
+    """The states after so many steps of F."""
+    return jax.lax.fori_loop(0, steps, lambda _, now: jax.vmap(lambda state: step(state, inputs))(now), states)
 
 
 @eqx.filter_jit
