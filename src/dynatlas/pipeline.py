@@ -112,15 +112,22 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
         frozenset([tables.name, *(job.name for job in geometry)]),
         frozenset(f"tables/{name}.parquet" for name in ("embeddings", "maps", "effects")),
     )
-    report = Job(
-        "write the report",
-        "report",
-        stages.report_files,
-        (),
-        frozenset([maps.name]),
-        frozenset(["report/index.html"]),
-    )
-    return (*training, *dynamics, *geometry, tables, maps, report)
+    report = [
+        Job("write the page", "report", stages.page, (), frozenset([maps.name]), frozenset(["report/index.html"])),
+        *(
+            Job(
+                f"draw the figures as {file_format}",
+                "report",
+                stages.figures,
+                (file_format,),
+                frozenset([maps.name]),
+                # The first of them; all are entered at once.
+                frozenset([f"report/figures/fig-effects.{file_format}"]),
+            )
+            for file_format in ("pdf", "png", "svg")
+        ),
+    ]
+    return (*training, *dynamics, *geometry, tables, maps, *report)
 
 
 def training_flops(study: Study, block: Block) -> float:
@@ -179,7 +186,9 @@ def run(
 def rebuild_report(atlas: Atlas) -> Atlas:
     """Write the figures and the page again from the stored tables."""
     with atlas.lock():
-        atlas.enter(*stages.report_files(atlas.path, lambda done, loss: None))
+        for job in jobs_of(atlas.study):
+            if job.stage == "report":
+                atlas.enter(*job.compute(atlas.path, *job.arguments, lambda done, loss: None))
     return atlas
 
 

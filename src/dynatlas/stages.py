@@ -8,7 +8,7 @@ not on the worker, the order, or what ran before.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -196,12 +196,20 @@ def maps(path: Path, report: Report) -> list[Entry]:
     ]
 
 
-def report_files(path: Path, report: Report) -> list[Entry]:
-    """The figures and the page."""
-    from dynatlas.report import build
+def page(path: Path, report: Report) -> list[Entry]:
+    """The report's page."""
+    from dynatlas.report import build_page
 
     atlas = Atlas.open(path)
-    return [atlas.write_bytes(name, content) for name, content in build(atlas).items()]
+    return [atlas.write_bytes(name, content) for name, content in build_page(atlas).items()]
+
+
+def figures(path: Path, file_format: Literal["svg", "pdf", "png"], report: Report) -> list[Entry]:
+    """All figures in one format."""
+    from dynatlas.report import build_figures
+
+    atlas = Atlas.open(path)
+    return [atlas.write_bytes(name, content) for name, content in build_figures(atlas, [file_format]).items()]
 
 
 def _arrays(cells: Cell) -> dict[str, NDArray[Any]]:

@@ -1,7 +1,7 @@
 """One self-contained page that shows an atlas, and the figures beside it. Stored tables in, files out."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from typing import Any
 
@@ -12,8 +12,8 @@ from dynatlas.figures.captions import count_of, modal_composition
 from dynatlas.figures.counts import composition
 from dynatlas.figures.distances import FACTORS
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, map_facts, measures, tasks
-from dynatlas.figures.saving import FORMATS, pictures
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, MEASURES, TASK_TITLES, UNSTABLE, render
+from dynatlas.figures.saving import FORMATS, Format, pictures, save_all
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, MEASURES, TASK_TITLES, UNSTABLE
 from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS, color_scale
 from dynatlas.report import plots
 from dynatlas.report.departures import departures
@@ -26,27 +26,32 @@ FIGURES = "report/figures"
 
 
 def build(atlas: AtlasLike) -> dict[str, bytes]:
-    """Draw the figures and write the page.
+    """Write the page and draw the figures.
 
     Returns:
         File name within the atlas, ``report/index.html`` and ``report/figures/…``, → its content.
     """
     snapshot = Snapshot(atlas)
-    files = {}
-    shown = []
-    for picture in pictures(snapshot).values():
-        figure = picture.draw()
-        names = {format_: f"fig-{picture.name}.{format_}" for format_ in FORMATS}
-        for format_, name in names.items():
-            files[f"{FIGURES}/{name}"] = render(figure, format_)
-        shown.append(
-            {
-                "name": picture.name,
-                "caption": picture.caption,
-                "files": {format_: f"figures/{name}" for format_, name in names.items()},
-            }
-        )
-    return {"report/index.html": page(snapshot, shown).encode(), **files}
+    return build_page(snapshot) | build_figures(snapshot)
+
+
+def build_page(atlas: AtlasLike) -> dict[str, bytes]:
+    """Write the page alone; it links the figures, which may be drawn before or after."""
+    snapshot = Snapshot(atlas)
+    shown = [
+        {
+            "name": picture.name,
+            "caption": picture.caption,
+            "files": {format_: f"figures/fig-{picture.name}.{format_}" for format_ in FORMATS},
+        }
+        for picture in pictures(snapshot).values()
+    ]
+    return {"report/index.html": page(snapshot, shown).encode()}
+
+
+def build_figures(atlas: AtlasLike, formats: Sequence[Format] = FORMATS) -> dict[str, bytes]:
+    """Draw the figures in some formats."""
+    return {f"{FIGURES}/{name}": content for name, content in save_all(atlas, formats).items()}
 
 
 def page(atlas: AtlasLike, figures: list[dict[str, Any]]) -> str:
