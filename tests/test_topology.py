@@ -74,6 +74,20 @@ def test_canonical_order_ignores_small_errors_of_the_readout():
     np.testing.assert_array_equal(shuffled[canonical_order(readouts, (-1, 0, 1))], np.arange(27))
 
 
+def test_canonical_order_gives_every_point_a_place_of_its_own():
+    # Middle points whose readout rounds to a neighbour's: matched one to one they still find their places.
+    np.testing.assert_array_equal(canonical_order([[1.0], [0.7], [-1.0]], (-1, 0, 1)), [2, 1, 0])
+    ideal = np.array(list(itertools.product((-1, 0, 1), repeat=2)), float)
+    bent = ideal + 0.7 * (ideal == 0) * [1, -1]
+    shuffled = np.random.default_rng(1).permutation(9)
+    np.testing.assert_array_equal(shuffled[canonical_order(bent[shuffled], (-1, 0, 1))], np.arange(9))
+
+
+def test_canonical_order_rounds_where_there_are_more_points_than_places():
+    readouts = [[0.1], [1.0], [-1.0], [0.9], [-0.2]]
+    np.testing.assert_array_equal(canonical_order(readouts, (-1, 0, 1)), [2, 4, 0, 3, 1])
+
+
 def test_graph_distance_is_the_frobenius_norm_and_a_metric():
     random = np.random.default_rng(0)
     a, b, c = random.uniform(size=(3, 5, 5))

@@ -10,7 +10,7 @@ of roots that were reached only once (``hits == 1``) is the hint for that.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,8 +25,9 @@ from dynatlas.root_search import Outcome, Step, follow_flow, polish, search_root
 Certificate = Literal["complete", "incomplete", "not certifiable"]
 
 CHUNK = 1024  # starts per call of the compiled search
+POLISHED = 32  # points per call of the compiled polishing
 ROUND = 256  # starts that the search adds at least, while it goes on
-FOLLOWED = 64  # given starts from which the flow is followed, and for how many steps
+FOLLOWED = 64  # given starts from which the flow is followed, also states per call, and for how many steps
 FLOW_STEPS = 1000
 # Roots whose I − J is this close to singular have no index that float64 could tell.
 DEGENERATE = 1e-9
@@ -220,7 +221,7 @@ def _check_invariant(
     random = np.random.default_rng(0)
     corners = np.where(random.random((32, len(low))) < 0.5, low, high)
     inside = np.concatenate([np.clip(starts[:32], low, high), corners[np.isfinite(corners).all(axis=1)]])
-    images = np.asarray(jax.vmap(lambda state: step(state, static))(jnp.asarray(inside)))
+    images = _after(step, inside, static, 1)
     excess = np.maximum(low - images, images - high) / np.maximum(1, np.minimum(high - low, 1e300))
     if np.nanmax(excess, initial=-np.inf) > 1e-6:
         raise ValueError(
@@ -298,8 +299,7 @@ class _Collection:
                 point.followed = True
             if not len(runs):
                 break
-            padded = np.concatenate([runs, np.repeat(runs[:1], _padding(len(runs)), axis=0)])
-            ends = np.asarray(follow_flow(self.step, jnp.asarray(padded), self.inputs, FLOW_STEPS))[: len(runs)]
+            ends = _after(self.step, runs, self.inputs, FLOW_STEPS)
             finite = np.isfinite(ends).all(axis=1)
             self.rejected["not finite"] += int((~finite).sum())
             self.n_starts += int((~finite).sum())
@@ -361,17 +361,19 @@ class _Collection:
 
     def _merge(self, states: NDArray[np.float64], hits: list[int]) -> None:
         """Polish the endings, judge each at the point it is returned, and merge it with what is known."""
-        padded = np.concatenate([states, np.repeat(states[:1], _padding(len(states)), axis=0)])
-        polished, q, jacobians = (
-            np.asarray(value)[: len(states)] for value in polish(self.step, jnp.asarray(padded), self.inputs)
+        polished, residuals, jacobians = _in_chunks(
+            lambda chunk: polish(self.step, chunk, self.inputs), states, POLISHED
         )
         inside = self._inside(polished)
-        for state, speed, jacobian, within, count in zip(polished, q, jacobians, inside, hits, strict=True):
+        speeds = 0.5 * (residuals**2).sum(axis=1)
+        for state, speed, residual, jacobian, within, count in zip(
+            polished, speeds, residuals, jacobians, inside, hits, strict=True
+        ):
             if not within:
                 self.rejected["outside the box"] += count
             elif not speed <= self.slow_tol:
                 self.rejected["local minimum of q above slow_tol"] += count
-            elif speed <= self.tol and self._is_unresolved(state, jacobian):
+            elif speed <= self.tol and self._is_unresolved(residual, jacobian):
                 self.rejected["shut gate"] += count
             else:
                 is_slow = bool(speed > self.tol)
@@ -383,10 +385,9 @@ class _Collection:
                 else:
                     self.points.append(_Point.at(state, float(speed), is_slow, jacobian, count))
 
-    def _is_unresolved(self, state: NDArray[np.float64], jacobian: NDArray[np.float64]) -> bool:
+    def _is_unresolved(self, residual: NDArray[np.float64], jacobian: NDArray[np.float64]) -> bool:
         """Whether q is small only because a gate is shut: the Newton step then still leads far away."""
-        residual = np.asarray(self.step(jnp.asarray(state), self.inputs)) - state
-        matrix = jacobian - np.eye(len(state))
+        matrix = jacobian - np.eye(len(residual))
         # Rows are scaled to length 1, each with its residual, which undoes what the gates do; a direction without any
         # restoring force, as along a line attractor, then has singular value 0 and is left out.
         lengths = np.linalg.norm(matrix, axis=1)
@@ -446,9 +447,19 @@ def _real_directions(vectors: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(parts[lengths > 1e-9] / lengths[lengths > 1e-9, None])
 
 
-def _padding(count: int) -> int:
-    """How many rows are missing to a power of two: few shapes to compile."""
-    return (1 << (count - 1).bit_length()) - count
+def _in_chunks(
+    compiled: Callable[[jax.Array], Sequence[jax.Array]], rows: NDArray[np.float64], size: int
+) -> list[NDArray[np.float64]]:
+    """Call a compiled function on all rows, so many at a time: one shape, one compilation."""
+    padding = np.repeat(rows[-1:], -len(rows) % size, axis=0)
+    chunks = np.split(np.concatenate([rows, padding]), (len(rows) + len(padding)) // size)
+    results = [compiled(jnp.asarray(chunk)) for chunk in chunks]
+    return [np.concatenate([np.asarray(part) for part in parts])[: len(rows)] for parts in zip(*results, strict=True)]
+
+
+def _after(step: Step, states: NDArray[np.float64], inputs: jax.Array | None, steps: int) -> NDArray[np.float64]:
+    """Where the flow leads in so many steps."""
+    return _in_chunks(lambda chunk: (follow_flow(step, chunk, inputs, jnp.asarray(steps)),), states, FOLLOWED)[0]
 
 
 def _groups(states: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.int64]]:

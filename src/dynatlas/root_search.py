@@ -163,7 +163,9 @@ def search_roots(
 
 
 @eqx.filter_jit
-def follow_flow(step: Step, states: Float[Array, "runs n"], inputs: Any, steps: int) -> Float[Array, "runs n"]:
+def follow_flow(
+    step: Step, states: Float[Array, "runs n"], inputs: Any, steps: Int[Array, ""]
+) -> Float[Array, "runs n"]:
     """The states after so many steps of F."""
     return jax.lax.fori_loop(0, steps, lambda _, now: jax.vmap(lambda state: step(state, inputs))(now), states)
 
@@ -171,10 +173,10 @@ def follow_flow(step: Step, states: Float[Array, "runs n"], inputs: Any, steps: 
 @eqx.filter_jit
 def polish(
     step: Step, states: Float[Array, "points n"], inputs: Any
-) -> tuple[Float[Array, "points n"], Float[Array, " points"], Float[Array, "points n n"]]:
-    """A few Newton steps, each kept only if it lowers q; then q and J at the very points returned."""
+) -> tuple[Float[Array, "points n"], Float[Array, "points n"], Float[Array, "points n n"]]:
+    """A few Newton steps, each kept only if it lowers q; then r and J at the very points returned."""
 
-    def one(state: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, ""], Float[Array, "n n"]]:
+    def one(state: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, "n n"]]:
         def newton(state: Float[Array, " n"], _: None) -> tuple[Float[Array, " n"], None]:
             residual, jacobian = residual_and_jacobian(step, state, inputs)
             trial = state - jnp.linalg.solve(jacobian, residual)
@@ -183,6 +185,6 @@ def polish(
 
         state, _ = jax.lax.scan(newton, state, length=4)
         residual, jacobian = residual_and_jacobian(step, state, inputs)
-        return state, 0.5 * residual @ residual, jacobian + jnp.eye(state.shape[0], dtype=state.dtype)
+        return state, residual, jacobian + jnp.eye(state.shape[0], dtype=state.dtype)
 
     return jax.vmap(one)(states)

@@ -128,7 +128,9 @@ def geometry(path: Path, kind: str, report: Report) -> list[Entry]:
             activities[member.id] = hidden.reshape(-1, cell.units)
     entries = []
     for measure in study.analysis.measures:
-        options = {"variance": study.analysis.svcca_variance} if measure == "svcca" else {}
+        options: dict[str, Any] = {}
+        if measure == "svcca":
+            options = {"variance": study.analysis.svcca_variance, "components": study.analysis.svcca_components}
         distances = distance_matrix(activities, measure, **options) if activities else _no_distances(measure)
         entries.append(atlas.write_arrays(f"distances/{kind}/{measure}", distances.rename("distance").to_dataset()))
     return entries

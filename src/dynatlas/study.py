@@ -96,6 +96,7 @@ class Analysis(Settings):
         "cka",
     )
     svcca_variance: Annotated[float, Field(gt=0, le=1)] = 0.95
+    svcca_components: Annotated[int, Field(ge=1)] | None = None  # a fixed number, instead of a share of the variance
     fixed_point_starts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     fixed_point_noise: Annotated[float, Field(ge=0)] = 0.5
     fixed_point_tolerance: Annotated[float, Field(gt=0, le=1e-6)] = 1e-20
