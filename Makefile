@@ -12,7 +12,7 @@ demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
 
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import pytest
 from dynatlas.backpropagation import batch_states
 from dynatlas.cells import CELLS
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 VARIANTS = [(cell, activation) for cell in CELLS for activation in ("tanh", "relu")]
 
 

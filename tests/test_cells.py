@@ -37,17 +37,9 @@ LEAVES = (
     "readout_weights",
     "readout_bias",
 )
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 variants = pytest.mark.parametrize(("kind", "activation"), list(product(GATES, ("tanh", "relu"))))
 kinds = pytest.mark.parametrize("kind", list(GATES))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Compiling is most of this file's time, and XLA's optimisations are not what it tests."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

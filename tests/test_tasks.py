@@ -1,7 +1,6 @@
 """The tasks' trials, targets, probes and conditions, and the settings that are refused."""
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -14,16 +13,8 @@ from scipy import stats
 
 from dynatlas.tasks import TASKS, AnyTask, ContextIntegration, FlipFlop, SineWave, Task, Trial
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 every_task = pytest.mark.parametrize("kind", ["flip_flop", "sine_wave", "context_integration"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Compiling is most of this file's time, and XLA's optimisations are not what it tests."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 # Compiled once for all tests.

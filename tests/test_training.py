@@ -8,6 +8,7 @@ from dynatlas.study import Study, Training
 from dynatlas.tasks import FlipFlop
 from dynatlas.training import VALIDATION_SEED, clip_by_global_norm, mean_squared_error, train_block
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 TASK = FlipFlop(steps=8, channels=1)
 STUDY = Study.parse(
     """
