@@ -197,7 +197,7 @@ def test_help_explains_every_command(command, capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(3.21, "3.2 seconds"), (600, "10.0 minutes"), (36_000, "10.0 hours"), (864_000, "10.0 days")]
+    ("seconds", "text"), [(3.21, "3.2 seconds"), (600.0, "10.0 minutes"), (36e3, "10.0 hours"), (864e3, "10.0 days")]
 )
 def test_durations_read_well(seconds, text):
     assert duration(seconds) == text

@@ -260,7 +260,7 @@ class TestDepartures:
         assert found["hidden units"].paper == "64, 128, 256"
         assert found["seeds per configuration"] == ("seeds per configuration", "30", "3")
         assert found["optimiser"].here == "Adam"
-        assert found["trial length of the sine wave"].here == "150 steps"
+        assert found["trial length of the sine wave"].here == "100 steps"
         assert found["commands at which the sine is compared"].here == "11"
         assert "trial length of the context-dependent integration" not in found
         assert "architectures" not in found

@@ -1,6 +1,7 @@
 import itertools
 import warnings
 
+import jax
 import numpy as np
 import pytest
 import scipy.stats
@@ -17,6 +18,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from skbio import DistanceMatrix
     from skbio.stats.distance import permanova as skbio_permanova
+# Importing it turns on float64 for all of JAX, and so for every test after.
+jax.config.update("jax_enable_x64", False)
 
 SQUARE = [[0, 1, 9, 9], [1, 0, 9, 9], [9, 9, 0, 1], [9, 9, 1, 0]]
 

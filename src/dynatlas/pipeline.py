@@ -136,7 +136,7 @@ def training_flops(study: Study, block: Block) -> float:
     settings = study.blocks[block][0].training
     gates = {"vanilla": 1, "ugrnn": 2, "gru": 3, "lstm": 4}[block.architecture]
     weights = gates * block.units * (block.units + task.n_inputs) + block.units * task.n_outputs
-    per_iteration = 6 * weights * settings.batch_size * task.steps
+    per_iteration = 6.0 * weights * settings.batch_size * task.steps
     return per_iteration * settings.iterations * len(study.blocks[block])
 
 
