@@ -290,7 +290,7 @@ def local_cluster(workers: int) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: several runs may share a machine
             memory_limit=0,
             silence_logs=50,
         ) as cluster,

@@ -1,7 +1,7 @@
 """The page's flat plots as plotly JSON; a colour that begins with “@” is the theme's, set in the browser."""
 
 import html
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,10 @@ def text(value: Any) -> str:
     return html.escape(str(value), quote=False)
 
 
-def number(value: float, digits: int = 5) -> float | None:
+def number(value: SupportsFloat, digits: int = 5) -> float | None:
     """Rounded for a lighter page; None where there is none, since JSON has no NaN."""
-    return float(f"{value:.{digits}g}") if np.isfinite(value) else None
+    plain = float(value)
+    return float(f"{plain:.{digits}g}") if np.isfinite(plain) else None
 
 
 def performance_plot(atlas: AtlasLike, task: str) -> Plot:
