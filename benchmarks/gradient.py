@@ -1,4 +1,4 @@
-"""The fast gradient against plain automatic differentiation, on the flip-flop, one thread.
+"""Our gradient ("fast") against plain automatic differentiation, on the flip-flop, one thread.
 
     python benchmarks/gradient.py [--quick] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""The states of a batch of trials, with a gradient that is faster than plain automatic differentiation.
+"""The states of a batch of trials, with a gradient that forms each weight's derivative in one product.
 
 Differentiating the scan automatically adds a product to the weights' gradient at every step. Here the backward scan
 only passes the deltas on (the loss's derivatives by the sums of each stage) and keeps them; one large product of all

@@ -46,8 +46,8 @@ def plan(study: Study, workers: int | None = None) -> Plan:
     """Time a few iterations of some blocks, and infer the rest.
 
     Timed are, for every task and architecture, its smallest and its largest number of units; a block between them is
-    interpolated by its operations. Not included: the analyses, which took a quarter of the training's time or less
-    in our measurements, and start-up.
+    interpolated. Not included: start-up, and the analyses, which took a little over half of the training's time in
+    the demo.
     """
     workers = workers or available_cores()
     timed = _blocks_to_time(study)
