@@ -3,9 +3,8 @@
 Differentiating the scan automatically adds a product to the weights' gradient at every step. Here the backward scan
 only passes the deltas on (the loss's derivatives by the sums of each stage) and keeps them; one large product of all
 deltas with all operands then is the whole gradient. The elementwise parts of a cell are differentiated by JAX, and what
-that needs is kept from the forward scan: computing it again costs more than all products in a small gated network.
-
-Trials are the first axis of every state: with trials last, gated cells took longer on a CPU.
+that needs is kept from the forward scan. ``benchmarks/gradient.py`` compares the speed with plain differentiation: at
+32 and 64 units on a CPU the two are about even so far.
 """
 
 from collections.abc import Callable
