@@ -63,7 +63,7 @@ def plan(study: Study, workers: int | None = None) -> Plan:
     per_task: dict[str, int] = {task.kind: 0 for task in study.tasks}
     for item in blocks:
         per_task[item.block.task] += item.networks
-    # A worker's last block is on average half done when the others run out of work.
+    # The work is shared evenly, but a block is never split between workers.
     total, longest = sum(item.seconds for item in blocks), max(item.seconds for item in blocks)
     return Plan(
         blocks=tuple(blocks),
