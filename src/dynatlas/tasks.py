@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -203,7 +204,7 @@ class SineWave(Task):
 
     def conditions(self) -> Float[Array, "conditions 1"]:
         """The grid of commands."""
-        return jnp.linspace(0, 1, self.commands, dtype=jnp.float32)[:, None]
+        return even_grid(0.0, 1.0, self.commands)[:, None]
 
     def condition_names(self) -> tuple[str, ...]:
         """The command of each condition."""
@@ -261,7 +262,7 @@ class ContextIntegration(Task):
 
     def probe(self) -> Trial:
         """Constant evidence at every level, in every context."""
-        levels = jnp.linspace(-1, 1, self.probe_levels, dtype=jnp.float32)
+        levels = even_grid(-1.0, 1.0, self.probe_levels)
 
         def constant(context: Array, level: Array) -> Trial:
             evidence = level * jax.nn.one_hot(context, self.streams, dtype=jnp.float32)
@@ -284,6 +285,11 @@ class ContextIntegration(Task):
         one_hot = jax.nn.one_hot(context, self.streams, dtype=jnp.float32)
         cue = jnp.broadcast_to(one_hot, (self.steps, self.streams))
         return Trial(jnp.concatenate([streams, cue], axis=1), jnp.cumsum(streams @ one_hot)[:, None])
+
+
+def even_grid(start: float, stop: float, count: int) -> Float[Array, " count"]:
+    """Evenly spaced numbers, rounded once from float64: JAX's ``linspace`` depends on its precision mode."""
+    return jnp.asarray(np.linspace(start, stop, count).astype(np.float32))
 
 
 AnyTask = Annotated[FlipFlop | SineWave | ContextIntegration, Field(discriminator="kind")]
