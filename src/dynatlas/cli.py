@@ -4,10 +4,11 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
@@ -33,13 +34,15 @@ app = App(
         0  done                      4  folder is no atlas, in use, or not writable
         1  something went wrong      5  folder holds a different study
         2  wrong arguments           6  atlas is damaged
-        3  bad study file            130  interrupted; run again to go on
+        3  bad study file            7  stopped by SIGTERM or SIGUSR1; run again to go on
+                                     130  interrupted; run again to go on
     """,
     help_format="plaintext",
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for scripts.")]
 StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo.")]
+WHERE = Group("Where the jobs run (one of)", validator=validators.MutuallyExclusive())
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
 
@@ -108,7 +111,10 @@ def run(
     out: Annotated[Path | None, Parameter(help="The atlas folder; by default atlases/NAME.")] = None,
     /,
     *,
-    workers: int | None = None,
+    workers: Annotated[int | None, Parameter(group=WHERE)] = None,
+    scheduler: Annotated[str | None, Parameter(group=WHERE)] = None,
+    cluster: Annotated[Path | None, Parameter(group=WHERE)] = None,
+    show_job_script: Annotated[bool, Parameter(negative="")] = False,
     quiet: Annotated[bool, Parameter(negative="", help="Print only the result.")] = False,
 ) -> None:
     """Carry out a study: train, analyse, map, report. Run it again to go on after an interruption.
@@ -116,31 +122,43 @@ def run(
     Args:
         study: A study file, or a built-in study.
         out: The atlas folder; by default atlases/NAME.
-        workers: Processes, each with one thread; by default one per core.
+        workers: Processes on this machine, each with one thread; by default one per core.
+        scheduler: Use the workers of the Dask scheduler at this address, such as tcp://host:8786, instead.
+        cluster: Use workers in SLURM jobs, as this TOML file describes them, instead.
+        show_job_script: Print the script of the SLURM jobs, and do nothing.
         quiet: Print only the result.
     """
     from contextlib import nullcontext
 
     from dynatlas import pipeline
+    from dynatlas.cluster import job_script
     from dynatlas.progress import Quiet, progress_on
+    from dynatlas.slurm import Slurm
     from dynatlas.study import Study
 
+    slurm = Slurm.load(cluster) if cluster else None
+    if show_job_script:
+        if slurm is None:
+            raise DynatlasError("--show-job-script shows what --cluster asks for; give it a file")
+        print(job_script(slurm), end="")
+        return
     loaded = Study.load(study)
     folder = out or Path("atlases") / _file_name(loaded)
     with nullcontext(Quiet()) if quiet else progress_on(Console(stderr=True)) as progress:
-        atlas = pipeline.run(loaded, folder, workers=workers, progress=progress)
+        atlas = pipeline.run(loaded, folder, workers=workers, scheduler=scheduler, slurm=slurm, progress=progress)
     _print_summary(atlas)
 
 
 @app.command
 def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
-    """Show how far a run is.
+    """Show how far a run is, and how fast; also while it runs, from another terminal.
 
     Args:
         atlas: The atlas folder.
         as_json: Print JSON for scripts.
     """
     from dynatlas.pipeline import jobs_of
+    from dynatlas.status import age, seems_gone
     from dynatlas.store import Atlas
 
     opened = Atlas.open(atlas)
@@ -150,12 +168,20 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         counts["done"] += job.is_done(opened)
         counts["total"] += 1
     finished = all(counts["done"] == counts["total"] for counts in stages.values())
+    progress = opened.progress
     if as_json:
-        print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages}))
+        news = progress | {"age": age(progress), "seems_gone": seems_gone(progress)} if progress else None
+        print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages, "run": news}))
         return
     for stage, counts in stages.items():
         print(f"{stage:<14} {counts['done']:>4} of {counts['total']} jobs done")
-    print("finished" if finished else f"not finished; to go on: dynatlas run {atlas / 'study.toml'} {atlas}")
+    if finished:
+        print("finished")
+        return
+    if progress:
+        _print_news(progress)
+    if not progress or progress["state"] != "running" or seems_gone(progress):
+        print(f"not finished; to go on: dynatlas run {atlas / 'study.toml'} {atlas}")
 
 
 @app.command
@@ -233,6 +259,31 @@ def _file_name(study: "Study") -> str:
     """The study's name as a folder name: letters, digits, dots and dashes."""
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in study.name).strip("-.")
     return kept or "study"
+
+
+def _print_news(progress: Mapping[str, Any]) -> None:
+    """What a run, or the last one, has told of itself."""
+    from dynatlas.status import age, seems_gone
+
+    who = f"process {progress['pid']} on {progress['host']}"
+    old = f"{duration(age(progress))} ago"
+    if seems_gone(progress):
+        print(f"the run ({who}) seems to be gone: it last wrote {old}")
+        return
+    if progress["state"] != "running":
+        print(f"the last run ({who}) {progress['state']} {old}")
+        return
+    print(f"running ({who}); as of {old}:")
+    training = progress["stages"].get("training", {"done": 0, "total": 0})
+    print(f"  {training['done']} of {training['total']} networks trained")
+    for block, news in progress["blocks"].items():
+        loss = "–" if news["loss"] is None else f"{news['loss']:.4g}"
+        print(f"  {block}: {news['iterations']:,} of {news['of']:,} iterations, loss {loss}")
+    if progress["networks_per_hour"]:
+        print(
+            f"  {progress['networks_per_hour']:,.3g} networks per hour, {progress['iterations_per_second']:,.3g} "
+            f"iterations per second; about {duration(progress['training_seconds_left'])} of training left"
+        )
 
 
 def _print_summary(atlas: "Atlas") -> None:

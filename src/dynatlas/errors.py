@@ -31,6 +31,12 @@ class DamagedAtlasError(AtlasError):
     exit_code = 6
 
 
+class Stopped(DynatlasError):  # noqa: N818 - not a fault of anyone's
+    """A signal asked for an end, or a worker is about to go: what was finished and the checkpoints are in the atlas."""
+
+    exit_code = 7
+
+
 class Interrupted(DynatlasError):  # noqa: N818 - not a fault of anyone's
     """The run was stopped from outside; what was finished is in the atlas."""
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dynatlas.pipeline import available_cores, local_cluster, training_flops
+from dynatlas.cluster import local_cluster
+from dynatlas.pipeline import available_cores, training_flops
 from dynatlas.study import Block, Study
 
 # Iterations that are timed per block; the first call, which compiles, is timed apart.
