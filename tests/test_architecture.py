@@ -14,8 +14,12 @@ MAY_IMPORT = {
     "tasks": {"figures"},  # Task.plot draws
     "cells": set(),
     "backpropagation": {"cells"},
-    "study": {"cells", "tasks", "errors"},
+    "costs": set(),
+    "study": {"cells", "tasks", "errors", "costs"},
     "training": {"backpropagation", "cells", "tasks", "study"},
+    "search": {"cells", "study", "tasks", "training"},
+    "autotuning": {"cells", "study", "tasks", "training"},
+    "interruption": set(),
     "root_search": set(),
     "fixed_points": {"root_search"},
     "linearization": {"root_search"},
@@ -26,9 +30,10 @@ MAY_IMPORT = {
     "schema": set(),
     "store": {
         *("study", "cells", "errors", "schema"),
-        *("_atomic", "_creation", "_formats", "_lock", "_manifest", "_verification"),
+        *("_atomic", "_checkpoints", "_creation", "_formats", "_lock", "_manifest", "_verification"),
     },
     "_atomic": set(),
+    "_checkpoints": {"_atomic"},
     "_lock": {"_atomic", "_manifest", "errors"},
     "_manifest": {"_atomic", "errors"},
     "_formats": {"schema", "study"},
@@ -39,6 +44,7 @@ MAY_IMPORT = {
     "stages": {
         *("cells", "tasks", "study", "store", "training", "geometry", "embedding", "statistics"),
         *("fixed_points", "linearization", "topology", "report"),
+        *("search", "autotuning", "interruption", "errors"),
     },
     "progress": set(),
     "pipeline": {"stages", "store", "study", "progress", "errors"},

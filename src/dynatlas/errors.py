@@ -35,3 +35,9 @@ class Interrupted(DynatlasError):  # noqa: N818 - not a fault of anyone's
     """The run was stopped from outside; what was finished is in the atlas."""
 
     exit_code = 130
+
+
+class Stopped(DynatlasError):  # noqa: N818 - not a fault of anyone's
+    """A job was asked to stop; its checkpoint is written, and the next run goes on from there."""
+
+    exit_code = 7
