@@ -171,6 +171,7 @@ def run(
     *,
     workers: int | None = None,
     progress: RunProgress | None = None,
+    until: str | None = None,
 ) -> Atlas:
     """Carry out a study, or go on with one that was interrupted.
 
@@ -179,6 +180,7 @@ def run(
         out: the atlas folder; created if missing. If it holds the same study, only what is missing is done.
         workers: processes, each with one thread; by default one per core.
         progress: where to report; by default nowhere.
+        until: the last stage to carry out, such as "search"; by default all.
 
     Returns:
         The finished atlas.
@@ -199,13 +201,24 @@ def run(
     progress = progress or Quiet()
     atlas = Atlas.create(out, study)
     with atlas.lock():
-        jobs = jobs_of(atlas.study)
+        jobs = _until(jobs_of(atlas.study), until)
         todo = [job for job in jobs if not job.is_done(atlas)]
         if todo:
             if len(todo) < len(jobs):
                 progress.note(f"resuming: {len(jobs) - len(todo)} of {len(jobs)} jobs are done")
             _carry_out(atlas, jobs, workers or available_cores(), progress)
     return atlas
+
+
+def _until(jobs: tuple[Job, ...], stage: str | None) -> tuple[Job, ...]:
+    """The jobs up to a stage."""
+    if stage is None:
+        return jobs
+    last = max((place for place, job in enumerate(jobs) if job.stage == stage), default=None)
+    if last is None:
+        names = ", ".join(dict.fromkeys(job.stage for job in jobs))
+        raise DynatlasError(f"this study has no stage {stage!r}; it has: {names}")
+    return jobs[: last + 1]
 
 
 def rebuild_report(atlas: Atlas) -> Atlas:

@@ -27,6 +27,7 @@ from dynatlas import costs
 from dynatlas.cells import CELLS, Cell
 from dynatlas.errors import StudyError
 from dynatlas.tasks import TASKS, AnyTask
+from dynatlas.tuned import read_overrides
 
 Architecture = Literal["vanilla", "ugrnn", "gru", "lstm"]
 ActivationName = Literal["tanh", "relu"]
@@ -305,15 +306,21 @@ class Study(Settings):
                     f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
                     f"the built-in studies: {', '.join(builtin_studies())}"
                 ) from None
-        return cls.parse(text, str(source))
+        return cls.parse(text, str(source), path.parent)
 
     @classmethod
-    def parse(cls, text: str, source: str = "study") -> "Study":
-        """Validate the text of a study file; ``source`` names it in errors."""
+    def parse(cls, text: str, source: str = "study", folder: Path = Path()) -> "Study":
+        """Validate the text of a study file; ``source`` names it in errors, ``folder`` is where it lies."""
         try:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise StudyError(f"{source} is not valid TOML: {error}") from None
+        if "tuned" in data:
+            # The study holds the settings themselves, so that its atlas does not depend on another file.
+            tuned = data.pop("tuned")
+            if not isinstance(tuned, str):
+                raise StudyError(f"{source}: tuned is {tuned!r}; expected the name of a table")
+            data["overrides"] = [*read_overrides(tuned, folder), *data.get("overrides", [])]
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -491,5 +498,13 @@ def _valid_keys(location: list[Any], model: type[BaseModel]) -> list[str]:
         return list(TASKS[location[2]].model_fields) if len(location) > 2 else list(TASKS)
     if location and location[0] == "overrides":
         return list((Training if "training" in location else Override).model_fields)
-    tables: dict[str, type[BaseModel]] = {"population": Population, "training": Training, "analysis": Analysis}
-    return list((tables[location[0]] if location else model).model_fields)
+    if not location:
+        return [*model.model_fields, "tuned"]
+    tables: dict[str, type[BaseModel]] = {
+        "population": Population,
+        "training": Training,
+        "search": Search,
+        "execution": Execution,
+        "analysis": Analysis,
+    }
+    return list(tables[location[0]].model_fields)
