@@ -338,6 +338,13 @@ class Study(Settings):
         """The resolved study: every setting written out."""
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
+        """A changed copy, without what the original has cached of itself (which pydantic would copy along)."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
     @cached_property
     def hash(self) -> str:
         """A hash of everything in the study but its name and description."""
