@@ -336,9 +336,10 @@ def test_cells_and_networks_are_rebuilt(atlas: Atlas) -> None:
     for block in study.blocks:
         write_cells(atlas, block)
     for member in study.members:
-        expected = study.cell(member.block, member.key("weights"))
-        stacked = atlas.cells(member.block)
-        index = study.blocks[member.block].index(member)
+        block = study.block_of(member)
+        expected = study.cell(block, member.key("weights"))
+        stacked = atlas.cells(block)
+        index = study.blocks[block].index(member)
         assert eqx.tree_equal(jax.tree.map(lambda leaf, i=index: leaf[i], stacked), expected)
         for label in (member.id, member.name, member.id[:8]):
             assert eqx.tree_equal(atlas.network(label), expected)

@@ -6,7 +6,7 @@ import pytest
 from dynatlas.cells import GRU
 from dynatlas.study import Study, Training
 from dynatlas.tasks import FlipFlop
-from dynatlas.training import VALIDATION_SEED, clip_by_global_norm, mean_squared_error, train_block
+from dynatlas.training import VALIDATION_SEED, begin, clip_by_global_norm, explained_variance, mean_squared_error, train
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 TASK = FlipFlop(steps=8, channels=1)
@@ -37,12 +37,17 @@ def with_settings(members, **changes):
     return [member._replace(training=member.training.model_copy(update=changes)) for member in members]
 
 
-def trained(members):
-    return train_block(TASK, members, lambda key: STUDY.cell(BLOCK, key))
+def new_cell(key):
+    return STUDY.cell(BLOCK, key)
 
 
-def weights_of(result, row):
-    return jax.tree.map(lambda leaf: leaf[row], result.cells)
+def trained(members, **options):
+    start = begin(members, new_cell)
+    return train(TASK, members, start, until=members[0].training.iterations, **options)
+
+
+def weights_of(state, row):
+    return jax.tree.map(lambda leaf: leaf[row], state.fits.cell)
 
 
 def assert_same_bits(first, second):
@@ -113,31 +118,81 @@ def test_where_validation_cuts_the_training_does_not_matter():
     whole = trained(MEMBERS)
     cut = trained(with_settings(MEMBERS, validation_interval=7))
     assert cut.iterations.tolist() == [7, 14, 21, 28, 30]
-    assert_same_bits(whole.cells, cut.cells)
+    assert_same_bits(whole.fits.cell, cut.fits.cell)
 
 
-def test_a_member_that_diverges_is_frozen_and_the_others_do_not_change_by_a_bit():
-    poisoned = list(MEMBERS)
-    poisoned[1:2] = with_settings(MEMBERS[1:2], learning_rate=1e30, clip_norm=1e30)
-    clean, mixed = trained(MEMBERS), trained(poisoned)
-    assert clean.diverged_at.tolist() == [-1, -1, -1]
-    assert mixed.diverged_at[1] >= 0
-    assert mixed.diverged_at[[0, 2]].tolist() == [-1, -1]
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights_of(mixed, 1)))
-    for row in (0, 2):
-        assert_same_bits(weights_of(clean, row), weights_of(mixed, row))
+def test_a_member_that_diverges_is_frozen_and_the_other_fifteen_do_not_change_by_a_bit():
+    many = Study.parse(STUDY.to_toml().replace("seeds = 3", "seeds = 16")).members
+    poisoned = list(many)
+    poisoned[5:6] = with_settings(many[5:6], learning_rate=1e30, clip_norm=1e30)
+    clean, mixed = trained(many), trained(poisoned)
+    assert (clean.fits.diverged_at == -1).all()
+    assert mixed.fits.diverged_at[5] >= 0
+    assert np.delete(mixed.fits.diverged_at, 5).tolist() == [-1] * 15
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights_of(mixed, 5)))
+    for row in range(16):
+        if row != 5:
+            assert_same_bits(weights_of(clean, row), weights_of(mixed, row))
+            np.testing.assert_array_equal(clean.training_loss[row], mixed.training_loss[row])
+
+
+def test_a_diverged_member_stays_at_its_last_finite_state():
+    poisoned = with_settings(MEMBERS[:1], learning_rate=1e30, clip_norm=1e30)
+    at = int(trained(poisoned).fits.diverged_at[0])
+    before = train(TASK, poisoned, begin(poisoned, new_cell), until=at) if at else begin(poisoned, new_cell)
+    assert_same_bits(weights_of(before, 0), weights_of(trained(poisoned), 0))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_that_was_left_and_taken_up_ends_the_same(optimizer):
+    members = with_settings(MEMBERS, optimizer=optimizer)
+    whole = trained(members)
+    for cut in (1, 10, 17, 29):
+        part = train(TASK, members, begin(members, new_cell), until=cut)
+        leaves, structure = jax.tree.flatten(part)
+        stored = jax.tree.unflatten(structure, [np.array(leaf) for leaf in leaves])
+        again = train(TASK, members, stored, until=30)
+        assert_same_bits(whole.fits.cell, again.fits.cell)
+        assert_same_bits(whole.fits.optimizer, again.fits.optimizer)
+
+
+def test_a_stop_between_two_validations_leaves_no_trace_in_the_curves(monkeypatch):
+    monkeypatch.setattr("dynatlas.training.SEGMENT_SECONDS", 1e-9)  # looks up after every iteration
+    whole, kept = trained(MEMBERS), []
+
+    def stop(state):
+        if state.done == 14:
+            kept.append(state)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        trained(MEMBERS, between=stop)
+    assert_same_bits(train(TASK, MEMBERS, kept[0], until=30), whole)
+
+
+def test_lanes_agree_with_one_after_the_other_and_keep_members_independent():
+    alone, two_lanes = trained(MEMBERS), trained(MEMBERS, lanes=2)
+    for first, second in zip(jax.tree.leaves(alone.fits.cell), jax.tree.leaves(two_lanes.fits.cell), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-4)
+    # Among lanes of the same width a member's bits depend on itself alone; the third is filled up with its own copy.
+    reordered = trained(MEMBERS[::-1], lanes=2)
+    for row in range(3):
+        assert_same_bits(weights_of(two_lanes, row), weights_of(reordered, 2 - row))
 
 
 def test_training_learns_and_reports_the_held_out_error():
-    reports = []
+    seen = []
     members = with_settings(MEMBERS[:1], optimizer="adam", iterations=600, learning_rate=0.02, validation_interval=200)
-    result = train_block(TASK, members, lambda key: STUDY.cell(BLOCK, key), lambda *news: reports.append(news))
-    assert [done for done, _ in reports] == [200, 400, 600]
+    result = trained(members, between=lambda state: seen.append(state.done))
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 600
+    assert result.iterations.tolist() == [200, 400, 600]
     assert result.validation_mse[0, -1] < 0.1 * result.validation_mse[0, 0]
     held_out = TASK.trials(jax.random.key(VALIDATION_SEED), members[0].training.validation_trials)
     mse = float(mean_squared_error(jax.tree.map(jnp.asarray, weights_of(result, 0)), held_out))
     assert result.validation_mse[0, -1] == pytest.approx(mse, rel=1e-5)
-    assert result.r2[0] == pytest.approx(1 - mse / float(np.var(held_out.targets)), rel=1e-5)
+    r2 = explained_variance(TASK, members[0].training, result.validation_mse[:, -1])[0]
+    assert r2 == pytest.approx(1 - mse / float(np.var(held_out.targets)), rel=1e-5)
 
 
 def test_the_penalty_is_in_the_training_loss_and_not_in_the_error():

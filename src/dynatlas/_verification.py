@@ -17,14 +17,15 @@ class Problem(NamedTuple):
 
 
 def find_problems(folder: Path, own: Container[str]) -> list[Problem]:
-    """Hash everything that the manifest names; then look for what it does not name and is not in ``own``."""
+    """Hash everything that the manifest names; then look for what neither it nor ``own`` names."""
     manifest = Manifest.read(folder)
     damaged = [
         Problem(entry.name, damage)
         for entry in (manifest.study, *manifest.entries.values())
         if (damage := entry.damage(folder))
     ]
-    return damaged + [Problem(name, "unknown") for name in _names(folder, folder, manifest.entries) if name not in own]
+    unknown = _names(folder, folder, manifest.entries)
+    return damaged + [Problem(name, "unknown") for name in unknown if name.split("/")[0] not in own]
 
 
 def _names(root: Path, folder: Path, complete: Container[str]) -> Iterator[str]:

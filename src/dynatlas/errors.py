@@ -31,13 +31,13 @@ class DamagedAtlasError(AtlasError):
     exit_code = 6
 
 
-class Stopped(DynatlasError):  # noqa: N818 - not a fault of anyone's
-    """A signal asked for an end, or a worker is about to go: what was finished and the checkpoints are in the atlas."""
-
-    exit_code = 7
-
-
 class Interrupted(DynatlasError):  # noqa: N818 - not a fault of anyone's
     """The run was stopped from outside; what was finished is in the atlas."""
 
     exit_code = 130
+
+
+class Stopped(DynatlasError):  # noqa: N818 - not a fault of anyone's
+    """A job, or a run, was asked to stop; checkpoints are written, and the next run goes on from there."""
+
+    exit_code = 7

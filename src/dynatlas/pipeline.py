@@ -38,15 +38,17 @@ from dynatlas.interruption import Caught, caught_signals
 from dynatlas.progress import Quiet, RunProgress
 from dynatlas.slurm import Slurm
 from dynatlas.status import StatusFile
-from dynatlas.store import Atlas, Entry
-from dynatlas.study import Block, Study
+from dynatlas.store import Atlas, Entry, part_name
+from dynatlas.study import Block, Shape, Study
 
 # Seconds between looks at what is not a job's end: signals, the file that `dynatlas status` reads.
 TICK = 0.5
 # Seconds that jobs have to save a checkpoint after a signal. A batch system gives 30 to 60 for everything.
 GRACE = 18.0
 # The stages whose jobs answer a request to stop; the others are abandoned, and done again by the next run.
-STOPPABLE = frozenset(["training"])
+STOPPABLE = frozenset(["search", "training"])
+# Tuning compiles several programs, which takes a minute: less than this takes some ten minutes without it.
+FLOPS_WORTH_TUNING = 2e13
 
 
 class Job(NamedTuple):
@@ -68,25 +70,42 @@ class Job(NamedTuple):
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
     """All jobs of a study, in an order in which they could be done."""
+    tuning = {shape: _tuning(shape) for shape in study.shapes if _is_worth_tuning(study, shape)}
+    tunes = {shape: frozenset([job.name]) for shape, job in tuning.items()}
+    searching = [
+        Job(
+            f"search {configuration.name}",
+            "search",
+            stages.search,
+            (configuration,),
+            tunes.get(members[0].shape, frozenset()),
+            frozenset(part_name(table, configuration) for table in ("samples", "sample_losses")),
+            study.search.samples,
+            members[0].training.iterations,
+        )
+        for configuration, members in study.configurations.items()
+        if study.search
+    ]
+    chosen = {job.arguments[0]: job.name for job in searching}
     training: list[Job] = []
     dynamics: list[Job] = []
     # Longest first, so that no worker is left with a long block at the end.
     for block in sorted(study.blocks, key=lambda block: -training_flops(study, block)):
         members = study.blocks[block]
-        parts = [f"parts/{table}/{block.name}.parquet" for table in ("networks", "losses")]
+        searches = frozenset(chosen[member.configuration] for member in members if chosen)
+        parts = [part_name(table, block) for table in ("networks", "losses")]
         training.append(
             Job(
                 f"train {block.name}",
                 "training",
                 stages.train,
                 (block,),
-                frozenset(),
+                searches | tunes.get(block.shape, frozenset()),
                 frozenset([f"networks/{block.name}.safetensors", *parts]),
                 len(members),
                 members[0].training.iterations,
             )
         )
-        parts = [f"parts/{table}/{block.name}.parquet" for table in ("searches", "fixed_points", "transitions")]
         dynamics.append(
             Job(
                 f"find fixed points {block.name}",
@@ -94,7 +113,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
                 stages.dynamics,
                 (block,),
                 frozenset([training[-1].name]),
-                frozenset(parts),
+                frozenset(part_name(table, block) for table in ("searches", "fixed_points", "transitions")),
             )
         )
     geometry = [
@@ -108,14 +127,13 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
         )
         for task in study.tasks
     ]
-    names = ("networks", "losses", "searches", "fixed_points", "transitions")
     tables = Job(
         "join tables",
         "maps",
         stages.tables,
         (),
         frozenset(job.name for job in (*training, *dynamics)),
-        frozenset(f"tables/{name}.parquet" for name in names),
+        frozenset(f"tables/{name}.parquet" for name in stages.joined_tables(study)),
     )
     maps = Job(
         "embed and test",
@@ -140,17 +158,24 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
             for file_format in ("pdf", "png", "svg")
         ),
     ]
-    return (*training, *dynamics, *geometry, tables, maps, *report)
+    return (*tuning.values(), *searching, *training, *dynamics, *geometry, tables, maps, *report)
 
 
 def training_flops(study: Study, block: Block) -> float:
-    """Floating-point operations of a block's training: forward, and twice that for the gradient."""
-    task = study.task(block.task)
-    settings = study.blocks[block][0].training
-    gates = {"vanilla": 1, "ugrnn": 2, "gru": 3, "lstm": 4}[block.architecture]
-    weights = gates * block.units * (block.units + task.n_inputs) + block.units * task.n_outputs
-    per_iteration = 6.0 * weights * settings.batch_size * task.steps
-    return per_iteration * settings.iterations * len(study.blocks[block])
+    """Floating-point operations of a block's training."""
+    members = study.blocks[block]
+    return study.size(members[0]).flops * members[0].training.iterations * len(members)
+
+
+def _tuning(shape: Shape) -> Job:
+    return Job(
+        f"tune {shape.name}", "tuning", stages.tune, (shape,), frozenset(), frozenset([part_name("mappings", shape)])
+    )
+
+
+def _is_worth_tuning(study: Study, shape: Shape) -> bool:
+    flops = sum(training_flops(study, block) for block in study.blocks if block.shape == shape)
+    return flops >= FLOPS_WORTH_TUNING
 
 
 def run(
@@ -161,6 +186,7 @@ def run(
     scheduler: str | None = None,
     slurm: Slurm | None = None,
     progress: RunProgress | None = None,
+    until: str | None = None,
 ) -> Atlas:
     """Carry out a study, or go on with one that was interrupted.
 
@@ -171,6 +197,7 @@ def run(
         scheduler: the address of a Dask scheduler whose workers do it instead.
         slurm: the SLURM jobs whose workers do it instead.
         progress: where to report; by default nowhere.
+        until: the last stage to carry out, such as "search"; by default all.
 
     Returns:
         The finished atlas.
@@ -193,7 +220,7 @@ def run(
     progress = progress or Quiet()
     atlas = Atlas.create(out, study)
     with atlas.lock():
-        jobs = jobs_of(atlas.study)
+        jobs = _until(jobs_of(atlas.study), until)
         todo = [job for job in jobs if not job.is_done(atlas)]
         if todo:
             if len(todo) < len(jobs):
@@ -206,6 +233,17 @@ def run(
                 where = local_cluster(min(workers or available_cores(), len(todo)))
             _carry_out(atlas, jobs, where, progress)
     return atlas
+
+
+def _until(jobs: tuple[Job, ...], stage: str | None) -> tuple[Job, ...]:
+    """The jobs up to a stage."""
+    if stage is None:
+        return jobs
+    last = max((place for place, job in enumerate(jobs) if job.stage == stage), default=None)
+    if last is None:
+        names = ", ".join(dict.fromkeys(job.stage for job in jobs))
+        raise DynatlasError(f"this study has no stage {stage!r}; it has: {names}")
+    return jobs[: last + 1]
 
 
 def rebuild_report(atlas: Atlas) -> Atlas:

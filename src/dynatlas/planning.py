@@ -77,7 +77,7 @@ def plan(study: Study, workers: int | None = None) -> Plan:
 
 def time_block(study_toml: str, block: Block) -> tuple[float, float]:
     """(seconds to compile, seconds per iteration and network) of a block, measured in this process."""
-    from dynatlas.training import train_block
+    from dynatlas.training import begin, train
 
     study = Study.parse(study_toml)
     first = study.blocks[block][0]
@@ -85,7 +85,9 @@ def time_block(study_toml: str, block: Block) -> tuple[float, float]:
     def seconds(iterations: int) -> float:
         settings = first.training.model_copy(update={"iterations": iterations, "validation_interval": iterations})
         begun = time.perf_counter()
-        train_block(study.task(block.task), [first._replace(training=settings)], lambda key: study.cell(block, key))
+        members = [first._replace(training=settings)]
+        state = begin(members, lambda key: study.cell(block, key))
+        train(study.task(block.task), members, state, until=iterations)
         return time.perf_counter() - begun
 
     compiling = seconds(1)

@@ -13,6 +13,15 @@ class Column(NamedTuple):
     meaning: str
 
 
+# What the seeds of one configuration share.
+CONFIGURATION: Final = {
+    "task": Column("string", "flip_flop, sine_wave or context_integration"),
+    "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
+    "activation": Column("string", "tanh or relu"),
+    "units": Column("int64", "hidden units"),
+    "l2": Column("float64", "L2 penalty on all parameters"),
+}
+
 TABLES: Final[dict[str, dict[str, Column]]] = {
     # One row per network of the study, in the study's order.
     "networks": {
@@ -44,6 +53,39 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "iteration": Column("int64", "iterations done"),
         "training_loss": Column("float64", "mean of loss (MSE + L2) over the iterations since the last row"),
         "validation_mse": Column("float64", "MSE on the held-out trials"),
+    },
+    # One row per sample of a hyperparameter search, in the order in which they were drawn.
+    "samples": {
+        **CONFIGURATION,
+        "sample": Column("int64", "number of the sample within its configuration"),
+        "learning_rate": Column("float64", "initial learning rate"),
+        "decay_rate": Column("float64", "factor on the learning rate per decay_steps"),
+        "momentum": Column("float64", "momentum (sgd only)"),
+        "clip_norm": Column("float64", "bound on the gradient's global norm"),
+        "optimizer": Column("string", "sgd or adam"),
+        "iterations": Column("int64", "iterations it was trained"),
+        "mse": Column("float64", "validation error at the end of them"),
+        "r2": Column("float64", "1 − mse / variance of the targets"),
+        "diverged_at": Column("int64", "iteration at which loss or gradient stopped being finite, or −1"),
+        "chosen": Column("bool", "whether the seeds of the configuration are trained with it"),
+    },
+    # One row per sample and validation point.
+    "sample_losses": {
+        **CONFIGURATION,
+        "sample": Column("int64", "number of the sample within its configuration"),
+        "iteration": Column("int64", "iterations done"),
+        "training_loss": Column("float64", "mean of loss (MSE + L2) over the iterations since the last row"),
+        "validation_mse": Column("float64", "MSE on the held-out trials"),
+    },
+    # One row per shape that was worth tuning and number of lanes tried.
+    "mappings": {
+        **{name: column for name, column in CONFIGURATION.items() if name != "l2"},
+        "device": Column("string", "what it was measured on"),
+        "machine": Column("string", "name of the machine"),
+        "lanes": Column("int64", "networks computed side by side"),
+        "compile_seconds": Column("float64", "time to compile"),
+        "iterations_per_second": Column("float64", "iterations per second, summed over networks"),
+        "chosen": Column("bool", "whether the shape is trained so"),
     },
     # One row per network and condition: how its fixed-point search went.
     "searches": {

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from dynatlas import _checkpoints as checkpoints
 from dynatlas import _formats as formats
 from dynatlas._atomic import publish, remove_temporaries, temporary_beside, write_bytes
 from dynatlas._creation import begin, differences, is_new
@@ -29,12 +30,13 @@ from dynatlas._manifest import MANIFEST, STUDY, Entry, Manifest, check_name, rea
 from dynatlas._verification import Problem, find_problems
 from dynatlas.cells import Cell
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError, StudyError
-from dynatlas.study import Block, Member, Study
+from dynatlas.study import Block, Configuration, Member, Shape, Study
 
 __all__ = ["Atlas", "Entry", "Problem"]
 
 PROVENANCE, PROGRESS, ARRAYS = "provenance.json", "progress.json", "arrays.zarr"
 T = TypeVar("T")
+Named = Block | Shape | Configuration
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,7 +141,7 @@ class Atlas:
 
     def verify(self) -> list[Problem]:
         """Hash all that the manifest names; list what is not as it says, and what it does not know."""
-        return find_problems(self.path, {STUDY, MANIFEST, PROVENANCE, PROGRESS, LOCK})
+        return find_problems(self.path, {STUDY, MANIFEST, PROVENANCE, PROGRESS, LOCK, checkpoints.FOLDER})
 
     def write_block(self, block: Block, members: Sequence[Member], arrays: Mapping[str, np.ndarray]) -> Entry:
         """Write the networks of a block: arrays such as "cell/recurrent_weights" [members, …].
@@ -173,14 +175,22 @@ class Atlas:
             raise DamagedAtlasError(f"{self.path / name} holds other networks than the study has in this block")
         return arrays
 
-    def cells(self, block: Block) -> Cell:
-        """The networks of a block as one cell whose every leaf has the members as its first axis."""
+    def cells(self, block: Block, *, untrained: bool = False) -> Cell:
+        """The networks of a block as one cell whose every leaf has the members as its first axis.
+
+        Raises:
+            AtlasError: it is not in the atlas, or the study keeps no untrained controls.
+            DamagedAtlasError: its file is not what was written.
+        """
+        if untrained and not self.study.population.untrained_controls:
+            raise AtlasError("this study keeps no initial weights; it would with population.untrained_controls = true")
         arrays = self.read_block(block)
+        kind = "untrained" if untrained else "cell"
         count = len(self.study.blocks[block])
         skeleton = jax.eval_shape(lambda: self.study.cell(block, jax.random.key(0)))
 
         def stored(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
-            key = f"cell/{path[-1].name}"
+            key = f"{kind}/{path[-1].name}"
             shape = arrays[key].shape if key in arrays else None
             if shape != (count, *leaf.shape):
                 raise DamagedAtlasError(
@@ -190,15 +200,16 @@ class Atlas:
 
         return jax.tree_util.tree_map_with_path(stored, skeleton)
 
-    def network(self, id_or_name: str) -> Cell:
-        """One network, by its id, the first 4 or more characters of it, or its name.
+    def network(self, id_or_name: str, *, untrained: bool = False) -> Cell:
+        """One network, by its id, the first 4 or more characters of it, or its name; or what it was before training.
 
         Raises:
             AtlasError: the study has no such network, or more than one, or it is not trained yet.
         """
         member = self._member(id_or_name)
-        index = self.study.blocks[member.block].index(member)
-        return jax.tree.map(lambda leaf: leaf[index], self.cells(member.block))
+        block = self.study.block_of(member)
+        index = self.study.blocks[block].index(member)
+        return jax.tree.map(lambda leaf: leaf[index], self.cells(block, untrained=untrained))
 
     def write_table(self, name: str, frame: pd.DataFrame) -> Entry:
         """Write a table of the schema; ``ValueError`` says what does not match it."""
@@ -208,17 +219,27 @@ class Atlas:
         """Read a table: ``table("networks")``."""
         return self._read(f"tables/{name}.parquet", formats.read_table)
 
-    def write_part(self, name: str, block: Block, frame: pd.DataFrame) -> Entry:
-        """Write the rows of a table that belong to one block; a frame without rows needs no columns."""
+    def write_part(self, name: str, of: Named, frame: pd.DataFrame) -> Entry:
+        """Write the rows of a table that belong to one block, shape or configuration; none at all need no columns."""
         rows = frame if len(frame) else formats.empty_table(name)
-        return self._write(_part_file(name, block), lambda path: formats.write_table(path, name, rows))
+        return self._write(part_name(name, of), lambda path: formats.write_table(path, name, rows))
 
-    def part(self, name: str, block: Block) -> pd.DataFrame:
-        """Read the rows of a table that belong to one block."""
-        return self._read(_part_file(name, block), formats.read_table)
+    def has_part(self, name: str, of: Named) -> bool:
+        """Whether these rows of a table are there."""
+        return self.has(part_name(name, of))
+
+    def part(self, name: str, of: Named) -> pd.DataFrame:
+        """Read the rows of a table that belong to one block, shape or configuration."""
+        return self._read(part_name(name, of), formats.read_table)
 
     def join_parts(self, name: str) -> pd.DataFrame:
-        """All blocks' rows of a table, in the order of the study's members."""
+        """All rows of a table, in the order of the study."""
+        if name in ("samples", "sample_losses"):
+            return pd.concat([self.part(name, each) for each in self.study.configurations], ignore_index=True)
+        if name == "mappings":
+            measured = [shape for shape in self.study.shapes if self.has_part(name, shape)]
+            parts = [self.part(name, shape) for shape in measured] or [formats.empty_table(name)]
+            return pd.concat(parts, ignore_index=True)
         rows = pd.concat([self.part(name, block) for block in self.study.blocks], ignore_index=True)
         place = {member.id: position for position, member in enumerate(self.study.members)}
         return rows.iloc[rows["network"].map(place).argsort(kind="stable")].reset_index(drop=True)
@@ -247,6 +268,20 @@ class Atlas:
         if not name.startswith("report/"):
             raise ValueError(f"{name!r} is not in the report; expected a name such as 'report/index.html'")
         return self._write(name, lambda path: path.write_bytes(content))
+
+    def write_checkpoint(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep what an unfinished job has so far, in place of what was kept of it before."""
+        with self._writing(f"{checkpoints.FOLDER}/{name}"):
+            checkpoints.write(self.path, name, arrays)
+
+    def checkpoint(self, name: str) -> dict[str, np.ndarray] | None:
+        """What an unfinished job had, or None if nothing whole is there."""
+        return checkpoints.read(self.path, name)
+
+    def remove_checkpoint(self, name: str) -> None:
+        """Forget it: the job is done."""
+        with self._writing(f"{checkpoints.FOLDER}/{name}"):
+            checkpoints.remove(self.path, name)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -282,8 +317,9 @@ class Atlas:
     def token(self) -> Iterator[tuple[str, str]]:
         """A file of this run alone, as (name, content), by which a worker elsewhere knows that it sees this folder."""
         content = secrets.token_hex(16)
-        with self._writing("token"), temporary_beside(self.path / "token") as path:
-            path.write_text(content)
+        with temporary_beside(self.path / "token") as path:
+            with self._writing("token"):
+                path.write_text(content)
             yield path.name, content
 
     def __repr__(self) -> str:
@@ -369,8 +405,9 @@ def _block_file(block: Block) -> str:
     return f"networks/{block.name}.safetensors"
 
 
-def _part_file(name: str, block: Block) -> str:
-    return f"parts/{name}/{block.name}.parquet"
+def part_name(table: str, of: Named) -> str:
+    """The entry that holds the rows of a table that belong to one block, shape or configuration."""
+    return f"parts/{table}/{of.name}.parquet"
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 A *member* is one network to train: everything that decides its weights, and nothing else, makes its content hash,
 and that hash is its id and the source of its random keys. So adding a configuration, or changing an analysis,
-never changes another member. A *block* is the members that share all shapes, and are trained together.
+never changes another member. Members of one *shape* share a compiled program; a *block* is as many of them as one
+worker trains together.
 """
 
 import difflib
 import hashlib
 import itertools
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -21,12 +23,18 @@ import tomli_w
 from jaxtyping import PRNGKeyArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from dynatlas import costs
 from dynatlas.cells import CELLS, Cell
 from dynatlas.errors import StudyError
 from dynatlas.tasks import TASKS, AnyTask
+from dynatlas.tuned import read_overrides
 
 Architecture = Literal["vanilla", "ugrnn", "gru", "lstm"]
 ActivationName = Literal["tanh", "relu"]
+
+
+# The speed that a block's stated time counts on: a modest core. Blocks depend on the study alone, never on a machine.
+BLOCK_FLOPS_PER_SECOND = 1e10
 
 
 class Settings(BaseModel):
@@ -57,6 +65,7 @@ class Override(Settings):
     architecture: Architecture | None = None
     activation: ActivationName | None = None
     units: int | None = None
+    l2: float | None = None
     training: dict[str, Any]
 
     @field_validator("training")
@@ -71,6 +80,63 @@ class Override(Settings):
         return all(factors[name] == value for name, value in wanted.items())
 
 
+Range = tuple[float, float]
+
+
+class Search(Settings):
+    """Random search over each configuration's hyperparameters; the best validation error wins.
+
+    ``random`` trains every sample for all of the training's iterations. ``halving`` trains the same samples for a share
+    of them, keeps the best 1/``factor``, trains those ``factor`` times as long, and so on, until one is left.
+    """
+
+    method: Literal["random", "halving"] = "halving"
+    samples: Annotated[int, Field(ge=2, le=100_000)] = 16
+    factor: Annotated[int, Field(ge=2, le=100)] = 4
+    # The range of each: the rate and the clip are drawn uniformly in their logarithm, the others uniformly.
+    learning_rate: Range = (1e-5, 0.1)
+    decay_rate: Range = (0.1, 0.9)
+    momentum: Range = (0.0, 1.0)
+    clip_norm: Range = (0.1, 10.0)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "Search":
+        limits = {
+            "learning_rate": (1e-12, 10),
+            "decay_rate": (1e-12, 1),
+            "momentum": (0, 1),
+            "clip_norm": (1e-12, 1e12),
+        }
+        for name, (lowest, highest) in limits.items():
+            low, high = getattr(self, name)
+            if not lowest <= low <= high <= highest:
+                raise ValueError(
+                    f"{name} is [{low:g}, {high:g}]; expected [low, high] within [{lowest:g}, {highest:g}]"
+                )
+        return self
+
+    def rungs(self, iterations: int) -> tuple[tuple[int, int], ...]:
+        """(samples trained, iterations each has then done) of each rung; the last one's are ``iterations``."""
+        if self.method == "random":
+            return ((self.samples, iterations),)
+        counts = [self.samples]
+        while counts[-1] > 1:
+            counts.append(max(1, counts[-1] // self.factor))
+        return tuple(
+            (count, max(1, iterations // self.factor ** (len(counts) - 1 - rung))) for rung, count in enumerate(counts)
+        )
+
+
+class Execution(Settings):
+    """How the training is cut into pieces. No network's result depends on it."""
+
+    # A block is as many members of one shape as need at most this much memory, and this long at 10 GFLOP/s.
+    block_memory_gb: Annotated[float, Field(gt=0)] = 2.0
+    block_hours: Annotated[float, Field(gt=0)] = 1.0
+    # What a killed worker loses at most.
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0
+
+
 class Population(Settings):
     """The factors that are crossed: every combination is trained with every seed."""
 
@@ -79,6 +145,7 @@ class Population(Settings):
     units: Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(min_length=1)] = (64, 128, 256)
     l2: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (1e-5, 1e-4, 1e-3, 1e-2)
     seeds: Annotated[int, Field(ge=1, le=100_000)] = 30
+    untrained_controls: bool = False  # keep every network's initial weights beside the trained ones
 
     @field_validator("architectures", "activations", "units", "l2")
     @classmethod
@@ -106,8 +173,8 @@ class Analysis(Settings):
     transition_scale: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
 
 
-class Block(NamedTuple):
-    """What decides the shape of a compiled program: members of one block are trained together."""
+class Shape(NamedTuple):
+    """What decides a compiled program."""
 
     task: str
     architecture: str
@@ -118,6 +185,41 @@ class Block(NamedTuple):
     def name(self) -> str:
         """A name fit for a file."""
         return f"{self.task}-{self.architecture}-{self.activation}-{self.units}"
+
+
+class Block(NamedTuple):
+    """Members of one shape that one worker trains together: the ``part``-th of them."""
+
+    task: str
+    architecture: str
+    activation: str
+    units: int
+    part: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of its members."""
+        return Shape(*self[:4])
+
+    @property
+    def name(self) -> str:
+        """A name fit for a file."""
+        return f"{self.shape.name}-part{self.part}" if self.part else self.shape.name
+
+
+class Configuration(NamedTuple):
+    """What the seeds of one configuration share, and what a search tunes for."""
+
+    task: str
+    architecture: str
+    activation: str
+    units: int
+    l2: float
+
+    @property
+    def name(self) -> str:
+        """A name fit for a file."""
+        return f"{Shape(*self[:4]).name}-l2_{self.l2!r}"
 
 
 class Member(NamedTuple):
@@ -133,19 +235,29 @@ class Member(NamedTuple):
     training: Training
 
     @property
-    def block(self) -> Block:
-        """The block it is trained in."""
-        return Block(self.task, self.architecture, self.activation, self.units)
+    def shape(self) -> Shape:
+        """The shape whose compiled program trains it."""
+        return Shape(self.task, self.architecture, self.activation, self.units)
+
+    @property
+    def configuration(self) -> Configuration:
+        """What it shares with its other seeds."""
+        return Configuration(*self.shape, self.l2)
 
     @property
     def name(self) -> str:
         """A name for people; the id is for machines."""
-        return f"{self.block.name}-l2_{self.l2:g}-seed{self.seed}"
+        return f"{self.shape.name}-l2_{self.l2:g}-seed{self.seed}"
 
     def key(self, purpose: Literal["weights", "trials", "analysis"]) -> PRNGKeyArray:
         """The random key for one purpose, from the id alone."""
-        digest = hashlib.sha256(f"{self.id}/{purpose}".encode()).digest()
-        return jax.random.key(int.from_bytes(digest[:4], "big"), impl="threefry2x32")
+        return key_from(f"{self.id}/{purpose}")
+
+
+def key_from(text: str) -> PRNGKeyArray:
+    """A random key from a text, the same on every machine."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return jax.random.key(int.from_bytes(digest[:4], "big"), impl="threefry2x32")
 
 
 class Study(Settings):
@@ -163,6 +275,8 @@ class Study(Settings):
     population: Population = Population()
     training: Training = Training()
     overrides: tuple[Override, ...] = ()
+    search: Search | None = None
+    execution: Execution = Execution()
     analysis: Analysis = Analysis()
 
     @model_validator(mode="after")
@@ -192,15 +306,21 @@ class Study(Settings):
                     f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
                     f"the built-in studies: {', '.join(builtin_studies())}"
                 ) from None
-        return cls.parse(text, str(source))
+        return cls.parse(text, str(source), path.parent)
 
     @classmethod
-    def parse(cls, text: str, source: str = "study") -> "Study":
-        """Validate the text of a study file; ``source`` names it in errors."""
+    def parse(cls, text: str, source: str = "study", folder: Path = Path()) -> "Study":
+        """Validate the text of a study file; ``source`` names it in errors, ``folder`` is where it lies."""
         try:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise StudyError(f"{source} is not valid TOML: {error}") from None
+        if "tuned" in data:
+            # The study holds the settings themselves, so that its atlas does not depend on another file.
+            tuned = data.pop("tuned")
+            if not isinstance(tuned, str):
+                raise StudyError(f"{source}: tuned is {tuned!r}; expected the name of a table")
+            data["overrides"] = [*read_overrides(tuned, folder), *data.get("overrides", [])]
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -218,6 +338,13 @@ class Study(Settings):
         """The resolved study: every setting written out."""
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
+        """A changed copy, without what the original has cached of itself (which pydantic would copy along)."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
     @cached_property
     def hash(self) -> str:
         """A hash of everything in the study but its name and description."""
@@ -229,19 +356,59 @@ class Study(Settings):
         return tuple(self._members())
 
     @cached_property
-    def blocks(self) -> dict[Block, tuple[Member, ...]]:
-        """The members, grouped by what is compiled and trained together."""
-        blocks: dict[Block, list[Member]] = {}
+    def shapes(self) -> dict[Shape, tuple[Member, ...]]:
+        """The members, grouped by their compiled program."""
+        shapes: dict[Shape, list[Member]] = {}
         for member in self.members:
-            blocks.setdefault(member.block, []).append(member)
-        return {block: tuple(members) for block, members in blocks.items()}
+            shapes.setdefault(member.shape, []).append(member)
+        return {shape: tuple(members) for shape, members in shapes.items()}
+
+    @cached_property
+    def blocks(self) -> dict[Block, tuple[Member, ...]]:
+        """The members, grouped by what one worker trains together."""
+        blocks: dict[Block, tuple[Member, ...]] = {}
+        for shape, members in self.shapes.items():
+            parts = math.ceil(len(members) / self._members_per_block(shape, members))
+            ends = [len(members) * part // parts for part in range(parts + 1)]
+            for part, (start, end) in enumerate(itertools.pairwise(ends)):
+                blocks[Block(*shape, part)] = members[start:end]
+        return blocks
+
+    @cached_property
+    def configurations(self) -> dict[Configuration, tuple[Member, ...]]:
+        """The members, grouped by all but their seeds."""
+        configurations: dict[Configuration, list[Member]] = {}
+        for member in self.members:
+            configurations.setdefault(member.configuration, []).append(member)
+        return {configuration: tuple(members) for configuration, members in configurations.items()}
+
+    def block_of(self, member: Member) -> Block:
+        """The block that a member is trained in."""
+        return self._block_of[member.id]
+
+    @cached_property
+    def _block_of(self) -> dict[str, Block]:
+        return {member.id: block for block, members in self.blocks.items() for member in members}
+
+    def size(self, member: Member) -> costs.Size:
+        """The numbers that decide what an iteration of this member costs."""
+        task = self.task(member.task)
+        batch_size = member.training.batch_size
+        return costs.Size(member.architecture, member.units, task.n_inputs, task.n_outputs, task.steps, batch_size)
+
+    def _members_per_block(self, shape: Shape, members: tuple[Member, ...]) -> int:
+        size = self.size(members[0])
+        seconds = size.flops * members[0].training.iterations / BLOCK_FLOPS_PER_SECOND
+        by_time = self.execution.block_hours * 3600 / seconds
+        by_memory = (self.execution.block_memory_gb * 1e9 - size.iteration_bytes) / size.network_bytes
+        return max(1, int(min(by_time, by_memory)))
 
     def task(self, kind: str) -> AnyTask:
         """The task of this kind."""
         return next(task for task in self.tasks if task.kind == kind)
 
-    def cell(self, block: Block, key: PRNGKeyArray) -> Cell:
-        """A new network of this block."""
+    def cell(self, block: Block | Shape, key: PRNGKeyArray) -> Cell:
+        """A new network of this shape."""
         task = self.task(block.task)
         return CELLS[block.architecture](
             task.n_inputs,
@@ -266,14 +433,17 @@ class Study(Settings):
                 "architecture": architecture,
                 "activation": activation,
                 "units": units,
+                "l2": l2,
             }
             training = self._training(labels)
             content = labels | {
                 "task": task.model_dump(mode="json", exclude=set(task.comparison_settings)),
-                "l2": l2,
                 "seed": seed,
                 "training": training.model_dump(mode="json"),
             }
+            if self.search:
+                # What the search will choose follows from its settings, so these stand for it.
+                content["search"] = self.search.model_dump(mode="json")
             yield Member(_content_hash(content)[:16], task.kind, architecture, activation, units, l2, seed, training)
 
     def _training(self, labels: Mapping[str, Any]) -> Training:
@@ -335,5 +505,13 @@ def _valid_keys(location: list[Any], model: type[BaseModel]) -> list[str]:
         return list(TASKS[location[2]].model_fields) if len(location) > 2 else list(TASKS)
     if location and location[0] == "overrides":
         return list((Training if "training" in location else Override).model_fields)
-    tables: dict[str, type[BaseModel]] = {"population": Population, "training": Training, "analysis": Analysis}
-    return list((tables[location[0]] if location else model).model_fields)
+    if not location:
+        return [*model.model_fields, "tuned"]
+    tables: dict[str, type[BaseModel]] = {
+        "population": Population,
+        "training": Training,
+        "search": Search,
+        "execution": Execution,
+        "analysis": Analysis,
+    }
+    return list(tables[location[0]].model_fields)

@@ -2,9 +2,10 @@
 
 All members of a block share one compiled program. Each has its own random keys, taken from its id, its own
 hyperparameters, its own clipping and its own fate: one that diverges is frozen at its last finite state, and the others
-do not change by a bit.
+do not change by a bit. Training can be left and taken up between any two iterations: a ``BlockState`` is all of it.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ from dynatlas.tasks import Task, Trial
 
 # All networks of a task are validated on the same held-out trials, so that their errors can be compared.
 VALIDATION_SEED = 20191208
+# How long the compiled loop runs before it looks up: for a checkpoint, a request to stop, the progress display.
+SEGMENT_SECONDS = 2.0
 
 
 class Hyperparameters(NamedTuple):
@@ -53,62 +56,115 @@ class Fit(NamedTuple):
     optimizer: Any
     iteration: Int[Array, "*members"]
     diverged_at: Int[Array, "*members"]  # −1 while loss and gradient are finite
+    loss_sum: Float[Array, "*members"]  # over the iterations since the last validation
 
 
-class BlockResult(NamedTuple):
-    """A trained block: weights stacked over its members, and how training went."""
+class BlockState(NamedTuple):
+    """All that is needed to go on with a block; every array's last or only axis before ``points`` is over members."""
 
-    cells: Cell
+    fits: Fit
     iterations: NDArray[np.int64]  # [points]: iterations done at each validation
-    training_loss: NDArray[np.float64]  # [members, points]
+    training_loss: NDArray[np.float64]  # [members, points]: mean since the validation before
     validation_mse: NDArray[np.float64]  # [members, points]
-    r2: NDArray[np.float64]  # [members], at the end
-    diverged_at: NDArray[np.int64]  # [members]
+
+    @property
+    def done(self) -> int:
+        """Iterations done."""
+        return int(self.fits.iteration[0])
+
+    def take(self, rows: Sequence[int] | NDArray[np.signedinteger]) -> "BlockState":
+        """The state of some of the members alone."""
+        index = np.asarray(rows, np.int64)
+        fits = jax.tree.map(lambda leaf: leaf[index], self.fits)
+        return BlockState(fits, self.iterations, self.training_loss[index], self.validation_mse[index])
 
 
-def train_block(
+def begin(members: Sequence[Member], new_cell: Callable[[PRNGKeyArray], Cell]) -> BlockState:
+    """Members before their first iteration; ``new_cell`` makes an untrained network from a key."""
+    optimizer = members[0].training.optimizer
+    fits = jax.vmap(lambda key: start(new_cell(key), optimizer))(
+        jnp.stack([member.key("weights") for member in members])
+    )
+    nothing = np.zeros((len(members), 0))
+    return BlockState(jax.tree.map(np.asarray, fits), np.zeros(0, np.int64), nothing, nothing)
+
+
+def train(
     task: Task,
     members: Sequence[Member],
-    new_cell: Callable[[PRNGKeyArray], Cell],
-    report: Callable[[int, float], None] = lambda done, loss: None,
-) -> BlockResult:
-    """Train the members of one block from their initial weights.
+    state: BlockState,
+    *,
+    until: int,
+    lanes: int = 1,
+    between: Callable[[BlockState], None] = lambda state: None,
+) -> BlockState:
+    """Train the members of one block from ``state`` until they have done so many iterations.
 
     Args:
         task: the task that all of them learn.
-        members: the block's members; their training settings agree in all but numbers.
-        new_cell: a key → an untrained network.
-        report: called with (iterations done, median training loss) at every validation.
+        members: their training settings agree in all but numbers.
+        state: where they stand.
+        until: iterations to have done at the end; there they are validated, whatever the interval.
+        lanes: networks computed side by side (``vmap``); the others wait their turn. Each number of lanes is a
+            compiled program of its own and rounds in its own way.
+        between: called every few seconds, and at the end; what it raises ends the training there.
     """
     settings = members[0].training
+    held_out = held_out_trials(task, settings.validation_trials)
     hyperparameters = Hyperparameters.of(members)
     keys = jnp.stack([member.key("trials") for member in members])
-    fits = jax.vmap(lambda key: start(new_cell(key), settings.optimizer))(
-        jnp.stack([member.key("weights") for member in members])
-    )
-    held_out = task.trials(jax.random.key(VALIDATION_SEED, impl="threefry2x32"), settings.validation_trials)
+    groups = _groups(len(members), lanes)
+    rows = [(jax.tree.map(lambda leaf, at=at: leaf[at], (hyperparameters, keys))) for at in groups]
+    fits = [jax.tree.map(lambda leaf, at=at: jnp.asarray(leaf[at]), state.fits) for at in groups]
 
-    points = [*range(settings.validation_interval, settings.iterations, settings.validation_interval)]
-    points.append(settings.iterations)
-    training_loss, validation_mse = [], []
-    done = 0
-    for point in points:
-        fits, loss, mse = _advance_block(
-            fits, hyperparameters, keys, held_out, jnp.asarray(point - done), task, settings_shape(settings)
-        )
-        done = point
-        training_loss.append(np.asarray(loss, np.float64))
-        validation_mse.append(np.asarray(mse, np.float64))
-        report(done, float(np.median(training_loss[-1])))
-    variance = float(jnp.var(held_out.targets))
-    return BlockResult(
-        cells=jax.tree.map(np.asarray, fits.cell),
-        iterations=np.asarray(points),
-        training_loss=np.stack(training_loss, axis=1),
-        validation_mse=np.stack(validation_mse, axis=1),
-        r2=1 - validation_mse[-1] / variance,
-        diverged_at=np.asarray(fits.diverged_at, np.int64),
-    )
+    def gathered() -> Fit:
+        merged = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *fits)
+        return jax.tree.map(lambda leaf: leaf[: len(members)], merged)
+
+    iterations, seconds = 1, 0.0
+    while state.done < until:
+        validation = min(until, (state.done // settings.validation_interval + 1) * settings.validation_interval)
+        # The first call compiles, and tells nothing of the speed.
+        pace = SEGMENT_SECONDS * iterations / seconds if seconds else 1
+        iterations = max(1, min(int(pace), 10 * iterations, validation - state.done))
+        begun = time.perf_counter()
+        for i, (parameters, key) in enumerate(rows):
+            fits[i] = _advance_lanes(fits[i], parameters, key, jnp.asarray(iterations), task, settings_shape(settings))
+        jax.block_until_ready(fits)
+        seconds = (time.perf_counter() - begun) if state.done or seconds else 0.0
+        state = state._replace(fits=gathered())
+        if state.done == validation:
+            mse = np.concatenate([np.asarray(_validate(fit.cell, held_out), np.float64) for fit in fits])[
+                : len(members)
+            ]
+            since = state.done - (state.iterations[-1] if len(state.iterations) else 0)
+            loss = state.fits.loss_sum.astype(np.float64) / since
+            fits = [fit._replace(loss_sum=jnp.zeros_like(fit.loss_sum)) for fit in fits]
+            state = BlockState(
+                gathered(),
+                np.append(state.iterations, state.done),
+                np.column_stack([state.training_loss, loss]),
+                np.column_stack([state.validation_mse, mse]),
+            )
+        between(state)
+    return state
+
+
+def held_out_trials(task: Task, count: int) -> Trial:
+    """The trials on which every network of a task is validated."""
+    return task.trials(jax.random.key(VALIDATION_SEED, impl="threefry2x32"), count)
+
+
+def explained_variance(task: Task, settings: Training, mse: NDArray[np.float64]) -> NDArray[np.float64]:
+    """R² on the held-out trials, from the error there."""
+    return np.asarray(1 - mse / float(jnp.var(held_out_trials(task, settings.validation_trials).targets)))
+
+
+def _groups(members: int, lanes: int) -> list[NDArray[np.int64]]:
+    """Members that are computed side by side; the last group is filled up with repetitions, so that shapes agree."""
+    return [
+        np.minimum(np.arange(first, first + lanes), members - 1).astype(np.int64) for first in range(0, members, lanes)
+    ]
 
 
 def settings_shape(settings: Training) -> tuple[str, int]:
@@ -121,7 +177,7 @@ def start(cell: Cell, optimizer: str) -> Fit:
     # The optimiser's state depends on the weights' shapes alone, never on the numbers of the schedule.
     blank = Hyperparameters(*[jnp.ones(())] * len(Hyperparameters._fields))
     state = gradient_transformation(optimizer, blank).init(cell)
-    return Fit(cell, state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+    return Fit(cell, state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32), jnp.zeros((), jnp.float32))
 
 
 def gradient_transformation(optimizer: str, hyperparameters: Hyperparameters) -> optax.GradientTransformation:
@@ -171,16 +227,15 @@ def advance(
     iterations: Int[Array, ""],
     task: Task,
     shape: tuple[str, int],
-) -> tuple[Fit, Float[Array, ""]]:
-    """Some iterations of one network, and the mean of its loss over them.
+) -> Fit:
+    """Some iterations of one network.
 
     The trials of iteration s depend on the key and s alone, so that it does not matter where a run is cut.
     """
     optimizer, batch_size = shape
     transformation = gradient_transformation(optimizer, hyperparameters)
 
-    def iterate(_: Any, carry: tuple[Fit, Array]) -> tuple[Fit, Array]:
-        fit, total = carry
+    def iterate(_: Any, fit: Fit) -> Fit:
         trials = task.trials(jax.random.fold_in(key, fit.iteration), batch_size)
         loss, gradient = jax.value_and_grad(penalized_loss)(fit.cell, trials, hyperparameters.l2)
         updates, state = transformation.update(gradient, fit.optimizer, fit.cell)
@@ -188,32 +243,35 @@ def advance(
         finite = jnp.isfinite(loss) & _all_finite(gradient) & (fit.diverged_at < 0)
         new_cell, new_state = jax.tree.map(partial(jnp.where, finite), (cell, state), (fit.cell, fit.optimizer))
         diverged_at = jnp.where(finite | (fit.diverged_at >= 0), fit.diverged_at, fit.iteration)
-        return Fit(new_cell, new_state, fit.iteration + 1, diverged_at), total + loss
+        return Fit(new_cell, new_state, fit.iteration + 1, diverged_at, fit.loss_sum + loss)
 
-    fit, total = jax.lax.fori_loop(0, iterations, iterate, (fit, jnp.zeros(())))
-    return fit, total / iterations
+    return jax.lax.fori_loop(0, iterations, iterate, fit)
 
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
-@partial(jax.jit, static_argnames=("task", "shape"))
-def _advance_block(
+@partial(jax.jit, static_argnames=("task", "shape"), donate_argnames=("fits",))
+def _advance_lanes(
     fits: Fit,
     hyperparameters: Hyperparameters,
-    keys: Key[Array, " members"],
-    held_out: Trial,
+    keys: Key[Array, " lanes"],
     iterations: Int[Array, ""],
     task: Task,
     shape: tuple[str, int],
-) -> tuple[Fit, Float[Array, " members"], Float[Array, " members"]]:
-    """``advance`` every member, and validate it."""
+) -> Fit:
+    """``advance`` several networks side by side."""
 
-    def one(member: tuple[Fit, Hyperparameters, PRNGKeyArray]) -> tuple[Fit, Array, Array]:
-        fit, loss = advance(*member, iterations, task, shape)
-        return fit, loss, mean_squared_error(fit.cell, held_out)
+    def one(fit: Fit, hyperparameters: Hyperparameters, key: PRNGKeyArray) -> Fit:
+        return advance(fit, hyperparameters, key, iterations, task, shape)
 
-    members = (fits, hyperparameters, keys)
-    # On a CPU one network after the other is 10–35 % faster than all at once; on an accelerator the reverse.
-    return jax.lax.map(one, members) if jax.default_backend() == "cpu" else jax.vmap(one)(members)
+    lanes = (fits, hyperparameters, keys)
+    # A vmap over one network would cost the CPU its fast matrix products.
+    return jax.lax.map(lambda lane: one(*lane), lanes) if len(keys) == 1 else jax.vmap(one)(*lanes)
+
+
+@jax.jit
+def _validate(cells: Cell, held_out: Trial) -> Float[Array, " lanes"]:
+    """The held-out error of several networks, one after the other."""
+    return jax.lax.map(lambda cell: mean_squared_error(cell, held_out), cells)

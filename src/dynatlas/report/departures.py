@@ -58,7 +58,9 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
 
 def _searched(study: Study) -> str:
     """Whether every configuration has settings of its own, as after a search."""
-    configurations = {(member.block, member.l2) for member in study.members}
+    if study.search:
+        return "searched for each configuration"
+    configurations = set(study.configurations)
     settings = {tuple(getattr(member.training, name) for name in SEARCHED) for member in study.members}
     if len(settings) >= len(configurations) > 1:
         return "searched for each configuration"

@@ -1,0 +1,156 @@
+"""The jobs that compare: distances between all networks, joined tables, embeddings, effects."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from dynatlas.embedding import mds
+from dynatlas.geometry import distance_matrix
+from dynatlas.stages.networks import responses, trained
+from dynatlas.statistics import permanova
+from dynatlas.store import Atlas, Entry
+from dynatlas.study import Study
+from dynatlas.tasks import FlipFlop
+from dynatlas.topology import graph_distance_matrix
+
+FACTORS = ("architecture", "activation", "units", "l2")
+
+Report = Callable[[int, float], None]
+
+
+def geometry(path: Path, kind: str, report: Report) -> list[Entry]:
+    """The distance matrices of a task's trained networks, from their activity on the probe."""
+    atlas = Atlas.open(path)
+    study = atlas.study
+    inputs = study.task(kind).probe().inputs
+    activities: dict[str, NDArray[np.float64]] = {}
+    for block in study.blocks:
+        if block.task != kind:
+            continue
+        for member, cell in trained(atlas, block):
+            states, _ = responses(cell, inputs)
+            hidden = np.asarray(states, np.float64)[..., : cell.units]
+            activities[member.id] = hidden.reshape(-1, cell.units)
+    entries = []
+    for measure in study.analysis.measures:
+        options: dict[str, Any] = {}
+        if measure == "svcca":
+            options = {"variance": study.analysis.svcca_variance, "components": study.analysis.svcca_components}
+        distances = distance_matrix(activities, measure, **options) if activities else _no_distances(measure)
+        entries.append(atlas.write_arrays(f"distances/{kind}/{measure}", distances.rename("distance").to_dataset()))
+    return entries
+
+
+def tables(path: Path, report: Report) -> list[Entry]:
+    """Join the blocks' parts, in the study's order."""
+    atlas = Atlas.open(path)
+    return [atlas.write_table(name, atlas.join_parts(name)) for name in joined_tables(atlas.study)]
+
+
+def joined_tables(study: Study) -> tuple[str, ...]:
+    """The tables that blocks, configurations and shapes write in parts."""
+    searched = ("samples", "sample_losses") if study.search else ()
+    return ("networks", "losses", "searches", "fixed_points", "transitions", "mappings", *searched)
+
+
+def maps(path: Path, report: Report) -> list[Entry]:
+    """The transition graphs' distances, then an embedding and the effects of every factor for every matrix."""
+    atlas = Atlas.open(path)
+    study = atlas.study
+    networks = atlas.table("networks").set_index("network")
+    embeddings, rows, effects, entries = [], [], [], []
+    for task in study.tasks:
+        trained = int((networks.passed & (networks.task == task.kind)).sum())
+        matrices: dict[str, tuple[xr.DataArray, str]] = {
+            measure: (atlas.arrays(f"distances/{task.kind}/{measure}")["distance"], "")
+            for measure in study.analysis.measures
+        }
+        if isinstance(task, FlipFlop):
+            distances, reason = _topology_distances(atlas)
+            matrices["transition_graph"] = (distances, reason)
+            entries.append(
+                atlas.write_arrays(f"distances/{task.kind}/transition_graph", distances.rename("distance").to_dataset())
+            )
+        for measure, (distances, reason) in matrices.items():
+            names = [str(name) for name in distances["network"].values]
+            coordinates, stress = mds(distances) if names else (np.zeros((0, 2)), 0.0)
+            embeddings.append(
+                pd.DataFrame(
+                    {
+                        "task": task.kind,
+                        "measure": measure,
+                        "network": names,
+                        "x": coordinates[:, 0],
+                        "y": coordinates[:, 1],
+                    }
+                )
+            )
+            left_out = trained - len(names)
+            rows.append(
+                {
+                    "task": task.kind,
+                    "measure": measure,
+                    "n_networks": len(names),
+                    "n_left_out": left_out,
+                    "left_out_reason": reason if left_out else "",
+                    "stress": stress,
+                }
+            )
+            effects += [
+                {"task": task.kind, "measure": measure} | effect for effect in _effects(distances, networks.loc[names])
+            ]
+    columns = ["task", "measure", "factor", "r2", "p", "n_networks"]
+    return [
+        *entries,
+        atlas.write_table("embeddings", pd.concat(embeddings, ignore_index=True)),
+        atlas.write_table("maps", pd.DataFrame(rows)),
+        atlas.write_table("effects", pd.DataFrame(effects, columns=columns)),
+    ]
+
+
+def _topology_distances(atlas: Atlas) -> tuple[xr.DataArray, str]:
+    """Distances between the transition graphs of the networks that have the modal number of roots."""
+    searches = atlas.table("searches")
+    searches = searches[searches.task == "flip_flop"]
+    if not len(searches):
+        return _no_distances("transition_graph"), ""
+    modal = int(searches.n_roots.mode().max())
+    transitions = atlas.table("transitions")
+    graphs = {}
+    for network in searches.network[searches.n_roots == modal]:
+        edges = transitions[transitions.network == network]
+        graph = np.zeros((modal, modal))
+        graph[edges.source, edges.target] = edges.probability
+        graphs[network] = graph
+    return graph_distance_matrix(graphs), f"not the modal number of roots, {modal}"
+
+
+def _no_distances(measure: str) -> xr.DataArray:
+    return graph_distance_matrix({}).rename(measure)
+
+
+def _effects(distances: xr.DataArray, networks: pd.DataFrame) -> list[dict[str, Any]]:
+    """PERMANOVA of every factor that varies, its labels permuted within the strata of the others."""
+    varying = [factor for factor in FACTORS if networks[factor].nunique() > 1]
+    effects = []
+    for factor in varying:
+        others = [other for other in varying if other != factor]
+        strata = networks[others].astype(str).agg("/".join, axis=1).to_numpy() if others else None
+        labels = networks[factor].astype(str).to_numpy()
+        if strata is not None and not _permutable(labels, strata):
+            continue
+        if len(networks) <= len(set(labels)) or not np.any(distances.values):
+            continue
+        r2, p = permanova(distances, labels, strata)
+        effects.append({"factor": factor, "r2": r2, "p": p, "n_networks": len(networks)})
+    return effects
+
+
+def _permutable(labels: NDArray[Any], strata: NDArray[Any]) -> bool:
+    """Whether some stratum holds more than one label."""
+    return any(len(set(labels[strata == stratum])) > 1 for stratum in set(strata))

@@ -1,0 +1,81 @@
+"""Tables of tuned settings: what a search found for each configuration, as a CSV file that a study file can name.
+
+A row says for which members (task, architecture, activation, units, and l2 unless it is empty) which training settings
+are used. Other columns say how good they were, and are for people.
+"""
+
+import csv
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from dynatlas.errors import StudyError
+
+FACTORS = ("task", "architecture", "activation", "units", "l2")
+SETTINGS: dict[str, type] = {
+    "optimizer": str,
+    "learning_rate": float,
+    "decay_rate": float,
+    "momentum": float,
+    "clip_norm": float,
+}
+FOR_PEOPLE = ("mse", "r2", "passed", "samples", "iterations")
+
+
+def read_overrides(name: str, folder: Path) -> list[dict[str, Any]]:
+    """The rows of a table as the overrides of a study.
+
+    Args:
+        name: a file, relative to the study's folder; or a table that comes with the package.
+        folder: the study's folder.
+
+    Raises:
+        StudyError: no such table; a column that is unknown or missing; a value that is not a number.
+    """
+    path = folder / name
+    if not path.is_file() and (_shipped() / f"{name}-tuned.csv").is_file():
+        path = _shipped() / f"{name}-tuned.csv"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(
+            f"cannot read the table of tuned settings {name!r}: {getattr(error, 'strerror', None) or error}. Give a "
+            f"CSV file beside the study file, or one that comes with the package: {', '.join(shipped_tables())}"
+        ) from None
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    _check_columns(name, rows.fieldnames or ())
+    return [_override(f"{name}, row {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def shipped_tables() -> list[str]:
+    """The names of the tables that come with the package."""
+    return sorted(file.name.removesuffix("-tuned.csv") for file in _shipped().iterdir() if "-tuned" in file.name)
+
+
+def _shipped() -> Any:
+    return resources.files("dynatlas") / "studies"
+
+
+def _check_columns(name: str, columns: Iterable[str]) -> None:
+    known = {*FACTORS, *SETTINGS, *FOR_PEOPLE}
+    unknown, missing = sorted(set(columns) - known), sorted({*FACTORS, "learning_rate"} - set(columns))
+    if unknown or missing:
+        raise StudyError(
+            f"the table of tuned settings {name!r} has unknown columns {unknown} and lacks {missing}; expected "
+            f"{', '.join(FACTORS)}, and settings among {', '.join(SETTINGS)}"
+        )
+
+
+def _override(where: str, row: dict[str, str]) -> dict[str, Any]:
+    def number(column: str, kind: type) -> Any:
+        try:
+            return kind(row[column])
+        except (TypeError, ValueError):
+            raise StudyError(f"{where}: {column} is {row[column]!r}; expected a {kind.__name__}") from None
+
+    factors: dict[str, Any] = {name: row[name] for name in ("task", "architecture", "activation")}
+    factors["units"] = number("units", int)
+    if row["l2"]:
+        factors["l2"] = number("l2", float)
+    return factors | {"training": {name: number(name, kind) for name, kind in SETTINGS.items() if row.get(name)}}
