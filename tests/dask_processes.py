@@ -39,6 +39,13 @@ class DaskProcesses:
         self.scheduler.kill()
         self.scheduler.wait()
 
+    def kill_workers(self):
+        """Their working processes end with them."""
+        for process in self.workers:
+            process.kill()
+            process.wait()
+        self.workers = []
+
     def stop(self):
         for process in (*self.workers, self.scheduler):
             process.terminate()
