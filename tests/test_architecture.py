@@ -49,7 +49,8 @@ MAY_IMPORT = {
     },
     "progress": set(),
     "pipeline": {"stages", "store", "study", "progress", "errors"},
-    "planning": {"pipeline", "study", "training"},
+    "calibration": {"geometry", "stages", "study", "training"},
+    "planning": {"calibration", "pipeline", "stages", "study"},
     "__main__": {"cli"},
     "cli": {"pipeline", "planning", "progress", "store", "study", "errors"},
 }
