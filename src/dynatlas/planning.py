@@ -132,7 +132,7 @@ def _calibrated(
     return dict(zip(shapes, client.gather(futures), strict=True))
 
 
-def _interpolated(shape: Shape, costs: Mapping[Shape, Cost]) -> Cost:
+def interpolated(shape: Shape, costs: Mapping[Shape, Cost]) -> Cost:
     """The cost of a shape from the measured ones of its architecture, linear in the logarithms."""
     alike = {at: cost for at, cost in costs.items() if at.architecture == shape.architecture}
     alike = {at: cost for at, cost in alike.items() if at.task == shape.task} or alike
@@ -154,10 +154,10 @@ def _job_cost(
     subject = job.arguments[0] if job.arguments else None
     if job.stage in ("tuning", "search", "training"):
         shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
-        cost = _interpolated(shape, training)
-        return f"train {shape.name}", cost.compile_seconds, cost.seconds * _iterations(study, job)
+        cost = interpolated(shape, training)
+        return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
     if isinstance(subject, Block):
-        task, cost = study.task(subject.task), _interpolated(subject.shape, searches)
+        task, cost = study.task(subject.task), interpolated(subject.shape, searches)
         starts = search_starts(study, task) * len(study.blocks[subject]) * len(task.conditions())
         return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * starts
     if job.stage == "geometry":
@@ -168,7 +168,7 @@ def _job_cost(
     return job.name, 0.0, fixed.get(job.name, FIGURES_SECONDS)
 
 
-def _iterations(study: Study, job: Job) -> float:
+def iterations(study: Study, job: Job) -> float:
     """Training iterations of a job, summed over networks."""
     subject = job.arguments[0]
     if isinstance(subject, Block):
@@ -194,7 +194,7 @@ def _stages(
             flops = sum(training_flops(study, job.arguments[0]) for job in group)
         if name == "search":
             flops = sum(
-                study.size(study.configurations[job.arguments[0]][0]).flops * _iterations(study, job) for job in group
+                study.size(study.configurations[job.arguments[0]][0]).flops * iterations(study, job) for job in group
             )
         starts, ends = zip(*(spans[job.name] for job in group), strict=True)
         seconds = sum(end - start for start, end in zip(starts, ends, strict=True))
