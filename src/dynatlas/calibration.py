@@ -73,7 +73,7 @@ def time_geometry(study_toml: str) -> dict[str, tuple[float, float]]:
         distance_matrix(dict(list(activities.items())[:count]), measure)
         return time.perf_counter() - begun
 
-    found = {}
+    found: dict[str, tuple[float, float]] = {}
     for measure in study.analysis.measures:
         seconds(2, measure)
         two, four, eight = seconds(2, measure), seconds(4, measure), seconds(8, measure)

@@ -151,7 +151,7 @@ def _job_cost(
     geometry: Mapping[str, tuple[float, float]],
 ) -> tuple[str, float, float]:
     """(the program it compiles, seconds to compile, seconds to run)."""
-    subject = job.arguments[0] if job.arguments else None
+    subject: Any = job.arguments[0] if job.arguments else None
     if job.stage in ("tuning", "search", "training"):
         shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
         cost = interpolated(shape, training)
