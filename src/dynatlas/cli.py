@@ -4,10 +4,11 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +27,7 @@ app = App(
         dynatlas new study.toml            write a commented study file
         dynatlas plan study.toml           what it will cost here
         dynatlas run study.toml my-atlas   carry it out; run again to go on after an interruption
+        dynatlas status my-atlas           how far it is, also while it runs
         dynatlas report my-atlas           where the page is
 
     Exit codes:
@@ -33,13 +35,15 @@ app = App(
         0  done                      4  folder is no atlas, in use, or not writable
         1  something went wrong      5  folder holds a different study
         2  wrong arguments           6  atlas is damaged
-        3  bad study file            130  interrupted; run again to go on
+        3  bad study file            7  stopped by SIGTERM or SIGUSR1; run again to go on
+                                     130  interrupted; run again to go on
     """,
     help_format="plaintext",
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for scripts.")]
-StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo.")]
+StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo, desk, paper.")]
+WHERE = Group("Where the jobs run (one of)", validator=validators.MutuallyExclusive())
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
 
@@ -66,39 +70,42 @@ def new(path: Path, /, *, like: str = "demo") -> None:
 
 
 @app.command
-def plan(study: StudyName, /, *, workers: int | None = None, as_json: Json = False) -> None:
-    """Count what a study consists of, and predict its training time from a short calibration here.
+def plan(
+    study: StudyName,
+    /,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    as_json: Json = False,
+) -> None:
+    """Count what a study consists of, and predict its time, memory and disk from a short calibration.
 
     Args:
         study: A study file, or a built-in study.
-        workers: Processes to count on; by default one per core.
+        workers: Processes to count on; by default one per core, or all workers of the scheduler.
+        scheduler: Calibrate on the workers of the Dask scheduler at this address, instead of here.
         as_json: Print JSON for scripts.
     """
     from dynatlas import planning
     from dynatlas.study import Study
 
-    loaded = Study.load(study)
-    result = planning.plan(loaded, workers)
+    result = planning.plan(Study.load(study), workers, scheduler)
     if as_json:
-        blocks = [item._asdict() | {"block": item.block.name} for item in result.blocks]
-        totals = {name: getattr(result, name) for name in ("networks", "searches", "pairs", "workers", "flops")}
-        print(json.dumps(totals | {"training_seconds": result.training_seconds, "blocks": blocks}))
+        stages = [stage._asdict() for stage in result.stages]
+        totals = {"flops": result.flops, "seconds": result.seconds}
+        print(json.dumps(result._asdict() | totals | {"stages": stages}))
         return
-    table = Table("block", "networks", "iterations", "GFLOP", "worker time", box=None, pad_edge=False)
-    for item in result.blocks:
-        table.add_row(
-            item.block.name,
-            str(item.networks),
-            f"{item.iterations:,}",
-            f"{item.flops / 1e9:,.0f}",
-            duration(item.seconds),
-        )
+    table = Table("stage", "jobs", "TFLOP", "worker time", "starts after", "ends after", box=None, pad_edge=False)
+    for stage in result.stages:
+        flops = f"{stage.flops / 1e12:,.3g}" if stage.flops else "–"
+        times = (duration(seconds) for seconds in (stage.worker_seconds, stage.start, stage.end))
+        table.add_row(stage.name, f"{stage.jobs:,}", flops, *times)
     console = Console()
     console.print(table)
     console.print(
-        f"\n{result.networks:,} networks in {len(result.blocks)} blocks; then {result.searches:,} fixed-point searches "
-        f"and {result.pairs:,} pairs per measure.\nTraining: {result.flops / 1e12:,.3g} TFLOP, about "
-        f"{duration(result.training_seconds)} on {result.workers} workers here. The analyses come on top."
+        f"\n{result.networks:,} networks in {result.blocks} blocks; {result.searches:,} fixed-point searches; "
+        f"{result.pairs:,} pairs per measure.\nAbout {duration(result.seconds)} on {result.workers} workers, up to "
+        f"{result.worker_bytes / 1e9:.1f} GB of memory in a worker, {result.disk_bytes / 1e6:,.0f} MB on disk."
     )
 
 
@@ -108,7 +115,11 @@ def run(
     out: Annotated[Path | None, Parameter(help="The atlas folder; by default atlases/NAME.")] = None,
     /,
     *,
-    workers: int | None = None,
+    workers: Annotated[int | None, Parameter(group=WHERE)] = None,
+    scheduler: Annotated[str | None, Parameter(group=WHERE)] = None,
+    cluster: Annotated[Path | None, Parameter(group=WHERE)] = None,
+    show_job_script: Annotated[bool, Parameter(negative="")] = False,
+    until: str | None = None,
     quiet: Annotated[bool, Parameter(negative="", help="Print only the result.")] = False,
 ) -> None:
     """Carry out a study: train, analyse, map, report. Run it again to go on after an interruption.
@@ -116,31 +127,67 @@ def run(
     Args:
         study: A study file, or a built-in study.
         out: The atlas folder; by default atlases/NAME.
-        workers: Processes, each with one thread; by default one per core.
+        workers: Processes on this machine, each with one thread; by default one per core.
+        scheduler: Use the workers of the Dask scheduler at this address, such as tcp://host:8786, instead.
+        cluster: Use workers in SLURM jobs, as this TOML file describes them, instead.
+        show_job_script: Print the script of the SLURM jobs, and do nothing.
+        until: The last stage to carry out, such as "search" or "training"; by default all.
         quiet: Print only the result.
     """
     from contextlib import nullcontext
 
     from dynatlas import pipeline
+    from dynatlas.cluster import job_script
     from dynatlas.progress import Quiet, progress_on
+    from dynatlas.slurm import Slurm
     from dynatlas.study import Study
 
+    slurm = Slurm.load(cluster) if cluster else None
+    if show_job_script:
+        if slurm is None:
+            raise DynatlasError("--show-job-script shows what --cluster asks for; give it a file")
+        print(job_script(slurm), end="")
+        return
     loaded = Study.load(study)
     folder = out or Path("atlases") / _file_name(loaded)
     with nullcontext(Quiet()) if quiet else progress_on(Console(stderr=True)) as progress:
-        atlas = pipeline.run(loaded, folder, workers=workers, progress=progress)
-    _print_summary(atlas)
+        atlas = pipeline.run(
+            loaded, folder, workers=workers, scheduler=scheduler, slurm=slurm, progress=progress, until=until
+        )
+    if until is None:
+        _print_summary(atlas)
+
+
+@app.command
+def tuned(atlas: AtlasFolder, /) -> None:
+    """Print a search's chosen settings as a table that another study can name: CSV.
+
+    Args:
+        atlas: The atlas folder of a study that searches.
+    """
+    from dynatlas.store import Atlas
+    from dynatlas.tuned import as_csv
+
+    opened = Atlas.open(atlas)
+    if opened.study.search is None:
+        raise AtlasError(f"the study of {atlas} does not search; it would with a table [search]")
+    samples = opened.join_parts("samples")
+    errors = zip(samples.task, samples.mse, samples.r2, strict=True)
+    passed = [opened.study.task(str(task)).passes(float(mse), float(r2)) for task, mse, r2 in errors]
+    made_by = f"dynatlas run {opened.study.name}.toml {atlas.name} --until search; dynatlas tuned {atlas.name}"
+    print(as_csv(samples, passed, made_by), end="")
 
 
 @app.command
 def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
-    """Show how far a run is.
+    """Show how far a run is, and how fast; also while it runs, from another terminal.
 
     Args:
         atlas: The atlas folder.
         as_json: Print JSON for scripts.
     """
     from dynatlas.pipeline import jobs_of
+    from dynatlas.status import age, seems_gone
     from dynatlas.store import Atlas
 
     opened = Atlas.open(atlas)
@@ -150,12 +197,20 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         counts["done"] += job.is_done(opened)
         counts["total"] += 1
     finished = all(counts["done"] == counts["total"] for counts in stages.values())
+    progress = opened.progress
     if as_json:
-        print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages}))
+        news = progress | {"age": age(progress), "seems_gone": seems_gone(progress)} if progress else None
+        print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages, "run": news}))
         return
     for stage, counts in stages.items():
         print(f"{stage:<14} {counts['done']:>4} of {counts['total']} jobs done")
-    print("finished" if finished else f"not finished; to go on: dynatlas run {atlas / 'study.toml'} {atlas}")
+    if finished:
+        print("finished")
+        return
+    if progress:
+        _print_news(progress)
+    if not progress or progress["state"] != "running" or seems_gone(progress):
+        print(f"not finished; to go on: dynatlas run {atlas / 'study.toml'} {atlas}")
 
 
 @app.command
@@ -233,6 +288,31 @@ def _file_name(study: "Study") -> str:
     """The study's name as a folder name: letters, digits, dots and dashes."""
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in study.name).strip("-.")
     return kept or "study"
+
+
+def _print_news(progress: Mapping[str, Any]) -> None:
+    """What a run, or the last one, has told of itself."""
+    from dynatlas.status import age, seems_gone
+
+    who = f"process {progress['pid']} on {progress['host']}"
+    old = f"{duration(age(progress))} ago"
+    if seems_gone(progress):
+        print(f"the run ({who}) seems to be gone: it last wrote {old}")
+        return
+    if progress["state"] != "running":
+        print(f"the last run ({who}) {progress['state']} {old}")
+        return
+    print(f"running ({who}); as of {old}:")
+    training = progress["stages"].get("training", {"done": 0, "total": 0})
+    print(f"  {training['done']} of {training['total']} networks trained")
+    for block, news in progress["blocks"].items():
+        loss = "–" if news["loss"] is None else f"{news['loss']:.4g}"
+        print(f"  {block}: {news['iterations']:,} of {news['of']:,} iterations, loss {loss}")
+    if progress["networks_per_hour"]:
+        print(
+            f"  {progress['networks_per_hour']:,.3g} networks per hour, {progress['iterations_per_second']:,.3g} "
+            f"iterations per second; about {duration(progress['training_seconds_left'])} of training left"
+        )
 
 
 def _print_summary(atlas: "Atlas") -> None:

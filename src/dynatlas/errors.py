@@ -38,6 +38,6 @@ class Interrupted(DynatlasError):  # noqa: N818 - not a fault of anyone's
 
 
 class Stopped(DynatlasError):  # noqa: N818 - not a fault of anyone's
-    """A job was asked to stop; its checkpoint is written, and the next run goes on from there."""
+    """A job, or a run, was asked to stop; checkpoints are written, and the next run goes on from there."""
 
     exit_code = 7

@@ -2,38 +2,51 @@
 
 A job reads the atlas, computes, writes its files, and returns their entries. It may start when the jobs it needs are
 done, and it is done when the entries that it promises stand in the manifest. So running again resumes, and a job that
-was cut short is simply done again. Only this module knows Dask, and only the main process enters into the manifest.
+was cut short is simply done again. Only ``cluster`` knows Dask, and only the main process enters into the manifest.
 """
 
 import multiprocessing
 import os
 import platform
+import queue
+import signal
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynatlas import stages
-from dynatlas.errors import DynatlasError, Interrupted
+from dynatlas.cluster import (
+    WORKER_ENVIRONMENT,
+    is_worker_killed,
+    local_cluster,
+    prepare_workers,
+    request_stop,
+    running_scheduler,
+    slurm_cluster,
+    submit,
+    take_back_requests,
+    terms_for,
+)
+from dynatlas.errors import DynatlasError, Interrupted, Stopped
+from dynatlas.interruption import Caught, caught_signals
 from dynatlas.progress import Quiet, RunProgress
+from dynatlas.slurm import Slurm
+from dynatlas.status import StatusFile
 from dynatlas.store import Atlas, Entry, part_name
 from dynatlas.study import Block, Shape, Study
 
-# One thread per worker, fixed before NumPy or XLA start: results then do not depend on the machine's core count
-# (XLA splits its reductions by NPROC), and networks this small only lose by being shared between cores.
-WORKER_ENVIRONMENT = {
-    "NPROC": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
-TOPIC = "dynatlas-progress"
+# Seconds between looks at what is not a job's end: signals, the file that `dynatlas status` reads.
+TICK = 0.5
+# Seconds that jobs have to save a checkpoint after a signal. A batch system gives 30 to 60 for everything.
+GRACE = 18.0
+# The stages whose jobs answer a request to stop; the others are abandoned, and done again by the next run.
+STOPPABLE = frozenset(["search", "training"])
 # Tuning compiles several programs, which takes a minute: less than this takes some ten minutes without it.
 FLOPS_WORTH_TUNING = 2e13
 
@@ -170,6 +183,8 @@ def run(
     out: str | Path,
     *,
     workers: int | None = None,
+    scheduler: str | None = None,
+    slurm: Slurm | None = None,
     progress: RunProgress | None = None,
     until: str | None = None,
 ) -> Atlas:
@@ -178,7 +193,9 @@ def run(
     Args:
         study: a ``Study``, or the path of a study file, or the name of a built-in study.
         out: the atlas folder; created if missing. If it holds the same study, only what is missing is done.
-        workers: processes, each with one thread; by default one per core.
+        workers: processes on this machine, each with one thread; by default one per core.
+        scheduler: the address of a Dask scheduler whose workers do it instead.
+        slurm: the SLURM jobs whose workers do it instead.
         progress: where to report; by default nowhere.
         until: the last stage to carry out, such as "search"; by default all.
 
@@ -187,7 +204,7 @@ def run(
 
     Raises:
         StudyError, AtlasError, DifferentStudyError: see their messages.
-        Interrupted: on Ctrl-C; what was finished is kept.
+        Interrupted, Stopped: on Ctrl-C; on SIGTERM or SIGUSR1. What was finished is kept.
 
     A script that calls this must guard its entry point with ``if __name__ == "__main__":``, as the workers import it.
     """
@@ -197,6 +214,8 @@ def run(
         )
     if workers is not None and workers < 1:
         raise DynatlasError(f"workers is {workers}; expected at least 1")
+    if sum(choice is not None for choice in (workers, scheduler, slurm)) > 1:
+        raise DynatlasError("give one of workers, scheduler and slurm: they say where the jobs run")
     study = study if isinstance(study, Study) else Study.load(study)
     progress = progress or Quiet()
     atlas = Atlas.create(out, study)
@@ -206,7 +225,13 @@ def run(
         if todo:
             if len(todo) < len(jobs):
                 progress.note(f"resuming: {len(jobs) - len(todo)} of {len(jobs)} jobs are done")
-            _carry_out(atlas, jobs, workers or available_cores(), progress)
+            if scheduler is not None:
+                where = running_scheduler(scheduler)
+            elif slurm is not None:
+                where = slurm_cluster(slurm)
+            else:
+                where = local_cluster(min(workers or available_cores(), len(todo)))
+            _carry_out(atlas, jobs, where, progress)
     return atlas
 
 
@@ -238,119 +263,151 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], workers: int, progress: RunProgress) -> None:
-    """Do every job that is not done, each as soon as what it needs is."""
-    from distributed import as_completed
-
-    by_name = {job.name: job for job in jobs}
-    done = {job.name for job in jobs if job.is_done(atlas)}
-    waiting = [job for job in jobs if job.name not in done]
-    started = datetime.now(UTC)
-    seconds: dict[str, float] = {}
-    _show_stages(jobs, done, progress)
-    with local_cluster(min(workers, len(waiting))) as client:
-        client.subscribe_topic(TOPIC, lambda event: _show_training(event[1], by_name, progress))
-        running = as_completed(loop=client.loop)
-        try:
-            submitted: dict[str, str] = {}
-
-            def submit_ready() -> None:
-                for job in [job for job in waiting if job.needs <= done]:
-                    waiting.remove(job)
-                    leftovers = job.promises & atlas.entries.keys()
-                    if leftovers:  # after damage to its other files: made anew with them
-                        atlas.discard(*leftovers)
-                    future = client.submit(
-                        _in_worker, job.name, job.compute, str(atlas.path), job.arguments, pure=False
-                    )
-                    submitted[future.key] = job.name
-                    running.add(future)
-
-            submit_ready()
-            for future in running:
-                job = by_name[submitted[future.key]]
-                if future.status == "error":
-                    error = future.exception()
-                    if isinstance(error, DynatlasError):
-                        raise error
-                    raise DynatlasError(
-                        f"the job {job.name!r} failed: {error!r}. What was finished is kept; run the same command "
-                        "again to go on"
-                    ) from error
-                entries, elapsed = future.result()
-                atlas.enter(*entries)
-                done.add(job.name)
-                seconds[job.name] = elapsed
-                _show_stages(jobs, done, progress)
-                if job.name == "embed and test":
-                    # The report shows how the study was run, so this has to be there before it.
-                    _record_run(atlas, jobs, started, seconds)
-                submit_ready()
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted: {len(done)} of {len(jobs)} jobs are done and kept; run the same command again to go on"
-            ) from None
-    _record_run(atlas, jobs, started, seconds)
+def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], where: AbstractContextManager[Any], progress: RunProgress) -> None:
+    """Do every job that is not done, with the end marked in the progress file, whatever it is."""
+    status = StatusFile(atlas, progress)
+    try:
+        with caught_signals() as caught, atlas.token() as token, where as client:
+            run = _Run(atlas, jobs, client, terms_for(str(atlas.path), *token), status, caught)
+            run.go()
+    except (Interrupted, Stopped):
+        status.close("stopped")
+        raise
+    except BaseException:
+        status.close("failed")
+        raise
+    status.close("finished")
 
 
-def _in_worker(
-    name: str, compute: Callable[..., list[Entry]], path: str, arguments: tuple[Any, ...]
-) -> tuple[list[Entry], float]:
-    """Run one job in a worker, telling the main process how it goes."""
-    from distributed import get_worker
+class _Run:
+    """One run: which jobs wait, which are with the workers, which are done."""
 
-    worker = get_worker()
-    begun = time.monotonic()
-
-    def report(done: int, loss: float) -> None:
-        worker.log_event(TOPIC, {"job": name, "done": done, "loss": loss})
-
-    return compute(Path(path), *arguments, report), time.monotonic() - begun
-
-
-@contextmanager
-def local_cluster(workers: int) -> Iterator[Any]:
-    """Worker processes on this machine, one thread each."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    settings = {
-        "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
-        "distributed.worker.daemon": True,
-        "distributed.admin.large-graph-warning-threshold": "1GB",
-        # A worker that computes does not answer; compiling can take long.
-        "distributed.comm.timeouts.tcp": "10 minutes",
-        "distributed.scheduler.allowed-failures": 3,
-    }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",  # any free port: several runs may share a machine
-            memory_limit=0,
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster) as client,
+    def __init__(
+        self, atlas: Atlas, jobs: tuple[Job, ...], client: Any, terms: Any, status: StatusFile, caught: Caught
     ):
-        yield client
+        self.atlas, self.jobs, self.client = atlas, jobs, client
+        self.terms, self.status, self.caught = terms, status, caught
+        self.by_name = {job.name: job for job in jobs}
+        self.done = {job.name for job in jobs if job.is_done(atlas)}
+        self.waiting = [job for job in jobs if job.name not in self.done]
+        self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
+        self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
+        self.started = datetime.now(UTC)
+        self.seconds: dict[str, float] = {}
+        self.topic = f"dynatlas-{terms.content}"  # this run's own: others may share the scheduler
+
+    def go(self) -> None:
+        """Until all is done, or a signal asks for an end."""
+        self._show()
+        self.client.subscribe_topic(self.topic, lambda event: self._show_training(event[1]))
+        prepare_workers(self.client, self.terms, self.status.note, self._stopping)
+        self._submit_ready()
+        while self.submitted and not self.caught.received:
+            for future in self._ends():
+                self._take(future)
+            self.status.write()
+        if self.caught.received and (self.submitted or self.waiting):
+            self._stop(self.caught.received)
+        _record_run(self.atlas, self.jobs, self.started, self.seconds)
+
+    def _stopping(self) -> bool:
+        self.status.write()
+        return self.caught.received is not None
+
+    def _submit_ready(self) -> None:
+        for job in [job for job in self.waiting if job.needs <= self.done]:
+            self.waiting.remove(job)
+            leftovers = job.promises & self.atlas.entries.keys()
+            if leftovers:  # after damage to its other files: made anew with them
+                self.atlas.discard(*leftovers)
+            self._submit(job)
+
+    def _submit(self, job: Job) -> None:
+        future = submit(self.client, job.name, job.compute, job.arguments, self.terms, self.topic)
+        self.submitted[future.key] = job, future
+        future.add_done_callback(self.ended.put)
+
+    def _ends(self) -> Iterator[Any]:
+        """The jobs that have ended, after waiting for one for a moment."""
+        try:
+            yield self.ended.get(timeout=TICK)
+            while True:
+                yield self.ended.get_nowait()
+        except queue.Empty:
+            return
+
+    def _take(self, future: Any) -> None:
+        """Keep what a job gave, and submit what has waited for it."""
+        job, _ = self.submitted.pop(future.key)
+        if future.status == "cancelled":
+            raise DynatlasError(
+                "the connection to the scheduler is lost. What was finished is kept; run again to go on, when there is "
+                "a scheduler again"
+            )
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, Stopped):  # its worker has to go; the run goes on
+                take_back_requests(self.client)
+                self._submit(job)
+                return
+            raise _failure(job, error) from (None if isinstance(error, DynatlasError) else error)
+        entries, self.seconds[job.name] = future.result()
+        self.atlas.enter(*entries)
+        self.done.add(job.name)
+        self._show()
+        if job.name == "embed and test":
+            # The report shows how the study was run, so this has to be there before it.
+            _record_run(self.atlas, self.jobs, self.started, self.seconds)
+        self._submit_ready()
+
+    def _stop(self, received: signal.Signals) -> None:
+        """Have checkpoints saved, keep what ends meanwhile, and say why."""
+        self.status.note(f"{received.name}: saving what is running")
+        begun = request_stop(self.client, set(self.submitted))
+        deadline = time.monotonic() + GRACE
+        answering = {key for key in begun if self.submitted[key][0].stage in STOPPABLE}
+        while answering & self.submitted.keys() and time.monotonic() < deadline:
+            for future in self._ends():
+                job, _ = self.submitted.pop(future.key, (None, None))
+                if job and future.status == "finished":
+                    entries, self.seconds[job.name] = future.result()
+                    self.atlas.enter(*entries)
+                    self.done.add(job.name)
+        kept = (
+            f"{len(self.done)} of {len(self.jobs)} jobs are done and kept, and checkpoints of those that were "
+            "training; run the same command again to go on"
+        )
+        if received == signal.SIGINT:
+            raise Interrupted(f"interrupted: {kept}")
+        raise Stopped(f"stopped by {received.name}: {kept}")
+
+    def _show(self) -> None:
+        totals: dict[str, list[int]] = {}
+        for job in self.jobs:
+            counts = totals.setdefault(job.stage, [0, 0])
+            counts[0] += job.networks if job.name in self.done else 0
+            counts[1] += job.networks
+        for stage, (finished, total) in totals.items():
+            self.status.stage(stage, finished, total)
+
+    def _show_training(self, event: Mapping[str, Any]) -> None:
+        job = self.by_name[event["job"]]
+        if job.stage == "training":
+            block = job.arguments[0].name
+            self.status.training(block, job.networks, event["done"], job.iterations, event["loss"])
 
 
-def _show_stages(jobs: tuple[Job, ...], done: set[str], progress: RunProgress) -> None:
-    totals: dict[str, list[int]] = {}
-    for job in jobs:
-        counts = totals.setdefault(job.stage, [0, 0])
-        counts[0] += job.networks if job.name in done else 0
-        counts[1] += job.networks
-    for stage, (finished, total) in totals.items():
-        progress.stage(stage, finished, total)
-
-
-def _show_training(event: Mapping[str, Any], jobs: Mapping[str, Job], progress: RunProgress) -> None:
-    job = jobs[event["job"]]
-    if job.stage == "training":
-        progress.training(job.arguments[0].name, job.networks, event["done"], job.iterations, event["loss"])
+def _failure(job: Job, error: BaseException) -> DynatlasError:
+    """What to say of a job that failed."""
+    if isinstance(error, DynatlasError):
+        return error
+    go_on = "What was finished is kept; run the same command again to go on"
+    if is_worker_killed(error):
+        return DynatlasError(
+            f"the job {job.name!r} has had its worker killed again and again; most often there was too little memory, "
+            f"or the time of a batch job was over. {go_on}"
+        )
+    return DynatlasError(f"the job {job.name!r} failed: {error!r}. {go_on}")
 
 
 def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds: Mapping[str, float]) -> None:

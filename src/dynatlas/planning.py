@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dynatlas.calibration import Cost, import_everything, time_geometry, time_search, time_training
-from dynatlas.pipeline import Job, jobs_of, training_flops
+from dynatlas.cluster import count_workers, local_cluster, running_scheduler
+from dynatlas.pipeline import Job, available_cores, jobs_of, training_flops
 from dynatlas.stages.dynamics import search_starts
 from dynatlas.study import Block, Configuration, Member, Shape, Study
 
@@ -57,14 +58,23 @@ class Plan(NamedTuple):
         return max(stage.end for stage in self.stages)
 
 
-def plan(study: Study, client: Any, workers: int) -> Plan:
-    """Calibrate on a Dask client's workers, and play the study through on so many of them."""
+def plan(study: Study, workers: int | None = None, scheduler: str | None = None) -> Plan:
+    """Calibrate where the study would be carried out, and play its jobs through.
+
+    Args:
+        study: what to plan.
+        workers: processes to count on; by default one per core of this machine, or all of the scheduler's.
+        scheduler: the address of a Dask scheduler on whose workers to calibrate, instead of this machine.
+    """
     begun = time.perf_counter()
-    client.submit(import_everything, pure=False).result()
-    start_up = time.perf_counter() - begun
-    training = _calibrated(client, study, time_training, _ends(study, by_task=True))
-    searches = _calibrated(client, study, time_search, _ends(study, by_task=False))
-    pair_seconds = client.submit(time_geometry, study.to_toml(), pure=False).result()
+    where = running_scheduler(scheduler) if scheduler else local_cluster(min(workers or 99_999, available_cores()))
+    with where as client:
+        workers = workers or count_workers(client)
+        client.submit(import_everything, pure=False).result()
+        start_up = time.perf_counter() - begun
+        training = _calibrated(client, study, time_training, _ends(study, by_task=True))
+        searches = _calibrated(client, study, time_search, _ends(study, by_task=False))
+        pair_seconds = client.submit(time_geometry, study.to_toml(), pure=False).result()
     jobs = jobs_of(study)
     costs = {job.name: _job_cost(study, job, training, searches, pair_seconds) for job in jobs}
     spans = simulate(jobs, costs, workers, start_up)

@@ -7,6 +7,7 @@ kept in memory: an atlas can be opened many times, in many processes, and all se
 
 import difflib
 import json
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from dynatlas.study import Block, Configuration, Member, Shape, Study
 
 __all__ = ["Atlas", "Entry", "Problem"]
 
-PROVENANCE, ARRAYS = "provenance.json", "arrays.zarr"
+PROVENANCE, PROGRESS, ARRAYS = "provenance.json", "progress.json", "arrays.zarr"
 T = TypeVar("T")
 Named = Block | Shape | Configuration
 
@@ -140,7 +141,7 @@ class Atlas:
 
     def verify(self) -> list[Problem]:
         """Hash all that the manifest names; list what is not as it says, and what it does not know."""
-        return find_problems(self.path, {STUDY, MANIFEST, PROVENANCE, LOCK, checkpoints.FOLDER})
+        return find_problems(self.path, {STUDY, MANIFEST, PROVENANCE, PROGRESS, LOCK, checkpoints.FOLDER})
 
     def write_block(self, block: Block, members: Sequence[Member], arrays: Mapping[str, np.ndarray]) -> Entry:
         """Write the networks of a block: arrays such as "cell/recurrent_weights" [members, …].
@@ -299,6 +300,28 @@ class Atlas:
         with self._writing(PROVENANCE):
             write_bytes(self.path / PROVENANCE, json.dumps(merged, indent=1, sort_keys=True).encode() + b"\n")
 
+    @property
+    def progress(self) -> dict[str, Any]:
+        """What the latest run last wrote of how far it is; empty before the first, or if it cannot be read."""
+        try:
+            return dict(json.loads((self.path / PROGRESS).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def write_progress(self, progress: Mapping[str, Any]) -> None:
+        """Replace it. It is news and no result: the manifest does not know it."""
+        with self._writing(PROGRESS):
+            write_bytes(self.path / PROGRESS, json.dumps(progress, indent=1, allow_nan=False).encode() + b"\n")
+
+    @contextmanager
+    def token(self) -> Iterator[tuple[str, str]]:
+        """A file of this run alone, as (name, content), by which a worker elsewhere knows that it sees this folder."""
+        content = secrets.token_hex(16)
+        with temporary_beside(self.path / "token") as path:
+            with self._writing("token"):
+                path.write_text(content)
+            yield path.name, content
+
     def __repr__(self) -> str:
         try:
             names = self.entries
@@ -340,6 +363,8 @@ class Atlas:
             write(temporary)
             entry = Entry.of(self.path, name, at=temporary)
             recorded = self.entries.get(name)
+            if recorded == entry and not recorded.damage(self.path):
+                return entry  # by a job that was given up, done again elsewhere, and ended after all
             # Between the renaming and the entering, the manifest must not vouch for what stood there before.
             # A file with the recorded content may stay in it: it is replaced in one step.
             if recorded and (recorded != entry or temporary.is_dir()):
