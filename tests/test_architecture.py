@@ -56,9 +56,10 @@ MAY_IMPORT = {
         *("stages", "store", "study", "progress", "errors"),
         *("cluster", "slurm", "interruption", "status"),
     },
-    "planning": {"pipeline", "cluster", "study", "training"},
+    "calibration": {"geometry", "stages", "study", "training"},
+    "planning": {"calibration", "cluster", "pipeline", "stages", "study"},
     "__main__": {"cli"},
-    "cli": {"pipeline", "planning", "cluster", "slurm", "progress", "status", "store", "study", "errors"},
+    "cli": {"pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study", "errors"},
 }
 
 

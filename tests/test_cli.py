@@ -123,13 +123,41 @@ def test_verify_finds_damage_and_a_repaired_atlas_heals(study_file, tmp_path, ca
     assert table.read_bytes() == content
 
 
+def test_a_search_becomes_a_table_that_another_study_can_use(tmp_path, capsys):
+    (tmp_path / "search.toml").write_text(TINY + "[search]\nsamples = 3\n")
+    folder = tmp_path / "atlas"
+    assert call("run", tmp_path / "search.toml", folder, "--workers", 1, "--until", "search") == 0
+    atlas = Atlas.open(folder)
+    assert not any(name.startswith("networks/") for name in atlas.entries)
+    capsys.readouterr()
+    assert call("tuned", folder) == 0
+    (tmp_path / "table.csv").write_text(capsys.readouterr().out)
+    (tmp_path / "study.toml").write_text('tuned = "table.csv"\n' + TINY)
+    samples = atlas.join_parts("samples")
+    (best,) = samples[samples.chosen].itertuples()
+    for member in Study.load(tmp_path / "study.toml").members:
+        assert member.training.learning_rate == pytest.approx(best.learning_rate, rel=1e-5)
+        assert member.training.clip_norm == pytest.approx(best.clip_norm, rel=1e-5)
+        assert member.training.iterations == 3
+    assert call("run", tmp_path / "search.toml", folder, "--until", "serch") == 1
+    assert "no stage 'serch'; it has: search, training" in capsys.readouterr().err
+
+
+def test_a_study_without_a_search_has_no_table(finished, capsys):
+    assert call("tuned", finished) == 4
+    assert "does not search" in capsys.readouterr().err
+
+
 def test_plan_counts_and_predicts(study_file, capsys):
     assert call("plan", study_file, "--workers", 1, "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["networks"], plan["searches"], plan["pairs"]) == (2, 2, 1)
     # 6 steps × 2 trials × 3 iterations × 2 networks, 4·(4 + 1) + 4 weights, 2 operations each, thrice for the gradient
     assert plan["flops"] == 6 * 2 * 3 * 2 * 24 * 6
-    assert plan["training_seconds"] > 0
+    assert [stage["name"] for stage in plan["stages"]] == ["training", "fixed points", "geometry", "maps", "report"]
+    assert 0 < plan["seconds"] == plan["stages"][-1]["end"]
+    assert plan["worker_bytes"] > 1e8
+    assert plan["disk_bytes"] > 0
 
 
 @pytest.mark.parametrize(

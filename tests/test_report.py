@@ -286,6 +286,17 @@ class TestDepartures:
         assert found["tasks"].here == "flip-flop"
         assert "optimiser" not in found
 
+    def test_the_study_paper_departs_nowhere(self) -> None:
+        assert departures(Study.load("paper")) == []
+
+    def test_the_few_that_have_another_optimiser_are_named(self) -> None:
+        adam = {"architecture": "lstm", "activation": "relu", "training": {"optimizer": "adam"}}
+        study = Study.model_validate({"name": "x", "tasks": [{"kind": "sine_wave"}], "overrides": [adam]})
+        found = {one.setting: one.here for one in departures(study)}
+        assert found["optimiser"] == (
+            "SGD with momentum; but Adam for: sine wave LSTM relu 128, sine wave LSTM relu 256, sine wave LSTM relu 64"
+        )
+
     def test_none_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(report, "departures", lambda study: [])
         assert "Nowhere, in the settings that this page compares." in Page(render(small().without(*PARTS))).text

@@ -27,6 +27,7 @@ app = App(
         dynatlas new study.toml            write a commented study file
         dynatlas plan study.toml           what it will cost here
         dynatlas run study.toml my-atlas   carry it out; run again to go on after an interruption
+        dynatlas status my-atlas           how far it is, also while it runs
         dynatlas report my-atlas           where the page is
 
     Exit codes:
@@ -41,7 +42,7 @@ app = App(
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for scripts.")]
-StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo.")]
+StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo, desk, paper.")]
 WHERE = Group("Where the jobs run (one of)", validator=validators.MutuallyExclusive())
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
@@ -69,39 +70,42 @@ def new(path: Path, /, *, like: str = "demo") -> None:
 
 
 @app.command
-def plan(study: StudyName, /, *, workers: int | None = None, as_json: Json = False) -> None:
-    """Count what a study consists of, and predict its training time from a short calibration here.
+def plan(
+    study: StudyName,
+    /,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    as_json: Json = False,
+) -> None:
+    """Count what a study consists of, and predict its time, memory and disk from a short calibration.
 
     Args:
         study: A study file, or a built-in study.
-        workers: Processes to count on; by default one per core.
+        workers: Processes to count on; by default one per core, or all workers of the scheduler.
+        scheduler: Calibrate on the workers of the Dask scheduler at this address, instead of here.
         as_json: Print JSON for scripts.
     """
     from dynatlas import planning
     from dynatlas.study import Study
 
-    loaded = Study.load(study)
-    result = planning.plan(loaded, workers)
+    result = planning.plan(Study.load(study), workers, scheduler)
     if as_json:
-        blocks = [item._asdict() | {"block": item.block.name} for item in result.blocks]
-        totals = {name: getattr(result, name) for name in ("networks", "searches", "pairs", "workers", "flops")}
-        print(json.dumps(totals | {"training_seconds": result.training_seconds, "blocks": blocks}))
+        stages = [stage._asdict() for stage in result.stages]
+        totals = {"flops": result.flops, "seconds": result.seconds}
+        print(json.dumps(result._asdict() | totals | {"stages": stages}))
         return
-    table = Table("block", "networks", "iterations", "GFLOP", "worker time", box=None, pad_edge=False)
-    for item in result.blocks:
-        table.add_row(
-            item.block.name,
-            str(item.networks),
-            f"{item.iterations:,}",
-            f"{item.flops / 1e9:,.0f}",
-            duration(item.seconds),
-        )
+    table = Table("stage", "jobs", "TFLOP", "worker time", "starts after", "ends after", box=None, pad_edge=False)
+    for stage in result.stages:
+        flops = f"{stage.flops / 1e12:,.3g}" if stage.flops else "–"
+        times = (duration(seconds) for seconds in (stage.worker_seconds, stage.start, stage.end))
+        table.add_row(stage.name, f"{stage.jobs:,}", flops, *times)
     console = Console()
     console.print(table)
     console.print(
-        f"\n{result.networks:,} networks in {len(result.blocks)} blocks; then {result.searches:,} fixed-point searches "
-        f"and {result.pairs:,} pairs per measure.\nTraining: {result.flops / 1e12:,.3g} TFLOP, about "
-        f"{duration(result.training_seconds)} on {result.workers} workers here. The analyses come on top."
+        f"\n{result.networks:,} networks in {result.blocks} blocks; {result.searches:,} fixed-point searches; "
+        f"{result.pairs:,} pairs per measure.\nAbout {duration(result.seconds)} on {result.workers} workers, up to "
+        f"{result.worker_bytes / 1e9:.1f} GB of memory in a worker, {result.disk_bytes / 1e6:,.0f} MB on disk."
     )
 
 
@@ -115,6 +119,7 @@ def run(
     scheduler: Annotated[str | None, Parameter(group=WHERE)] = None,
     cluster: Annotated[Path | None, Parameter(group=WHERE)] = None,
     show_job_script: Annotated[bool, Parameter(negative="")] = False,
+    until: str | None = None,
     quiet: Annotated[bool, Parameter(negative="", help="Print only the result.")] = False,
 ) -> None:
     """Carry out a study: train, analyse, map, report. Run it again to go on after an interruption.
@@ -126,6 +131,7 @@ def run(
         scheduler: Use the workers of the Dask scheduler at this address, such as tcp://host:8786, instead.
         cluster: Use workers in SLURM jobs, as this TOML file describes them, instead.
         show_job_script: Print the script of the SLURM jobs, and do nothing.
+        until: The last stage to carry out, such as "search" or "training"; by default all.
         quiet: Print only the result.
     """
     from contextlib import nullcontext
@@ -145,8 +151,31 @@ def run(
     loaded = Study.load(study)
     folder = out or Path("atlases") / _file_name(loaded)
     with nullcontext(Quiet()) if quiet else progress_on(Console(stderr=True)) as progress:
-        atlas = pipeline.run(loaded, folder, workers=workers, scheduler=scheduler, slurm=slurm, progress=progress)
-    _print_summary(atlas)
+        atlas = pipeline.run(
+            loaded, folder, workers=workers, scheduler=scheduler, slurm=slurm, progress=progress, until=until
+        )
+    if until is None:
+        _print_summary(atlas)
+
+
+@app.command
+def tuned(atlas: AtlasFolder, /) -> None:
+    """Print a search's chosen settings as a table that another study can name: CSV.
+
+    Args:
+        atlas: The atlas folder of a study that searches.
+    """
+    from dynatlas.store import Atlas
+    from dynatlas.tuned import as_csv
+
+    opened = Atlas.open(atlas)
+    if opened.study.search is None:
+        raise AtlasError(f"the study of {atlas} does not search; it would with a table [search]")
+    samples = opened.join_parts("samples")
+    errors = zip(samples.task, samples.mse, samples.r2, strict=True)
+    passed = [opened.study.task(str(task)).passes(float(mse), float(r2)) for task, mse, r2 in errors]
+    made_by = f"dynatlas run {opened.study.name}.toml {atlas.name} --until search; dynatlas tuned {atlas.name}"
+    print(as_csv(samples, passed, made_by), end="")
 
 
 @app.command

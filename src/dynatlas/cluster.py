@@ -112,6 +112,18 @@ def slurm_cluster(slurm: Slurm) -> Iterator[Any]:
             yield client
 
 
+def count_workers(client: Any) -> int:
+    """How many workers are there now.
+
+    Raises:
+        DynatlasError: none.
+    """
+    count = len(_addresses(client))
+    if not count:
+        raise DynatlasError(f"the scheduler at {client.scheduler.address} has no worker; start one, and try again")
+    return count
+
+
 def job_script(slurm: Slurm) -> str:
     """What would be given to sbatch for each job; the scheduler's address is not known before a run."""
     job = _dask_jobqueue().slurm.SLURMJob(

@@ -1,120 +1,237 @@
-"""What a study will cost here, before anything is spent: counts, and a time from a short calibration."""
+"""What a study will cost here, before anything is spent: counts, and times from a short calibration.
 
+Timed are, for every task and architecture, some training iterations of its smallest and its largest size, and for every
+architecture a fixed-point search on an untrained network of these sizes; sizes between them are interpolated. Then the
+study's jobs are played through, each on the first worker that is free, as the pipeline would.
+"""
+
+import heapq
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dynatlas.cluster import local_cluster
-from dynatlas.pipeline import available_cores, training_flops
-from dynatlas.study import Block, Study
+from dynatlas.calibration import Cost, import_everything, time_geometry, time_search, time_training
+from dynatlas.cluster import count_workers, local_cluster, running_scheduler
+from dynatlas.pipeline import Job, available_cores, jobs_of, training_flops
+from dynatlas.stages.dynamics import search_starts
+from dynatlas.study import Block, Configuration, Member, Shape, Study
 
-# Iterations that are timed per block; the first call, which compiles, is timed apart.
-TIMED_ITERATIONS = 20
+# What the calibration cannot see, as measured on the demo: seconds of one worker.
+PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, EMBED_SECONDS = 8.0, 10.0, 1.0, 2.0
+# Fixed points to expect per condition, to foresee the disk.
+POINTS_PER_CONDITION = {"sine_wave": 1, "context_integration": 8}
 
 
-class BlockPlan(NamedTuple):
-    """One block, and what its training is expected to take on one worker."""
+class StagePlan(NamedTuple):
+    """One stage of the run."""
 
-    block: Block
-    networks: int
-    iterations: int
-    flops: float
-    seconds: float
+    name: str
+    jobs: int
+    flops: float  # of training's matrix products; 0 elsewhere
+    worker_seconds: float
+    start: float  # seconds after the start of the run
+    end: float
 
 
 class Plan(NamedTuple):
     """What a study consists of and is expected to take."""
 
-    blocks: tuple[BlockPlan, ...]
+    networks: int
+    blocks: int
     searches: int  # fixed-point searches: networks × conditions
     pairs: int  # pairs of networks compared, per measure
     workers: int
-    training_seconds: float
-
-    @property
-    def networks(self) -> int:
-        """Networks to train."""
-        return sum(block.networks for block in self.blocks)
+    stages: tuple[StagePlan, ...]
+    worker_bytes: float  # the largest worker's memory
+    disk_bytes: float
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of all training."""
-        return sum(block.flops for block in self.blocks)
+        """Floating-point operations of the training, the hyperparameter search included."""
+        return sum(stage.flops for stage in self.stages)
+
+    @property
+    def seconds(self) -> float:
+        """From the start to the report."""
+        return max(stage.end for stage in self.stages)
 
 
-def plan(study: Study, workers: int | None = None) -> Plan:
-    """Time a few iterations of some blocks, and infer the rest.
+def plan(study: Study, workers: int | None = None, scheduler: str | None = None) -> Plan:
+    """Calibrate where the study would be carried out, and play its jobs through.
 
-    Timed are, for every task and architecture, its smallest and its largest number of units; a block between them is
-    interpolated. Not included: start-up, and the analyses, which took a little over half of the training's time in
-    the demo.
+    Args:
+        study: what to plan.
+        workers: processes to count on; by default one per core of this machine, or all of the scheduler's.
+        scheduler: the address of a Dask scheduler on whose workers to calibrate, instead of this machine.
     """
-    workers = workers or available_cores()
-    timed = _blocks_to_time(study)
-    with local_cluster(min(workers, len(timed))) as client:
-        futures = client.map(time_block, [study.to_toml()] * len(timed), timed, pure=False)
-        costs = dict(zip(timed, client.gather(futures), strict=True))
-    blocks = []
-    for block, members in study.blocks.items():
-        iterations = members[0].training.iterations
-        compiling, per_iteration = _cost(study, block, costs)
-        seconds = compiling + per_iteration * iterations * len(members)
-        blocks.append(BlockPlan(block, len(members), iterations, training_flops(study, block), seconds))
-    per_task: dict[str, int] = {task.kind: 0 for task in study.tasks}
-    for item in blocks:
-        per_task[item.block.task] += item.networks
-    # The work is shared evenly, but a block is never split between workers.
-    total, longest = sum(item.seconds for item in blocks), max(item.seconds for item in blocks)
+    begun = time.perf_counter()
+    where = running_scheduler(scheduler) if scheduler else local_cluster(min(workers or 99_999, available_cores()))
+    with where as client:
+        workers = workers or count_workers(client)
+        client.submit(import_everything, pure=False).result()
+        start_up = time.perf_counter() - begun
+        training = _calibrated(client, study, time_training, _ends(study, by_task=True))
+        searches = _calibrated(client, study, time_search, _ends(study, by_task=False))
+        pair_seconds = client.submit(time_geometry, study.to_toml(), pure=False).result()
+    jobs = jobs_of(study)
+    costs = {job.name: _job_cost(study, job, training, searches, pair_seconds) for job in jobs}
+    spans = simulate(jobs, costs, workers, start_up)
+    per_task = {
+        task.kind: sum(len(members) for block, members in study.blocks.items() if block.task == task.kind)
+        for task in study.tasks
+    }
     return Plan(
-        blocks=tuple(blocks),
+        networks=len(study.members),
+        blocks=len(study.blocks),
         searches=sum(per_task[task.kind] * len(task.conditions()) for task in study.tasks),
         pairs=sum(count * (count - 1) // 2 for count in per_task.values()),
         workers=workers,
-        training_seconds=max(total / workers, longest),
+        stages=tuple(_stages(study, jobs, costs, spans)),
+        worker_bytes=_memory(study, [*training.values(), *searches.values()]),
+        disk_bytes=_disk(study),
     )
 
 
-def time_block(study_toml: str, block: Block) -> tuple[float, float]:
-    """(seconds to compile, seconds per iteration and network) of a block, measured in this process."""
-    from dynatlas.training import begin, train
+def simulate(
+    jobs: Iterable[Job], costs: Mapping[str, tuple[str, float, float]], workers: int, start_up: float
+) -> dict[str, tuple[float, float]]:
+    """(start, end) of every job when each is done by the first free worker, in order, once what it needs is done.
 
-    study = Study.parse(study_toml)
-    first = study.blocks[block][0]
+    A job's cost is (the program it compiles, seconds to compile, seconds to run); a worker compiles a program once.
+    """
+    waiting = list(jobs)
+    free = [(start_up, worker) for worker in range(workers)]
+    compiled: list[set[str]] = [set() for _ in range(workers)]
+    running: list[tuple[float, int, str]] = []
+    done: set[str] = set()
+    spans: dict[str, tuple[float, float]] = {}
+    now = start_up
+    while waiting or running:
+        ready = [job for job in waiting if job.needs <= done]
+        while ready and free:
+            _, worker = heapq.heappop(free)
+            job = ready.pop(0)
+            waiting.remove(job)
+            program, compiling, seconds = costs[job.name]
+            end = now + seconds + (0.0 if program in compiled[worker] else compiling)
+            compiled[worker].add(program)
+            spans[job.name] = (now, end)
+            heapq.heappush(running, (end, worker, job.name))
+        now, worker, name = heapq.heappop(running)
+        done.add(name)
+        heapq.heappush(free, (now, worker))
+    return spans
 
-    def seconds(iterations: int) -> float:
-        settings = first.training.model_copy(update={"iterations": iterations, "validation_interval": iterations})
-        begun = time.perf_counter()
-        members = [first._replace(training=settings)]
-        state = begin(members, lambda key: study.cell(block, key))
-        train(study.task(block.task), members, state, until=iterations)
-        return time.perf_counter() - begun
 
-    compiling = seconds(1)
-    per_iteration = (seconds(TIMED_ITERATIONS) - seconds(1)) / (TIMED_ITERATIONS - 1)
-    return compiling, max(per_iteration, 1e-6)
-
-
-def _blocks_to_time(study: Study) -> list[Block]:
-    chosen: dict[tuple[str, str, int], Block] = {}
+def _ends(study: Study, *, by_task: bool) -> list[Shape]:
+    """For every architecture (and task), a shape of the smallest and one of the largest size."""
+    chosen: dict[tuple[str, str, int], Shape] = {}
     sizes = (min(study.population.units), max(study.population.units))
-    for block in study.blocks:
-        if block.units in sizes:
-            chosen.setdefault((block.task, block.architecture, block.units), block)
+    for shape in study.shapes:
+        if shape.units in sizes:
+            chosen.setdefault((shape.task if by_task else "", shape.architecture, shape.units), shape)
     return list(chosen.values())
 
 
-def _cost(study: Study, block: Block, costs: dict[Block, tuple[float, float]]) -> tuple[float, float]:
-    """(compile seconds, seconds per iteration and network), interpolated in log units."""
-    alike = {
-        timed.units: cost
-        for timed, cost in costs.items()
-        if (timed.task, timed.architecture) == (block.task, block.architecture)
-    }
-    sizes = np.array(sorted(alike), float)
-    compiling, per_iteration = (np.array([alike[int(size)][i] for size in sizes]) for i in (0, 1))
-    at = np.log(block.units)
-    return (
-        float(np.interp(at, np.log(sizes), compiling)),
-        float(np.exp(np.interp(at, np.log(sizes), np.log(per_iteration)))),
-    )
+def _calibrated(
+    client: Any, study: Study, measure: Callable[[str, Shape], Cost], shapes: list[Shape]
+) -> dict[Shape, Cost]:
+    futures = client.map(measure, [study.to_toml()] * len(shapes), shapes, pure=False)
+    return dict(zip(shapes, client.gather(futures), strict=True))
+
+
+def interpolated(shape: Shape, costs: Mapping[Shape, Cost]) -> Cost:
+    """The cost of a shape from the measured ones of its architecture, linear in the logarithms."""
+    alike = {at: cost for at, cost in costs.items() if at.architecture == shape.architecture}
+    alike = {at: cost for at, cost in alike.items() if at.task == shape.task} or alike
+    measured = sorted((at.units, cost) for at, cost in alike.items())
+    sizes = np.log([units for units, _ in measured])
+    compiling, seconds = (np.log([max(cost[i], 1e-6) for _, cost in measured]) for i in (0, 1))
+    at = np.log(shape.units)
+    return Cost(float(np.exp(np.interp(at, sizes, compiling))), float(np.exp(np.interp(at, sizes, seconds))))
+
+
+def _job_cost(
+    study: Study,
+    job: Job,
+    training: Mapping[Shape, Cost],
+    searches: Mapping[Shape, Cost],
+    geometry: Mapping[str, tuple[float, float]],
+) -> tuple[str, float, float]:
+    """(the program it compiles, seconds to compile, seconds to run)."""
+    subject: Any = job.arguments[0] if job.arguments else None
+    if job.stage in ("tuning", "search", "training"):
+        shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
+        cost = interpolated(shape, training)
+        return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
+    if isinstance(subject, Block):
+        task, cost = study.task(subject.task), interpolated(subject.shape, searches)
+        starts = search_starts(study, task) * len(study.blocks[subject]) * len(task.conditions())
+        return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * starts
+    if job.stage == "geometry":
+        networks = sum(member.task == subject for member in study.members)
+        pairs = networks * (networks - 1) / 2
+        return "geometry", 0.0, sum(networks * reduce + pairs * pair for reduce, pair in geometry.values())
+    fixed = {"join tables": JOIN_SECONDS, "embed and test": EMBED_SECONDS, "write the page": PAGE_SECONDS}
+    return job.name, 0.0, fixed.get(job.name, FIGURES_SECONDS)
+
+
+def iterations(study: Study, job: Job) -> float:
+    """Training iterations of a job, summed over networks."""
+    subject = job.arguments[0]
+    if isinstance(subject, Block):
+        return float(job.iterations * len(study.blocks[subject]))
+    if isinstance(subject, Configuration) and study.search:
+        total, before = 0, 0
+        for count, until in study.search.rungs(job.iterations):
+            total, before = total + count * (until - before), until
+        return float(total)
+    return 0.0
+
+
+def _stages(
+    study: Study,
+    jobs: tuple[Job, ...],
+    costs: Mapping[str, tuple[str, float, float]],
+    spans: Mapping[str, tuple[float, float]],
+) -> Iterable[StagePlan]:
+    for name in dict.fromkeys(job.stage for job in jobs):
+        group = [job for job in jobs if job.stage == name]
+        flops = 0.0
+        if name == "training":
+            flops = sum(training_flops(study, job.arguments[0]) for job in group)
+        if name == "search":
+            flops = sum(
+                study.size(study.configurations[job.arguments[0]][0]).flops * iterations(study, job) for job in group
+            )
+        starts, ends = zip(*(spans[job.name] for job in group), strict=True)
+        seconds = sum(end - start for start, end in zip(starts, ends, strict=True))
+        yield StagePlan(name, len(group), flops, seconds, min(starts), max(ends))
+
+
+def _memory(study: Study, costs: Iterable[Cost]) -> float:
+    """A worker's peak: as measured, with the networks of the largest block and the activities of a task on top."""
+    block = max(study.size(members[0]).network_bytes * len(members) for members in study.blocks.values())
+    activities = [
+        8.0 * task.probe().inputs.shape[0] * task.steps * sum(m.units for m in study.members if m.task == task.kind)
+        for task in study.tasks
+    ]
+    return max(cost.memory_bytes for cost in costs) + max(block, *activities)
+
+
+def _disk(study: Study) -> float:
+    """Bytes of the atlas: weights, curves, fixed points, distances; the report's few megabytes left out."""
+
+    def of(member: Member) -> float:
+        task, size = study.task(member.task), study.size(member)
+        weights = 4.0 * size.weights * (2 if study.population.untrained_controls else 1)
+        points = POINTS_PER_CONDITION.get(task.kind, 3 ** getattr(task, "channels", 0)) * len(task.conditions())
+        states = (2 if member.architecture == "lstm" else 1) * member.units
+        curves = 30.0 * member.training.iterations / member.training.validation_interval
+        return weights + points * states * (8 + 16) + curves
+
+    matrices = len(study.analysis.measures) + 1
+    counts = [sum(member.task == task.kind for member in study.members) for task in study.tasks]
+    return sum(of(member) for member in study.members) + sum(8.0 * matrices * count**2 for count in counts)

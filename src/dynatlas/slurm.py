@@ -22,7 +22,7 @@ class _Settings(BaseModel):
 class Adaptive(_Settings):
     """How far the number of SLURM jobs may follow the work that is left."""
 
-    minimum: Annotated[int, Field(ge=0)] = 0
+    minimum: Annotated[int, Field(ge=1)] = 1  # work is not handed out before there is a worker to look at
     maximum: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")

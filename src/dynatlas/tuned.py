@@ -5,10 +5,12 @@ are used. Other columns say how good they were, and are for people.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from dynatlas.errors import StudyError
 
@@ -46,6 +48,20 @@ def read_overrides(name: str, folder: Path) -> list[dict[str, Any]]:
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     _check_columns(name, rows.fieldnames or ())
     return [_override(f"{name}, row {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def as_csv(samples: pd.DataFrame, passed: Sequence[bool], made_by: str) -> str:
+    """The table of a search's chosen samples.
+
+    Args:
+        samples: the atlas's table ``samples``.
+        passed: per sample, whether it meets its task's threshold.
+        made_by: the command that made it, for the first line.
+    """
+    counts = samples.groupby(list(FACTORS), sort=False)["sample"].transform("size")
+    chosen = samples.assign(passed=passed, samples=counts)[samples.chosen]
+    columns = [*FACTORS, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
+    return f"# Made by: {made_by}\n" + chosen[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def shipped_tables() -> list[str]:

@@ -42,10 +42,7 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     yield "hidden units", UNITS, population.units
     yield "L2 penalty", L2, population.l2
     yield "seeds per configuration", SEEDS, population.seeds
-    optimizers = {
-        "Adam" if member.training.optimizer == "adam" else _sgd(member.training.momentum) for member in study.members
-    }
-    yield "optimiser", "SGD with momentum", tuple(sorted(optimizers))
+    yield "optimiser", "SGD with momentum", _optimizers(study)
     yield "training iterations", ITERATIONS, _distinct(member.training.iterations for member in study.members)
     yield "batch size", BATCH_SIZE, _distinct(member.training.batch_size for member in study.members)
     yield "learning rate, decay, momentum and clipping", "searched for each configuration", _searched(study)
@@ -54,6 +51,22 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
         yield f"trial length of the {title}", f"{STEPS[task.kind]} steps", f"{task.steps} steps"
         if task.kind == "sine_wave":
             yield "commands at which the sine is compared", COMMANDS, task.commands
+
+
+def _optimizers(study: Study) -> str | tuple[str, ...]:
+    """The optimisers used; where only some networks have another than the rest, which."""
+    users: dict[str, set[str]] = {}
+    for member in study.members:
+        # A search draws the momentum, whatever the study file says.
+        momentum = 1.0 if study.search else member.training.momentum
+        name = "Adam" if member.training.optimizer == "adam" else _sgd(momentum)
+        label = f"{TASK_TITLES[member.task].lower()} {ARCHITECTURES[member.architecture].label} {member.activation}"
+        users.setdefault(name, set()).add(f"{label} {member.units}")
+    if len(users) == 1:
+        return next(iter(users))
+    fewest = min(users, key=lambda name: len(users[name]))
+    others = ", ".join(sorted(users.keys() - {fewest}))
+    return f"{others}; but {fewest} for: {', '.join(sorted(users[fewest]))}"
 
 
 def _searched(study: Study) -> str:

@@ -25,7 +25,7 @@ from dynatlas.topology import canonical_order, transition_graph
 FLIP_FLOP_VALUES = (-1.0, 0.0, 1.0)
 # Probe trials drawn in the trajectory pictures: enough to see the structure, few enough to see through.
 DRAWN_TRIALS = 24
-# Starts of a search, however many conditions share a network's starts; it adds its own while its index sum is not 1.
+# Starts of a search, however many conditions share a network's starts.
 FEWEST_STARTS = 64
 
 Report = Callable[[int, float], None]
@@ -43,7 +43,11 @@ def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
     found: list[FixedPoints] = []
     for done, (member, network) in enumerate(trained(atlas, block)):
         cell = network.astype(np.float64)
-        conditions = _fixed_points(study, task, member, cell)
+        visited = visited_states(task, cell)
+        conditions = [
+            search_condition(study, task, member, cell, condition, visited)
+            for condition in range(len(task.conditions()))
+        ]
         found += conditions
         for condition, points in enumerate(conditions):
             searches.append(_search_row(member, task, condition, points))
@@ -69,34 +73,42 @@ def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
     ]
 
 
-def _fixed_points(study: Study, task: Task, member: Member, cell: Cell) -> list[FixedPoints]:
-    """One search per condition, each from states that the network visits on the probe, plus noise."""
-    settings = study.analysis
-    conditions = np.asarray(task.conditions(), np.float64)
-    starts = max(settings.fixed_point_starts // len(conditions), FEWEST_STARTS)
-    found = []
+def search_starts(study: Study, task: Task) -> int:
+    """Starts of the search under one condition; it adds its own while its index sum is not 1."""
+    return max(study.analysis.fixed_point_starts // len(task.conditions()), FEWEST_STARTS)
+
+
+def visited_states(task: Task, cell: Cell) -> NDArray[np.float64]:
+    """All states that a network visits on the probe."""
     with jax.enable_x64(True):
-        probe = np.asarray(task.probe().inputs, np.float64)
-        states, _ = responses(cell, jnp.asarray(probe))
-        visited = np.asarray(states).reshape(-1, states.shape[-1])
-        for condition, inputs in enumerate(conditions):
-            key = jax.random.fold_in(member.key("analysis"), condition)
-            row_key, noise_key, search_key = jax.random.split(key, 3)
-            rows = np.asarray(jax.random.randint(row_key, (starts,), 0, len(visited), jnp.int32))
-            noise = np.asarray(jax.random.normal(noise_key, (len(rows), visited.shape[1]), jnp.float64))
-            points = find_fixed_points(
-                cell,
-                visited[rows] + settings.fixed_point_noise * noise,
-                inputs,
-                box=cell.box(jnp.asarray(inputs)),
-                tol=settings.fixed_point_tolerance,
-                slow_tol=settings.slow_point_tolerance,
-                max_starts=settings.fixed_point_max_starts,
-                key=search_key,
-            )
-            ideal = FLIP_FLOP_VALUES if isinstance(task, FlipFlop) else ()
-            found.append(_in_canonical_order(points, _readouts(cell, points), ideal))
-    return found
+        states, _ = responses(cell, jnp.asarray(np.asarray(task.probe().inputs, np.float64)))
+        return np.asarray(states).reshape(-1, states.shape[-1])
+
+
+def search_condition(
+    study: Study, task: Task, member: Member, cell: Cell, condition: int, visited: NDArray[np.float64]
+) -> FixedPoints:
+    """The fixed points under one condition, sought from visited states plus noise."""
+    settings = study.analysis
+    inputs = np.asarray(task.conditions()[condition], np.float64)
+    starts = search_starts(study, task)
+    with jax.enable_x64(True):
+        key = jax.random.fold_in(member.key("analysis"), condition)
+        row_key, noise_key, search_key = jax.random.split(key, 3)
+        rows = np.asarray(jax.random.randint(row_key, (starts,), 0, len(visited), jnp.int32))
+        noise = np.asarray(jax.random.normal(noise_key, (len(rows), visited.shape[1]), jnp.float64))
+        points = find_fixed_points(
+            cell,
+            visited[rows] + settings.fixed_point_noise * noise,
+            inputs,
+            box=cell.box(jnp.asarray(inputs)),
+            tol=settings.fixed_point_tolerance,
+            slow_tol=settings.slow_point_tolerance,
+            max_starts=settings.fixed_point_max_starts,
+            key=search_key,
+        )
+        ideal = FLIP_FLOP_VALUES if isinstance(task, FlipFlop) else ()
+        return _in_canonical_order(points, _readouts(cell, points), ideal)
 
 
 def _readouts(cell: Cell, points: FixedPoints) -> NDArray[np.float64]:

@@ -1,0 +1,93 @@
+"""What pieces of a study's work take on this machine: short measurements, made in a worker."""
+
+import resource
+import sys
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from dynatlas.study import Shape, Study
+
+# Iterations that are timed; the first call, which compiles, is timed apart.
+TIMED_ITERATIONS = 20
+
+
+class Cost(NamedTuple):
+    """What was measured of one shape."""
+
+    compile_seconds: float
+    seconds: float  # per iteration and network, or per start of a fixed-point search
+    memory_bytes: float = 0.0  # the worker's peak
+
+
+def time_training(study_toml: str, shape: Shape) -> Cost:
+    """Compiling, and an iteration of one network; measured in this process."""
+    from dynatlas.training import begin, train
+
+    study = Study.parse(study_toml)
+    member = study.shapes[shape][0]
+    state = begin([member], lambda key: study.cell(shape, key))
+
+    def seconds(iterations: int) -> float:
+        begun = time.perf_counter()
+        train(study.task(shape.task), [member], state, until=iterations)
+        return time.perf_counter() - begun
+
+    first, short = seconds(1), seconds(1)
+    # The difference leaves out the validation at the end.
+    per_iteration = max((seconds(1 + TIMED_ITERATIONS) - short) / TIMED_ITERATIONS, 1e-6)
+    return Cost(first - short, per_iteration, _peak_memory())
+
+
+def time_search(study_toml: str, shape: Shape) -> Cost:
+    """Compiling, and one start of the fixed-point search of an untrained network."""
+    from dynatlas.stages.dynamics import search_condition, search_starts, visited_states
+
+    study = Study.parse(study_toml)
+    task, member = study.task(shape.task), study.shapes[shape][0]
+    cell = jax.tree.map(np.asarray, study.cell(shape, member.key("weights"))).astype(np.float64)
+
+    def seconds() -> float:
+        begun = time.perf_counter()
+        search_condition(study, task, member, cell, 0, visited_states(task, cell))
+        return time.perf_counter() - begun
+
+    first, second = seconds(), seconds()
+    return Cost(max(first - second, 0.0), second / search_starts(study, task), _peak_memory())
+
+
+def time_geometry(study_toml: str) -> dict[str, tuple[float, float]]:
+    """Per measure: seconds to reduce a network's activity of the largest size, and seconds per pair."""
+    from dynatlas.geometry import distance_matrix
+
+    study = Study.parse(study_toml)
+    units = max(study.population.units)
+    samples = max(task.probe().inputs.shape[0] * task.steps for task in study.tasks)
+    random = np.random.default_rng(0)
+    activities = {str(i): random.normal(size=(samples, units)) for i in range(8)}
+
+    def seconds(count: int, measure: str) -> float:
+        begun = time.perf_counter()
+        distance_matrix(dict(list(activities.items())[:count]), measure)
+        return time.perf_counter() - begun
+
+    found: dict[str, tuple[float, float]] = {}
+    for measure in study.analysis.measures:
+        seconds(2, measure)
+        two, four, eight = seconds(2, measure), seconds(4, measure), seconds(8, measure)
+        # n reductions and n(n−1)/2 pairs: two equations, from 2 → 4 → 8 networks.
+        pair = max(((eight - four) - 2 * (four - two)) / 12, 1e-6)
+        found[measure] = (max((four - two - 5 * pair) / 2, 1e-6), pair)
+    return found
+
+
+def import_everything() -> None:
+    """What a worker does before its first job."""
+    import dynatlas.stages  # noqa: F401
+
+
+def _peak_memory() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else peak * 1024)
