@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import dynatlas
+from dask_processes import wait_until
 from dynatlas import cluster, pipeline
 from dynatlas.errors import DynatlasError
 from dynatlas.slurm import Slurm
@@ -113,6 +116,28 @@ def test_without_dask_jobqueue_the_extra_is_named(load, monkeypatch):
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
     with pytest.raises(DynatlasError, match=r"pip install 'dynatlas\[slurm\]'"):
         cluster.job_script(load(SMALL))
+
+
+def test_the_example_in_the_documentation_is_valid(load):
+    text = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
+    assert load(text.split("```toml")[1].split("```")[0]).worker_processes == 16
+
+
+def test_the_batch_script_in_the_documentation_requeues_a_run_that_was_told_to_stop(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
+    (tmp_path / "main.sh").write_text(text.split("```bash\n")[1].split("```")[0])
+    for name, lines in {
+        "dynatlas": f"trap 'exit 7' USR1\ntouch {tmp_path}/begun\nfor i in {{1..100}}; do sleep 0.1; done",
+        "scontrol": f'echo "$@" > {tmp_path}/requeued',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{lines}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "42"}
+    process = subprocess.Popen(["bash", tmp_path / "main.sh"], env=environment)
+    wait_until((tmp_path / "begun").exists)
+    process.send_signal(signal.SIGUSR1)  # as B:USR1 does, to the shell alone
+    process.wait(20)
+    assert (tmp_path / "requeued").read_text() == "requeue 42\n"
 
 
 @pytest.fixture
