@@ -31,9 +31,7 @@ class DaskProcesses:
         from dynatlas.cluster import WORKER_ENVIRONMENT
 
         arguments = [self.address, "--nthreads", 1, "--no-dashboard", "--local-directory", self._folder]
-        # What is compared was compiled in the same way, so it may be compiled quickly.
-        environment = WORKER_ENVIRONMENT | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-        self.workers.append(self._start("dask_worker", *arguments, **environment))
+        self.workers.append(self._start("dask_worker", *arguments, **WORKER_ENVIRONMENT))
 
     def kill_scheduler(self):
         self.scheduler.kill()

@@ -57,12 +57,15 @@ def study_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _without_report():
-    """Figures take most of the time, and are not what is compared."""
+def _quickly(tmp_path_factory):
+    """Without figures, which are not what is compared; and every program is compiled once for all workers."""
     every = pipeline.jobs_of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "jobs_of", lambda study: tuple(job for job in every(study) if job.stage != "report"))
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for local workers, as for the others
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("programs")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
         yield
 
 
@@ -179,6 +182,18 @@ def test_the_command_line_stops_on_sigusr1_with_exit_code_7(atlas, dask, study_f
     assert_same_results(atlas, dynatlas.run(study_file, folder, scheduler=dask.address))
     assert call("status", folder, "--json") == 0
     assert json.loads(capsys.readouterr().out)["run"]["state"] == "finished"
+
+
+def test_jobs_that_a_killed_run_left_behind_end_before_the_next_begins(atlas, dask, study_file, tmp_path):
+    folder = tmp_path / "atlas"
+    command = [sys.executable, "-m", "dynatlas", "run", study_file, folder, "--scheduler", dask.address, "--quiet"]
+    process = subprocess.Popen(command)
+    wait_until(lambda: list(folder.glob("checkpoints/train-*.safetensors")))
+    process.kill()
+    process.wait()
+    progress = During(lambda: None)
+    assert_same_results(atlas, dynatlas.run(study_file, folder, scheduler=dask.address, progress=progress))
+    assert any("train flip_flop" in note and "still at work for an earlier run" in note for note in progress.notes)
 
 
 def test_workers_on_this_machine_stop_on_sigterm_too(atlas, dask, study_file, tmp_path):

@@ -159,6 +159,8 @@ def prepare_workers(
     for address, oddities in client.run(_worker.examine, terms, on_error="return").items():
         if isinstance(oddities, DynatlasError):
             raise oddities
+        if isinstance(oddities, OSError):  # it left meanwhile; jobs look again before they begin
+            continue
         if isinstance(oddities, Exception):
             raise DynatlasError(
                 f"the worker {address} cannot run dynatlas: {oddities!r}. Install the same versions there as here"
@@ -173,6 +175,11 @@ def prepare_workers(
         while _busy(client, terms.folder) and not stopping():
             time.sleep(0.5)
     take_back_requests(client)
+
+
+def has_workers(client: Any) -> bool:
+    """Whether there is a worker now."""
+    return bool(_addresses(client))
 
 
 def submit(
