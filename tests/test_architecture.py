@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "errors": set(),
     "tasks": {"figures"},  # Task.plot draws
     "cells": set(),
-    "backpropagation": {"cells"},
+    "derivatives": {"cells"},
+    "backpropagation": {"cells", "derivatives"},
     "study": {"cells", "tasks", "errors"},
     "training": {"backpropagation", "cells", "tasks", "study"},
     "root_search": set(),
