@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "errors": set(),
     "tasks": {"figures"},  # Task.plot draws
     "cells": set(),
-    "backpropagation": {"cells"},
+    "derivatives": {"cells"},
+    "backpropagation": {"cells", "derivatives"},
     "costs": set(),
     "tuned": {"errors"},
     "study": {"cells", "tasks", "errors", "costs", "tuned"},

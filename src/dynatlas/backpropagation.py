@@ -1,96 +1,101 @@
-"""The states of a batch of trials, with a gradient that forms each weight's derivative in one product.
+"""The outputs of a batch of trials, with a gradient faster than automatic differentiation gives.
 
-Differentiating the scan automatically adds a product to the weights' gradient at every step. Here the backward scan
-only passes the deltas on (the loss's derivatives by the sums of each stage) and keeps them; one large product of all
-deltas with all operands then is the whole gradient. The elementwise parts of a cell are differentiated by JAX, and what
-that needs is kept from the forward scan. ``benchmarks/gradient.py`` compares the speed with plain differentiation: at
-32 and 64 units on a CPU the two are about even so far.
+Backpropagation through time, written out: the forward scan keeps what ``derivatives`` says, the backward scan passes
+the deltas on (the loss's derivatives by each step's sums) and adds their products with the step's operands to the
+weights' gradient. State, input and a constant 1 are one operand, so that a single product serves recurrent weights,
+input weights and biases, in both directions. Cells that ``derivatives`` does not know are left to JAX.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dynatlas.cells import Cell
-
-Sums = tuple[Array, ...]  # one [batch, gates · units] per stage
-Pullback = Callable[[Array], tuple[Array, Sums]]
+from dynatlas.cells import Activation, Cell
+from dynatlas.derivatives import STEPS, Kept, Product, State, Step
 
 
-class _Kept(NamedTuple):
-    """What the backward scan needs of a step."""
+def batch_outputs(cell: Cell, inputs: Float[Array, "batch steps inputs"]) -> Float[Array, "steps batch outputs"]:
+    """The outputs after each step of every trial: those of ``cell.respond``, time first."""
+    if type(cell) not in STEPS:
+        return jax.vmap(cell.respond)(inputs)[1].swapaxes(0, 1)
+    weights = jnp.concatenate([cell.recurrent_weights, cell.input_weights, cell.bias[:, None]], axis=1)
+    inputs = inputs.swapaxes(0, 1)
+    inputs = jnp.concatenate([inputs, jnp.ones((*inputs.shape[:2], 1), inputs.dtype)], axis=-1)
+    initial = jnp.broadcast_to(cell.initial_state, (inputs.shape[1], *cell.initial_state.shape))
+    state = tuple(jnp.split(initial, cell.states_per_unit, axis=-1))
+    run = partial(_run, STEPS[type(cell)], cell.activation)
+    stages = tuple(weights[rows] for rows in cell.stage_rows())
+    return run(stages, cell.readout_weights, state, inputs) + cell.readout_bias
 
-    operands: tuple[Array, ...]  # one [batch, units] per stage
-    of_operands: tuple[Pullback, ...]  # derivative of each operand → by the state, by the sums of earlier stages
-    of_state: Pullback  # derivative of the next state → by the state, by all sums
+
+Weights = tuple[Float[Array, "_gates_units operand"], ...]  # of each stage; an operand is [state, input, 1]
+_Saved = tuple[Weights, Array, State, Array, tuple[Array, ...], Kept]
 
 
-def batch_states(cell: Cell, inputs: Float[Array, "batch steps inputs"]) -> Float[Array, "steps batch state"]:
-    """The states after each step of every trial: those of ``cell.run``, time first."""
-    drives = jnp.einsum("bti,gi->tbg", inputs, cell.input_weights) + cell.bias
-    initial = jnp.broadcast_to(cell.initial_state, (len(inputs), *cell.initial_state.shape))
-
-    # ``cell`` itself only says how operands and sums are combined; what has a gradient is an argument.
-    @jax.custom_vjp
-    def states(weights: Array, initial: Array, drives: Array) -> Array:
-        return _forward(cell, weights, initial, drives)[0]
-
-    def forward(weights: Array, initial: Array, drives: Array) -> tuple[Array, tuple[Array, _Kept]]:
-        after, kept = _forward(cell, weights, initial, drives)
-        return after, (weights, kept)
-
-    def backward(saved: tuple[Array, _Kept], gradient: Array) -> tuple[Array, Array, Array]:
-        return _backward(cell, *saved, gradient)
-
-    states.defvjp(forward, backward)
-    return states(cell.recurrent_weights, initial, drives)
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _run(
+    step: type[Step],
+    activation: Activation,
+    weights: Weights,
+    readout: Float[Array, "outputs units"],
+    initial: State,
+    inputs: Float[Array, "steps batch inputs_1"],
+) -> Float[Array, "steps batch outputs"]:
+    return _forward(step, activation, weights, readout, initial, inputs)[0]
 
 
 def _forward(
-    cell: Cell,
-    weights: Float[Array, "gates_units units"],
-    initial: Float[Array, "batch state"],
-    drives: Float[Array, "steps batch gates_units"],
-) -> tuple[Float[Array, "steps batch state"], _Kept]:
-    """The states, and what the backward scan needs; without a gradient XLA drops the latter."""
+    step: type[Step], activation: Activation, weights: Weights, readout: Array, initial: State, inputs: Array
+) -> tuple[Array, _Saved]:
+    """The outputs, and what the backward scan needs; without a gradient XLA drops the latter."""
+    # Transposed once: a product that has to transpose an operand does so at every step.
+    columns = tuple(matrix.T for matrix in weights)
 
-    def step(state: Array, drive: Array) -> tuple[Array, tuple[Array, _Kept]]:
-        sums: Sums = ()
-        operands: tuple[Array, ...] = ()
-        of_operands: tuple[Pullback, ...] = ()
-        for stage, rows in enumerate(cell.stage_rows()):
-            operand, pull = jax.vjp(jax.vmap(partial(cell.operand, stage)), state, sums)
-            operands, of_operands = (*operands, operand), (*of_operands, pull)
-            sums = (*sums, operand @ weights[rows].T + drive[:, rows])
-        state, of_state = jax.vjp(jax.vmap(cell.combine), state, sums)
-        return state, (state, _Kept(operands, of_operands, of_state))
+    def advance(state: State, now: Array) -> tuple[State, tuple[Array, tuple[Array, ...], Kept]]:
+        operands: list[Array] = []
 
-    return jax.lax.scan(step, initial, drives)[1]
+        def product(stage: int, operand: Array) -> Array:
+            operands.append(jnp.concatenate([operand, now], axis=-1))
+            return operands[-1] @ columns[stage]
+
+        state, kept = step.forward(activation, state, product)
+        return state, (state[0], tuple(operands), kept)
+
+    _, (hidden, operands, kept) = jax.lax.scan(advance, initial, inputs)
+    return jnp.einsum("tbn,on->tbo", hidden, readout), (weights, readout, initial, hidden, operands, kept)
 
 
 def _backward(
-    cell: Cell,
-    weights: Float[Array, "gates_units units"],
-    kept: _Kept,
-    gradient: Float[Array, "steps batch state"],
-) -> tuple[Float[Array, "gates_units units"], Float[Array, "batch state"], Float[Array, "steps batch gates_units"]]:
-    """Derivatives by the weights, by the initial state, and by the drives: these are the deltas."""
-    rows_of = cell.stage_rows()
+    step: type[Step],
+    activation: Activation,
+    saved: _Saved,
+    gradient: Float[Array, "steps batch outputs"],
+) -> tuple[Weights, Array, State, Array]:
+    """Derivatives by the weights, the readout, the initial state and the inputs."""
+    del activation
+    weights, readout, initial, hidden, operands, kept = saved
+    units = readout.shape[1]
+    of_state = [matrix[:, :units] for matrix in weights]
+    of_input = jnp.concatenate([matrix[:, units:] for matrix in weights])
 
-    def step(later: Array, now: tuple[_Kept, Array]) -> tuple[Array, Sums]:
-        kept, gradient = now
-        by_state, deltas = kept.of_state(later + gradient)
-        for stage in reversed(range(len(rows_of))):
-            through_state, through_sums = kept.of_operands[stage](deltas[stage] @ weights[rows_of[stage]])
-            by_state = by_state + through_state
-            deltas = (*(a + b for a, b in zip(deltas, through_sums, strict=False)), *deltas[stage:])
-        return by_state, deltas
+    def retreat(
+        carry: tuple[State, tuple[Array, ...]], now: tuple[Array, tuple[Array, ...], Kept]
+    ) -> tuple[tuple[State, tuple[Array, ...]], Array]:
+        (by_hidden, *rest), sums = carry
+        gradient, operands, kept = now
+        product: Product = lambda stage, deltas: deltas @ of_state[stage]  # noqa: E731
+        by_state, deltas = step.backward(kept, (by_hidden + gradient @ readout, *rest), product)
+        # operandᵀ deltas, and not its transpose: this way round the product is up to 1.6 times faster.
+        sums = tuple(sum_ + operand.T @ delta for sum_, operand, delta in zip(sums, operands, deltas, strict=True))
+        return (by_state, sums), jnp.concatenate(deltas, axis=-1) @ of_input
 
-    nothing = jnp.zeros_like(gradient[0])
-    by_initial, deltas = jax.lax.scan(step, nothing, (kept._replace(operands=()), gradient), reverse=True)
-    by_weights = [jnp.einsum("tbg,tbn->gn", *pair) for pair in zip(deltas, kept.operands, strict=True)]
-    return jnp.concatenate(by_weights), by_initial, jnp.concatenate(deltas, axis=-1)
+    nothing = tuple(jnp.zeros_like(part) for part in initial)
+    sums = tuple(jnp.zeros_like(matrix.T) for matrix in weights)
+    (by_initial, sums), by_inputs = jax.lax.scan(retreat, (nothing, sums), (gradient, operands, kept), reverse=True)
+    by_readout = jnp.einsum("tbo,tbn->on", gradient, hidden)
+    return tuple(matrix.T for matrix in sums), by_readout, by_initial, by_inputs
+
+
+_run.defvjp(_forward, _backward)

@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy.typing import NDArray
 
-from dynatlas.backpropagation import batch_states
+from dynatlas.backpropagation import batch_outputs
 from dynatlas.cells import Cell
 from dynatlas.study import Member, Training
 from dynatlas.tasks import Task, Trial
@@ -210,9 +210,8 @@ def clip_by_global_norm(bound: Float[Array, ""]) -> optax.GradientTransformation
 
 def mean_squared_error(cell: Cell, trials: Trial) -> Float[Array, ""]:
     """The task's error, over all trials, steps and outputs."""
-    hidden = batch_states(cell, trials.inputs)[..., : cell.units]
-    outputs = jnp.einsum("tbn,on->bto", hidden, cell.readout_weights) + cell.readout_bias
-    return jnp.mean((outputs - trials.targets) ** 2)
+    outputs = batch_outputs(cell, trials.inputs)
+    return jnp.mean((outputs - trials.targets.swapaxes(0, 1)) ** 2)
 
 
 def penalized_loss(cell: Cell, trials: Trial, l2: Float[Array, ""]) -> Float[Array, ""]:
