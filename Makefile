@@ -11,10 +11,10 @@ ATLAS ?= atlases/demo
 demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
 
-# The two files that train networks take longest and come first, so that no core is left with them at the end.
+# The files that train networks take longest and come first, so that no core is left with them at the end.
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
-		tests/test_pipeline.py tests/test_cli.py tests src
+		tests/test_pipeline.py tests/test_cluster.py tests/test_cli.py tests src
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -62,7 +62,7 @@ def check(terms: Terms) -> None:
         )
 
 
-def examine(terms: Terms, dask_worker: Worker) -> list[str]:
+def examine(terms: Terms, dask_worker: Any) -> list[str]:
     """``check`` this worker, which Dask passes; give what may change last bits."""
     check(terms)
     oddities = []
@@ -138,7 +138,7 @@ class OneGPU(WorkerPlugin):
     name = "dynatlas-one-gpu"
     idempotent = True
 
-    def setup(self, worker: Worker) -> None:
+    def setup(self, worker: Any) -> None:
         """Hide the other GPUs before JAX first looks; the processes of a job are named JOB-0, JOB-1 and so on."""
         number = int(str(worker.name).rsplit("-", 1)[1])
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
