@@ -27,11 +27,11 @@ class DaskProcesses:
         for _ in range(workers):
             self.start_worker()
 
-    def start_worker(self):
+    def start_worker(self, **environment):
         from dynatlas.cluster import WORKER_ENVIRONMENT
 
         arguments = [self.address, "--nthreads", 1, "--no-dashboard", "--local-directory", self._folder]
-        self.workers.append(self._start("dask_worker", *arguments, **WORKER_ENVIRONMENT))
+        self.workers.append(self._start("dask_worker", *arguments, **(WORKER_ENVIRONMENT | environment)))
 
     def kill_scheduler(self):
         self.scheduler.kill()

@@ -231,6 +231,16 @@ def test_workers_of_another_version_or_without_the_folder_are_refused(dask, stud
         dynatlas.run(study_file, tmp_path / "b", scheduler=dask.address)
 
 
+def test_a_worker_without_dynatlas_is_named(tmp_path, study_file):
+    (tmp_path / "dynatlas.py").write_text("raise ImportError('none here')")
+    alone = DaskProcesses(tmp_path)
+    alone.start(workers=0)
+    alone.start_worker(PYTHONPATH=str(tmp_path))
+    with pytest.raises(DynatlasError, match=r"the worker tcp://.* cannot run dynatlas: .*none here.*Install the same"):
+        dynatlas.run(study_file, tmp_path / "atlas", scheduler=alone.address)
+    alone.stop()
+
+
 def test_a_run_waits_for_its_first_worker(tmp_path, study_file):
     alone = DaskProcesses(tmp_path)
     alone.start(workers=0)

@@ -149,7 +149,6 @@ def prepare_workers(
     """
     from dynatlas import _worker
 
-    client.register_plugin(_worker.Departure())
     if not _addresses(client):
         note(f"no worker is there yet; waiting for one at {client.scheduler.address}")
         while not _addresses(client):
@@ -167,6 +166,7 @@ def prepare_workers(
             )
         for oddity in oddities:
             note(f"results may differ in the last bits: the worker {address} has {oddity}")
+    client.register_plugin(_worker.Departure())
     busy = _busy(client, terms.folder)
     if busy:
         names = sorted(name for names in busy.values() for name in names)
