@@ -31,13 +31,18 @@ class DaskProcesses:
         from dynatlas.cluster import WORKER_ENVIRONMENT
 
         arguments = [self.address, "--nthreads", 1, "--no-dashboard", "--local-directory", self._folder]
-        # What is compared was compiled in the same way, so it may be compiled quickly.
-        environment = WORKER_ENVIRONMENT | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-        self.workers.append(self._start("dask_worker", *arguments, **environment))
+        self.workers.append(self._start("dask_worker", *arguments, **WORKER_ENVIRONMENT))
 
     def kill_scheduler(self):
         self.scheduler.kill()
         self.scheduler.wait()
+
+    def kill_workers(self):
+        """Their working processes end with them."""
+        for process in self.workers:
+            process.kill()
+            process.wait()
+        self.workers = []
 
     def stop(self):
         for process in (*self.workers, self.scheduler):

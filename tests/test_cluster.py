@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 import dynatlas
 from dask_processes import DaskProcesses, wait_until, worker_pid
-from dynatlas import Atlas, _worker, interruption, pipeline
+from dynatlas import Atlas, _worker, cluster, interruption, pipeline
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
 from dynatlas.progress import Quiet
 from test_cli import call
@@ -56,12 +57,15 @@ def study_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _without_report():
-    """Figures take most of the time, and are not what is compared."""
+def _quickly(tmp_path_factory):
+    """Without figures, which are not what is compared; and every program is compiled once for all workers."""
     every = pipeline.jobs_of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "jobs_of", lambda study: tuple(job for job in every(study) if job.stage != "report"))
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for local workers, as for the others
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("programs")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
         yield
 
 
@@ -180,6 +184,18 @@ def test_the_command_line_stops_on_sigusr1_with_exit_code_7(atlas, dask, study_f
     assert json.loads(capsys.readouterr().out)["run"]["state"] == "finished"
 
 
+def test_jobs_that_a_killed_run_left_behind_end_before_the_next_begins(atlas, dask, study_file, tmp_path):
+    folder = tmp_path / "atlas"
+    command = [sys.executable, "-m", "dynatlas", "run", study_file, folder, "--scheduler", dask.address, "--quiet"]
+    process = subprocess.Popen(command)
+    wait_until(lambda: list(folder.glob("checkpoints/train-*.safetensors")))
+    process.kill()
+    process.wait()
+    progress = During(lambda: None)
+    assert_same_results(atlas, dynatlas.run(study_file, folder, scheduler=dask.address, progress=progress))
+    assert any("train flip_flop" in note and "still at work for an earlier run" in note for note in progress.notes)
+
+
 def test_workers_on_this_machine_stop_on_sigterm_too(atlas, dask, study_file, tmp_path):
     folder = tmp_path / "atlas"
     progress = During(lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -195,12 +211,12 @@ def test_a_lost_scheduler_is_an_error_and_a_new_one_ends_the_run(atlas, dask, st
     """The last of the tests with these processes, as they end with their scheduler."""
     folder = tmp_path / "atlas"
     progress = During(dask.kill_scheduler)
-    with pytest.raises(DynatlasError, match="connection to the scheduler is lost.*run again to go on") as raised:
+    with pytest.raises(DynatlasError, match=r"connection to the scheduler is lost.*run again to go on") as raised:
         dynatlas.run(study_file, folder, scheduler=dask.address, progress=progress)
     progress.check()
     assert raised.value.exit_code == 1
     assert Atlas.open(folder).verify() == []
-    dask.stop()
+    dask.kill_workers()
     dask.start(workers=2)
     assert_same_results(atlas, dynatlas.run(study_file, folder, scheduler=dask.address))
 
@@ -211,7 +227,7 @@ def test_workers_of_another_version_or_without_the_folder_are_refused(dask, stud
         with pytest.raises(DynatlasError, match=r"has jax .*, and the main process has 0\.0\.1; install the same"):
             dynatlas.run(study_file, tmp_path / "a", scheduler=dask.address)
     monkeypatch.setattr(pipeline, "terms_for", lambda folder, *token: _worker.Terms("/nowhere", *token, {}, {}))
-    with pytest.raises(DynatlasError, match="cannot see the atlas folder /nowhere: No such file or directory. Put the"):
+    with pytest.raises(DynatlasError, match=r"cannot see the atlas folder /nowhere: No such file or directory\."):
         dynatlas.run(study_file, tmp_path / "b", scheduler=dask.address)
 
 
@@ -219,17 +235,53 @@ def test_a_run_waits_for_its_first_worker(tmp_path, study_file):
     alone = DaskProcesses(tmp_path)
     alone.start(workers=0)
     progress = During(lambda: None)
-    threading.Timer(3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
     with pytest.raises(Stopped):
         dynatlas.run(study_file, tmp_path / "atlas", scheduler=alone.address, progress=progress)
     alone.stop()
     assert progress.notes[0] == f"no worker is there yet; waiting for one at {alone.address}"
 
 
-def test_a_scheduler_that_does_not_answer_is_named(study_file, tmp_path, capsys):
+def test_a_scheduler_that_does_not_answer_is_named(study_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "ANSWER_TIMEOUT", 1)
     for address in ("tcp://127.0.0.1:1", "nonsense"):
         assert call("run", study_file, tmp_path / "atlas", "--scheduler", address, "--quiet") == 1
         assert f"no scheduler answers at '{address}'" in capsys.readouterr().err
+
+
+def test_a_job_that_kills_its_workers_is_named(study_file, tmp_path, monkeypatch):
+    assert cluster._SETTINGS["distributed.scheduler.allowed-failures"] == 4
+    monkeypatch.setitem(cluster._SETTINGS, "distributed.scheduler.allowed-failures", 0)
+    deadly = pipeline.Job("be greedy", "training", lambda *_: os._exit(1), (), frozenset(), frozenset(["tables/x"]))
+    monkeypatch.setattr(pipeline, "jobs_of", lambda study: (deadly,))
+    with pytest.raises(DynatlasError, match="the job 'be greedy' has had its worker killed again and again"):
+        dynatlas.run(study_file, tmp_path / "atlas", workers=1)
+    assert Atlas.open(tmp_path / "atlas").progress["state"] == "failed"
+
+
+def test_what_may_change_last_bits_is_said(tmp_path, monkeypatch):
+    (tmp_path / "token").write_text("content")
+    terms = _worker.Terms(str(tmp_path), "token", "content", _worker.versions(), cluster.WORKER_ENVIRONMENT)
+    for name, value in cluster.WORKER_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    worker = SimpleNamespace(state=SimpleNamespace(nthreads=1))
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_gpu_deterministic_ops=true")
+    assert _worker.examine(terms, worker) == []
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
+    monkeypatch.delenv("NPROC")
+    worker.state.nthreads = 2
+    threads, environment = _worker.examine(terms, worker)
+    assert threads == "2 threads (expected --nthreads 1)"
+    assert environment == "not NPROC=1 XLA_FLAGS=--xla_cpu_multi_thread_eigen=false in its environment"
+
+
+def test_each_process_of_a_job_sees_its_own_gpu(monkeypatch):
+    for visible, name, expected in (("4,5,6,7", "dynatlas-3-2", "6"), (None, "dynatlas-0-1", "1")):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        _worker.OneGPU().setup(SimpleNamespace(name=name))
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
 
 
 def test_a_request_to_stop_can_be_taken_back():

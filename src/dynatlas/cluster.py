@@ -31,6 +31,7 @@ WORKER_ENVIRONMENT = {
 DEATHS_ALLOWED = 5
 # Seconds between looks for SLURM jobs that have ended; a worker that restarts is away for less.
 REPLACEMENT_INTERVAL = 30.0
+ANSWER_TIMEOUT = 10.0  # seconds that a scheduler has to answer
 _SETTINGS = {
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     "distributed.worker.daemon": True,
@@ -76,7 +77,7 @@ def running_scheduler(address: str) -> Iterator[Any]:
 
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
         try:
-            client = Client(address, timeout=10)
+            client = Client(address, timeout=ANSWER_TIMEOUT)
         except (OSError, ValueError, TypeError) as error:
             raise DynatlasError(
                 f"no scheduler answers at {address!r}: {error}. Expected the address that `dask scheduler` prints, "
@@ -158,6 +159,8 @@ def prepare_workers(
     for address, oddities in client.run(_worker.examine, terms, on_error="return").items():
         if isinstance(oddities, DynatlasError):
             raise oddities
+        if isinstance(oddities, OSError):  # it left meanwhile; jobs look again before they begin
+            continue
         if isinstance(oddities, Exception):
             raise DynatlasError(
                 f"the worker {address} cannot run dynatlas: {oddities!r}. Install the same versions there as here"
@@ -172,6 +175,11 @@ def prepare_workers(
         while _busy(client, terms.folder) and not stopping():
             time.sleep(0.5)
     take_back_requests(client)
+
+
+def has_workers(client: Any) -> bool:
+    """Whether there is a worker now."""
+    return bool(_addresses(client))
 
 
 def submit(
@@ -246,6 +254,7 @@ def _replace_ended_jobs(cluster: Any, slurm: Slurm, seen: set[str]) -> None:
             if group & names:
                 seen.add(job)
             elif job in seen:
+                seen.remove(job)  # a new one may have the name again
                 with suppress(Exception):  # it has ended: there is nothing to cancel
                     await cluster.workers[job].close()
                 cluster.workers.pop(job, None)

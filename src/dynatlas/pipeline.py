@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from dynatlas import stages
 from dynatlas.cluster import (
     WORKER_ENVIRONMENT,
+    has_workers,
     is_worker_killed,
     local_cluster,
     prepare_workers,
@@ -45,6 +46,8 @@ from dynatlas.study import Block, Shape, Study
 TICK = 0.5
 # Seconds that jobs have to save a checkpoint after a signal. A batch system gives 30 to 60 for everything.
 GRACE = 18.0
+# Seconds without the end of a job after which to look whether there are workers at all.
+LOOK = 60.0
 # The stages whose jobs answer a request to stop; the others are abandoned, and done again by the next run.
 STOPPABLE = frozenset(["search", "training"])
 # Tuning compiles several programs, which takes a minute: less than this takes some ten minutes without it.
@@ -302,10 +305,16 @@ class _Run:
         self.client.subscribe_topic(self.topic, lambda event: self._show_training(event[1]))
         prepare_workers(self.client, self.terms, self.status.note, self._stopping)
         self._submit_ready()
+        looked = time.monotonic()
         while self.submitted and not self.caught.received:
             for future in self._ends():
                 self._take(future)
+                looked = time.monotonic()
             self.status.write()
+            if time.monotonic() - looked > LOOK:
+                looked = time.monotonic()
+                if not has_workers(self.client):
+                    self.status.note("no worker is left; waiting for one")
         if self.caught.received and (self.submitted or self.waiting):
             self._stop(self.caught.received)
         _record_run(self.atlas, self.jobs, self.started, self.seconds)

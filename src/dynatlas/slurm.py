@@ -1,7 +1,6 @@
 """What to ask SLURM for: a small TOML file becomes validated settings, and those the parameters of a job script."""
 
 import difflib
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, fi
 from dynatlas.errors import DynatlasError
 
 # A worker leaves this long before its job is killed, or a fifth of a short job's time: enough to save a checkpoint.
-MARGIN = 120.0
+MARGIN = 120
 
 
 class _Settings(BaseModel):
@@ -23,7 +22,7 @@ class _Settings(BaseModel):
 class Adaptive(_Settings):
     """How far the number of SLURM jobs may follow the work that is left."""
 
-    minimum: Annotated[int, Field(ge=0)] = 0
+    minimum: Annotated[int, Field(ge=1)] = 1  # work is not handed out before there is a worker to look at
     maximum: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
@@ -100,7 +99,7 @@ class Slurm(_Settings):
         Its ``cores`` are the threads of all workers together; SLURM's are ``job_cpu``.
         """
         time = _seconds(self.walltime)
-        lifetime = math.floor(time - min(MARGIN, time / 5))
+        lifetime = time - min(MARGIN, time // 5)
         return {
             "job_name": "dynatlas",
             "cores": self.worker_processes,
@@ -121,7 +120,7 @@ class Slurm(_Settings):
         }
 
 
-def _seconds(walltime: str) -> float:
+def _seconds(walltime: str) -> int:
     """SLURM's M, M:S, H:M:S, D-H, D-H:M, D-H:M:S in seconds."""
     days, _, clock = walltime.rpartition("-")
     parts = [int(part) for part in clock.split(":")]
