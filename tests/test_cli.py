@@ -29,6 +29,14 @@ fixed_point_starts = 16
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_workers():
+    """Most of the time would go into compiling, whose optimisations are not what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield
+
+
 @pytest.fixture
 def study_file(tmp_path):
     path = tmp_path / "tiny.toml"

@@ -46,6 +46,14 @@ fixed_point_max_starts = 512
 TABLES = ("networks", "losses", "searches", "fixed_points", "transitions", "embeddings", "maps", "effects")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_workers():
+    """Most of the time would go into compiling, whose optimisations are not what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def study_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "study.toml"
@@ -71,6 +79,7 @@ def assert_same_results(first, second):
 
 def start_run(study_file, folder, workers=2):
     command = [sys.executable, "-m", "dynatlas", "run", str(study_file), str(folder), "--workers", str(workers)]
+    command += ["--until", "maps"]  # figures take long, and are not compared
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -161,7 +170,7 @@ def test_running_again_does_nothing(atlas):
 
 
 def test_worker_count_changes_nothing(atlas, study_file, tmp_path):
-    assert_same_results(atlas, dynatlas.run(study_file, tmp_path / "one", workers=1))
+    assert_same_results(atlas, dynatlas.run(study_file, tmp_path / "one", workers=1, until="maps"))
 
 
 def test_killed_at_random_moments_and_run_again_it_ends_the_same(atlas, study_file, tmp_path):
@@ -194,7 +203,7 @@ def test_damaged_results_are_made_again(atlas, study_file, tmp_path):
     damaged = Atlas.open(folder)
     assert {problem.what for problem in damaged.verify()} == {"truncated", "missing"}
     damaged.discard(*(problem.name for problem in damaged.verify()))
-    assert_same_results(atlas, dynatlas.run(study_file, folder, workers=1))
+    assert_same_results(atlas, dynatlas.run(study_file, folder, workers=1, until="maps"))
 
 
 def test_a_folder_with_another_study_is_refused_with_the_difference(atlas, tmp_path):
