@@ -3,6 +3,7 @@ import pytest
 from dynatlas import Study
 from dynatlas.errors import StudyError
 from dynatlas.study import builtin_studies
+from dynatlas.tuned import as_csv
 
 TABLE = """# made by hand
 task,architecture,activation,units,l2,learning_rate,momentum,mse
@@ -68,6 +69,32 @@ def test_a_missing_table_is_refused(tmp_path):
         load(tmp_path, study=STUDY.replace("table.csv", "none.csv"))
     with pytest.raises(StudyError, match="tuned is 3; expected the name of a table"):
         load(tmp_path, study=STUDY.replace('"table.csv"', "3"))
+
+
+def test_of_several_searches_the_first_that_passes_counts_and_else_the_best():
+    import io
+
+    import pandas as pd
+
+    def search(*errors):
+        """One configuration per error; each with a chosen sample and one that was not."""
+        rows = [
+            {"task": "flip_flop", "architecture": "gru", "activation": "tanh", "units": units, "l2": 1e-5}
+            | {"sample": sample, "mse": mse * (sample + 1), "passed": mse < 0.01, "chosen": sample == 0, "r2": 0.0}
+            | {"optimizer": "sgd", "learning_rate": mse, "decay_rate": 0.5, "momentum": 0.5, "clip_norm": 1.0}
+            | {"iterations": 9}
+            for units, mse in errors
+            for sample in (0, 1)
+        ]
+        return pd.DataFrame(rows)
+
+    first = search((8, 0.5), (16, 0.009), (32, 0.3))
+    second = search((8, 0.2), (16, 0.001), (32, 0.005), (64, 0.4))
+    text = as_csv([first, second], "a command")
+    assert text.startswith("# Made by: a command\n")
+    table = pd.read_csv(io.StringIO(text), comment="#")
+    assert dict(zip(table.units, table.mse, strict=True)) == {8: 0.2, 16: 0.009, 32: 0.005, 64: 0.4}
+    assert table.samples.tolist() == [2] * 4
 
 
 def test_the_papers_study_is_the_papers_population():

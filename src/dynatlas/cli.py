@@ -159,23 +159,28 @@ def run(
 
 
 @app.command
-def tuned(atlas: AtlasFolder, /) -> None:
-    """Print a search's chosen settings as a table that another study can name: CSV.
+def tuned(*atlases: AtlasFolder) -> None:
+    """Print the settings that searches chose, as a table that another study can name: CSV.
 
     Args:
-        atlas: The atlas folder of a study that searches.
+        atlases: The atlas folders of studies that search. A configuration that several have searched gets what the
+            first of them found with which it passes; if there is none, what has the smallest error.
     """
     from dynatlas.store import Atlas
     from dynatlas.tuned import as_csv
 
-    opened = Atlas.open(atlas)
-    if opened.study.search is None:
-        raise AtlasError(f"the study of {atlas} does not search; it would with a table [search]")
-    samples = opened.join_parts("samples")
-    errors = zip(samples.task, samples.mse, samples.r2, strict=True)
-    passed = [opened.study.task(str(task)).passes(float(mse), float(r2)) for task, mse, r2 in errors]
-    made_by = f"dynatlas run {opened.study.name}.toml {atlas.name} --until search; dynatlas tuned {atlas.name}"
-    print(as_csv(samples, passed, made_by), end="")
+    if not atlases:
+        raise AtlasError("name at least one atlas of a study that searches")
+    searches = []
+    for atlas in atlases:
+        opened = Atlas.open(atlas)
+        if opened.study.search is None:
+            raise AtlasError(f"the study of {atlas} does not search; it would with a table [search]")
+        samples = opened.join_parts("samples")
+        errors = zip(samples.task, samples.mse, samples.r2, strict=True)
+        passed = [opened.study.task(str(task)).passes(float(mse), float(r2)) for task, mse, r2 in errors]
+        searches.append(samples.assign(passed=passed))
+    print(as_csv(searches, f"dynatlas tuned {' '.join(atlas.name for atlas in atlases)}"), end="")
 
 
 @app.command

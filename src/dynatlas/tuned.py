@@ -50,18 +50,23 @@ def read_overrides(name: str, folder: Path) -> list[dict[str, Any]]:
     return [_override(f"{name}, row {number}", row) for number, row in enumerate(rows, start=1)]
 
 
-def as_csv(samples: pd.DataFrame, passed: Sequence[bool], made_by: str) -> str:
-    """The table of a search's chosen samples.
+def as_csv(searches: Sequence[pd.DataFrame], made_by: str) -> str:
+    """The table of what searches chose, one row per configuration.
 
     Args:
-        samples: the atlas's table ``samples``.
-        passed: per sample, whether it meets its task's threshold.
+        searches: tables ``samples`` of atlases, each with a further column ``passed``. Of several that have searched
+            a configuration the first that passes counts, or else the one with the smallest error.
         made_by: the command that made it, for the first line.
     """
-    counts = samples.groupby(list(FACTORS), sort=False)["sample"].transform("size")
-    chosen = samples.assign(passed=passed, samples=counts)[samples.chosen]
+    chosen = []
+    for place, samples in enumerate(searches):
+        counts = samples.groupby(list(FACTORS), sort=False)["sample"].transform("size")
+        chosen.append(samples.assign(samples=counts, place=place)[samples.chosen])
+    rows = pd.concat(chosen, ignore_index=True)
+    rows["rank"] = rows.mse.where(~rows.passed, rows.place - len(searches))
+    best = rows.loc[rows.groupby(list(FACTORS), sort=False)["rank"].idxmin()]
     columns = [*FACTORS, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
-    return f"# Made by: {made_by}\n" + chosen[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return f"# Made by: {made_by}\n" + best[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def shipped_tables() -> list[str]:
