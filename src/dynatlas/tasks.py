@@ -142,10 +142,12 @@ class FlipFlop(Task):
 
 def hold_last_pulse(inputs: Float[Array, "steps channels"]) -> Float[Array, "steps channels"]:
     """The flip-flop's target: at each step the last nonzero input so far, 0 before the first."""
-    step = jnp.arange(inputs.shape[0])[:, None]
-    last = jax.lax.cummax(jnp.where(inputs != 0, step, -1), axis=0)
-    held = jnp.take_along_axis(inputs, jnp.maximum(last, 0), axis=0)
-    return jnp.where(last >= 0, held, 0.0)
+
+    def step(held: Array, pulse: Array) -> tuple[Array, Array]:
+        held = jnp.where(pulse == 0, held, pulse)
+        return held, held
+
+    return jax.lax.scan(step, jnp.zeros_like(inputs[0]), inputs)[1]
 
 
 class SineWave(Task):
