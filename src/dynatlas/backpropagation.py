@@ -83,7 +83,6 @@ def _backward(
     step: type[Step], activation: Activation, saved: _Saved, gradient: Float[Array, "steps batch outputs"]
 ) -> tuple[Weights, Array, State, Array]:
     """Derivatives by the weights, the readout, the initial state and the inputs."""
-    del activation
     weights, readout, last, operands, kept = saved
     (steps, batch, _), (outputs, units) = gradient.shape, readout.shape
     of_state = [matrix[:, :units] for matrix in weights]
@@ -94,9 +93,11 @@ def _backward(
     def retreat(first: Array, i: Array, carry: tuple[State, tuple[Array, ...]]) -> tuple[State, tuple[Array, ...]]:
         (by_hidden, *rest), deltas = carry
         i = gathered - 1 - i
-        by_hidden = by_hidden + _at(first + i, gradient) @ readout
+        time = first + i
+        by_hidden = by_hidden + _at(time, gradient) @ readout
+        hidden = jnp.where(time + 1 < steps, _at(time + 1, operands[0])[:, :units], last[0])
         by_state, of_step = step.backward(
-            _at(first + i, kept), (by_hidden, *rest), lambda stage, deltas: deltas @ of_state[stage]
+            activation, _at(time, kept), hidden, (by_hidden, *rest), lambda stage, deltas: deltas @ of_state[stage]
         )
         return by_state, tuple(all_.at[i].set(one) for all_, one in zip(deltas, of_step, strict=True))
 

@@ -46,19 +46,26 @@ class Step(ABC):
 
     @staticmethod
     @abstractmethod
-    def backward(kept: Kept, by_state: State, product: Product) -> tuple[State, tuple[Array, ...]]:
-        """Derivative by the next state → derivative by the state, and each stage's deltas."""
+    def backward(
+        activation: Activation, kept: Kept, hidden: Array, by_state: State, product: Product
+    ) -> tuple[State, tuple[Array, ...]]:
+        """Derivative by the next state → derivative by the state, and each stage's deltas.
+
+        ``hidden`` are the hidden units of the next state, which the operands of the step after hold anyway.
+        """
 
 
 class _VanillaStep(Step):
     @staticmethod
     def forward(activation: Activation, state: State, product: Product) -> tuple[State, Kept]:
         (hidden,) = _activate(activation, product(0, state[0]), 0, 1)
-        return (hidden,), Kept((_slope(activation, hidden),), ())
+        return (hidden,), Kept((), ())
 
     @staticmethod
-    def backward(kept: Kept, by_state: State, product: Product) -> tuple[State, tuple[Array, ...]]:
-        deltas = kept.slopes[0] * by_state[0]
+    def backward(
+        activation: Activation, kept: Kept, hidden: Array, by_state: State, product: Product
+    ) -> tuple[State, tuple[Array, ...]]:
+        deltas = _slope(activation, hidden) * by_state[0]
         return (product(0, deltas),), (deltas,)
 
 
@@ -73,7 +80,9 @@ class _UGRNNStep(Step):
         return (candidate + gate * apart,), Kept((slopes,), (gate,))
 
     @staticmethod
-    def backward(kept: Kept, by_state: State, product: Product) -> tuple[State, tuple[Array, ...]]:
+    def backward(
+        activation: Activation, kept: Kept, hidden: Array, by_state: State, product: Product
+    ) -> tuple[State, tuple[Array, ...]]:
         (by_hidden,), (gate,) = by_state, kept.factors
         deltas = _pack(by_hidden, by_hidden) * kept.slopes[0]
         return (product(0, deltas) + gate * by_hidden,), (deltas,)
@@ -91,7 +100,9 @@ class _GRUStep(Step):
         return (candidate + update * apart,), Kept((of_gates, of_candidate), (reset, update))
 
     @staticmethod
-    def backward(kept: Kept, by_state: State, product: Product) -> tuple[State, tuple[Array, ...]]:
+    def backward(
+        activation: Activation, kept: Kept, hidden: Array, by_state: State, product: Product
+    ) -> tuple[State, tuple[Array, ...]]:
         (by_hidden,), (reset, update) = by_state, kept.factors
         of_candidate = by_hidden * kept.slopes[1]
         by_operand = product(1, of_candidate)  # δ(r∘h)
@@ -115,7 +126,9 @@ class _LSTMStep(Step):
         return (out * shown, new_memory), Kept((slopes,), (out * _slope(activation, shown), forget))
 
     @staticmethod
-    def backward(kept: Kept, by_state: State, product: Product) -> tuple[State, tuple[Array, ...]]:
+    def backward(
+        activation: Activation, kept: Kept, hidden: Array, by_state: State, product: Product
+    ) -> tuple[State, tuple[Array, ...]]:
         (by_hidden, by_memory), (through_out, forget) = by_state, kept.factors
         by_memory = by_memory + by_hidden * through_out
         deltas = _pack(by_memory, by_memory, by_hidden, by_memory) * kept.slopes[0]
