@@ -20,6 +20,8 @@ MAX_STEPS = 20_000
 # After so many steps the runs that are still moving go on by themselves: most have settled, and a few may never do.
 FIRST_STEPS = 1_000
 SMALLEST_BATCH = 64
+# Far below any tolerance; products of two such numbers are still normal.
+NEGLIGIBLE = 1e-150
 # A run has settled when one step moves it by less than this share of the distance between neighbouring points.
 SETTLED = 1e-6
 # It then counts as being at a stable point within this share of that point's distance to its nearest neighbour.
@@ -104,7 +106,11 @@ def _run(
     step: Step, states: Float[Array, "runs n"], inputs: Any, tolerance: Float[Array, ""], most_steps: int
 ) -> tuple[Float[Array, "runs n"], Bool[Array, " runs"]]:
     """Iterate until no run moves by more than ``tolerance`` in a step."""
-    advance = jax.vmap(lambda state: step(state, inputs))
+
+    def advance(states: Float[Array, "runs n"]) -> Float[Array, "runs n"]:
+        following = jax.vmap(lambda state: step(state, inputs))(states)
+        # Units that decay for thousands of steps end at subnormal numbers, with which a CPU is a hundred times slower.
+        return jnp.where(jnp.abs(following) < NEGLIGIBLE, 0.0, following)
 
     def moving(carry: tuple[Array, Array, Int[Array, ""]]) -> Bool[Array, ""]:
         _, settled, steps = carry
