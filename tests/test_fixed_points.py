@@ -101,6 +101,24 @@ def test_a_false_root_of_a_saturated_gate_is_rejected_by_the_box():
     assert (np.abs(boxed.states) <= 1).all()
 
 
+def test_a_gate_that_saturates_beyond_the_starts_gives_no_false_roots_where_no_box_is_known():
+    """A relu unit whose gate is 1 to the last digit above 1.5, beside a unit with roots at ±0.2 (index sum 0)."""
+
+    def step(state, inputs):
+        gate = jax.nn.sigmoid(25 * state[0])
+        return jnp.stack(
+            [gate * state[0] + (1 - gate) * 0.5 * jax.nn.relu(state[0]), state[1] + 0.1 * (state[1] ** 2 - 0.04)]
+        )
+
+    assert step(jnp.array([3.0, 0.2]), None)[0] == 3.0
+    starts = np.random.default_rng(0).uniform(-0.5, 0.5, size=(256, 2))
+    points = find_fixed_points(step, starts, key=KEY, max_starts=4096)
+    np.testing.assert_allclose(points.roots().states, [[0, -0.2], [0, 0.2]], atol=1e-9)
+    assert points.rejected["shut gate"] > 0
+    assert points.n_starts < 1500
+    assert points.index_sum == 0
+
+
 def test_roots_and_slow_points_are_kept_apart():
     # A saddle-node's ghost: h + ε + h² has no root, and q has its minimum ½ε² at 0.
     epsilon = 1e-5

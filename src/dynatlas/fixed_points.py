@@ -164,7 +164,8 @@ def find_fixed_points(
             spread = 1.0
         random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
 
-        collection = _Collection(step, static, bounds, tol, slow_tol, spread, _region(starts, bounds, spread))
+        known = (starts.min(axis=0) - spread, starts.max(axis=0) + spread)
+        collection = _Collection(step, static, bounds, tol, slow_tol, spread, known, _region(starts, bounds, spread))
         collection.round(starts, starts[:FOLLOWED], max_starts)
         while not collection.finished and collection.n_starts < max_starts:
             count = min(max(len(starts), ROUND), CHUNK, max_starts - collection.n_starts)
@@ -254,9 +255,10 @@ class _Collection:
         tol: float,
         slow_tol: float,
         spread: float,
+        known: tuple[NDArray[np.float64], NDArray[np.float64]],
         region: tuple[jax.Array, jax.Array],
     ):
-        self.step, self.inputs, self.box, self.region = step, inputs, box, region
+        self.step, self.inputs, self.box, self.known, self.region = step, inputs, box, known, region
         self.tol, self.slow_tol, self.spread = tol, slow_tol, spread
         self.n_starts = 0
         self.rejected: Counter[str] = Counter()
@@ -373,7 +375,7 @@ class _Collection:
                 self.rejected["outside the box"] += count
             elif not speed <= self.slow_tol:
                 self.rejected["local minimum of q above slow_tol"] += count
-            elif speed <= self.tol and self._is_unresolved(residual, jacobian):
+            elif self._is_shut(state, jacobian) or (speed <= self.tol and self._is_unresolved(residual, jacobian)):
                 self.rejected["shut gate"] += count
             else:
                 is_slow = bool(speed > self.tol)
@@ -384,6 +386,12 @@ class _Collection:
                     alike[int(gaps.argmin())].hits += count
                 else:
                     self.points.append(_Point.at(state, float(speed), is_slow, jacobian, count))
+
+    def _is_shut(self, state: NDArray[np.float64], jacobian: NDArray[np.float64]) -> bool:
+        """Whether a unit stands still beyond all given starts: its gate is 1 to the last digit, at any value it has."""
+        low, high = self.known
+        still = np.linalg.norm(jacobian - np.eye(len(state)), axis=1) < DEGENERATE
+        return bool((still & ((state < low) | (state > high))).any())
 
     def _is_unresolved(self, residual: NDArray[np.float64], jacobian: NDArray[np.float64]) -> bool:
         """Whether q is small only because a gate is shut: the Newton step then still leads far away."""

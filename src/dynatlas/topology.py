@@ -17,11 +17,6 @@ from dynatlas.fixed_points import FixedPoints
 from dynatlas.root_search import Step
 
 MAX_STEPS = 20_000
-# After so many steps the runs that are still moving go on by themselves: most have settled, and a few may never do.
-FIRST_STEPS = 1_000
-SMALLEST_BATCH = 64
-# Far below any tolerance; products of two such numbers are still normal.
-NEGLIGIBLE = 1e-150
 # A run has settled when one step moves it by less than this share of the distance between neighbouring points.
 SETTLED = 1e-6
 # It then counts as being at a stable point within this share of that point's distance to its nearest neighbour.
@@ -74,8 +69,14 @@ def transition_graph(
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         displaced = states[:, None] + scale * spacing[:, None, None] * directions
         static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
-        tolerance = jnp.asarray(SETTLED * spacing.min())
-        ends, settled = _settle(step, displaced.reshape(-1, states.shape[1]), static, tolerance)
+        moved = _run_until_settled(
+            step,
+            jnp.asarray(displaced.reshape(-1, states.shape[1])),
+            static,
+            jnp.asarray(SETTLED * spacing.min()),
+        )
+
+    ends, settled = (np.asarray(value) for value in moved)
     stable = np.flatnonzero((fixed_points.n_unstable == 0) & ~fixed_points.is_slow)
     sources = np.repeat(np.arange(count), trials)
     if len(stable):
@@ -86,35 +87,16 @@ def transition_graph(
     return graph / trials
 
 
-def _settle(
-    step: Step, states: NDArray[np.float64], inputs: Any, tolerance: Float[Array, ""]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Where runs end, and which have settled there."""
-    ends, settled = (np.array(value) for value in _run(step, jnp.asarray(states), inputs, tolerance, FIRST_STEPS))
-    moving = np.flatnonzero(~settled)
-    if len(moving):
-        # Filled up with repetitions to one of few sizes, so that few programs are compiled.
-        size = max(SMALLEST_BATCH, 2 ** int(np.ceil(np.log2(len(moving)))))
-        batch = jnp.asarray(ends[np.resize(moving, size)])
-        further, settled_later = _run(step, batch, inputs, tolerance, MAX_STEPS - FIRST_STEPS)
-        ends[moving], settled[moving] = further[: len(moving)], settled_later[: len(moving)]
-    return ends, settled
-
-
 @eqx.filter_jit
-def _run(
-    step: Step, states: Float[Array, "runs n"], inputs: Any, tolerance: Float[Array, ""], most_steps: int
+def _run_until_settled(
+    step: Step, states: Float[Array, "runs n"], inputs: Any, tolerance: Float[Array, ""]
 ) -> tuple[Float[Array, "runs n"], Bool[Array, " runs"]]:
-    """Iterate until no run moves by more than ``tolerance`` in a step."""
-
-    def advance(states: Float[Array, "runs n"]) -> Float[Array, "runs n"]:
-        following = jax.vmap(lambda state: step(state, inputs))(states)
-        # Units that decay for thousands of steps end at subnormal numbers, with which a CPU is a hundred times slower.
-        return jnp.where(jnp.abs(following) < NEGLIGIBLE, 0.0, following)
+    """Iterate until no run moves by more than ``tolerance`` in a step; a run that has settled stays."""
+    advance = jax.vmap(lambda state: step(state, inputs))
 
     def moving(carry: tuple[Array, Array, Int[Array, ""]]) -> Bool[Array, ""]:
         _, settled, steps = carry
-        return ~jnp.all(settled) & (steps < most_steps)
+        return ~jnp.all(settled) & (steps < MAX_STEPS)
 
     def move(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         states, _, steps = carry

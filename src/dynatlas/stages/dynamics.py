@@ -27,8 +27,6 @@ FLIP_FLOP_VALUES = (-1.0, 0.0, 1.0)
 DRAWN_TRIALS = 24
 # Starts of a search, however many conditions share a network's starts.
 FEWEST_STARTS = 64
-# Displaced states that are followed for one transition graph; 100 each for 200 roots.
-MOST_RUNS = 20_000
 
 Report = Callable[[int, float], None]
 
@@ -129,14 +127,11 @@ def _in_canonical_order(points: FixedPoints, readouts: NDArray[np.float64], idea
 
 def _transitions(study: Study, member: Member, cell: Cell, points: FixedPoints) -> pd.DataFrame:
     """The edges of one network's transition graph; roots come first, so their numbers are those of the table."""
-    roots = points.roots()
-    # A network with a continuum of fixed points has thousands of them; its graph must not take hours.
-    trials = max(1, min(study.analysis.transition_trials, MOST_RUNS // max(len(roots), 1)))
     graph = transition_graph(
         cell,
-        roots,
+        points.roots(),
         np.zeros(cell.input_weights.shape[1]),
-        trials=trials,
+        trials=study.analysis.transition_trials,
         scale=study.analysis.transition_scale,
         key=jax.random.fold_in(member.key("analysis"), 1_000_003),
     )
