@@ -18,7 +18,8 @@ os.environ |= {"NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", 
 import numpy as np
 
 from dynatlas.search import run_search, start_search
-from dynatlas.study import Search, Study
+from dynatlas.settings import Search
+from dynatlas.study import Study
 
 STUDY = """
 name = "halving"

@@ -22,3 +22,11 @@ def quick_compilation() -> Iterator[None]:
     yield
     jax.config.update("jax_disable_most_optimizations", before)
     jax.clear_caches()  # what was compiled so rounds in its own way, and must not be met by later tests
+
+
+@pytest.fixture(scope="module")
+def quick_workers() -> Iterator[None]:
+    """The same for the processes that a file's tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield

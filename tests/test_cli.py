@@ -8,6 +8,7 @@ import pytest
 from dynatlas import Atlas, Study
 from dynatlas.cli import duration, main
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
 TINY = """
 name = "tiny"
 [[tasks]]
@@ -27,14 +28,6 @@ validation_trials = 4
 [analysis]
 fixed_point_starts = 16
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_workers():
-    """Most of the time would go into compiling, whose optimisations are not what is tested."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        yield
 
 
 @pytest.fixture

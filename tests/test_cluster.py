@@ -19,6 +19,7 @@ from dynatlas.progress import Quiet
 from test_cli import call
 from test_pipeline import assert_same_results
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
 # One shape, so that each worker compiles once, in four blocks of one network, each long enough to be caught at work.
 STUDY = """
 name = "tiny"
@@ -62,7 +63,6 @@ def _quickly(tmp_path_factory):
     every = pipeline.jobs_of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "jobs_of", lambda study: tuple(job for job in every(study) if job.stage != "report"))
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("programs")))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

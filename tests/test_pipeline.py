@@ -15,6 +15,7 @@ from dynatlas import Atlas, Study
 from dynatlas.errors import DifferentStudyError, DynatlasError
 from dynatlas.pipeline import jobs_of, rebuild_report
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
 STUDY = """
 name = "small"
 [[tasks]]
@@ -44,14 +45,6 @@ fixed_point_starts = 64
 fixed_point_max_starts = 512
 """
 TABLES = ("networks", "losses", "searches", "fixed_points", "transitions", "embeddings", "maps", "effects")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_workers():
-    """Most of the time would go into compiling, whose optimisations are not what is tested."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +77,7 @@ def start_run(study_file, folder, workers=2):
 
 
 def test_every_job_is_done_and_everything_verifies(atlas):
-    assert all(job.is_done(atlas) for job in jobs_of(atlas.study))
+    assert all(job.is_done(atlas.entries) for job in jobs_of(atlas.study))
     assert atlas.verify() == []
     for name in TABLES:
         assert atlas.has(f"tables/{name}.parquet")

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dynatlas.search import SEARCHED, run_search, samples, start_search
-from dynatlas.study import Search, Study
+from dynatlas.search import run_search, samples, start_search
+from dynatlas.settings import SEARCHED, Search
+from dynatlas.study import Study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 STUDY = Study.parse(

@@ -5,7 +5,7 @@ import pytest
 
 from dynatlas import Atlas, Study, interruption, stages
 from dynatlas.errors import AtlasError, Stopped
-from dynatlas.search import SEARCHED
+from dynatlas.settings import SEARCHED
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 STUDY = Study.parse(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dynatlas.cells import GRU
-from dynatlas.study import Study, Training
+from dynatlas.settings import Training
+from dynatlas.study import Study
 from dynatlas.tasks import FlipFlop
 from dynatlas.training import VALIDATION_SEED, begin, clip_by_global_norm, explained_variance, mean_squared_error, train
 

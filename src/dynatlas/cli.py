@@ -197,9 +197,10 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
 
     opened = Atlas.open(atlas)
     stages: dict[str, dict[str, int]] = {}
+    entries = opened.entries
     for job in jobs_of(opened.study):
         counts = stages.setdefault(job.stage, {"done": 0, "total": 0})
-        counts["done"] += job.is_done(opened)
+        counts["done"] += job.is_done(entries)
         counts["total"] += 1
     finished = all(counts["done"] == counts["total"] for counts in stages.values())
     progress = opened.progress

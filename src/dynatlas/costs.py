@@ -5,8 +5,8 @@ These counts size the blocks of a study (see ``study``) and are the base of its 
 
 from typing import NamedTuple
 
-GATES = {"vanilla": 1, "ugrnn": 2, "gru": 3, "lstm": 4}
-STATES_PER_UNIT = {"vanilla": 1, "ugrnn": 1, "gru": 1, "lstm": 2}
+from dynatlas.cells import CELLS
+
 FLOAT_BYTES = 4
 # Copies of a network's weights that training holds: the weights, their gradient, and two moments of the optimiser.
 WEIGHT_COPIES = 4
@@ -25,15 +25,23 @@ class Size(NamedTuple):
     batch_size: int
 
     @property
+    def _gates(self) -> int:
+        return len(CELLS[self.architecture].gates)
+
+    @property
+    def _states_per_unit(self) -> int:
+        return CELLS[self.architecture].states_per_unit
+
+    @property
     def weights(self) -> int:
         """Numbers that are trained."""
-        recurrent = GATES[self.architecture] * self.units * (self.units + self.n_inputs + 1)
-        return recurrent + self.n_outputs * (self.units + 1) + STATES_PER_UNIT[self.architecture] * self.units
+        recurrent = self._gates * self.units * (self.units + self.n_inputs + 1)
+        return recurrent + self.n_outputs * (self.units + 1) + self._states_per_unit * self.units
 
     @property
     def flops(self) -> float:
         """Operations of the matrix products of one iteration: forward, and twice that for the gradient."""
-        products = GATES[self.architecture] * self.units * (self.units + self.n_inputs) + self.units * self.n_outputs
+        products = self._gates * self.units * (self.units + self.n_inputs) + self.units * self.n_outputs
         return 6.0 * products * self.batch_size * self.steps
 
     @property
@@ -44,5 +52,5 @@ class Size(NamedTuple):
     @property
     def iteration_bytes(self) -> float:
         """Memory that one network's iteration takes while it runs."""
-        arrays = KEPT_PER_GATE * GATES[self.architecture] + KEPT_PER_STATE * STATES_PER_UNIT[self.architecture]
+        arrays = KEPT_PER_GATE * self._gates + KEPT_PER_STATE * self._states_per_unit
         return float(FLOAT_BYTES * self.steps * self.batch_size * self.units * arrays)

@@ -66,9 +66,9 @@ class Job(NamedTuple):
     networks: int = 1  # units of work, for the progress display
     iterations: int = 1
 
-    def is_done(self, atlas: Atlas) -> bool:
-        """Whether everything it promises is in the manifest."""
-        return self.promises <= atlas.entries.keys()
+    def is_done(self, entries: Mapping[str, Entry]) -> bool:
+        """Whether everything it promises is among an atlas's entries."""
+        return self.promises <= entries.keys()
 
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
@@ -224,7 +224,8 @@ def run(
     atlas = Atlas.create(out, study)
     with atlas.lock():
         jobs = _until(jobs_of(atlas.study), until)
-        todo = [job for job in jobs if not job.is_done(atlas)]
+        entries = atlas.entries  # read once: with the paper's study it is large, and there are thousands of jobs
+        todo = [job for job in jobs if not job.is_done(entries)]
         if todo:
             if len(todo) < len(jobs):
                 progress.note(f"resuming: {len(jobs) - len(todo)} of {len(jobs)} jobs are done")
@@ -291,7 +292,8 @@ class _Run:
         self.atlas, self.jobs, self.client = atlas, jobs, client
         self.terms, self.status, self.caught = terms, status, caught
         self.by_name = {job.name: job for job in jobs}
-        self.done = {job.name for job in jobs if job.is_done(atlas)}
+        entries = atlas.entries
+        self.done = {job.name for job in jobs if job.is_done(entries)}
         self.waiting = [job for job in jobs if job.name not in self.done]
         self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures

@@ -3,12 +3,17 @@
 import math
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL = 15.0  # seconds between lines in a log
+
+
+# What a job tells while it runs: iterations done (or other units), and its loss.
+Report = Callable[[int, float], None]
 
 
 @runtime_checkable

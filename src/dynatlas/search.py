@@ -15,11 +15,11 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from dynatlas.cells import Cell
-from dynatlas.study import Member, Search, Training
+from dynatlas.settings import SEARCHED, Search, Training
+from dynatlas.study import Member
 from dynatlas.tasks import Task
 from dynatlas.training import BlockState, begin, train
 
-SEARCHED = ("learning_rate", "decay_rate", "momentum", "clip_norm")
 LOGARITHMIC = ("learning_rate", "clip_norm")
 # A momentum of 1 never forgets a gradient; settings have it below 1.
 LARGEST_MOMENTUM = 1 - 2.0**-24

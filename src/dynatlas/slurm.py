@@ -1,25 +1,21 @@
 """What to ask SLURM for: a small TOML file becomes validated settings, and those the parameters of a job script."""
 
-import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 
 from dynatlas.errors import DynatlasError
+from dynatlas.settings import Settings, explain
 
 # A worker leaves this long before its job is killed, or a fifth of a short job's time: enough to save a checkpoint.
 MARGIN = 120
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Adaptive(_Settings):
+class Adaptive(Settings):
     """How far the number of SLURM jobs may follow the work that is left."""
 
     minimum: Annotated[int, Field(ge=1)] = 1  # work is not handed out before there is a worker to look at
@@ -32,7 +28,7 @@ class Adaptive(_Settings):
         return self
 
 
-class Slurm(_Settings):
+class Slurm(Settings):
     """The SLURM jobs that workers run in."""
 
     jobs: Annotated[int, Field(ge=1)] | None = None
@@ -90,7 +86,7 @@ class Slurm(_Settings):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            lines = [_explain(item) for item in error.errors()]
+            lines = [explain(item, _valid_keys, "cluster") for item in error.errors()]
             raise DynatlasError(f"{path} is not a valid cluster file:\n  " + "\n  ".join(lines)) from None
 
     def job_arguments(self, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -131,17 +127,5 @@ def _seconds(walltime: str) -> int:
     return int(days or 0) * 86_400 + hours * 3600 + minutes * 60 + seconds
 
 
-def _explain(error: Any) -> str:
-    """One validation error as a sentence: where, what was seen, what was expected."""
-    location = [str(part) for part in error["loc"]]
-    where = ".".join(location) or "cluster"
-    if error["type"] == "extra_forbidden":
-        valid = list((Adaptive if location[0] == "adaptive" and len(location) > 1 else Slurm).model_fields)
-        near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(sorted(valid))}"
-        return f"{where}: unknown key {location[-1]!r}; {hint}"
-    if error["type"] == "missing":
-        return f"{where}: is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    seen = "" if isinstance(error["input"], dict | list) else f", but it is {error['input']!r}"
-    return f"{where}: {message[0].lower() + message[1:]}{seen}"
+def _valid_keys(location: Sequence[Any]) -> list[str]:
+    return list((Adaptive if location else Slurm).model_fields)

@@ -6,13 +6,12 @@ never changes another member. Members of one *shape* share a compiled program; a
 worker trains together.
 """
 
-import difflib
 import hashlib
 import itertools
 import json
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -21,156 +20,17 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import tomli_w
 from jaxtyping import PRNGKeyArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from dynatlas import costs
 from dynatlas.cells import CELLS, Cell
 from dynatlas.errors import StudyError
+from dynatlas.settings import Analysis, Execution, Override, Population, Search, Settings, Training, explain
 from dynatlas.tasks import TASKS, AnyTask
 from dynatlas.tuned import read_overrides
 
-Architecture = Literal["vanilla", "ugrnn", "gru", "lstm"]
-ActivationName = Literal["tanh", "relu"]
-
-
 # The speed that a block's stated time counts on: a modest core. Blocks depend on the study alone, never on a machine.
 BLOCK_FLOPS_PER_SECOND = 1e10
-
-
-class Settings(BaseModel):
-    """Frozen settings that refuse unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Training(Settings):
-    """How one network is fitted. The learning rate at step s is ``learning_rate · decay_rate^(s/decay_steps)``."""
-
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    iterations: Annotated[int, Field(ge=1, le=10_000_000)] = 20_000
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.01
-    decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
-    decay_steps: Annotated[int, Field(ge=1)] = 1000
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    validation_trials: Annotated[int, Field(ge=2, le=100_000)] = 256
-    validation_interval: Annotated[int, Field(ge=1)] = 100
-
-
-class Override(Settings):
-    """Training settings for the members that match every factor given."""
-
-    task: Literal["flip_flop", "sine_wave", "context_integration"] | None = None
-    architecture: Architecture | None = None
-    activation: ActivationName | None = None
-    units: int | None = None
-    l2: float | None = None
-    training: dict[str, Any]
-
-    @field_validator("training")
-    @classmethod
-    def _known_settings(cls, changes: dict[str, Any]) -> dict[str, Any]:
-        Training.model_validate(changes)
-        return changes
-
-    def matches(self, factors: Mapping[str, Any]) -> bool:
-        """Whether a member with these factors is meant."""
-        wanted = self.model_dump(exclude={"training"}, exclude_none=True)
-        return all(factors[name] == value for name, value in wanted.items())
-
-
-Range = tuple[float, float]
-
-
-class Search(Settings):
-    """Random search over each configuration's hyperparameters; the best validation error wins.
-
-    ``random`` trains every sample for all of the training's iterations. ``halving`` trains the same samples for a share
-    of them, keeps the best 1/``factor``, trains those ``factor`` times as long, and so on, until one is left.
-    """
-
-    method: Literal["random", "halving"] = "halving"
-    samples: Annotated[int, Field(ge=2, le=100_000)] = 16
-    factor: Annotated[int, Field(ge=2, le=100)] = 4
-    # The range of each: the rate and the clip are drawn uniformly in their logarithm, the others uniformly.
-    learning_rate: Range = (1e-5, 0.1)
-    decay_rate: Range = (0.1, 0.9)
-    momentum: Range = (0.0, 1.0)
-    clip_norm: Range = (0.1, 10.0)
-
-    @model_validator(mode="after")
-    def _ranges(self) -> "Search":
-        limits = {
-            "learning_rate": (1e-12, 10),
-            "decay_rate": (1e-12, 1),
-            "momentum": (0, 1),
-            "clip_norm": (1e-12, 1e12),
-        }
-        for name, (lowest, highest) in limits.items():
-            low, high = getattr(self, name)
-            if not lowest <= low <= high <= highest:
-                raise ValueError(
-                    f"{name} is [{low:g}, {high:g}]; expected [low, high] within [{lowest:g}, {highest:g}]"
-                )
-        return self
-
-    def rungs(self, iterations: int) -> tuple[tuple[int, int], ...]:
-        """(samples trained, iterations each has then done) of each rung; the last one's are ``iterations``."""
-        if self.method == "random":
-            return ((self.samples, iterations),)
-        counts = [self.samples]
-        while counts[-1] > 1:
-            counts.append(max(1, counts[-1] // self.factor))
-        return tuple(
-            (count, max(1, iterations // self.factor ** (len(counts) - 1 - rung))) for rung, count in enumerate(counts)
-        )
-
-
-class Execution(Settings):
-    """How the training is cut into pieces. No network's result depends on it."""
-
-    # A block is as many members of one shape as need at most this much memory, and this long at 10 GFLOP/s.
-    block_memory_gb: Annotated[float, Field(gt=0)] = 2.0
-    block_hours: Annotated[float, Field(gt=0)] = 1.0
-    # What a killed worker loses at most.
-    checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0
-
-
-class Population(Settings):
-    """The factors that are crossed: every combination is trained with every seed."""
-
-    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = ("vanilla", "ugrnn", "gru", "lstm")
-    activations: Annotated[tuple[ActivationName, ...], Field(min_length=1)] = ("tanh", "relu")
-    units: Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(min_length=1)] = (64, 128, 256)
-    l2: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (1e-5, 1e-4, 1e-3, 1e-2)
-    seeds: Annotated[int, Field(ge=1, le=100_000)] = 30
-    untrained_controls: bool = False  # keep every network's initial weights beside the trained ones
-
-    @field_validator("architectures", "activations", "units", "l2")
-    @classmethod
-    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError(f"{list(values)} names a value twice; each may stand once")
-        return values
-
-
-class Analysis(Settings):
-    """How the trained networks are analysed. Changing any of this never retrains a network."""
-
-    measures: Annotated[tuple[Literal["svcca", "cka", "pwcca", "procrustes"], ...], Field(min_length=1)] = (
-        "svcca",
-        "cka",
-    )
-    svcca_variance: Annotated[float, Field(gt=0, le=1)] = 0.95
-    svcca_components: Annotated[int, Field(ge=1)] | None = None  # a fixed number, instead of a share of the variance
-    fixed_point_starts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    fixed_point_noise: Annotated[float, Field(ge=0)] = 0.5
-    fixed_point_tolerance: Annotated[float, Field(gt=0, le=1e-6)] = 1e-20
-    slow_point_tolerance: Annotated[float, Field(gt=0, le=1)] = 1e-8
-    fixed_point_max_starts: Annotated[int, Field(ge=1, le=100_000_000)] = 16_384
-    transition_trials: Annotated[int, Field(ge=1, le=100_000)] = 100
-    transition_scale: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
 
 
 class Shape(NamedTuple):
@@ -328,7 +188,7 @@ class Study(Settings):
             # A list whose items are wrong is reported as too short as well; the items say it better.
             inner = {item["loc"][0] for item in errors if len(item["loc"]) > 1}
             lines = [
-                _explain(item, cls)
+                explain(item, _valid_keys, "study", hidden=TASKS)
                 for item in errors
                 if item["type"] != "too_short" or item["input"] in ([], ()) or item["loc"][0] not in inner
             ]
@@ -483,31 +343,15 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _explain(error: Any, model: type[BaseModel]) -> str:
-    """One validation error as a sentence: where, what was seen, what was expected."""
-    location = list(error["loc"])
-    where = ".".join(str(part) for part in location if part not in TASKS) or "study"
-    if error["type"] == "extra_forbidden":
-        valid = _valid_keys(location[:-1], model)
-        near = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(sorted(valid))}"
-        return f"{where}: unknown key {location[-1]!r}; {hint}"
-    if error["type"] == "missing":
-        return f"{where}: is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    seen = "" if isinstance(error["input"], dict | list) else f", but it is {error['input']!r}"
-    return f"{where}: {message[0].lower() + message[1:]}{seen}"
-
-
-def _valid_keys(location: list[Any], model: type[BaseModel]) -> list[str]:
+def _valid_keys(location: Sequence[Any]) -> list[str]:
     """The keys that the table at ``location`` may have."""
     if location and location[0] == "tasks":
         return list(TASKS[location[2]].model_fields) if len(location) > 2 else list(TASKS)
     if location and location[0] == "overrides":
         return list((Training if "training" in location else Override).model_fields)
     if not location:
-        return [*model.model_fields, "tuned"]
-    tables: dict[str, type[BaseModel]] = {
+        return [*Study.model_fields, "tuned"]
+    tables: dict[str, type[Settings]] = {
         "population": Population,
         "training": Training,
         "search": Search,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES
+from dynatlas.settings import SEARCHED
 from dynatlas.study import Study
 
 UNITS: Final = (64, 128, 256)
@@ -13,7 +14,6 @@ ITERATIONS: Final = 20_000
 BATCH_SIZE: Final = 64
 STEPS: Final = {"flip_flop": 100, "sine_wave": 500, "context_integration": 30}
 COMMANDS: Final = 51
-SEARCHED: Final = ("learning_rate", "decay_rate", "momentum", "clip_norm")
 
 
 class Departure(NamedTuple):

@@ -1,6 +1,5 @@
 """The jobs that compare: distances between all networks, joined tables, embeddings, effects."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from dynatlas.embedding import mds
 from dynatlas.geometry import distance_matrix
+from dynatlas.progress import Report
 from dynatlas.stages.networks import responses, trained
 from dynatlas.statistics import permanova
 from dynatlas.store import Atlas, Entry
@@ -19,8 +19,6 @@ from dynatlas.tasks import FlipFlop
 from dynatlas.topology import graph_distance_matrix
 
 FACTORS = ("architecture", "activation", "units", "l2")
-
-Report = Callable[[int, float], None]
 
 
 def geometry(path: Path, kind: str, report: Report) -> list[Entry]:

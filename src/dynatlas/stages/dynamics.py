@@ -1,7 +1,7 @@
 """The job that finds what each network computes: fixed points, their stability, transition graphs, a picture."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dynatlas.cells import Cell
 from dynatlas.fixed_points import FixedPoints, find_fixed_points
 from dynatlas.linearization import unstable_direction
+from dynatlas.progress import Report
 from dynatlas.stages.networks import responses, trained
 from dynatlas.store import Atlas, Entry
 from dynatlas.study import Block, Member, Study
@@ -27,8 +28,6 @@ FLIP_FLOP_VALUES = (-1.0, 0.0, 1.0)
 DRAWN_TRIALS = 24
 # Starts of a search, however many conditions share a network's starts.
 FEWEST_STARTS = 64
-
-Report = Callable[[int, float], None]
 
 
 def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:

@@ -1,12 +1,10 @@
 """The jobs that write the report."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from dynatlas.progress import Report
 from dynatlas.store import Atlas, Entry
-
-Report = Callable[[int, float], None]
 
 
 def page(path: Path, report: Report) -> list[Entry]:
