@@ -236,7 +236,7 @@ def test_comparison_settings_change_the_probe_and_no_trial(task: Task, setting: 
 )
 def test_condition_names_are_distinct(task: Task) -> None:
     names = task.condition_names()
-    assert len(set(names)) == len(names) == len(task.conditions())
+    assert len(set(names)) == len(names) == len(task.conditions()) == task.n_conditions
 
 
 # ---------------------------------------------------------------- flip-flop

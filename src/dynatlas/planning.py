@@ -85,7 +85,7 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
     return Plan(
         networks=len(study.members),
         blocks=len(study.blocks),
-        searches=sum(per_task[task.kind] * len(task.conditions()) for task in study.tasks),
+        searches=sum(per_task[task.kind] * task.n_conditions for task in study.tasks),
         pairs=sum(count * (count - 1) // 2 for count in per_task.values()),
         workers=workers,
         stages=tuple(_stages(study, jobs, costs, spans)),
@@ -101,7 +101,7 @@ def simulate(
 
     A job's cost is (the program it compiles, seconds to compile, seconds to run); a worker compiles a program once.
     """
-    waiting = list(jobs)
+    waiting = {job.name: job for job in jobs}
     free = [(start_up, worker) for worker in range(workers)]
     compiled: list[set[str]] = [set() for _ in range(workers)]
     running: list[tuple[float, int, str]] = []
@@ -109,11 +109,13 @@ def simulate(
     spans: dict[str, tuple[float, float]] = {}
     now = start_up
     while waiting or running:
-        ready = [job for job in waiting if job.needs <= done]
-        while ready and free:
+        for job in list(waiting.values()):
+            if not free:
+                break
+            if not job.needs <= done:
+                continue
+            del waiting[job.name]
             _, worker = heapq.heappop(free)
-            job = ready.pop(0)
-            waiting.remove(job)
             program, compiling, seconds = costs[job.name]
             end = now + seconds + (0.0 if program in compiled[worker] else compiling)
             compiled[worker].add(program)
@@ -168,7 +170,7 @@ def _job_cost(
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
     if isinstance(subject, Block):
         task, cost = study.task(subject.task), interpolated(subject.shape, searches)
-        starts = search_starts(study, task) * len(study.blocks[subject]) * len(task.conditions())
+        starts = search_starts(study, task) * len(study.blocks[subject]) * task.n_conditions
         return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * starts
     if job.stage == "geometry":
         networks = sum(member.task == subject for member in study.members)
@@ -227,7 +229,7 @@ def _disk(study: Study) -> float:
     def of(member: Member) -> float:
         task, size = study.task(member.task), study.size(member)
         weights = 4.0 * size.weights * (2 if study.population.untrained_controls else 1)
-        points = POINTS_PER_CONDITION.get(task.kind, 3 ** getattr(task, "channels", 0)) * len(task.conditions())
+        points = POINTS_PER_CONDITION.get(task.kind, 3 ** getattr(task, "channels", 0)) * task.n_conditions
         states = (2 if member.architecture == "lstm" else 1) * member.units
         curves = 30.0 * member.training.iterations / member.training.validation_interval
         return weights + points * states * (8 + 16) + curves

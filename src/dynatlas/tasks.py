@@ -65,6 +65,11 @@ class Task(BaseModel):
     def conditions(self) -> Float[Array, "conditions inputs"]:
         """The static inputs under which fixed points are sought."""
 
+    @property
+    @abstractmethod
+    def n_conditions(self) -> int:
+        """Number of static inputs."""
+
     @abstractmethod
     def condition_names(self) -> tuple[str, ...]:
         """One short name per condition."""
@@ -136,6 +141,11 @@ class FlipFlop(Task):
     def conditions(self) -> Float[Array, "1 inputs"]:
         """No input: the memories have to hold themselves."""
         return jnp.zeros((1, self.channels), jnp.float32)
+
+    @property
+    def n_conditions(self) -> int:
+        """One: no input."""
+        return 1
 
     def condition_names(self) -> tuple[str, ...]:
         """One name."""
@@ -210,6 +220,11 @@ class SineWave(Task):
         """The grid of commands."""
         return even_grid(0.0, 1.0, self.commands)[:, None]
 
+    @property
+    def n_conditions(self) -> int:
+        """The commands of the grid."""
+        return self.commands
+
     def condition_names(self) -> tuple[str, ...]:
         """The command of each condition."""
         return tuple(f"command {float(command):.3g}" for command in self.conditions()[:, 0])
@@ -280,6 +295,11 @@ class ContextIntegration(Task):
         return jnp.concatenate([jnp.zeros((self.streams, self.streams)), jnp.eye(self.streams)], axis=1).astype(
             jnp.float32
         )
+
+    @property
+    def n_conditions(self) -> int:
+        """The contexts."""
+        return self.streams
 
     def condition_names(self) -> tuple[str, ...]:
         """The contexts, counted from 1."""

@@ -45,7 +45,7 @@ def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
         visited = visited_states(task, cell)
         conditions = [
             search_condition(study, task, member, cell, condition, visited)
-            for condition in range(len(task.conditions()))
+            for condition in range(task.n_conditions)
         ]
         found += conditions
         for condition, points in enumerate(conditions):
@@ -74,7 +74,7 @@ def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
 
 def search_starts(study: Study, task: Task) -> int:
     """Starts of the search under one condition; it adds its own while its index sum is not 1."""
-    return max(study.analysis.fixed_point_starts // len(task.conditions()), FEWEST_STARTS)
+    return max(study.analysis.fixed_point_starts // task.n_conditions, FEWEST_STARTS)
 
 
 def visited_states(task: Task, cell: Cell) -> NDArray[np.float64]:
