@@ -44,8 +44,7 @@ def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
         cell = network.astype(np.float64)
         visited = visited_states(task, cell)
         conditions = [
-            search_condition(study, task, member, cell, condition, visited)
-            for condition in range(task.n_conditions)
+            search_condition(study, task, member, cell, condition, visited) for condition in range(task.n_conditions)
         ]
         found += conditions
         for condition, points in enumerate(conditions):
