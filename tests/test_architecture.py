@@ -11,8 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "dynatlas"
 # Each module and the modules of ours it may import; a private module belongs to the one named before it.
 MAY_IMPORT = {
     "errors": set(),
-    "randomness": set(),
-    "tasks": {"figures", "randomness"},  # Task.plot draws
+    "tasks": {"figures"},  # Task.plot draws
     "cells": set(),
     "derivatives": {"cells"},
     "backpropagation": {"cells", "derivatives"},

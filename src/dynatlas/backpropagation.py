@@ -111,7 +111,7 @@ def _backward(
 
         def add(total: Array, operand: Array, deltas: Array) -> Array:
             operand = jax.lax.dynamic_slice_in_dim(operand, first, gathered).reshape(gathered * batch, -1)
-            # operandᵀ deltas, and not its transpose: this way round the product is up to 1.6 times as fast.
+            # operandᵀ deltas, and not its transpose: this way round the product is faster.
             return total + operand.T @ deltas.reshape(gathered * batch, -1)
 
         return by_state, tuple(map(add, by_columns, operands, deltas)), deltas, by_inputs

@@ -14,8 +14,6 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dynatlas.randomness import uniform
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -129,7 +127,7 @@ class FlipFlop(Task):
     def trial(self, key: PRNGKeyArray) -> Trial:
         """One random trial."""
         # One uniform number decides both: below p/2 a pulse down, above 1 − p/2 a pulse up.
-        drawn = uniform(key, (self.steps, self.channels))
+        drawn = jax.random.uniform(key, (self.steps, self.channels), jnp.float32)
         half = jnp.where(jnp.arange(self.steps)[:, None] == 0, 0.5, self.pulse_probability / 2)
         inputs = jnp.where(drawn < half, -1.0, jnp.where(drawn >= 1 - half, 1.0, 0.0)).astype(jnp.float32)
         return Trial(inputs, hold_last_pulse(inputs))
