@@ -8,6 +8,7 @@ bistable units sit at 0. At last the units are shuffled, so that no structure sh
 """
 
 import itertools
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -58,3 +59,35 @@ def expected_unstable_counts(k: int) -> dict[int, int]:
         unstable = signs.count(0)
         counts[unstable] = counts.get(unstable, 0) + 1
     return counts
+
+
+class LineAttractor(NamedTuple):
+    """A linear integrator whose modes are known: h' = A h + B x with one slow mode, read out to show its sum."""
+
+    matrix: np.ndarray  # A [n, n]
+    inputs: np.ndarray  # B [n, 2]; the first input is taken up with strength 1, the second not at all
+    readout: np.ndarray  # [n], 1 along the slow mode
+    right: np.ndarray  # the slow mode's right eigenvector
+    left: np.ndarray  # and its left one
+
+    def step(self, state, inputs):
+        """One step."""
+        return self.matrix @ state + self.inputs @ inputs
+
+
+def line_attractor(units: int, slow: float, seed: int) -> LineAttractor:
+    """A non-normal integrator: one mode with eigenvalue ``slow``, the others shrink by more than half."""
+    random = np.random.default_rng(seed)
+    basis = np.eye(units) + 0.3 * random.normal(size=(units, units))
+    eigenvalues = np.concatenate([[slow], random.uniform(-0.5, 0.5, units - 1)])
+    inverse = np.linalg.inv(basis)
+    right, left = basis[:, 0], inverse[0]
+    taken_up = random.normal(size=units)
+    ignored = random.normal(size=units)
+    return LineAttractor(
+        matrix=basis @ np.diag(eigenvalues) @ inverse,
+        inputs=np.stack([taken_up / (left @ taken_up), ignored - right * (left @ ignored)], axis=1),
+        readout=(readout := random.normal(size=units)) / (readout @ right),
+        right=right,
+        left=left,
+    )

@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -148,8 +149,71 @@ def test_relu_network_with_hand_computed_points():
     )
     np.testing.assert_allclose(points.states, [[0, 0], [1, 2 / 3]], atol=1e-12)
     assert points.n_unstable.tolist() == [0, 1]
+    assert points.on_kink.tolist() == [
+        True,
+        False,
+    ]  # at the first, h2 is on its kink: slope −½ on one side, 0 on the other
+    assert points.index.tolist() == [1, -1]
     assert points.index_sum == 0  # for h1 → ∞ the map grows: no theorem, no certificate
     assert points.certificate == "not certifiable"
+
+
+def test_a_root_on_a_kink_where_the_index_changes_has_none():
+    # relu(2h): slope 2 above, 0 below; det(I − J) is −1 and 1.
+    points = find_fixed_points(lambda h, _: 2 * jax.nn.relu(h), np.linspace(-1, 1, 20)[:, None], key=KEY)
+    np.testing.assert_allclose(points.states, [[0]], atol=1e-12)
+    assert points.on_kink.tolist() == [True]
+    assert points.index.tolist() == [0]
+
+
+def test_a_relu_network_in_which_excitation_dies_out_has_a_certificate():
+    weights = np.array([[0.5, 0.0], [1.0, -0.5]])
+    cell = Vanilla(1, 2, 1, "relu", key=KEY)
+    with jax.enable_x64(True):
+        cell = eqx.tree_at(
+            lambda cell: (cell.recurrent_weights, cell.input_weights, cell.bias),
+            cell.astype(jnp.float64),
+            (jnp.asarray(weights), jnp.zeros((2, 1)), jnp.array([1.0, -1.0])),
+        )
+        box = cell.box(jnp.zeros(1))
+    # h1 = h1/2 + 1 = 2; h2 = relu(2 − h2/2 − 1) = 2/3.
+    points = find_fixed_points(cell, np.zeros((8, 2)), np.zeros(1), box=box, key=KEY)
+    np.testing.assert_allclose(points.states, [[2, 2 / 3]], atol=1e-12)
+    assert points.certificate == "complete"
+
+
+def test_the_newton_step_sees_through_a_gate_that_is_all_but_shut():
+    """F(h) − h = (1 − g)(tanh 2h − h) with 1 − g = 1e-9: a tiny q says nothing, the Newton step gives the distance."""
+
+    def step(h, _):
+        return h + 1e-9 * (jnp.tanh(2 * h) - h)
+
+    points = find_fixed_points(step, np.linspace(-1, 1, 40)[:, None], box=(-1, 1), key=KEY)
+    assert len(points.roots()) == 3
+    assert (points.roots().newton_step < 1e-3).all()
+    root = 0.957504024
+    np.testing.assert_allclose(np.sort(points.roots().states[:, 0]), [-root, 0, root], atol=2e-3)
+
+
+def test_gates_near_1_at_different_rates_hide_no_root():
+    """Units that forget over 1 to 100,000 steps, mixed by a rotation: 27 roots, and the search reaches all of them."""
+    rates = jnp.array([1.0, 1e-3, 1e-5])
+    mix = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+
+    def step(h, _):
+        return h + rates * (mix @ jnp.tanh(3 * mix.T @ h) - h)
+
+    starts = np.random.default_rng(1).normal(size=(256, 3))
+    points = find_fixed_points(step, starts, key=KEY)
+    assert len(points.roots()) == 27
+    assert points.roots().index.sum() == 1
+    assert (points.roots().hits > 1).all()
+
+
+def test_coverage_counts_hits_of_roots():
+    points = search(bistable_network(Vanilla, 2, units=6, seed=1))
+    assert points.coverage.share > 0.99
+    assert points.coverage.expected == 9
 
 
 def test_static_inputs_move_the_fixed_point():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynatlas import find_fixed_points, transition_graph
-from dynatlas.topology import canonical_order, graph_distance, graph_distance_matrix
+from dynatlas.topology import canonical_order, neighbor_graph
 
 KEY = jax.random.key(0)
 
@@ -88,17 +88,22 @@ def test_canonical_order_rounds_where_there_are_more_points_than_places():
     np.testing.assert_array_equal(canonical_order(readouts, (-1, 0, 1)), [2, 4, 0, 3, 1])
 
 
-def test_graph_distance_is_the_frobenius_norm_and_a_metric():
-    random = np.random.default_rng(0)
-    a, b, c = random.uniform(size=(3, 5, 5))
-    assert graph_distance(a, b) == pytest.approx(np.sqrt(((a - b) ** 2).sum()))
-    assert graph_distance(a, a) == 0
-    assert graph_distance(a, c) <= graph_distance(a, b) + graph_distance(b, c)
-    matrix = graph_distance_matrix({"a": a, "b": b, "c": c})
-    assert float(matrix.sel(network="a", other_network="b")) == pytest.approx(graph_distance(a, b))
-    np.testing.assert_array_equal(matrix, matrix.T)
-    with pytest.raises(ValueError, match="5 and 4 nodes"):
-        graph_distance(a, np.zeros((4, 4)))
+def test_a_chain_is_joined_into_a_chain():
+    chain = np.cumsum([0, 1.0, 1.1, 0.9, 1.05, 1.0])[:, None] * [[1.0, 0.2]]
+    graph = neighbor_graph(chain)
+    np.testing.assert_array_equal(graph, graph.T)
+    assert (np.diag(graph, 1) == 1).all()
+    # The two ends reach one further; nothing else is joined.
+    assert graph.sum() == 2 * (5 + 2)
+    pairs = neighbor_graph(np.array([[0.0], [1.0], [10.0], [11.0]]), neighbors=1)
+    np.testing.assert_array_equal(pairs, np.kron(np.eye(2), [[0, 1], [1, 0]]))
+
+
+def test_bad_points_have_no_neighbor_graph():
+    with pytest.raises(ValueError, match="neighbors is 2 with 2 points; expected 1 to 1"):
+        neighbor_graph(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        neighbor_graph(np.full((4, 1), np.nan))
 
 
 def test_bad_settings_are_refused():

@@ -43,7 +43,7 @@ def time_training(study_toml: str, shape: Shape) -> Cost:
 
 def time_search(study_toml: str, shape: Shape) -> Cost:
     """Compiling, and one start of the fixed-point search of an untrained network."""
-    from dynatlas.stages.dynamics import search_condition, search_starts, visited_states
+    from dynatlas.stages.dynamics import probe_states, search_condition, search_starts
 
     study = Study.parse(study_toml)
     task, member = study.task(shape.task), study.shapes[shape][0]
@@ -51,7 +51,7 @@ def time_search(study_toml: str, shape: Shape) -> Cost:
 
     def seconds() -> float:
         begun = time.perf_counter()
-        search_condition(study, task, member, cell, 0, visited_states(task, cell))
+        search_condition(study, task, member, cell, 0, probe_states(task, cell))
         return time.perf_counter() - begun
 
     first, second = seconds(), seconds()

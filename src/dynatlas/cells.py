@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn import sigmoid
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -146,11 +147,12 @@ class Cell(eqx.Module):
     def box(self, inputs: Float[Array, " inputs"]) -> tuple[Array, Array] | None:
         """A box (low, high) that one step under a static input maps into itself, or None if none is known.
 
-        With tanh the hidden units are averages of numbers in [−1, 1] and stay there. With relu nothing bounds
-        them.
+        With tanh the hidden units are averages of numbers in [−1, 1] and stay there. With relu nothing bounds them,
+        unless excitation alone would die out: where W⁺, the positive recurrent weights of the candidate, has a spectral
+        radius below 1. Trained relu networks hardly ever have. An LSTM's memory has no such bound.
         """
         if self.activation != "tanh":
-            return None
+            return self._relu_box(inputs)
         bound = self._state_bound(inputs)
         return -bound, bound
 
@@ -164,6 +166,17 @@ class Cell(eqx.Module):
     def _state_bound(self, inputs: Float[Array, " inputs"]) -> Float[Array, " state"]:
         del inputs
         return jnp.ones(self.units, self.bias.dtype)
+
+    def _relu_box(self, inputs: Float[Array, " inputs"]) -> tuple[Array, Array] | None:
+        """From −1 to B with W⁺ B + W⁻ 1 + (U x + b)⁺ + 1 = B: no candidate of a state in it is above B."""
+        rows = slice(self.gates.index("candidate") * self.units, (self.gates.index("candidate") + 1) * self.units)
+        weights = self.recurrent_weights[rows]
+        excitation = jnp.maximum(weights, 0)
+        if not np.abs(np.linalg.eigvals(np.asarray(excitation))).max() < 1:
+            return None
+        drive = jnp.maximum(-weights, 0).sum(axis=1) + jnp.maximum(self.project(inputs)[rows], 0) + 1
+        high = jnp.linalg.solve(jnp.eye(self.units, dtype=weights.dtype) - excitation, drive)
+        return jnp.full_like(high, -1), high
 
     def _activate(self, values: Array) -> Array:
         return ACTIVATIONS[self.activation](values)
@@ -222,6 +235,10 @@ class LSTM(Cell):
         gate_in, forget, out, candidate = jnp.split(sums[0], 4)
         memory = sigmoid(forget) * state[self.units :] + sigmoid(gate_in) * self._activate(candidate)
         return jnp.concatenate([sigmoid(out) * self._activate(memory), memory])
+
+    def _relu_box(self, inputs: Float[Array, " inputs"]) -> None:
+        """None: the more a forget gate is excited, the longer it keeps."""
+        del inputs
 
     def _initial_bias(self, units: int) -> Array:
         # A forget gate that starts half open loses its memory in two steps; 1 is the usual remedy.

@@ -10,8 +10,8 @@ of roots that were reached only once (``hits == 1``) is the hint for that.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import jax
@@ -20,17 +20,22 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
-from dynatlas.root_search import Outcome, Step, follow_flow, polish, search_roots
+from dynatlas.batches import generator, in_chunks
+from dynatlas.certificates import Coverage, coverage
+from dynatlas.linearization import linearize, mode_order
+from dynatlas.root_search import KINK_REACH, Outcome, Step, follow_flow, polish, search_roots
 
 Certificate = Literal["complete", "incomplete", "not certifiable"]
 
 CHUNK = 1024  # starts per call of the compiled search
 POLISHED = 32  # points per call of the compiled polishing
-ROUND = 256  # starts that the search adds at least, while it goes on
+ROUND = 256  # starts that the search adds at a time, while it goes on
 FOLLOWED = 64  # given starts from which the flow is followed, also states per call, and for how many steps
 FLOW_STEPS = 1000
 # Roots whose I − J is this close to singular have no index that float64 could tell.
 DEGENERATE = 1e-9
+# Sides of a kink that are looked at.
+SIDES = 16
 # A point whose Newton step is longer than this, relative to the spread of the starts, is not at a root however small q
 # is: a gate that is all but shut scales F(h) − h and J − I alike, and the step, their quotient, sees through it.
 UNRESOLVED = 1e-3
@@ -56,7 +61,14 @@ class FixedPoints:
         is_slow: whether a point is a slow point rather than a root [p].
         n_unstable: eigenvalues of the Jacobian with |λ| > 1 [p].
         eigenvalues: of the Jacobian J = ∂F/∂h, by descending |λ| [p, n].
-        index: sign det(I − J); 0 for slow points, and for roots too close to degenerate to tell [p].
+        index: sign det(I − J); 0 for slow points, and for roots too close to degenerate to tell, or on a kink around
+        which
+            the sign changes [p].
+        newton_step: length of the Newton step at the point, with the gates divided out: F(h) − h and J − I are both
+        scaled
+            by 1 − gate, which makes q small where a gate is all but shut, and their quotient does not see it [p].
+        on_kink: whether F has a kink within 1e-7 of the point, as where the input of a relu is 0; what is said there of
+            the Jacobian holds on one side [p].
         hits: how many starts ended at the point [p].
         index_sum: the sum of the roots' indices.
         certificate: "complete" (a box is known and the sum is 1), "incomplete" (a box is known and the sum is not 1,
@@ -71,6 +83,8 @@ class FixedPoints:
     n_unstable: NDArray[np.int64]
     eigenvalues: NDArray[np.complex128]
     index: NDArray[np.int64]
+    newton_step: NDArray[np.float64]
+    on_kink: NDArray[np.bool_]
     hits: NDArray[np.int64]
     certificate: Certificate
     rejected: dict[str, int]
@@ -86,6 +100,11 @@ class FixedPoints:
         """Roots that only one start reached."""
         return int(((self.hits == 1) & ~self.is_slow).sum())
 
+    @property
+    def coverage(self) -> Coverage:
+        """What the hits say of roots not seen: a hint beside the certificate."""
+        return coverage(self.hits[~self.is_slow])
+
     def __len__(self) -> int:
         return len(self.q)
 
@@ -96,8 +115,8 @@ class FixedPoints:
     def take(self, order: Any) -> "FixedPoints":
         """The points at these positions, in this order."""
         order = np.asarray(order, int)
-        fields = ("states", "q", "is_slow", "n_unstable", "eigenvalues", "index", "hits")
-        return replace(self, **{name: getattr(self, name)[order] for name in fields})
+        per_point = [field.name for field in fields(self) if isinstance(getattr(self, field.name), np.ndarray)]
+        return replace(self, **{name: getattr(self, name)[order] for name in per_point})
 
     def __repr__(self) -> str:
         roots = self.roots()
@@ -162,13 +181,13 @@ def find_fixed_points(
         spread = float(np.sqrt(starts.var(axis=0).mean()))
         if spread < 1e-6:  # a lone start says nothing of the scale of things; units live on a scale of 1
             spread = 1.0
-        random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+        random = generator(key)
 
         known = (starts.min(axis=0) - spread, starts.max(axis=0) + spread)
         collection = _Collection(step, static, bounds, tol, slow_tol, spread, known, _region(starts, bounds, spread))
         collection.round(starts, starts[:FOLLOWED], max_starts)
         while not collection.finished and collection.n_starts < max_starts:
-            count = min(max(len(starts), ROUND), CHUNK, max_starts - collection.n_starts)
+            count = min(ROUND, max_starts - collection.n_starts)
             collection.round(_more_starts(collection, starts, spread, count, random), starts[:0], max_starts)
         return collection.fixed_points()
 
@@ -340,6 +359,8 @@ class _Collection:
             n_unstable=np.array([point.n_unstable for point in ordered], np.int64),
             eigenvalues=np.array([point.eigenvalues for point in ordered], complex).reshape(len(ordered), n),
             index=np.array([point.index for point in ordered], np.int64),
+            newton_step=np.array([point.newton_step for point in ordered], float),
+            on_kink=np.array([point.on_kink for point in ordered], bool),
             hits=np.array([point.hits for point in ordered], np.int64),
             certificate=certificate if self.box is not None else "not certifiable",
             rejected={reason: count for reason, count in sorted(self.rejected.items()) if count},
@@ -363,45 +384,52 @@ class _Collection:
 
     def _merge(self, states: NDArray[np.float64], hits: list[int]) -> None:
         """Polish the endings, judge each at the point it is returned, and merge it with what is known."""
-        polished, residuals, jacobians = _in_chunks(
+        polished, residuals, jacobians, kinks = in_chunks(
             lambda chunk: polish(self.step, chunk, self.inputs), states, POLISHED
         )
         inside = self._inside(polished)
-        speeds = 0.5 * (residuals**2).sum(axis=1)
-        for state, speed, residual, jacobian, within, count in zip(
-            polished, speeds, residuals, jacobians, inside, hits, strict=True
-        ):
-            if not within:
-                self.rejected["outside the box"] += count
+        for point in range(len(polished)):
+            state, residual, jacobian = polished[point], residuals[point], jacobians[point]
+            speed = 0.5 * float(residual @ residual)
+            if not inside[point]:
+                self.rejected["outside the box"] += hits[point]
+            elif self._is_known(state, speed > self.tol, 0.0, hits[point]):
+                continue
             elif not speed <= self.slow_tol:
-                self.rejected["local minimum of q above slow_tol"] += count
-            elif self._is_shut(state, jacobian) or (speed <= self.tol and self._is_unresolved(residual, jacobian)):
-                self.rejected["shut gate"] += count
+                self.rejected["local minimum of q above slow_tol"] += hits[point]
             else:
-                is_slow = bool(speed > self.tol)
-                radius = (SAME_SLOW_POINT if is_slow else SAME_ROOT) * self.spread
-                alike = [point for point in self.points if point.is_slow == is_slow]
-                gaps = np.linalg.norm([point.state - state for point in alike], axis=1) if alike else np.array([np.inf])
-                if gaps.min() < radius:
-                    alike[int(gaps.argmin())].hits += count
-                else:
-                    self.points.append(_Point.at(state, float(speed), is_slow, jacobian, count))
+                newton_step = _newton_step(residual, jacobian)
+                if self._is_shut(state, jacobian) or (speed <= self.tol and newton_step > UNRESOLVED * self.spread):
+                    self.rejected["shut gate"] += hits[point]
+                    continue
+                sides = self._sides(state) if kinks[point] else jacobian[None]
+                found = _Point.at(state, speed, speed > self.tol, jacobian, sides, hits[point], newton_step)
+                if not self._is_known(state, found.is_slow, found.blur, found.hits):
+                    self.points.append(found)
+
+    def _is_known(self, state: NDArray[np.float64], is_slow: bool, blur: float, hits: int) -> bool:
+        """Whether a point cannot be told from one that is known, which then gets its hits."""
+        alike = [known for known in self.points if known.is_slow == is_slow]
+        if not alike:
+            return False
+        least = (SAME_SLOW_POINT if is_slow else SAME_ROOT) * self.spread
+        blurs = np.clip([max(known.blur, blur) for known in alike], least, UNRESOLVED * self.spread)
+        excess = np.linalg.norm([known.state - state for known in alike], axis=1) - blurs
+        nearest = int(excess.argmin())
+        if excess[nearest] < 0:
+            alike[nearest].hits += hits
+        return bool(excess[nearest] < 0)
+
+    def _sides(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The Jacobians around a kink: on sides of it drawn at random, the same for every point."""
+        directions = np.random.default_rng(0).normal(size=(SIDES, len(state)))
+        return linearize(self.step, state + 10 * KINK_REACH * directions, self.inputs).jacobian
 
     def _is_shut(self, state: NDArray[np.float64], jacobian: NDArray[np.float64]) -> bool:
         """Whether a unit stands still beyond all given starts: its gate is 1 to the last digit, at any value it has."""
         low, high = self.known
         still = np.linalg.norm(jacobian - np.eye(len(state)), axis=1) < DEGENERATE
         return bool((still & ((state < low) | (state > high))).any())
-
-    def _is_unresolved(self, residual: NDArray[np.float64], jacobian: NDArray[np.float64]) -> bool:
-        """Whether q is small only because a gate is shut: the Newton step then still leads far away."""
-        matrix = jacobian - np.eye(len(residual))
-        # Rows are scaled to length 1, each with its residual, which undoes what the gates do; a direction without any
-        # restoring force, as along a line attractor, then has singular value 0 and is left out.
-        lengths = np.linalg.norm(matrix, axis=1)
-        scale = np.where(lengths > 0, lengths, 1)
-        newton_step = np.linalg.lstsq(matrix / scale[:, None], residual / scale, rcond=1e-8)[0]
-        return bool(np.linalg.norm(newton_step) > UNRESOLVED * self.spread)
 
     def _inside(self, states: NDArray[np.float64]) -> NDArray[np.bool_]:
         if self.box is None:
@@ -424,17 +452,30 @@ class _Point:
     unstable_directions: NDArray[np.float64]  # real and imaginary parts of the eigenvectors with |λ| > 1
     index: int
     hits: int
+    newton_step: float
+    blur: float  # how far the root may be from it
+    on_kink: bool
     followed: bool = False
 
     @classmethod
     def at(
-        cls, state: NDArray[np.float64], q: float, is_slow: bool, jacobian: NDArray[np.float64], hits: int
+        cls,
+        state: NDArray[np.float64],
+        q: float,
+        is_slow: bool,
+        jacobian: NDArray[np.float64],
+        sides: NDArray[np.float64],
+        hits: int,
+        newton_step: float,
     ) -> "_Point":
+        """A point with its Jacobian, and those on all sides where it is on a kink."""
         eigenvalues, vectors = np.linalg.eig(jacobian)
-        order = np.lexsort((-eigenvalues.imag, -np.abs(eigenvalues)))
+        order = mode_order(eigenvalues)
         identity = np.eye(len(state))
-        smallest = np.linalg.svd(identity - jacobian, compute_uv=False)[-1]
-        index = 0 if is_slow or smallest < DEGENERATE else int(np.linalg.slogdet(identity - jacobian)[0])
+        signs = np.linalg.slogdet(identity - sides)[0]
+        smallest = float(np.linalg.svd(identity - sides, compute_uv=False)[:, -1].min())
+        # Around a kink the map is linear in cones; if it turns none of them over, its index is their common sign.
+        index = int(signs[0]) if not is_slow and smallest >= DEGENERATE and (signs == signs[0]).all() else 0
         return cls(
             state=state,
             q=q,
@@ -445,7 +486,21 @@ class _Point:
             unstable_directions=_real_directions(vectors[:, np.abs(eigenvalues) > 1]),
             index=index,
             hits=hits,
+            newton_step=newton_step,
+            # F(h) − h is rounded at about this many digits of h, which I − J turns into an error of the point.
+            blur=newton_step + 16 * np.finfo(float).eps * float(np.linalg.norm(state)) / max(smallest, 1e-300),
+            on_kink=len(sides) > 1,
         )
+
+
+def _newton_step(residual: NDArray[np.float64], jacobian: NDArray[np.float64]) -> float:
+    """The length of the Newton step, with the gates divided out."""
+    matrix = jacobian - np.eye(len(residual))
+    # Rows are scaled to length 1, each with its residual, which undoes what the gates do; a direction without any
+    # restoring force, as along a line attractor, then has singular value 0 and is left out.
+    lengths = np.linalg.norm(matrix, axis=1)
+    scale = np.where(lengths > 0, lengths, 1)
+    return float(np.linalg.norm(np.linalg.lstsq(matrix / scale[:, None], residual / scale, rcond=1e-8)[0]))
 
 
 def _real_directions(vectors: NDArray[Any]) -> NDArray[np.float64]:
@@ -455,19 +510,9 @@ def _real_directions(vectors: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(parts[lengths > 1e-9] / lengths[lengths > 1e-9, None])
 
 
-def _in_chunks(
-    compiled: Callable[[jax.Array], Sequence[jax.Array]], rows: NDArray[np.float64], size: int
-) -> list[NDArray[np.float64]]:
-    """Call a compiled function on all rows, so many at a time: one shape, one compilation."""
-    padding = np.repeat(rows[-1:], -len(rows) % size, axis=0)
-    chunks = np.split(np.concatenate([rows, padding]), (len(rows) + len(padding)) // size)
-    results = [compiled(jnp.asarray(chunk)) for chunk in chunks]
-    return [np.concatenate([np.asarray(part) for part in parts])[: len(rows)] for parts in zip(*results, strict=True)]
-
-
 def _after(step: Step, states: NDArray[np.float64], inputs: jax.Array | None, steps: int) -> NDArray[np.float64]:
     """Where the flow leads in so many steps."""
-    return _in_chunks(lambda chunk: (follow_flow(step, chunk, inputs, jnp.asarray(steps)),), states, FOLLOWED)[0]
+    return in_chunks(lambda chunk: (follow_flow(step, chunk, inputs, jnp.asarray(steps)),), states, FOLLOWED)[0]
 
 
 def _groups(states: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.int64]]:

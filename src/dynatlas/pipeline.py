@@ -38,6 +38,7 @@ from dynatlas.errors import DynatlasError, Interrupted, Stopped
 from dynatlas.interruption import Caught, caught_signals
 from dynatlas.progress import Quiet, RunProgress
 from dynatlas.slurm import Slurm
+from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.status import StatusFile
 from dynatlas.store import Atlas, Entry, part_name
 from dynatlas.study import Block, Shape, Study
@@ -116,7 +117,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
                 stages.dynamics,
                 (block,),
                 frozenset([training[-1].name]),
-                frozenset(part_name(table, block) for table in ("searches", "fixed_points", "transitions")),
+                frozenset(part_name(table, block) for table in DYNAMICS_TABLES),
             )
         )
     geometry = [
@@ -127,6 +128,17 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
             (task.kind,),
             frozenset(job.name for job in training if job.arguments[0].task == task.kind),
             frozenset(f"arrays.zarr/distances/{task.kind}/{name}" for name in study.analysis.measures),
+        )
+        for task in study.tasks
+    ]
+    topology = [
+        Job(
+            f"compare topology {task.kind}",
+            "topology",
+            stages.topology,
+            (task.kind,),
+            frozenset(job.name for job in dynamics if job.arguments[0].task == task.kind),
+            frozenset(f"arrays.zarr/distances/{task.kind}/{name}" for name in task.topology),
         )
         for task in study.tasks
     ]
@@ -143,8 +155,8 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
         "maps",
         stages.maps,
         (),
-        frozenset([tables.name, *(job.name for job in geometry)]),
-        frozenset(f"tables/{name}.parquet" for name in ("embeddings", "maps", "effects")),
+        frozenset([tables.name, *(job.name for job in (*geometry, *topology))]),
+        frozenset(f"tables/{name}.parquet" for name in ("embeddings", "maps", "effects", "frequencies", "spectra")),
     )
     report = [
         Job("write the page", "report", stages.page, (), frozenset([maps.name]), frozenset(["report/index.html"])),
@@ -161,7 +173,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
             for file_format in ("pdf", "png", "svg")
         ),
     ]
-    return (*tuning.values(), *searching, *training, *dynamics, *geometry, tables, maps, *report)
+    return (*tuning.values(), *searching, *training, *dynamics, *geometry, *topology, tables, maps, *report)
 
 
 def training_flops(study: Study, block: Block) -> float:

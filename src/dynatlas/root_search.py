@@ -5,9 +5,14 @@ next. So the batch is always full of unfinished work, whatever the slowest start
 any number of starts.
 
 Each iteration solves ((J − I)ᵀ(J − I) + μI) p = −(J − I)ᵀ r with r = F(h) − h, the exact Jacobian J, and damping
-μ = λ‖r‖, where λ shrinks if q fell by about as much as the linear model said, and grows if it fell by much less or not
-at all. With μ proportional to ‖r‖ the method converges quadratically also towards roots that are not isolated, such as
-a line attractor's (Yamashita & Fukushima 2001).
+μ = λ‖r‖, where λ shrinks if the sum of squares fell by about as much as the linear model said, and grows if it fell by
+much less or not at all. With μ proportional to ‖r‖ the method converges quadratically also towards roots that are not
+isolated, such as a line attractor's (Yamashita & Fukushima 2001).
+
+At first each row of r and of J − I is divided by the length of that row of J − I. A gated unit contributes
+(1 − gate)(candidate − h): where gates are near 1 the rows differ by orders of magnitude, and a search that takes them
+as they are stalls. Divided by its row's length each contributes about the distance to where it would stand still. What
+is no root by then goes on undivided, since it is of q itself that slow points are the minima.
 """
 
 from collections.abc import Callable
@@ -17,12 +22,17 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 Step = Callable[[Any, Any], Any]
 
 MAX_ITERATIONS = 100
-LANES = 64
+SCALED_ITERATIONS = 50  # with rows divided by their lengths
+# As many lanes as their matrices fit into a core's cache, 64 of them for 64 units.
+MOST_LANES = 64
+MATRIX_BYTES = 2 * 2**20
+SHORTEST_ROW = 1e-12
 FIRST_DAMPING = 1e-2
 # A start has come to rest at a local minimum of q when ‖∇q‖ ≤ STATIONARY·‖r‖: the residual then points out of the
 # range of J − I, and no step reduces it to first order.
@@ -30,6 +40,10 @@ STATIONARY = 1e-7
 # A start has stalled when q is far above any slow point's and fell by less than a third over a watch of 16 iterations.
 WATCH = 16
 HOPELESS = 1e3
+
+# A kink counts as being at a point when it is this close, and when the slope changes by more than this there.
+KINK_REACH = 1e-7
+KINK_BEND = 1e-3
 
 
 class Outcome(IntEnum):
@@ -89,20 +103,24 @@ def search_roots(
     point.
     """
     n_starts, n = starts.shape
-    lanes = min(LANES, n_starts)
+    lanes = max(1, min(MOST_LANES, n_starts, MATRIX_BYTES // (8 * n * n)))
 
     def improve(
-        state: Float[Array, " n"], damping: Float[Array, ""]
+        state: Float[Array, " n"], damping: Float[Array, ""], iteration: Int[Array, ""]
     ) -> tuple[Float[Array, " n"], Float[Array, ""], Int[Array, ""], Float[Array, ""]]:
         """One iteration of one lane."""
         residual, jacobian = residual_and_jacobian(step, state, inputs)
         q = 0.5 * residual @ residual
+        slope = jnp.linalg.norm(jacobian.T @ residual)
+        lengths = jnp.linalg.norm(jacobian, axis=1)
+        scale = jnp.where(iteration < SCALED_ITERATIONS, 1 / jnp.maximum(lengths, SHORTEST_ROW), 1)
+        residual, jacobian = residual * scale, jacobian * scale[:, None]
         gradient = jacobian.T @ residual
-        norm = jnp.sqrt(2 * q)
+        norm = jnp.linalg.norm(residual)
         normal = jacobian.T @ jacobian + damping * norm * jnp.eye(n, dtype=state.dtype)
         descent = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(normal), gradient)
         trial = state - descent
-        fall = q - speed(step, trial, inputs)
+        fall = 0.5 * norm**2 - 0.5 * jnp.sum((scale * (step(trial, inputs) - trial)) ** 2)
         better = fall > 0  # False for NaN
         promised = 0.5 * descent @ (damping * norm * descent + gradient)
         outcome = jnp.select(
@@ -110,7 +128,7 @@ def search_roots(
                 ~jnp.isfinite(q),
                 jnp.any((state < region[0]) | (state > region[1])),
                 q <= tolerances[0],
-                jnp.linalg.norm(gradient) <= STATIONARY * norm,
+                slope <= STATIONARY * jnp.sqrt(2 * q),
             ],
             [Outcome.NOT_FINITE, Outcome.ESCAPED, Outcome.ROOT, Outcome.MINIMUM],
             Outcome.RUNNING,
@@ -126,7 +144,7 @@ def search_roots(
         carry: tuple[_Lanes, Int[Array, ""], Endings],
     ) -> tuple[_Lanes, Int[Array, ""], Endings]:
         lane, waiting, endings = carry
-        state, damping, outcome, q = jax.vmap(improve)(lane.state, lane.damping)
+        state, damping, outcome, q = jax.vmap(improve)(lane.state, lane.damping, lane.iteration)
         iteration = lane.iteration + 1
         watch_ends = iteration % WATCH == 0
         stalled = watch_ends & (q > HOPELESS * tolerances[1]) & (q > 2 / 3 * lane.watched)
@@ -173,10 +191,22 @@ def follow_flow(
 @eqx.filter_jit
 def polish(
     step: Step, states: Float[Array, "points n"], inputs: Any
-) -> tuple[Float[Array, "points n"], Float[Array, "points n"], Float[Array, "points n n"]]:
-    """A few Newton steps, each kept only if it lowers q; then r and J at the very points returned."""
+) -> tuple[Float[Array, "points n"], Float[Array, "points n"], Float[Array, "points n n"], Bool[Array, " points"]]:
+    """A few Newton steps, each kept only if it lowers q; then r, J and whether F has a kink at the points returned.
 
-    def one(state: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, "n n"]]:
+    In a linear region of a relu network one such step is the exact solution.
+    """
+
+    def bends(state: Float[Array, " n"]) -> Bool[Array, ""]:
+        # F(h + εd) − 2 F(h) + F(h − εd) is of order ε² where F is smooth, and of order ε across a kink.
+        directions = KINK_REACH * np.random.default_rng(0).normal(size=(3, state.shape[0]))
+        ahead, behind = (jax.vmap(lambda off: step(state + off, inputs))(sign * directions) for sign in (1, -1))
+        bend = jnp.abs(ahead - 2 * step(state, inputs) + behind).max()
+        return bend > KINK_BEND * KINK_REACH
+
+    def one(
+        state: Float[Array, " n"],
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, "n n"], Bool[Array, ""]]:
         def newton(state: Float[Array, " n"], _: None) -> tuple[Float[Array, " n"], None]:
             residual, jacobian = residual_and_jacobian(step, state, inputs)
             trial = state - jnp.linalg.solve(jacobian, residual)
@@ -185,6 +215,6 @@ def polish(
 
         state, _ = jax.lax.scan(newton, state, length=4)
         residual, jacobian = residual_and_jacobian(step, state, inputs)
-        return state, residual, jacobian + jnp.eye(state.shape[0], dtype=state.dtype)
+        return state, residual, jacobian + jnp.eye(state.shape[0], dtype=state.dtype), bends(state)
 
     return jax.vmap(one)(states)

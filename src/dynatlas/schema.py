@@ -100,6 +100,9 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "certificate": Column("string", "complete, incomplete or not certifiable"),
         "n_starts": Column("int64", "starts used, the search's own included"),
         "n_singletons": Column("int64", "roots reached from one start only: a hint that more are unseen"),
+        "coverage": Column("float64", "Good–Turing's estimate that a further start ends at a root already found"),
+        "expected_roots": Column("float64", "Chao's lower bound on the number of roots, unseen ones included"),
+        "n_on_kink": Column("int64", "roots at which the map has a kink (relu)"),
         "rejected": Column("string", "JSON object: reason → number of starts rejected for it"),
     },
     # One row per fixed or slow point, in the canonical order of its network and condition.
@@ -115,6 +118,13 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "hits": Column("int64", "starts that ended there"),
         "spectral_radius": Column("float64", "largest |λ|"),
         "leading_angle": Column("float64", "arg λ of the largest eigenvalue, in [0, π]"),
+        "time_constant": Column("float64", "1/|ln|λ|| of the largest eigenvalue, in steps"),
+        "newton_step": Column("float64", "length of the Newton step, with the gates divided out"),
+        "on_kink": Column("bool", "whether the map has a kink at the point (relu)"),
+        "unique_radius": Column("float64", "within it the root is proven alone (numerically); 0: nothing is proven"),
+        "root_error": Column("float64", "bound on the distance to the exact root; infinite: nothing is proven"),
+        "non_normality": Column("float64", "Henrici's departure from normality of the Jacobian, 0 to 1"),
+        "eigenbasis_condition": Column("float64", "condition number of the Jacobian's eigenvectors"),
         "readout": Column("list<float64>", "output at the point"),
     },
     # One row per nonzero edge of a network's transition graph; nodes are numbered as in fixed_points.
@@ -124,10 +134,83 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "target": Column("int64", "stable point reached"),
         "probability": Column("float64", "share of displaced starts that got there"),
     },
+    # One row per network and displacement: how much the transition graph depends on it.
+    "transition_sensitivity": {
+        "network": Column("string", "the member's id"),
+        "scale": Column("float64", "displacement, as a share of the distance to the nearest point"),
+        "distance": Column("float64", "Frobenius distance to the graph at the study's own scale"),
+        "lost": Column("float64", "share of displaced starts that settled at no stable point"),
+    },
+    # One row per network and condition: what it does when left alone after a trial.
+    "attractors": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "condition": Column("int64", "number of the static input"),
+        "kind": Column("string", "fixed point, closed orbit, invariant curve, chaos, unsettled or diverges"),
+        "period": Column("int64", "steps after which it repeats itself; 0 if it does not"),
+        "rotation_number": Column("float64", "turns per step; NaN where nothing turns"),
+        "amplitude": Column("float64", "root mean square distance of the states from their mean"),
+        "output_amplitude": Column("float64", "half the range of the first output"),
+        "exponent_1": Column("float64", "largest Lyapunov exponent, per step"),
+        "exponent_2": Column("float64", "second largest; NaN if there is none"),
+    },
+    # One row per network of the sine task and command.
+    "oscillations": {
+        "network": Column("string", "the member's id"),
+        "condition": Column("int64", "number of the command"),
+        "command": Column("float64", "the command"),
+        "frequency": Column("float64", "what it asks for, in cycles per step"),
+        "point": Column("int64", "root in the middle of the oscillation, as in fixed_points; −1 if there is none"),
+        "n_unstable": Column("int64", "its unstable directions"),
+        "spectral_radius": Column("float64", "|λ| of its leading complex pair"),
+        "linear_frequency": Column("float64", "|arg λ|/2π of that pair, in cycles per step"),
+    },
+    # One row per factor, level and command: frequencies averaged over networks.
+    "frequencies": {
+        "factor": Column("string", "architecture or activation"),
+        "level": Column("string", "its value"),
+        "condition": Column("int64", "number of the command"),
+        "frequency": Column("float64", "what it asks for, in cycles per step"),
+        "linear_frequency": Column("float64", "mean over networks, in cycles per step"),
+        "linear_frequency_se": Column("float64", "its standard error"),
+        "rotation_number": Column("float64", "mean over networks, in turns per step"),
+        "rotation_number_se": Column("float64", "its standard error"),
+        "n_networks": Column("int64", "networks with a linear frequency"),
+    },
+    # One row per network of the integration task and context: the slow manifold that holds the sum.
+    "line_attractors": {
+        "network": Column("string", "the member's id"),
+        "condition": Column("int64", "number of the context"),
+        "condition_name": Column("string", "its name"),
+        "low": Column("float64", "least output at which the manifold was sampled"),
+        "high": Column("float64", "largest"),
+        "q_max": Column("float64", "largest ½‖F(h) − h‖² along it"),
+        "line_share": Column("float64", "share of its variance along one dimension"),
+        "drift_share": Column("float64", "root mean square drift of the output per step, relative to its range"),
+        "spectral_radius": Column("float64", "largest |λ|, mean along it"),
+        "selection_relevant": Column("float64", "alignment of the cued input with the leading left eigenvector"),
+        "selection_irrelevant": Column("float64", "that of the other inputs, mean"),
+        "response": Column("float64", "output half a trial after a unit of the cued input, linearised; ideal 1"),
+        "response_first": Column("float64", "1 step after it"),
+        "response_last": Column("float64", "a trial less 1 step after it"),
+        "irrelevant_response": Column("float64", "that to the other inputs half a trial after, mean; ideal 0"),
+        "modes_needed": Column("int64", "modes from the largest that give 90 % of the response; −1 if none is known"),
+        "n_ill_conditioned": Column("int64", "points left out of modes and responses: eigenvectors not trusted"),
+    },
+    # One row per configuration of the integration task and rank: spectra along the manifold, averaged.
+    "spectra": {
+        **CONFIGURATION,
+        "rank": Column("int64", "position of the eigenvalue by descending |λ|, from 0"),
+        "modulus": Column("float64", "mean |λ| over networks"),
+        "modulus_se": Column("float64", "its standard error over seeds"),
+        "real": Column("float64", "mean Re λ over networks"),
+        "real_se": Column("float64", "its standard error over seeds"),
+        "n_networks": Column("int64", "networks averaged"),
+    },
     # One row per network, task and map (an MDS of one distance matrix).
     "embeddings": {
         "task": Column("string", "the task"),
-        "measure": Column("string", "svcca, cka, … or transition_graph"),
+        "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph or neighbor_graph"),
         "network": Column("string", "the member's id"),
         "x": Column("float64", "first MDS coordinate"),
         "y": Column("float64", "second MDS coordinate"),
@@ -135,7 +218,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     # One row per distance matrix.
     "maps": {
         "task": Column("string", "the task"),
-        "measure": Column("string", "svcca, cka, … or transition_graph"),
+        "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph or neighbor_graph"),
         "n_networks": Column("int64", "networks compared"),
         "n_left_out": Column("int64", "trained networks left out of this map"),
         "left_out_reason": Column("string", "why; empty if none"),
@@ -144,7 +227,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     # One row per distance matrix and factor: how much of the variance the factor explains.
     "effects": {
         "task": Column("string", "the task"),
-        "measure": Column("string", "svcca, cka, … or transition_graph"),
+        "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph or neighbor_graph"),
         "factor": Column("string", "architecture, activation, units or l2"),
         "r2": Column("float64", "PERMANOVA R²"),
         "p": Column("float64", "permutation p, labels permuted within the other factors' strata"),
@@ -163,6 +246,17 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "network": ("row",),
         "condition": ("row",),
         "point": ("row",),
+    },
+    # One group per block of the integration task: the slow manifolds, a row per network and context. Modes are sorted
+    # by descending |λ|; eigenvalues are means over the points of a manifold of the sorted |λ| and Re λ.
+    "line_attractors/‹block›": {
+        "states": ("row", "point", "state"),
+        "outputs": ("row", "point"),
+        "modulus": ("row", "mode"),
+        "real": ("row", "mode"),
+        "response": ("row", "mode"),
+        "network": ("row",),
+        "condition": ("row",),
     },
     # One group per representative network (one per task, architecture and activation, that passed):
     # its probe trials and its fixed points in the space of its first three principal components.

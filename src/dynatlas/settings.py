@@ -149,6 +149,11 @@ class Analysis(Settings):
     fixed_point_max_starts: Annotated[int, Field(ge=1, le=100_000_000)] = 16_384
     transition_trials: Annotated[int, Field(ge=1, le=100_000)] = 100
     transition_scale: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+    # Displacements at which the transition graph is made again, to see how much depends on it.
+    sensitivity_scales: tuple[Annotated[float, Field(gt=0, lt=0.5)], ...] = (0.005, 0.08)
+    attractor_steps: Annotated[int, Field(ge=1, le=100_000_000)] = 32_768
+    manifold_points: Annotated[int, Field(ge=3, le=1_000)] = 20  # along the line that holds the integral
+    neighbors: Annotated[int, Field(ge=1, le=100)] = 2  # of each point in a neighbour graph
 
 
 def explain(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Task(BaseModel):
     title: ClassVar[str]
     # Settings that say what is compared, and not what is learned: they do not enter a member's id.
     comparison_settings: ClassVar[frozenset[str]]
+    # Measures of the distance between what two networks' fixed points form.
+    topology: ClassVar[tuple[str, ...]]
     # What a network must reach on held-out trials to count as trained: ("mse" or "r2", the bound).
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]]
 
@@ -71,6 +73,10 @@ class Task(BaseModel):
     @abstractmethod
     def condition_names(self) -> tuple[str, ...]:
         """One short name per condition."""
+
+    @abstractmethod
+    def probe_conditions(self) -> Int[np.ndarray, " trials"]:
+        """The condition that each probe trial is run under; every condition has one at least."""
 
     def trials(self, key: PRNGKeyArray, count: int) -> Trial:
         """``count`` independent random trials, stacked."""
@@ -112,6 +118,7 @@ class FlipFlop(Task):
 
     title: ClassVar[str] = "flip-flop"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_trials"})
+    topology: ClassVar[tuple[str, ...]] = ("transition_graph", "fused_transition_graph")
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.01)
 
     @property
@@ -149,6 +156,10 @@ class FlipFlop(Task):
         """One name."""
         return ("no input",)
 
+    def probe_conditions(self) -> Int[np.ndarray, " trials"]:
+        """All under the only one."""
+        return np.zeros(self.probe_trials, int)
+
 
 def hold_last_pulse(inputs: Float[Array, "steps channels"]) -> Float[Array, "steps channels"]:
     """The flip-flop's target: at each step the last nonzero input so far, 0 before the first."""
@@ -181,6 +192,7 @@ class SineWave(Task):
 
     title: ClassVar[str] = "sine wave"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"commands"})
+    topology: ClassVar[tuple[str, ...]] = ("neighbor_graph",)
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.02)
 
     @model_validator(mode="after")
@@ -227,6 +239,10 @@ class SineWave(Task):
         """The command of each condition."""
         return tuple(f"command {float(command):.3g}" for command in self.conditions()[:, 0])
 
+    def probe_conditions(self) -> Int[np.ndarray, " trials"]:
+        """A trial for each command."""
+        return np.arange(self.commands)
+
     def _wave(self, command: Float[Array, ""]) -> Trial:
         time = jnp.arange(self.steps, dtype=jnp.float32)[:, None]
         inputs = jnp.full((self.steps, 1), command, jnp.float32)
@@ -257,6 +273,7 @@ class ContextIntegration(Task):
 
     title: ClassVar[str] = "context-dependent integration"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_levels"})
+    topology: ClassVar[tuple[str, ...]] = ("neighbor_graph",)
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("r2", 0.97)
 
     @property
@@ -302,6 +319,10 @@ class ContextIntegration(Task):
     def condition_names(self) -> tuple[str, ...]:
         """The contexts, counted from 1."""
         return tuple(f"context {context + 1}" for context in range(self.streams))
+
+    def probe_conditions(self) -> Int[np.ndarray, " trials"]:
+        """All levels in one context after the other."""
+        return np.repeat(np.arange(self.streams), self.probe_levels)
 
     def _integrate(self, streams: Float[Array, "steps streams"], context: Array) -> Trial:
         one_hot = jax.nn.one_hot(context, self.streams, dtype=jnp.float32)

@@ -1,22 +1,22 @@
-"""Fixed points become graphs: which stable point each unstable one leads to, and how alike two such graphs are."""
+"""Fixed points become graphs: which stable point each unstable one leads to, and which points are neighbours."""
 
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from dynatlas.batches import generator, in_chunks
 from dynatlas.fixed_points import FixedPoints
 from dynatlas.root_search import Step
 
 MAX_STEPS = 20_000
+CHUNK = 512  # runs per call of the compiled loop
 # A run has settled when one step moves it by less than this share of the distance between neighbouring points.
 SETTLED = 1e-6
 # It then counts as being at a stable point within this share of that point's distance to its nearest neighbour.
@@ -65,18 +65,17 @@ def transition_graph(
     with jax.enable_x64(True):
         states = np.asarray(fixed_points.states)
         spacing = _nearest_distance(states)
-        directions = np.array(jax.random.normal(key, (count, trials, states.shape[1]), jnp.float64))
+        directions = generator(key).normal(size=(count, trials, states.shape[1]))
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         displaced = states[:, None] + scale * spacing[:, None, None] * directions
         static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
-        moved = _run_until_settled(
-            step,
-            jnp.asarray(displaced.reshape(-1, states.shape[1])),
-            static,
-            jnp.asarray(SETTLED * spacing.min()),
+        tolerance = jnp.asarray(SETTLED * spacing.min())
+        ends, settled = in_chunks(
+            lambda runs: _run_until_settled(step, runs, static, tolerance),
+            displaced.reshape(-1, states.shape[1]),
+            CHUNK,
         )
 
-    ends, settled = (np.asarray(value) for value in moved)
     stable = np.flatnonzero((fixed_points.n_unstable == 0) & ~fixed_points.is_slow)
     sources = np.repeat(np.arange(count), trials)
     if len(stable):
@@ -137,30 +136,40 @@ def canonical_order(readouts: Any, ideal: Any) -> NDArray[np.int64]:
     return np.lexsort(keys.T[::-1])
 
 
-def graph_distance(first: Any, second: Any) -> float:
-    """The Frobenius norm of the difference of two graphs' matrices, whose nodes must correspond.
+def neighbor_graph(states: Any, neighbors: int = 2) -> NDArray[np.float64]:
+    """Points that are near each other: 1 where either of two is among the other's nearest, 0 elsewhere.
+
+    With two neighbours a chain of points along a line is joined into a line; with one it falls into pairs and triples,
+    decided by the smallest differences of spacing.
+
+    Args:
+        states: [p, n].
+        neighbors: how many nearest points each one is joined to.
+
+    Returns:
+        [p, p], symmetric.
 
     Raises:
-        ValueError: different numbers of nodes.
+        ValueError: too few points, or states that are not finite.
+
+    Source: Maheswaranathan et al. 2019, who join "nearest neighbors" and do not say how many; 2 is ours.
+
+    Example:
+        >>> neighbor_graph(np.arange(4.0)[:, None]).astype(int).tolist()
+        [[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 1], [0, 1, 1, 0]]
     """
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if first.shape != second.shape:
-        raise ValueError(f"the graphs have {len(first)} and {len(second)} nodes; this distance needs equally many")
-    return float(np.linalg.norm(first - second))
-
-
-def graph_distance_matrix(graphs: Mapping[str, NDArray[np.float64]]) -> xr.DataArray:
-    """All pairs' ``graph_distance``, labelled ("network", "other_network"). All graphs have equally many nodes."""
-    names = list(graphs)
-    flat = np.stack([graphs[name].ravel() for name in names]) if names else np.zeros((0, 0))
-    distances = np.linalg.norm(flat[:, None] - flat[None], axis=-1)
-    return xr.DataArray(
-        distances,
-        dims=("network", "other_network"),
-        coords={"network": names, "other_network": names},
-        name="transition_graph",
-        attrs={"measure": "transition_graph"},
-    )
+    states = np.asarray(states, np.float64)
+    if not np.isfinite(states).all():
+        raise ValueError("states has NaN or infinity; leave those points out")
+    if not 1 <= neighbors < len(states):
+        raise ValueError(f"neighbors is {neighbors} with {len(states)} points; expected 1 to {len(states) - 1}")
+    distances = np.linalg.norm(states[:, None] - states[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    # A stable sort: of points equally near the first counts.
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :neighbors]
+    graph = np.zeros(distances.shape)
+    np.put_along_axis(graph, nearest, 1.0, axis=1)
+    return np.maximum(graph, graph.T)
 
 
 def _nearest_distance(states: NDArray[np.float64]) -> NDArray[np.float64]:

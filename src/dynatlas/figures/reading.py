@@ -180,8 +180,8 @@ def representatives(atlas: AtlasLike, task: str) -> list[Representative]:
 
 
 def measures(atlas: AtlasLike, task: str) -> list[str]:
-    """The measures a task's networks are compared by: the study's, and for the flip-flop its topology."""
-    return [*atlas.study.analysis.measures, *(["transition_graph"] if task == "flip_flop" else [])]
+    """The measures a task's networks are compared by: the study's of geometry, and the task's of topology."""
+    return [*atlas.study.analysis.measures, *atlas.study.task(task).topology]
 
 
 def distances(atlas: AtlasLike, task: str, measure: str) -> tuple[pd.DataFrame, Any]:

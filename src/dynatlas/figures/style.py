@@ -39,6 +39,8 @@ MEASURES: Final = {
     "pwcca": "PWCCA",
     "procrustes": "Procrustes",
     "transition_graph": "transition graph",
+    "fused_transition_graph": "transition graph, fused",
+    "neighbor_graph": "neighbour graph",
 }
 TASK_TITLES: Final = {
     "flip_flop": "Flip-flop",

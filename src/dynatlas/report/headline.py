@@ -10,7 +10,7 @@ from dynatlas.figures.distances import SIGNIFICANT, p_text
 from dynatlas.figures.reading import AtlasLike, table, tasks
 from dynatlas.figures.style import MEASURES, TASK_TITLES
 
-TOPOLOGY = ("transition_graph",)
+TOPOLOGY = ("transition_graph", "fused_transition_graph", "neighbor_graph")
 
 
 class Effect(NamedTuple):

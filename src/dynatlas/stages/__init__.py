@@ -12,6 +12,7 @@ from dynatlas.stages.comparison import tables as tables
 from dynatlas.stages.dynamics import dynamics as dynamics
 from dynatlas.stages.report import figures as figures
 from dynatlas.stages.report import page as page
+from dynatlas.stages.topology import topology as topology
 from dynatlas.stages.training import search as search
 from dynatlas.stages.training import train as train
 from dynatlas.stages.training import tune as tune

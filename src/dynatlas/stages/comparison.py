@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from dynatlas.embedding import mds
 from dynatlas.geometry import distance_matrix
+from dynatlas.graph_distances import frobenius_distances
 from dynatlas.progress import Report
+from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
+from dynatlas.stages.integration import mean_spectra
 from dynatlas.stages.networks import responses, trained
+from dynatlas.stages.oscillations import mean_frequencies
 from dynatlas.statistics import permanova
 from dynatlas.store import Atlas, Entry
 from dynatlas.study import Study
-from dynatlas.tasks import FlipFlop
-from dynatlas.topology import graph_distance_matrix
 
 FACTORS = ("architecture", "activation", "units", "l2")
 
@@ -53,28 +55,20 @@ def tables(path: Path, report: Report) -> list[Entry]:
 def joined_tables(study: Study) -> tuple[str, ...]:
     """The tables that blocks, configurations and shapes write in parts."""
     searched = ("samples", "sample_losses") if study.search else ()
-    return ("networks", "losses", "searches", "fixed_points", "transitions", "mappings", *searched)
+    return ("networks", "losses", *DYNAMICS_TABLES, "mappings", *searched)
 
 
 def maps(path: Path, report: Report) -> list[Entry]:
-    """The transition graphs' distances, then an embedding and the effects of every factor for every matrix."""
+    """An embedding and the effects of every factor for every matrix; frequencies and spectra averaged over networks."""
+    del report
     atlas = Atlas.open(path)
     study = atlas.study
     networks = atlas.table("networks").set_index("network")
-    embeddings, rows, effects, entries = [], [], [], []
+    embeddings, rows, effects = [], [], []
     for task in study.tasks:
         trained = int((networks.passed & (networks.task == task.kind)).sum())
-        matrices: dict[str, tuple[xr.DataArray, str]] = {
-            measure: (atlas.arrays(f"distances/{task.kind}/{measure}")["distance"], "")
-            for measure in study.analysis.measures
-        }
-        if isinstance(task, FlipFlop):
-            distances, reason = _topology_distances(atlas)
-            matrices["transition_graph"] = (distances, reason)
-            entries.append(
-                atlas.write_arrays(f"distances/{task.kind}/transition_graph", distances.rename("distance").to_dataset())
-            )
-        for measure, (distances, reason) in matrices.items():
+        for measure in (*study.analysis.measures, *task.topology):
+            distances = atlas.arrays(f"distances/{task.kind}/{measure}")["distance"]
             names = [str(name) for name in distances["network"].values]
             coordinates, stress = mds(distances) if names else (np.zeros((0, 2)), 0.0)
             embeddings.append(
@@ -95,7 +89,7 @@ def maps(path: Path, report: Report) -> list[Entry]:
                     "measure": measure,
                     "n_networks": len(names),
                     "n_left_out": left_out,
-                    "left_out_reason": reason if left_out else "",
+                    "left_out_reason": distances.attrs.get("left_out_reason", "") if left_out else "",
                     "stress": stress,
                 }
             )
@@ -103,33 +97,20 @@ def maps(path: Path, report: Report) -> list[Entry]:
                 {"task": task.kind, "measure": measure} | effect for effect in _effects(distances, networks.loc[names])
             ]
     columns = ["task", "measure", "factor", "r2", "p", "n_networks"]
+    of_networks = networks.reset_index()
     return [
-        *entries,
         atlas.write_table("embeddings", pd.concat(embeddings, ignore_index=True)),
         atlas.write_table("maps", pd.DataFrame(rows)),
         atlas.write_table("effects", pd.DataFrame(effects, columns=columns)),
+        atlas.write_table(
+            "frequencies", mean_frequencies(atlas.table("oscillations"), atlas.table("attractors"), of_networks)
+        ),
+        atlas.write_table("spectra", mean_spectra(atlas, of_networks)),
     ]
 
 
-def _topology_distances(atlas: Atlas) -> tuple[xr.DataArray, str]:
-    """Distances between the transition graphs of the networks that have the modal number of roots."""
-    searches = atlas.table("searches")
-    searches = searches[searches.task == "flip_flop"]
-    if not len(searches):
-        return _no_distances("transition_graph"), ""
-    modal = int(searches.n_roots.mode().max())
-    transitions = atlas.table("transitions")
-    graphs = {}
-    for network in searches.network[searches.n_roots == modal]:
-        edges = transitions[transitions.network == network]
-        graph = np.zeros((modal, modal))
-        graph[edges.source, edges.target] = edges.probability
-        graphs[network] = graph
-    return graph_distance_matrix(graphs), f"not the modal number of roots, {modal}"
-
-
 def _no_distances(measure: str) -> xr.DataArray:
-    return graph_distance_matrix({}).rename(measure)
+    return frobenius_distances({}, measure)
 
 
 def _effects(distances: xr.DataArray, networks: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,0 +1,51 @@
+"""One network's probe trials and fixed points in three dimensions, as the figures draw them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from dynatlas.cells import Cell
+from dynatlas.fixed_points import FixedPoints
+from dynatlas.linearization import linearize, unstable_direction
+from dynatlas.stages.networks import responses
+from dynatlas.tasks import Task
+
+# Probe trials drawn in the trajectory pictures: enough to see the structure, few enough to see through.
+DRAWN_TRIALS = 24
+
+
+def trajectories(task: Task, cell: Cell, points: list[FixedPoints]) -> xr.Dataset:
+    """One network's probe trials and fixed points in the plane of its first three principal components."""
+    probe = task.probe()
+    with jax.enable_x64(True):
+        all_states, all_outputs = responses(cell, jnp.asarray(np.asarray(probe.inputs, np.float64)))
+    hidden = np.asarray(all_states)[..., : cell.units]
+    flat = hidden.reshape(-1, cell.units)
+    mean = flat.mean(axis=0)
+    _, scale, axes = np.linalg.svd(flat - mean, full_matrices=False)
+    axes = axes[:3] * np.sign(axes[:3].sum(axis=1, keepdims=True))
+    if len(axes) < 3:
+        axes = np.vstack([axes, np.zeros((3 - len(axes), cell.units))])
+    share = np.zeros(3)
+    share[: min(3, len(scale))] = (scale**2 / max((scale**2).sum(), 1e-300))[:3]
+
+    drawn = np.unique(np.linspace(0, len(hidden) - 1, DRAWN_TRIALS).round().astype(int))
+    conditions = np.asarray(task.conditions(), np.float64)
+    directions = [
+        unstable_direction(linearize(cell, found.states, conditions[condition]))[:, : cell.units] @ axes.T
+        for condition, found in enumerate(points)
+        if len(found)
+    ]
+    states = np.concatenate([found.states[:, : cell.units].reshape(-1, cell.units) for found in points])
+    return xr.Dataset(
+        {
+            "trajectory": (("trial", "step", "component"), ((hidden[drawn] - mean) @ axes.T).astype(np.float32)),
+            "variance_share": (("component",), share),
+            "inputs": (("trial", "step", "input"), np.asarray(probe.inputs)[drawn]),
+            "targets": (("trial", "step", "output"), np.asarray(probe.targets)[drawn]),
+            "outputs": (("trial", "step", "output"), np.asarray(all_outputs, np.float32)[drawn]),
+            "points": (("row", "component"), (states - mean) @ axes.T),
+            "unstable_directions": (("row", "component"), np.concatenate([np.zeros((0, 3)), *directions])),
+        }
+    )

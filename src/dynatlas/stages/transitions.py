@@ -1,0 +1,58 @@
+"""The transition graphs of flip-flop networks, as rows of tables."""
+
+import jax
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dynatlas.cells import Cell
+from dynatlas.fixed_points import FixedPoints
+from dynatlas.graph_distances import frobenius_distance
+from dynatlas.study import Member, Study
+from dynatlas.topology import transition_graph
+
+
+def transitions(study: Study, member: Member, cell: Cell, points: FixedPoints) -> pd.DataFrame:
+    """The edges of one network's graph; roots come first, so their numbers are those of the table."""
+    graph = _graph(study, member, cell, points, study.analysis.transition_scale)
+    source, target = np.nonzero(graph)
+    return pd.DataFrame(
+        {"network": member.id, "source": source, "target": target, "probability": graph[source, target]}
+    )
+
+
+def graph_of(edges: pd.DataFrame, nodes: int) -> NDArray[np.float64]:
+    """The matrix of a network's edges."""
+    graph = np.zeros((nodes, nodes))
+    graph[edges.source, edges.target] = edges.probability
+    return graph
+
+
+def transition_sensitivity(
+    study: Study, member: Member, cell: Cell, points: FixedPoints, edges: pd.DataFrame
+) -> pd.DataFrame:
+    """How far the graphs at other displacements are from the one at the study's own."""
+    own = graph_of(edges, len(points.roots()))
+    graphs = {study.analysis.transition_scale: own} | {
+        scale: _graph(study, member, cell, points, scale) for scale in study.analysis.sensitivity_scales
+    }
+    return pd.DataFrame(
+        {
+            "network": member.id,
+            "scale": scale,
+            "distance": frobenius_distance(graph, own),
+            "lost": float(1 - graph.sum(axis=1).mean()) if len(graph) else 0.0,
+        }
+        for scale, graph in sorted(graphs.items())
+    )
+
+
+def _graph(study: Study, member: Member, cell: Cell, points: FixedPoints, scale: float) -> NDArray[np.float64]:
+    return transition_graph(
+        cell,
+        points.roots(),
+        np.zeros(cell.input_weights.shape[1]),
+        trials=study.analysis.transition_trials,
+        scale=scale,
+        key=jax.random.fold_in(member.key("analysis"), 1_000_003),
+    )

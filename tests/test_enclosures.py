@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynatlas.cells import ACTIVATIONS, CELLS
+from dynatlas.enclosures import NotEnclosableError, enclose
+
+MATRIX = np.random.default_rng(0).normal(size=(3, 3))
+
+FUNCTIONS = {
+    "affine": lambda h: MATRIX @ h - 1,
+    "product with itself": lambda h: h * h,
+    "quotient": lambda h: h / (2 + h[::-1] ** 2),
+    "cube and inverse": lambda h: h**3 + (3 + h) ** -2,
+    "tanh and logistic": lambda h: jnp.tanh(h) * jax.nn.sigmoid(-h),
+    "relu": lambda h: jax.nn.relu(h - 0.1),
+    "choice": lambda h: jnp.where(h > 0.2, h**2, -h),
+    "absolute": lambda h: jnp.abs(h) - jnp.maximum(h, 0.3) + jnp.minimum(h, 0.1),
+    "waves": lambda h: jnp.sin(3 * h) + jnp.cos(h),
+    "moved about": lambda h: jnp.concatenate([h[1:], h[:1]]).reshape(3, 1).T.sum(axis=0),
+    "outer product": lambda h: jnp.outer(jnp.tanh(h), h) @ h,
+    "comparison": lambda h: jnp.where((h <= 0) | ~(h >= -0.5), 1.0, h),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("width", [0.0, 0.01, 1.0])
+def test_the_bounds_hold_for_every_point_of_the_box(name, width):
+    function = FUNCTIONS[name]
+    random = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        for _ in range(20):
+            low = random.normal(size=3)
+            high = low + width * random.random(3)
+            bounds = enclose(function, jnp.asarray(low), jnp.asarray(high))
+            for share in random.random((30, 3)).round():  # corners, mostly
+                value = function(jnp.asarray(low + share * (high - low)))
+                assert (bounds.low - 1e-12 <= value).all()
+                assert (value <= bounds.high + 1e-12).all()
+            middle = function(jnp.asarray((low + high) / 2))
+            assert (bounds.low - 1e-12 <= middle).all()
+            assert (middle <= bounds.high + 1e-12).all()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("kind", CELLS)
+def test_every_cells_jacobian_is_bounded_and_the_bounds_close_on_it(kind, activation):
+    cell = CELLS[kind](2, 5, 1, activation, key=jax.random.key(3))
+    random = np.random.default_rng(2)
+    with jax.enable_x64(True):
+        cell = cell.astype(jnp.float64)
+        jacobian = jax.jacfwd(lambda h: cell(h, jnp.ones(2)))
+        state = random.normal(size=cell.initial_state.shape)
+        widths = []
+        for radius in (0.1, 1e-6):
+            bounds = enclose(jacobian, jnp.asarray(state - radius), jnp.asarray(state + radius))
+            for _ in range(50):
+                value = jacobian(jnp.asarray(state + radius * random.uniform(-1, 1, state.shape)))
+                assert (bounds.low - 1e-12 <= value).all()
+                assert (value <= bounds.high + 1e-12).all()
+            widths.append(float((bounds.high - bounds.low).max()))
+        assert widths[1] < min(widths[0], 1e-4)
+
+
+def test_monotone_functions_are_bounded_exactly():
+    bounds = enclose(lambda h: jnp.tanh(jax.nn.relu(h)), jnp.array([-1.0, 0.5]), jnp.array([2.0, jnp.inf]))
+    np.testing.assert_allclose(bounds.low, [0, np.tanh(0.5)], rtol=1e-6)
+    np.testing.assert_allclose(bounds.high, [np.tanh(2), 1], rtol=1e-6)
+
+
+def test_a_square_is_not_negative_and_a_quotient_across_zero_unbounded():
+    low, high = jnp.array([-1.0]), jnp.array([2.0])
+    assert [float(end[0]) for end in enclose(lambda h: h**2, low, high)] == [0, 4]
+    assert [float(end[0]) for end in enclose(lambda h: h * h, low, high)] == [0, 4]
+    assert [float(end[0]) for end in enclose(lambda h: 1 / h, low, high)] == [-np.inf, np.inf]
+
+
+def test_an_unknown_operation_is_named():
+    with pytest.raises(NotEnclosableError, match=r"no interval counterpart of '(while|scan)'"):
+        enclose(lambda h: jax.lax.fori_loop(0, 3, lambda _, now: now * 2, h), jnp.zeros(2), jnp.ones(2))
