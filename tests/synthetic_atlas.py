@@ -76,11 +76,25 @@ class SyntheticAtlas:
         return atlas
 
 
+# Tables that have no place in a synthetic atlas: pictures that need them say that they are missing.
+LEFT_OUT = (
+    *("transitions", "transition_sensitivity", "attractors", "oscillations", "frequencies"),
+    *("line_attractors", "spectra"),
+)
+
+
 def synthetic_atlas(seed: int = 0, **study: Any) -> SyntheticAtlas:
     """A full synthetic atlas of the built-in demo; keyword arguments replace fields of the study."""
     demo = Study.load("demo")
     demo = Study.model_validate(demo.model_dump(mode="json") | study)
     return _Maker(demo, np.random.default_rng(seed)).atlas()
+
+
+def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """A table; columns that nobody draws are filled with nothing."""
+    nothing = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
+    blank = {column: nothing.get(declared.type) for column, declared in TABLES[name].items()}
+    return pd.DataFrame([blank | row for row in rows], columns=list(TABLES[name]))
 
 
 class _Maker:
@@ -104,13 +118,9 @@ class _Maker:
                 seen.add(variant)
                 self.trajectories(member, positions, directions, self.rows["fixed_points"][first:])
         for task, members in self.passed.items():
-            for measure in [*self.study.analysis.measures, *(["transition_graph"] if task == "flip_flop" else [])]:
+            for measure in [*self.study.analysis.measures, *self.study.task(task).topology]:
                 self.distances(task, measure, members)
-        tables = {
-            name: pd.DataFrame(rows, columns=list(TABLES[name]))
-            for name, rows in self.rows.items()
-            if name != "transitions"
-        }
+        tables = {name: _frame(name, rows) for name, rows in self.rows.items() if name not in LEFT_OUT}
         return SyntheticAtlas(self.study, tables, self.groups)
 
     def network(self, number: int, member: Member) -> None:
@@ -254,7 +264,7 @@ class _Maker:
         )
 
     def distances(self, task: str, measure: str, members: list[Member]) -> None:
-        if measure == "transition_graph":
+        if "transition" in measure:
             members = [member for member in members if not (member.architecture == "gru" and member.seed == 2)]
         places = np.array([self._place(member, measure) for member in members])
         matrix = np.linalg.norm(places[:, None] - places[None], axis=-1)
@@ -276,7 +286,7 @@ class _Maker:
                 "stress": 0.13,
             }
         )
-        topology = measure == "transition_graph"
+        topology = "transition" in measure
         for factor, base, p in (
             ("architecture", 0.12 if topology else 0.46, 0.54 if topology else 0.0005),
             ("activation", 0.05 if topology else 0.21, 0.31 if topology else 0.001),
@@ -287,8 +297,8 @@ class _Maker:
             )
 
     def _place(self, member: Member, measure: str) -> np.ndarray:
-        scatter = self.rng.normal(size=4) * (1.0 if measure == "transition_graph" else 0.18)
-        if measure == "transition_graph":
+        scatter = self.rng.normal(size=4) * (1.0 if "transition" in measure else 0.18)
+        if "transition" in measure:
             return scatter
         angle = np.pi / 2 * ARCHITECTURES.index(member.architecture)
         side = 0.5 * ACTIVATIONS.index(member.activation)

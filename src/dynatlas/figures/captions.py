@@ -144,3 +144,49 @@ def modal_composition(atlas: AtlasLike, task: str) -> tuple[tuple[int, ...], int
     found = searches(atlas, task)
     by_unstable, times = Counter(search.by_unstable for search in found).most_common(1)[0]
     return by_unstable, times, len(found)
+
+
+def transition_graphs_caption(atlas: AtlasLike) -> str:
+    """The caption of ``transition_graphs``."""
+    networks = len(table(atlas, "searches", "flip_flop"))
+    sensitivity = table(atlas, "transition_sensitivity", "flip_flop")
+    settings = atlas.study.analysis
+    own = sensitivity["scale"] == settings.transition_scale
+    by_scale = sensitivity[~own].groupby("scale")["distance"].median()
+    changes = "; ".join(f"{scale:g}: {distance:.2f}" for scale, distance in by_scale.items())
+    lost = 100 * sensitivity.loc[own, "lost"].median()
+    return (
+        "One trained network of each kind. Points are its fixed points, at the place of their readout, coloured by "
+        f"their number of unstable directions. From each, {settings.transition_trials} states displaced by "
+        f"{settings.transition_scale:g} of the distance to the nearest point run until they settle; an arrow leads to "
+        "each stable point that at least 2 % of them reach, the wider the more. Over all "
+        f"{count_of(networks, 'network')}, {lost:.1f} % of the states settle nowhere (median). With other "
+        f"displacements the graphs change by these Frobenius distances (medians): {changes or 'none was tried'}."
+    )
+
+
+def oscillation_frequencies_caption(atlas: AtlasLike) -> str:
+    """The caption of ``oscillation_frequencies``."""
+    networks = table(atlas, "oscillations")["network"].nunique()
+    kinds = table(atlas, "attractors", "sine_wave")["kind"].value_counts()
+    listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+    return (
+        "Above: the frequency of the leading complex pair of eigenvalues at the fixed point in the middle of each "
+        "oscillation, less the frequency that the command asks for. Below: the same for the rotation number of the "
+        "attractor that the network reaches when it is left alone under the command. Lines are means over networks, "
+        f"bands their standard errors; {count_of(networks, 'network')}. Attractors: {listed}."
+    )
+
+
+def line_attractors_caption(atlas: AtlasLike) -> str:
+    """The caption of ``line_attractors``."""
+    lines = table(atlas, "line_attractors", "context_integration")
+    share = 100 * lines["line_share"].median()
+    return (
+        "In each context the state of least speed is sought at "
+        f"{atlas.study.analysis.manifold_points} values of the output. Left: the sorted moduli of the eigenvalues "
+        "there. Middle: the output half a trial after a unit of the cued input, from the linear dynamics with only the "
+        "largest modes kept; 1 is a perfect integral. Right: by how much the output drifts in one step where it is "
+        f"held. Lines are means, marks are contexts of {count_of(lines['network'].nunique(), 'network')}. Along the "
+        f"line lies {share:.0f} % of the variance of its states (median)."
+    )

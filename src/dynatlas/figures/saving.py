@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from dynatlas.figures import captions
 from dynatlas.figures.counts import fixed_point_counts
 from dynatlas.figures.distances import distance_map, effects
+from dynatlas.figures.dynamics import line_attractors, oscillation_frequencies, transition_graphs
 from dynatlas.figures.performance import loss_curves, performance
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, arrays, measures, representatives, tasks
 from dynatlas.figures.style import TASK_TITLES, new_figure, render, styled, write_message
@@ -36,6 +37,14 @@ class Picture(NamedTuple):
             return str(missing).replace("\n", " ")
 
 
+# Of each task, the figure of what its fixed points form.
+DYNAMICS: dict[str, tuple[str, Callable[..., Figure], Callable[..., str]]] = {
+    "flip_flop": ("transition-graphs", transition_graphs, captions.transition_graphs_caption),
+    "sine_wave": ("oscillation-frequencies", oscillation_frequencies, captions.oscillation_frequencies_caption),
+    "context_integration": ("line-attractors", line_attractors, captions.line_attractors_caption),
+}
+
+
 def pictures(atlas: AtlasLike) -> dict[str, Picture]:
     """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-svcca``."""
     return {picture.name: picture for picture in _pictures(Snapshot(atlas))}
@@ -57,6 +66,8 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
             partial(trajectories, atlas, task),
             partial(captions.trajectories_caption, atlas, task),
         )
+        name, draw, describe = DYNAMICS[task]
+        yield Picture(name, partial(draw, atlas), partial(describe, atlas))
         for measure in measures(atlas, task):
             yield Picture(
                 f"distances-{task}-{measure}",

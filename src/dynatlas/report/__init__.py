@@ -12,7 +12,7 @@ from dynatlas.figures.captions import count_of, modal_composition
 from dynatlas.figures.counts import composition
 from dynatlas.figures.distances import FACTORS
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, map_facts, measures, tasks
-from dynatlas.figures.saving import FORMATS, Format, pictures, save_all
+from dynatlas.figures.saving import DYNAMICS, FORMATS, Format, pictures, save_all
 from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, MEASURES, TASK_TITLES, UNSTABLE
 from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS, color_scale
 from dynatlas.report import plots
@@ -142,8 +142,15 @@ class _Content:
             "scale": scale,
             "most_trials": MOST_TRIALS[kind],
             "modal": modal and (composition(modal[0]), f"{modal[1]:,} of {count_of(modal[2], 'search', 'searches')}"),
+            "dynamics": self._dynamics(kind),
             "maps": [self._map(kind, measure) for measure in measures(self.atlas, kind)],
         }
+
+    def _dynamics(self, kind: str) -> dict[str, str]:
+        """The figure of what the fixed points form."""
+        name, _, describe = DYNAMICS[kind]
+        got = self.get(describe)
+        return {"name": name, "caption": got["value"] or "", "missing": got["missing"]}
 
     def _map(self, kind: str, measure: str) -> dict[str, Any]:
         name = f"{kind}-{measure}"

@@ -1,0 +1,206 @@
+"""What the fixed points of each task form: transition graphs, oscillations, line attractors."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from dynatlas.figures.reading import AtlasLike, Missing, arrays, ordered, panel, representatives, table, variants
+from dynatlas.figures.style import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    GREY,
+    architecture_label,
+    new_figure,
+    styled,
+    unstable_color,
+    unstable_label,
+    variant_label,
+)
+
+# Edges that fewer displaced states follow are not drawn.
+LEAST_PROBABILITY = 0.02
+_LINE_STYLES: dict[str, Any] = {"tanh": "-", "relu": (0, (3, 1.2))}
+
+
+def transition_graphs(atlas: AtlasLike) -> Figure:
+    """One network of each kind on the flip-flop: where the flow leads from each fixed point, in readout coordinates."""
+    with styled():
+        try:
+            shown = representatives(atlas, "flip_flop")
+        except Missing:
+            shown = []
+        population = atlas.study.population
+        architectures = ordered(population.architectures, ARCHITECTURES)
+        activations = ordered(population.activations, ACTIVATIONS)
+        figure = new_figure(0.5 + 1.75 * len(activations))
+        grid = figure.subplots(len(activations), len(architectures), squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for one in shown:
+            axes = grid[activations.index(one.activation), architectures.index(one.architecture)]
+            axes.set_title(variant_label(one.architecture, one.activation), fontsize=7)
+            panel(axes, _draw_transitions, atlas, one.network)
+        if not shown:
+            panel(grid[0, 0], table, atlas, "transitions", "flip_flop")
+        handles = [
+            Line2D([], [], linestyle="", marker="o", color=unstable_color(n), markersize=4, label=unstable_label(n))
+            for n in range(4)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_transitions(axes: Axes, atlas: AtlasLike, network: str) -> None:
+    points = table(atlas, "fixed_points", "flip_flop")
+    points = points[(points["network"] == network) & ~points["is_slow"].astype(bool)].sort_values("point")
+    edges = table(atlas, "transitions", "flip_flop")
+    edges = edges[(edges["network"] == network) & (edges["source"] != edges["target"])]
+    edges = edges[edges["probability"] >= LEAST_PROBABILITY]
+    if points.empty:
+        raise Missing("This network has no fixed point.")
+    places = _projected(np.stack(points["readout"].to_list()))
+    for source, target, probability in zip(edges["source"], edges["target"], edges["probability"], strict=True):
+        axes.annotate(
+            "",
+            xy=places[target],
+            xytext=places[source],
+            arrowprops={
+                "arrowstyle": "-|>,head_length=0.25,head_width=0.12",
+                "color": unstable_color(int(points["n_unstable"].iloc[source])),
+                "linewidth": 0.25 + 1.2 * probability,
+                "alpha": 0.3 + 0.6 * probability,
+                "shrinkA": 1.5,
+                "shrinkB": 2.5,
+            },
+        )
+    colors = [unstable_color(int(n)) for n in points["n_unstable"]]
+    axes.scatter(places[:, 0], places[:, 1], s=14, c=colors, zorder=3, edgecolors="white", linewidths=0.4)
+    axes.set_aspect("equal")
+    axes.margins(0.12)
+
+
+def _projected(readouts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Readouts in the plane: three of them as a cube seen from a corner, none behind another."""
+    directions = np.array([[1.0, 0.0], [0.0, 1.0], [0.42, 0.29], [-0.31, 0.44], [0.2, -0.5], [-0.5, -0.2]])
+    return readouts @ directions[: readouts.shape[1]]
+
+
+def oscillation_frequencies(atlas: AtlasLike) -> Figure:
+    """How far oscillations are off the frequency asked for: of the linear dynamics, and of the cycle itself."""
+    with styled():
+        figure = new_figure(3.6)
+        grid = figure.subplots(2, 2, sharex=True, sharey="row")
+        grid[0, 0].set_ylabel("fixed point, linearised:\noffset (10⁻³ cycles per step)")
+        grid[1, 0].set_ylabel("cycle, rotation number:\noffset (10⁻³ cycles per step)")
+        for column, factor in enumerate(("architecture", "activation")):
+            grid[0, column].set_title(f"by {factor}")
+            panel(grid[0, column], _draw_offsets, atlas, factor, "linear_frequency")
+            panel(grid[1, column], _draw_offsets, atlas, factor, "rotation_number")
+            grid[1, column].set_xlabel("frequency asked for (cycles per step)")
+    return figure
+
+
+def _draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None:
+    frequencies = table(atlas, "frequencies")
+    rows = frequencies[frequencies["factor"] == factor]
+    looks = ARCHITECTURES if factor == "architecture" else ACTIVATIONS
+    for level in ordered(rows["level"], looks):
+        of_level = rows[rows["level"] == level].sort_values("frequency")
+        offset = 1000 * (of_level[column] - of_level["frequency"])
+        error = 1000 * of_level[f"{column}_se"].fillna(0)
+        look = looks[level]
+        axes.plot(of_level["frequency"], offset, color=look.color, marker="o", markersize=2, label=look.label)
+        axes.fill_between(of_level["frequency"], offset - error, offset + error, color=look.color, alpha=0.2, lw=0)
+    axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.legend()
+
+
+def line_attractors(atlas: AtlasLike) -> Figure:
+    """Integrating networks: spectra along the line, what its modes integrate, how fast the sum drifts."""
+    with styled():
+        figure = new_figure(2.5)
+        spectrum, response, drift = figure.subplots(1, 3)
+        panel(spectrum, _draw_spectra, atlas)
+        panel(response, _draw_responses, atlas)
+        panel(drift, _draw_drift, atlas)
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=ARCHITECTURES[architecture].color,
+                linestyle=_LINE_STYLES.get(activation, "-"),
+                label=variant_label(architecture, activation),
+            )
+            for architecture, activation in variants(atlas)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
+    spectra = table(atlas, "spectra")
+    for architecture, activation in variants(atlas):
+        rows = spectra[(spectra["architecture"] == architecture) & (spectra["activation"] == activation)]
+        mean = rows.groupby("rank")["modulus"].mean()
+        axes.plot(
+            mean.index + 1, mean, color=ARCHITECTURES[architecture].color, linestyle=_LINE_STYLES.get(activation, "-")
+        )
+    axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean along the line", title="spectrum")
+
+
+def _draw_responses(axes: Axes, atlas: AtlasLike) -> None:
+    for (architecture, activation), mean in _mean_responses(atlas).items():
+        axes.plot(
+            np.arange(1, len(mean) + 1),
+            mean,
+            color=ARCHITECTURES[architecture].color,
+            linestyle=_LINE_STYLES.get(activation, "-"),
+        )
+    axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.set(xlabel="modes kept", ylabel="output after a unit of input", title="linear integral", xscale="log")
+
+
+def _mean_responses(atlas: AtlasLike) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """The response by the number of modes, a mean over the contexts and networks of each variant's smallest size."""
+    table(atlas, "line_attractors", "context_integration")
+    by_variant: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+    smallest = min(atlas.study.population.units)
+    for block in atlas.study.blocks:
+        if block.task == "context_integration" and block.units == smallest:
+            name = f"line_attractors/{block.name}"
+            if atlas.has(f"arrays.zarr/{name}"):
+                responses = np.asarray(arrays(atlas, name)["response"])
+                by_variant.setdefault((block.architecture, block.activation), []).append(responses)
+    means = {}
+    for variant, parts in by_variant.items():
+        together = np.concatenate(parts)
+        known = np.isfinite(together).all(axis=1)
+        if known.any():
+            means[variant] = together[known].mean(axis=0)
+    return means
+
+
+def _draw_drift(axes: Axes, atlas: AtlasLike) -> None:
+    lines = table(atlas, "line_attractors", "context_integration")
+    joined = pd.merge(lines, table(atlas, "networks")[["network", "architecture", "activation"]], on="network")
+    columns = variants(atlas)
+    for column, (architecture, activation) in enumerate(columns):
+        rows = joined[(joined["architecture"] == architecture) & (joined["activation"] == activation)]
+        across = column + (np.linspace(-0.25, 0.25, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
+        axes.scatter(across, 100 * rows["drift_share"], s=8, color=ARCHITECTURES[architecture].color, linewidths=0)
+    if (joined["drift_share"] > 0).all():
+        axes.set_yscale("log")
+    axes.set_xticks(
+        range(len(columns)),
+        [f"{architecture_label(architecture)} {activation}" for architecture, activation in columns],
+        rotation=60,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    axes.set(ylabel="drift per step (% of the range)", title="drift along the line")
