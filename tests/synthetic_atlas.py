@@ -76,13 +76,6 @@ class SyntheticAtlas:
         return atlas
 
 
-# Tables that have no place in a synthetic atlas: pictures that need them say that they are missing.
-LEFT_OUT = (
-    *("transitions", "transition_sensitivity", "attractors", "oscillations", "frequencies"),
-    *("line_attractors", "spectra"),
-)
-
-
 def synthetic_atlas(seed: int = 0, **study: Any) -> SyntheticAtlas:
     """A full synthetic atlas of the built-in demo; keyword arguments replace fields of the study."""
     demo = Study.load("demo")
@@ -94,7 +87,9 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
     """A table; columns that nobody draws are filled with nothing."""
     nothing = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
     blank = {column: nothing.get(declared.type) for column, declared in TABLES[name].items()}
-    return pd.DataFrame([blank | row for row in rows], columns=list(TABLES[name]))
+    return pd.DataFrame(
+        [blank | {column: row[column] for column in row if column in blank} for row in rows], columns=list(blank)
+    )
 
 
 class _Maker:
@@ -113,6 +108,7 @@ class _Maker:
             self.passed[member.task].append(member)
             first = len(self.rows["fixed_points"])
             positions, directions = self.fixed_points(member)
+            self.dynamics(member, self.rows["fixed_points"][first:])
             variant = (member.task, member.architecture, member.activation)
             if variant not in seen:
                 seen.add(variant)
@@ -120,7 +116,8 @@ class _Maker:
         for task, members in self.passed.items():
             for measure in [*self.study.analysis.measures, *self.study.task(task).topology]:
                 self.distances(task, measure, members)
-        tables = {name: _frame(name, rows) for name, rows in self.rows.items() if name not in LEFT_OUT}
+        self.averages()
+        tables = {name: _frame(name, rows) for name, rows in self.rows.items()}
         return SyntheticAtlas(self.study, tables, self.groups)
 
     def network(self, number: int, member: Member) -> None:
@@ -221,6 +218,70 @@ class _Maker:
                 }
             )
         return np.array(places), np.array(directions)
+
+    def dynamics(self, member: Member, points: list[dict[str, Any]]) -> None:
+        """Rows of what the fixed points form: plausible numbers, each variant with its own."""
+        task, shift = self.study.task(member.task), 0.001 * ARCHITECTURES.index(member.architecture)
+        kind = "invariant curve" if member.task == "sine_wave" else "fixed point"
+        for condition, name in enumerate(task.condition_names()):
+            row = {"network": member.id, "task": member.task, "condition": condition}
+            asked = 0.01 + 0.04 * condition / max(task.n_conditions - 1, 1)
+            self.rows["attractors"].append(row | {"kind": kind, "rotation_number": asked + shift / 2})
+            if member.task == "sine_wave":
+                self.rows["oscillations"].append(
+                    row | {"frequency": asked, "linear_frequency": asked + shift + 1e-4 * self.rng.normal()}
+                )
+            if member.task == "context_integration":
+                self.rows["line_attractors"].append(
+                    row | {"condition_name": name, "line_share": 0.97, "drift_share": 0.001 + shift, "response": 1.0}
+                )
+        if member.task == "flip_flop":
+            roots = [point for point in points if not point["is_slow"]]
+            stable = [number for number, root in enumerate(roots) if not root["n_unstable"]]
+            self.rows["transitions"] += [
+                {"network": member.id, "source": source, "target": target, "probability": 1 / len(stable)}
+                for source, root in enumerate(roots)
+                for target in (stable if root["n_unstable"] else [source])
+            ]
+            self.rows["transition_sensitivity"] += [
+                {"network": member.id, "scale": scale, "distance": 10 * abs(scale - 0.02)}
+                for scale in (0.005, 0.02, 0.08)
+            ]
+
+    def averages(self) -> None:
+        """Frequencies by factor, spectra by configuration, the line attractors' arrays."""
+        for condition in range(self.study.task("sine_wave").n_conditions if self.passed.get("sine_wave") else 0):
+            for factor, levels in (("architecture", ARCHITECTURES), ("activation", ACTIVATIONS)):
+                for number, level in enumerate(levels):
+                    asked = 0.01 + 0.004 * condition
+                    means = {"linear_frequency": asked + 0.001 * number, "rotation_number": asked}
+                    self.rows["frequencies"].append(
+                        {"factor": factor, "level": level, "condition": condition, "frequency": asked} | means
+                    )
+        for block, members in self.study.blocks.items():
+            if block.task != "context_integration" or not self.passed[block.task]:
+                continue
+            modes = 8
+            configuration = {
+                "task": block.task,
+                "architecture": block.architecture,
+                "activation": block.activation,
+                "units": block.units,
+                "l2": members[0].l2,
+            }
+            self.rows["spectra"] += [configuration | {"rank": rank, "modulus": 0.8**rank} for rank in range(modes)]
+            zeros = np.zeros((1, modes))
+            self.groups[f"line_attractors/{block.name}"] = xr.Dataset(
+                {
+                    "states": (("row", "point", "state"), np.zeros((1, 3, modes))),
+                    "outputs": (("row", "point"), np.zeros((1, 3))),
+                    "modulus": (("row", "mode"), zeros),
+                    "real": (("row", "mode"), zeros),
+                    "response": (("row", "mode"), 1 - 0.5 ** (1 + np.arange(modes))[None]),
+                    "network": (("row",), np.array([members[0].id])),
+                    "condition": (("row",), np.array([0])),
+                }
+            )
 
     def trajectories(
         self, member: Member, positions: np.ndarray, directions: np.ndarray, rows: list[dict[str, Any]]

@@ -529,10 +529,29 @@ def test_the_bound_of_an_lstms_memory_keeps_its_digits_when_the_forget_gate_satu
     assert float(high[1]) == pytest.approx(1 + math.exp(50), rel=1e-12)
 
 
-@kinds
-def test_a_relu_cell_has_no_box(kind: str) -> None:
-    cell = blank_cell(kind, N_INPUTS, UNITS, N_OUTPUTS, "relu")
-    assert cell.box(jnp.zeros(N_INPUTS)) is None
+@pytest.mark.parametrize("kind", ["vanilla", "ugrnn", "gru"])
+def test_a_relu_cell_has_a_box_where_excitation_dies_out_and_maps_it_into_itself(x64: None, kind: str) -> None:
+    rng = np.random.default_rng(12)
+    for seed in range(5):
+        network, inputs = random_network(kind, "relu", seed=seed).cell(), jnp.asarray(random_inputs(1, seed)[0])
+        rows = slice(network.gates.index("candidate") * UNITS, (network.gates.index("candidate") + 1) * UNITS)
+        excitation = np.maximum(np.asarray(network.recurrent_weights[rows]), 0)
+        radius = np.abs(np.linalg.eigvals(excitation)).max()
+        for share in (0.5, 0.95, 1.05):
+            cell = with_leaves(network, {"recurrent_weights": np.asarray(network.recurrent_weights) * share / radius})
+            box = cell.box(inputs)
+            assert (box is None) == (share > 1)
+            if box is None:
+                continue
+            low, high = (np.asarray(side) for side in box)
+            assert (low < high).all()
+            states = low + (high - low) * rng.choice([0.0, 0.3, 1.0], size=(1000, UNITS))
+            after = np.asarray(step_all(cell, jnp.asarray(states), inputs))
+            assert ((low <= after) & (after <= high * (1 + 1e-12))).all()
+
+
+def test_a_relu_lstm_has_no_box() -> None:
+    assert blank_cell("lstm", N_INPUTS, UNITS, N_OUTPUTS, "relu").box(jnp.zeros(N_INPUTS)) is None
 
 
 # ---------------------------------------------------------------- many networks, and errors

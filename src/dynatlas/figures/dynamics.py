@@ -46,7 +46,7 @@ def transition_graphs(atlas: AtlasLike) -> Figure:
             axes.set_title(variant_label(one.architecture, one.activation), fontsize=7)
             panel(axes, _draw_transitions, atlas, one.network)
         if not shown:
-            panel(grid[0, 0], table, atlas, "transitions", "flip_flop")
+            panel(grid[0, 0], lambda _: representatives(atlas, "flip_flop"))
         handles = [
             Line2D([], [], linestyle="", marker="o", color=unstable_color(n), markersize=4, label=unstable_label(n))
             for n in range(4)
