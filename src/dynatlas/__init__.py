@@ -2,12 +2,16 @@
 
 from dynatlas import cells as cells
 from dynatlas import tasks as tasks
+from dynatlas.certificates import uniqueness as uniqueness
+from dynatlas.cycles import find_attractors as find_attractors
 from dynatlas.embedding import mds as mds
 from dynatlas.errors import DynatlasError as DynatlasError
 from dynatlas.fixed_points import FixedPoints as FixedPoints
 from dynatlas.fixed_points import find_fixed_points as find_fixed_points
 from dynatlas.geometry import distance as distance
 from dynatlas.geometry import distance_matrix as distance_matrix
+from dynatlas.line_attractors import slow_manifold as slow_manifold
+from dynatlas.linearization import linearize as linearize
 from dynatlas.pipeline import run as run
 from dynatlas.statistics import permanova as permanova
 from dynatlas.store import Atlas as Atlas
