@@ -236,6 +236,15 @@ def test_a_nan_in_the_weights_is_counted_and_never_returned():
     assert points.rejected == {"not finite": 10}
 
 
+def test_a_continuum_does_not_hold_up_the_search():
+    project = jnp.array([[1.0, 0.0], [0.0, 0.5]])
+    starts = np.random.default_rng(0).uniform(-0.5, 0.5, size=(300, 2))
+    points = find_fixed_points(lambda h, _: project @ h, starts, box=(-1, 1), key=KEY)
+    assert points.n_starts < 1000
+    assert (points.roots().index == 0).all()
+    assert points.certificate == "incomplete"
+
+
 def test_a_line_of_fixed_points_has_no_certificate():
     project = jnp.array([[1.0, 0.0], [0.0, 0.5]])
     starts = np.random.default_rng(0).uniform(-0.5, 0.5, size=(30, 2))

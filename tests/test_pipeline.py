@@ -44,7 +44,10 @@ validation_trials = 64
 fixed_point_starts = 64
 fixed_point_max_starts = 512
 """
-TABLES = ("networks", "losses", "searches", "fixed_points", "transitions", "embeddings", "maps", "effects")
+TABLES = (
+    *("networks", "losses", "searches", "fixed_points", "transitions", "transition_sensitivity", "attractors"),
+    *("oscillations", "line_attractors", "frequencies", "spectra", "embeddings", "maps", "effects"),
+)
 
 
 @pytest.fixture(scope="module")

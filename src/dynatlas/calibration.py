@@ -18,7 +18,7 @@ class Cost(NamedTuple):
     """What was measured of one shape."""
 
     compile_seconds: float
-    seconds: float  # per iteration and network, or per start of a fixed-point search
+    seconds: float  # per iteration and network, or of all that is sought in a network
     memory_bytes: float = 0.0  # the worker's peak
 
 
@@ -41,9 +41,9 @@ def time_training(study_toml: str, shape: Shape) -> Cost:
     return Cost(first - short, per_iteration, _peak_memory())
 
 
-def time_search(study_toml: str, shape: Shape) -> Cost:
-    """Compiling, and one start of the fixed-point search of an untrained network."""
-    from dynatlas.stages.dynamics import probe_states, search_condition, search_starts
+def time_dynamics(study_toml: str, shape: Shape) -> Cost:
+    """Compiling, and everything that is sought in one untrained network."""
+    from dynatlas.stages.dynamics import findings
 
     study = Study.parse(study_toml)
     task, member = study.task(shape.task), study.shapes[shape][0]
@@ -51,11 +51,11 @@ def time_search(study_toml: str, shape: Shape) -> Cost:
 
     def seconds() -> float:
         begun = time.perf_counter()
-        search_condition(study, task, member, cell, 0, probe_states(task, cell))
+        findings(study, task, member, cell)
         return time.perf_counter() - begun
 
     first, second = seconds(), seconds()
-    return Cost(max(first - second, 0.0), second / search_starts(study, task), _peak_memory())
+    return Cost(max(first - second, 0.0), second, _peak_memory())
 
 
 def time_geometry(study_toml: str) -> dict[str, tuple[float, float]]:

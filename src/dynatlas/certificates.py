@@ -19,7 +19,7 @@ from dynatlas.root_search import Step, residual_and_jacobian
 # The radius is searched among scale · 10^[−12, 1] by so many bisections, which leave 1 % of it.
 DECADES = (-12.0, 1.0)
 BISECTIONS = 11
-CHUNK = 8  # points per call of the compiled proof
+CHUNK = 1  # points per call of the compiled proof: there often is but one
 
 
 class Uniqueness(NamedTuple):

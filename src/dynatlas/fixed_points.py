@@ -145,8 +145,8 @@ def find_fixed_points(
     directions, and the search starts from where it leads: so the attractors next to every saddle found are found too.
     While the index sum is not 1, or some root was reached from one start only, the search adds starts of its own:
     between the points found, along their leading eigenvectors, and around the given starts at several scales.
-    Without a box it gives up after a round that finds nothing new; with one it goes on until ``max_starts``.
-    Everything is computed in float64, whatever JAX's default is.
+    Without a box, or where a root is degenerate (as on a continuum), it gives up after a round that finds no new
+    isolated root; else it goes on until ``max_starts``. Everything is computed in float64, whatever JAX's default is.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (one of our
@@ -286,10 +286,10 @@ class _Collection:
 
     def round(self, starts: NDArray[np.float64], followed: NDArray[np.float64], max_starts: int) -> None:
         """Search from ``starts``, and from where the flow leads from ``followed`` and from the saddles found."""
-        known = len(self.roots)
+        known = len(self.isolated)
         self._search(starts)
         self._follow(followed, max_starts)
-        self.found_nothing_new = len(self.roots) == known
+        self.found_nothing_new = len(self.isolated) == known
 
     def _search(self, starts: NDArray[np.float64]) -> None:
         """Search from these starts and add what they reach."""
@@ -333,14 +333,21 @@ class _Collection:
         return [point for point in self.points if not point.is_slow]
 
     @property
+    def isolated(self) -> "list[_Point]":
+        """The roots but for degenerate ones, of which a continuum has as many as there are starts."""
+        return [point for point in self.roots if point.index]
+
+    @property
     def index_sum(self) -> int:
         return sum(point.index for point in self.roots)
 
     @property
     def finished(self) -> bool:
         """Whether nothing speaks for another round."""
-        enough = self.index_sum == 1 and all(point.hits > 1 for point in self.roots)
-        return enough or (self.found_nothing_new and (self.box is None or self.index_sum == 1))
+        enough = self.index_sum == 1 and all(point.hits > 1 for point in self.isolated)
+        # Without a box, or with a degenerate root, no certificate is to be had by going on.
+        hopeless = self.box is None or len(self.isolated) < len(self.roots)
+        return enough or (self.found_nothing_new and (hopeless or self.index_sum == 1))
 
     def fixed_points(self) -> FixedPoints:
         """Everything found, in an order that does not depend on the order of the starts."""

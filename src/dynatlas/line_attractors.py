@@ -45,8 +45,12 @@ class SlowManifold:
 
     @property
     def drift_share(self) -> float:
-        """Root mean square drift per step, relative to the range of values: 0 for a line of fixed points."""
-        return float(np.sqrt((self.drift**2).mean()) / np.ptp(self.values))
+        """Root mean square drift per step, relative to the range of values: 0 for a line of fixed points.
+
+        NaN where all values are the same, as for an output that never moves.
+        """
+        reach = float(np.ptp(self.values))
+        return float(np.sqrt((self.drift**2).mean())) / reach if reach > 0 else float("nan")
 
 
 def slow_manifold(

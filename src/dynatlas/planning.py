@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dynatlas.calibration import Cost, import_everything, time_geometry, time_search, time_training
+from dynatlas.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
 from dynatlas.cluster import count_workers, local_cluster, running_scheduler
 from dynatlas.pipeline import Job, available_cores, jobs_of, training_flops
-from dynatlas.stages.dynamics import search_starts
 from dynatlas.study import Block, Configuration, Member, Shape, Study
 
 # What the calibration cannot see, as measured on the demo: seconds of one worker.
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, EMBED_SECONDS = 8.0, 10.0, 1.0, 2.0
+FUSED_SECONDS = 0.02  # per pair of graphs of 27 nodes
 # Fixed points to expect per condition, to foresee the disk.
 POINTS_PER_CONDITION = {"sine_wave": 1, "context_integration": 8}
 
@@ -72,8 +72,8 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
         workers = workers or count_workers(client)
         client.submit(import_everything, pure=False).result()
         start_up = time.perf_counter() - begun
-        training = _calibrated(client, study, time_training, _ends(study, by_task=True))
-        searches = _calibrated(client, study, time_search, _ends(study, by_task=False))
+        training = _calibrated(client, study, time_training, _ends(study))
+        searches = _calibrated(client, study, time_dynamics, _ends(study))
         pair_seconds = client.submit(time_geometry, study.to_toml(), pure=False).result()
     jobs = jobs_of(study)
     costs = {job.name: _job_cost(study, job, training, searches, pair_seconds) for job in jobs}
@@ -127,13 +127,13 @@ def simulate(
     return spans
 
 
-def _ends(study: Study, *, by_task: bool) -> list[Shape]:
-    """For every architecture (and task), a shape of the smallest and one of the largest size."""
+def _ends(study: Study) -> list[Shape]:
+    """For every task and architecture, a shape of the smallest and one of the largest size."""
     chosen: dict[tuple[str, str, int], Shape] = {}
     sizes = (min(study.population.units), max(study.population.units))
     for shape in study.shapes:
         if shape.units in sizes:
-            chosen.setdefault((shape.task if by_task else "", shape.architecture, shape.units), shape)
+            chosen.setdefault((shape.task, shape.architecture, shape.units), shape)
     return list(chosen.values())
 
 
@@ -169,13 +169,16 @@ def _job_cost(
         cost = interpolated(shape, training)
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
     if isinstance(subject, Block):
-        task, cost = study.task(subject.task), interpolated(subject.shape, searches)
-        starts = search_starts(study, task) * len(study.blocks[subject]) * task.n_conditions
-        return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * starts
+        cost = interpolated(subject.shape, searches)
+        return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * len(study.blocks[subject])
     if job.stage == "geometry":
         networks = sum(member.task == subject for member in study.members)
         pairs = networks * (networks - 1) / 2
         return "geometry", 0.0, sum(networks * reduce + pairs * pair for reduce, pair in geometry.values())
+    if job.stage == "topology":
+        networks = sum(member.task == subject for member in study.members)
+        fused = "fused_transition_graph" in study.task(subject).topology
+        return "topology", 0.0, FUSED_SECONDS * networks * (networks - 1) / 2 if fused else JOIN_SECONDS
     fixed = {"join tables": JOIN_SECONDS, "embed and test": EMBED_SECONDS, "write the page": PAGE_SECONDS}
     return job.name, 0.0, fixed.get(job.name, FIGURES_SECONDS)
 

@@ -17,6 +17,7 @@ is no root by then goes on undivided, since it is of q itself that slow points a
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -71,11 +72,6 @@ class _Lanes(NamedTuple):
     damping: Float[Array, " lanes"]
     iteration: Int[Array, " lanes"]
     watched: Float[Array, " lanes"]  # q at the beginning of the watch
-
-
-def speed(step: Step, state: Float[Array, " n"], inputs: Any) -> Float[Array, ""]:
-    """q(h) = ½‖F(h, x) − h‖²."""
-    return 0.5 * jnp.sum((step(state, inputs) - state) ** 2)
 
 
 def residual_and_jacobian(
@@ -207,14 +203,17 @@ def polish(
     def one(
         state: Float[Array, " n"],
     ) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, "n n"], Bool[Array, ""]]:
-        def newton(state: Float[Array, " n"], _: None) -> tuple[Float[Array, " n"], None]:
-            residual, jacobian = residual_and_jacobian(step, state, inputs)
+        def newton(best: tuple[Array, Array, Array, Array], _: None) -> tuple[Any, None]:
+            state, residual, jacobian, q = best
             trial = state - jnp.linalg.solve(jacobian, residual)
-            better = speed(step, trial, inputs) < 0.5 * residual @ residual
-            return jnp.where(better, trial, state), None
+            residual, jacobian = residual_and_jacobian(step, trial, inputs)
+            following = (trial, residual, jacobian, residual @ residual)
+            return jax.tree.map(partial(jnp.where, (following[3] < q) | jnp.isinf(q)), following, best), None
 
-        state, _ = jax.lax.scan(newton, state, length=4)
-        residual, jacobian = residual_and_jacobian(step, state, inputs)
-        return state, residual, jacobian + jnp.eye(state.shape[0], dtype=state.dtype), bends(state)
+        # The first round takes no step and is kept whatever it gives: so one copy of the Jacobian is compiled, not two.
+        n = state.shape[0]
+        first = (state, jnp.zeros_like(state), jnp.eye(n, dtype=state.dtype), jnp.asarray(jnp.inf, state.dtype))
+        (state, residual, jacobian, _), _ = jax.lax.scan(newton, first, length=5)
+        return state, residual, jacobian + jnp.eye(n, dtype=state.dtype), bends(state)
 
     return jax.vmap(one)(states)

@@ -1,9 +1,9 @@
 """The job that finds what each network computes: fixed points, their stability, graphs, attractors, a picture."""
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,47 +40,62 @@ TABLES = (
 )
 
 
+class Findings(NamedTuple):
+    """What was found of one network."""
+
+    tables: dict[str, pd.DataFrame]
+    conditions: list[FixedPoints]
+    lines: list[Integration]
+
+
 def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
-    """Fixed points of every trained network of a block under every condition, and what they form together."""
+    """What every trained network of a block computes."""
     atlas = Atlas.open(path)
     study = atlas.study
     task = study.task(block.task)
     entries: list[Entry] = []
-    rows: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    found: list[FixedPoints] = []
-    lines: list[Integration] = []
-    for done, (member, network) in enumerate(trained(atlas, block)):
+    found: list[Findings] = []
+    for member, network in trained(atlas, block):
         cell = network.astype(np.float64)
-        visited = probe_states(task, cell)
-        conditions = [
-            search_condition(study, task, member, cell, condition, visited) for condition in range(task.n_conditions)
-        ]
-        found += conditions
-        rows["searches"].append(_searches(member, task, conditions))
-        rows["fixed_points"] += [
-            _points(member, task, condition, cell, points) for condition, points in enumerate(conditions)
-        ]
-        rows["attractors"].append(attractors(study, task, member, cell, visited))
-        if isinstance(task, FlipFlop):
-            graph = transitions(study, member, cell, conditions[0])
-            rows["transitions"].append(graph)
-            rows["transition_sensitivity"].append(transition_sensitivity(study, member, cell, conditions[0], graph))
-        if isinstance(task, SineWave):
-            rows["oscillations"].append(oscillations(task, member, cell, conditions, visited))
-        if isinstance(task, ContextIntegration):
-            lines += integration(study, task, member, cell, visited)
-        if done == 0:  # the representative of its block
-            entries.append(atlas.write_arrays(f"trajectories/{member.id}", trajectories(task, cell, conditions)))
-        report(done + 1, float("nan"))
+        found.append(findings(study, task, member, cell))
+        if len(found) == 1:  # the representative of its block
+            picture = trajectories(task, cell, found[0].conditions)
+            entries.append(atlas.write_arrays(f"trajectories/{member.id}", picture))
+        report(len(found), float("nan"))
 
-    rows["line_attractors"] = [pd.DataFrame([line.row for line in lines])]
-    tables = {name: pd.concat(rows[name], ignore_index=True) if rows[name] else pd.DataFrame() for name in TABLES}
+    rows = {name: [one.tables[name] for one in found if name in one.tables] for name in TABLES}
+    tables = {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for name, parts in rows.items()}
     if len(tables["fixed_points"]):
-        arrays = _point_arrays(tables["fixed_points"], found)
+        arrays = _point_arrays(tables["fixed_points"], [points for one in found for points in one.conditions])
         entries.append(atlas.write_arrays(f"fixed_points/{block.name}", arrays))
-    if lines:
+    if lines := [line for one in found for line in one.lines]:
         entries.append(atlas.write_arrays(f"line_attractors/{block.name}", integration_arrays(lines)))
     return [*entries, *(atlas.write_part(name, block, table) for name, table in tables.items())]
+
+
+def findings(study: Study, task: Task, member: Member, cell: Cell) -> Findings:
+    """One network's fixed points under every condition, and what they form together."""
+    visited = probe_states(task, cell)
+    conditions = [
+        search_condition(study, task, member, cell, condition, visited) for condition in range(task.n_conditions)
+    ]
+    points = [_points(member, task, condition, cell, points) for condition, points in enumerate(conditions)]
+    tables = {
+        "searches": _searches(member, task, conditions),
+        "fixed_points": pd.concat(points, ignore_index=True),
+        "attractors": attractors(study, task, member, cell, visited),
+    }
+    lines: list[Integration] = []
+    if isinstance(task, FlipFlop):
+        graph = transitions(study, member, cell, conditions[0])
+        tables["transitions"] = graph
+        tables["transition_sensitivity"] = transition_sensitivity(study, member, cell, conditions[0], graph)
+    if isinstance(task, SineWave):
+        tables["oscillations"] = oscillations(task, member, cell, conditions, visited)
+    if isinstance(task, ContextIntegration):
+        lines = integration(study, task, member, cell, visited)
+        tables["line_attractors"] = pd.DataFrame([line.row for line in lines])
+    return Findings(tables, conditions, lines)
 
 
 def search_starts(study: Study, task: Task) -> int:
