@@ -34,6 +34,8 @@ FOLLOWED = 64  # given starts from which the flow is followed, also states per c
 FLOW_STEPS = 1000
 # Roots whose I − J is this close to singular have no index that float64 could tell.
 DEGENERATE = 1e-9
+# With so many roots reached from one start only, and more than half of all, more starts find more roots without end.
+UNCOUNTABLE = 100
 # Sides of a kink that are looked at.
 SIDES = 16
 # A point whose Newton step is longer than this, relative to the spread of the starts, is not at a root however small q
@@ -146,7 +148,8 @@ def find_fixed_points(
     While the index sum is not 1, or some root was reached from one start only, the search adds starts of its own:
     between the points found, along their leading eigenvectors, and around the given starts at several scales.
     Without a box, or where a root is degenerate (as on a continuum), it gives up after a round that finds no new
-    isolated root; else it goes on until ``max_starts``. Everything is computed in float64, whatever JAX's default is.
+    isolated root, or once most of 100 roots and more were reached from one start only; else it goes on until
+    ``max_starts``. Everything is computed in float64, whatever JAX's default is.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (one of our
@@ -318,7 +321,7 @@ class _Collection:
             runs = np.concatenate(sources)[: max(max_starts - self.n_starts, 0)]
             for point in fresh:
                 point.followed = True
-            if not len(runs):
+            if not len(runs) or self.uncountable:
                 break
             ends = _after(self.step, runs, self.inputs, FLOW_STEPS)
             finite = np.isfinite(ends).all(axis=1)
@@ -342,12 +345,18 @@ class _Collection:
         return sum(point.index for point in self.roots)
 
     @property
+    def uncountable(self) -> bool:
+        """Whether there are more roots than starts could count, as where gates that are all but shut hold any value."""
+        singletons = sum(point.hits == 1 for point in self.roots)
+        return singletons >= UNCOUNTABLE and 2 * singletons > len(self.roots)
+
+    @property
     def finished(self) -> bool:
         """Whether nothing speaks for another round."""
         enough = self.index_sum == 1 and all(point.hits > 1 for point in self.isolated)
         # Without a box, or with a degenerate root, no certificate is to be had by going on.
         hopeless = self.box is None or len(self.isolated) < len(self.roots)
-        return enough or (self.found_nothing_new and (hopeless or self.index_sum == 1))
+        return enough or self.uncountable or (self.found_nothing_new and (hopeless or self.index_sum == 1))
 
     def fixed_points(self) -> FixedPoints:
         """Everything found, in an order that does not depend on the order of the starts."""
