@@ -135,9 +135,10 @@ def mean_spectra(atlas: Atlas, networks: pd.DataFrame) -> pd.DataFrame:
             .groupby(["network", "rank"], as_index=False)
             .mean()
         )
-    if not parts:
-        return pd.DataFrame()
     configuration = ["task", "architecture", "activation", "units", "l2"]
+    if not parts:
+        means = ["modulus", "modulus_se", "real", "real_se", "n_networks"]
+        return pd.DataFrame(columns=[*configuration, "rank", *means])
     joined = pd.concat(parts).merge(networks[["network", *configuration]], on="network")
     return joined.groupby([*configuration, "rank"], as_index=False).agg(
         modulus=("modulus", "mean"),

@@ -1,5 +1,7 @@
 """The oscillations of sine networks: the linear dynamics in the middle of each, and mean frequencies."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -39,9 +41,13 @@ def oscillations(
 
 def mean_frequencies(oscillations: pd.DataFrame, attractors: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
     """Frequencies averaged over the networks of each architecture, and of each activation."""
+    means: list[dict[str, Any]] = []
+    columns = ["linear_frequency", "linear_frequency_se", "rotation_number", "rotation_number_se", "n_networks"]
+    columns = ["factor", "level", "condition", "frequency", *columns]
+    if not len(oscillations):
+        return pd.DataFrame(columns=columns)
     keys = ["network", "condition"]
     joined = oscillations.merge(attractors[[*keys, "rotation_number"]], on=keys).merge(networks, on="network")
-    means = []
     for factor in ("architecture", "activation"):
         for (level, condition), rows in joined.groupby([factor, "condition"], sort=True):
             linear, turns = rows.linear_frequency.dropna(), rows.rotation_number.dropna()
@@ -58,4 +64,4 @@ def mean_frequencies(oscillations: pd.DataFrame, attractors: pd.DataFrame, netwo
                     "n_networks": len(linear),
                 }
             )
-    return pd.DataFrame(means)
+    return pd.DataFrame(means, columns=columns)
