@@ -6,7 +6,7 @@ Three tables. *Search*: ``find_fixed_points`` from 1,024 starts, which are state
 noise of standard deviation 0.5, in float64; seconds are medians of repeated calls, and compiling is what the first call
 took more. *Population*: search and transition graph of networks of every cell, seconds per network once its shape is
 compiled; networks that did not learn the task are left out. *Peers*: Adam on q in float32 from the same starts, as
-FixedPointFinder does it, in PyTorch with its default threads (see _fixed_points_torch.py), with the schedule of the
+FixedPointFinder does it, in PyTorch with its default threads (see fixed_points_torch.py), with the schedule of the
 learning rate that it documents ("plateau") and with an earlier one ("steps"); q is recomputed in float64 at the points
 that it returns.
 
@@ -192,7 +192,7 @@ def measure_population(networks):
 
 def measure_peers(network, points, seconds, python, schedule, iterations):
     """One row of the third table: what Adam finds from the same starts."""
-    script = Path(__file__).with_name("_fixed_points_torch.py")
+    script = Path(__file__).with_name("fixed_points_torch.py")
     # Thread counts of the caller's shell must not reach a side that is to run with its defaults.
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     environment.pop("OPENBLAS_CORETYPE", None)

@@ -131,7 +131,7 @@ def trained(folder, architecture, seeds, python):
     missing = {seed: str(file) for seed, file in files.items() if not file.exists()}
     if missing:
         settings = SETTINGS | {"architecture": architecture, "files": missing}
-        script = Path(__file__).with_name("_train_torch.py")
+        script = Path(__file__).with_name("train_torch.py")
         done = subprocess.run([python, script, json.dumps(settings)], stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             sys.exit(f"the side of PyTorch failed under {python}; see the head of this file:\n{done.stderr}")

@@ -137,18 +137,6 @@ def mode_order(eigenvalues: NDArray[Any]) -> NDArray[np.int64]:
     return np.lexsort((-eigenvalues.imag, np.abs(np.angle(eigenvalues)), -np.abs(eigenvalues)), axis=-1)
 
 
-def jacobian(step: Step, state: Any, inputs: Any | None = None) -> NDArray[np.float64]:
-    """J = ∂F/∂h at one state under one static input, in float64.
-
-    Example:
-        >>> jacobian(lambda h, x: 0.5 * h, np.zeros(2)).tolist()
-        [[0.5, 0.0], [0.0, 0.5]]
-    """
-    with jax.enable_x64(True):
-        static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
-        return np.asarray(_jacobians(step, jnp.asarray(np.asarray(state, np.float64))[None], static)[0][0])
-
-
 def unstable_direction(around: Linearization) -> NDArray[np.float64]:
     """The unit right eigenvector of the largest |λ| at each point [p, n]; NaN where no |λ| exceeds 1.
 

@@ -156,7 +156,7 @@ def neighbor_graph(states: Any, neighbors: int = 2) -> NDArray[np.float64]:
 
     Example:
         >>> neighbor_graph(np.arange(4.0)[:, None]).astype(int).tolist()
-        [[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 1], [0, 1, 1, 0]]
+        [[0, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 0]]
     """
     states = np.asarray(states, np.float64)
     if not np.isfinite(states).all():

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -14,16 +16,19 @@ from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
-    architecture_label,
     new_figure,
     styled,
     unstable_color,
     unstable_label,
     variant_label,
+    variant_ticks,
 )
 
 # Edges that fewer displaced states follow are not drawn.
 LEAST_PROBABILITY = 0.02
+# Between an arrow and a point, and the length of an arrow's head, where outputs are 1 apart.
+GAP = 0.05
+HEAD = 0.09
 _LINE_STYLES: dict[str, Any] = {"tanh": "-", "relu": (0, (3, 1.2))}
 
 
@@ -64,24 +69,27 @@ def _draw_transitions(axes: Axes, atlas: AtlasLike, network: str) -> None:
     if points.empty:
         raise Missing("This network has no fixed point.")
     places = _projected(np.stack(points["readout"].to_list()))
-    for source, target, probability in zip(edges["source"], edges["target"], edges["probability"], strict=True):
-        axes.annotate(
-            "",
-            xy=places[target],
-            xytext=places[source],
-            arrowprops={
-                "arrowstyle": "-|>,head_length=0.25,head_width=0.12",
-                "color": unstable_color(int(points["n_unstable"].iloc[source])),
-                "linewidth": 0.25 + 1.2 * probability,
-                "alpha": 0.3 + 0.6 * probability,
-                "shrinkA": 1.5,
-                "shrinkB": 2.5,
-            },
-        )
+    _draw_arrows(axes, places, edges, points["n_unstable"].to_numpy())
     colors = [unstable_color(int(n)) for n in points["n_unstable"]]
     axes.scatter(places[:, 0], places[:, 1], s=14, c=colors, zorder=3, edgecolors="white", linewidths=0.4)
     axes.set_aspect("equal")
     axes.margins(0.12)
+
+
+def _draw_arrows(axes: Axes, places: NDArray[np.float64], edges: pd.DataFrame, n_unstable: NDArray[np.int64]) -> None:
+    """An arrow for each edge, as wide as it is probable; all in two artists, since hundreds would take seconds."""
+    source, target = edges["source"].to_numpy(), edges["target"].to_numpy()
+    probability = edges["probability"].to_numpy()
+    way = places[target] - places[source]
+    unit = way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12)
+    begin, end = places[source] + GAP * unit, places[target] - GAP * unit
+    colors = to_rgba_array([unstable_color(int(n_unstable[number])) for number in source])
+    colors[:, 3] = 0.3 + 0.6 * probability
+    shafts = np.stack([begin, end - HEAD / 2 * unit], axis=1)
+    axes.add_collection(LineCollection(list(shafts), colors=colors, linewidths=0.25 + 1.2 * probability))
+    normal = unit[:, ::-1] * [-1, 1]
+    heads = np.stack([end, end - HEAD * unit + HEAD / 3 * normal, end - HEAD * unit - HEAD / 3 * normal], axis=1)
+    axes.add_collection(PolyCollection(list(heads), facecolors=colors, linewidths=0))
 
 
 def _projected(readouts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,7 +125,9 @@ def _draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> Non
         axes.plot(of_level["frequency"], offset, color=look.color, marker="o", markersize=2, label=look.label)
         axes.fill_between(of_level["frequency"], offset - error, offset + error, color=look.color, alpha=0.2, lw=0)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
-    axes.legend()
+    # Most offsets are below one, and a single network that turns at another frequency may be off by a hundred.
+    axes.set_yscale("symlog", linthresh=1)
+    axes.legend(frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def line_attractors(atlas: AtlasLike) -> Figure:
@@ -163,6 +173,8 @@ def _draw_responses(axes: Axes, atlas: AtlasLike) -> None:
             linestyle=_LINE_STYLES.get(activation, "-"),
         )
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    # Linear around the ideal; a network whose modes grow may be far beyond.
+    axes.set_yscale("symlog", linthresh=2)
     axes.set(xlabel="modes kept", ylabel="output after a unit of input", title="linear integral", xscale="log")
 
 
@@ -196,11 +208,5 @@ def _draw_drift(axes: Axes, atlas: AtlasLike) -> None:
         axes.scatter(across, 100 * rows["drift_share"], s=8, color=ARCHITECTURES[architecture].color, linewidths=0)
     if (joined["drift_share"] > 0).all():
         axes.set_yscale("log")
-    axes.set_xticks(
-        range(len(columns)),
-        [f"{architecture_label(architecture)} {activation}" for architecture, activation in columns],
-        rotation=60,
-        ha="right",
-        rotation_mode="anchor",
-    )
+    variant_ticks(axes, columns)
     axes.set(ylabel="drift per step (% of the range)", title="drift along the line")

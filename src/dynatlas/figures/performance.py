@@ -14,10 +14,10 @@ from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
-    architecture_label,
     narrow_title,
     new_figure,
     styled,
+    variant_ticks,
 )
 
 _LINE_STYLES = ("-", (0, (3, 1.2)))
@@ -87,13 +87,7 @@ def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
     axes.set_ylim(min(low, error.bound / 3), max(high, error.bound * 2))
     axes.set_ylabel(error.label)
     axes.set_xlim(-0.6, len(columns) - 0.4)
-    axes.set_xticks(
-        range(len(columns)),
-        [f"{architecture_label(architecture)} {activation}" for architecture, activation in columns],
-        rotation=60,
-        ha="right",
-        rotation_mode="anchor",
-    )
+    variant_ticks(axes, columns)
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
 
 

@@ -5,7 +5,7 @@ the second factor, so that no picture depends on colour alone.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, NamedTuple
 
@@ -132,6 +132,12 @@ def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
 def variant_label(architecture: str, activation: str) -> str:
     """An architecture with its activation, as people write it."""
     return f"{architecture_label(architecture)} {activation}"
+
+
+def variant_ticks(axes: Axes, columns: Sequence[tuple[str, str]]) -> None:
+    """Name the columns of a panel after (architecture, activation) pairs."""
+    labels = [variant_label(architecture, activation) for architecture, activation in columns]
+    axes.set_xticks(range(len(columns)), labels, rotation=60, ha="right", rotation_mode="anchor")
 
 
 def narrow_title(task: str) -> str:

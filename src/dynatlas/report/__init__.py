@@ -1,6 +1,7 @@
 """One self-contained page that shows an atlas, and the figures beside it. Stored tables in, files out."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from typing import Any
@@ -13,7 +14,7 @@ from dynatlas.figures.counts import composition
 from dynatlas.figures.distances import FACTORS
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, map_facts, measures, tasks
 from dynatlas.figures.saving import DYNAMICS, FORMATS, Format, pictures, save_all
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, MEASURES, TASK_TITLES, UNSTABLE
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, MEASURES, TASK_TITLES, UNSTABLE, render
 from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS, color_scale
 from dynatlas.report import plots
 from dynatlas.report.departures import departures
@@ -91,6 +92,15 @@ def script_json(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 
 
+def inline_svg(file: bytes, name: str) -> Markup:
+    """A figure's ``<svg>`` element, with ids that no other figure on the page has."""
+    element = re.sub("<metadata>.*</metadata>", "", file.decode(), flags=re.DOTALL)
+    element = element[element.index("<svg") :].replace("*{", "#figure_1 *{")  # its style must not reach the page
+    for reference in ('id="', 'href="#', "url(#", ">#"):
+        element = element.replace(reference, f"{reference}{name}-")
+    return Markup(element)  # noqa: S704 - drawn by matplotlib, which escapes its texts
+
+
 class _Content:
     """Fills the page's data and notes, for each part that is missing, what to say instead."""
 
@@ -147,10 +157,12 @@ class _Content:
         }
 
     def _dynamics(self, kind: str) -> dict[str, str]:
-        """The figure of what the fixed points form."""
-        name, _, describe = DYNAMICS[kind]
-        got = self.get(describe)
-        return {"name": name, "caption": got["value"] or "", "missing": got["missing"]}
+        """The figure of what the fixed points form, as an element of the page."""
+        name, draw, describe = DYNAMICS[kind]
+        caption = self.get(describe)
+        if caption["missing"]:
+            return {"missing": caption["missing"]}
+        return {"missing": "", "caption": caption["value"], "svg": inline_svg(render(draw(self.atlas), "svg"), name)}
 
     def _map(self, kind: str, measure: str) -> dict[str, Any]:
         name = f"{kind}-{measure}"

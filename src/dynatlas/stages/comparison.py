@@ -60,7 +60,6 @@ def joined_tables(study: Study) -> tuple[str, ...]:
 
 def maps(path: Path, report: Report) -> list[Entry]:
     """An embedding and the effects of every factor for every matrix; frequencies and spectra averaged over networks."""
-    del report
     atlas = Atlas.open(path)
     study = atlas.study
     networks = atlas.table("networks").set_index("network")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dynatlas.cells import Cell
 from dynatlas.line_attractors import SlowManifold, slow_manifold
 from dynatlas.linearization import Linearization, integrated_response, linearize, modes_needed
+from dynatlas.stages.networks import stored_arrays
 from dynatlas.store import Atlas
 from dynatlas.study import Member, Study
 from dynatlas.tasks import ContextIntegration
@@ -116,11 +117,7 @@ def integration_arrays(lines: list[Integration]) -> xr.Dataset:
 def mean_spectra(atlas: Atlas, networks: pd.DataFrame) -> pd.DataFrame:
     """The spectra along the manifolds, averaged over contexts, and over the networks of each configuration."""
     parts = []
-    for block in atlas.study.blocks:
-        name = f"line_attractors/{block.name}"
-        if not atlas.has(f"arrays.zarr/{name}"):
-            continue
-        arrays = atlas.arrays(name)
+    for _, arrays in stored_arrays(atlas, "context_integration", "line_attractors"):
         modulus, real = np.asarray(arrays["modulus"]), np.asarray(arrays["real"])
         rows, modes = modulus.shape
         parts.append(

@@ -1,9 +1,10 @@
-"""The trained networks of a block, and their responses: what several jobs read."""
+"""The trained networks of a block, their responses, and what is stored of them: what several jobs read."""
 
 from collections.abc import Iterator
 
 import jax
 import numpy as np
+import xarray as xr
 
 from dynatlas.cells import Cell
 from dynatlas.store import Atlas
@@ -18,6 +19,13 @@ def trained(atlas: Atlas, block: Block) -> Iterator[tuple[Member, Cell]]:
     for row, member in enumerate(atlas.study.blocks[block]):
         if member.id in passed:
             yield member, jax.tree.map(lambda leaf, row=row: leaf[row], cells)
+
+
+def stored_arrays(atlas: Atlas, kind: str, group: str) -> Iterator[tuple[Block, xr.Dataset]]:
+    """The arrays of a task's blocks; a block without a trained network has none."""
+    for block in atlas.study.blocks:
+        if block.task == kind and atlas.has(f"arrays.zarr/{group}/{block.name}"):
+            yield block, atlas.arrays(f"{group}/{block.name}")
 
 
 @jax.jit

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dynatlas.graph_distances import Graph, frobenius_distances, fused_distances
 from dynatlas.progress import Report
+from dynatlas.stages.networks import stored_arrays
 from dynatlas.stages.transitions import graph_of
 from dynatlas.store import Atlas, Entry
 from dynatlas.topology import neighbor_graph
@@ -16,7 +17,6 @@ from dynatlas.topology import neighbor_graph
 
 def topology(path: Path, kind: str, report: Report) -> list[Entry]:
     """The distance matrices of a task's trained networks, from the graphs of their fixed points."""
-    del report
     atlas = Atlas.open(path)
     compare = {
         "transition_graph": _transition_graphs,
@@ -58,20 +58,14 @@ def _fused_transition_graphs(atlas: Atlas) -> xr.DataArray:
 
 def _command_chains(atlas: Atlas) -> xr.DataArray:
     """Frobenius distances between the neighbour graphs of the roots over the commands."""
-    commands = atlas.study.task("sine_wave").n_conditions
-    chains: dict[str, NDArray[np.float64]] = {}
-    for block in atlas.study.blocks:
-        name = f"fixed_points/{block.name}"
-        if block.task != "sine_wave" or not atlas.has(f"arrays.zarr/{name}"):
-            continue
-        arrays = atlas.arrays(name)
+    neighbors = min(atlas.study.analysis.neighbors, atlas.study.task("sine_wave").n_conditions - 1)
+    graphs: dict[str, NDArray[np.float64]] = {}
+    for block, arrays in stored_arrays(atlas, "sine_wave", "fixed_points"):
         place = pd.MultiIndex.from_arrays([arrays.network.values, arrays.condition.values, arrays.point.values])
         for network, rows in atlas.part("oscillations", block).groupby("network", sort=False):
             if (rows.point >= 0).all():
                 keys = pd.MultiIndex.from_arrays([rows.network, rows.condition, rows.point])
-                chains[str(network)] = arrays.states.values[place.get_indexer(keys)]
-    neighbors = min(atlas.study.analysis.neighbors, commands - 1)
-    graphs = {network: neighbor_graph(chain, neighbors) for network, chain in chains.items()}
+                graphs[str(network)] = neighbor_graph(arrays.states.values[place.get_indexer(keys)], neighbors)
     return frobenius_distances(graphs, "neighbor_graph").assign_attrs(left_out_reason="no root under some command")
 
 
@@ -80,11 +74,7 @@ def _context_chains(atlas: Atlas) -> xr.DataArray:
     settings = atlas.study.analysis
     neighbors = min(settings.neighbors, settings.manifold_points - 1)
     graphs: dict[str, NDArray[np.float64]] = {}
-    for block in atlas.study.blocks:
-        name = f"line_attractors/{block.name}"
-        if block.task != "context_integration" or not atlas.has(f"arrays.zarr/{name}"):
-            continue
-        arrays = atlas.arrays(name)
+    for _, arrays in stored_arrays(atlas, "context_integration", "line_attractors"):
         for network in dict.fromkeys(arrays.network.values.tolist()):
             chains = arrays.states.values[arrays.network.values == network]
             graphs[network] = np.stack([neighbor_graph(chain, neighbors) for chain in chains])

@@ -1,6 +1,6 @@
 """The peers' side of fixed_points.py: fixed points by Adam, as FixedPointFinder seeks them. Knows no dynatlas.
 
-    python _fixed_points_torch.py ARCHITECTURE SCHEDULE ITERATIONS GIVEN.npz FOUND.npz
+    python fixed_points_torch.py ARCHITECTURE SCHEDULE ITERATIONS GIVEN.npz FOUND.npz
 
 All starts are one batch in float32; Adam lowers the mean of q until every start has q < 1e-12 or a q that changes by
 less than 1e-20 times the learning rate. That begins at 1 and shrinks by 0.95 when the mean has not fallen for 5

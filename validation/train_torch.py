@@ -1,6 +1,6 @@
 """PyTorch's side of fixed_points_of_torch.py: trains networks on the flip-flop. Knows no dynatlas.
 
-    python _train_torch.py '{"architecture": "gru", "units": 64, "files": {"0": "gru-0.npz", …}, …}'
+    python train_torch.py '{"architecture": "gru", "units": 64, "files": {"0": "gru-0.npz", …}, …}'
 
 Each file has the cell's weights by PyTorch's names, the held-out error, and for checking our own step function random
 states with inputs and the states that PyTorch's cell makes of them: (h, c) side by side for the LSTM.
@@ -11,18 +11,9 @@ import sys
 
 import numpy as np
 import torch
+from torch_networks import flip_flop
 
 CELLS = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
-
-
-def flip_flop(random, batch, steps, channels=3, probability=0.05):
-    """Pulses, and the last one of each channel."""
-    inputs = random.choice([-1, 0, 1], (batch, steps, channels), p=[probability / 2, 1 - probability, probability / 2])
-    inputs[:, 0] = random.choice([-1, 1], (batch, channels))
-    targets = inputs.copy()
-    for t in range(1, steps):
-        targets[:, t] = np.where(inputs[:, t] == 0, targets[:, t - 1], inputs[:, t])
-    return torch.tensor(inputs, dtype=torch.float32), torch.tensor(targets, dtype=torch.float32)
 
 
 def train(settings, seed):
