@@ -16,7 +16,8 @@ from dynatlas.fixed_points import FixedPoints
 from dynatlas.root_search import Step
 
 MAX_STEPS = 20_000
-CHUNK = 512  # runs per call of the compiled loop
+CHUNK = 128  # runs per call of the compiled loop
+TURN = 200  # and steps; then those that have settled are left out
 # A run has settled when one step moves it by less than this share of the distance between neighbouring points.
 SETTLED = 1e-6
 # It then counts as being at a stable point within this share of that point's distance to its nearest neighbour.
@@ -69,11 +70,8 @@ def transition_graph(
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         displaced = states[:, None] + scale * spacing[:, None, None] * directions
         static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
-        tolerance = jnp.asarray(SETTLED * spacing.min())
-        ends, settled = in_chunks(
-            lambda runs: _run_until_settled(step, runs, static, tolerance),
-            displaced.reshape(-1, states.shape[1]),
-            CHUNK,
+        ends, settled = _run_until_settled(
+            step, displaced.reshape(-1, states.shape[1]), static, SETTLED * spacing.min()
         )
 
     stable = np.flatnonzero((fixed_points.n_unstable == 0) & ~fixed_points.is_slow)
@@ -86,26 +84,41 @@ def transition_graph(
     return graph / trials
 
 
-@eqx.filter_jit
 def _run_until_settled(
+    step: Step, states: NDArray[np.float64], inputs: Any, tolerance: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Where each run has settled, and whether it has; runs that have settled make room for others."""
+    ends, settled = states.copy(), np.zeros(len(states), bool)
+    moving = np.arange(len(states))
+    for _ in range(MAX_STEPS // TURN):
+        if not len(moving):
+            break
+        ends[moving], settled[moving] = in_chunks(
+            lambda runs: _turn(step, runs, inputs, jnp.asarray(tolerance)), ends[moving], CHUNK
+        )
+        moving = moving[~settled[moving]]
+    return ends, settled
+
+
+@eqx.filter_jit
+def _turn(
     step: Step, states: Float[Array, "runs n"], inputs: Any, tolerance: Float[Array, ""]
 ) -> tuple[Float[Array, "runs n"], Bool[Array, " runs"]]:
-    """Iterate until no run moves by more than ``tolerance`` in a step; a run that has settled stays."""
+    """Some steps; a run that a step moves by no more than ``tolerance`` has settled and stays."""
     advance = jax.vmap(lambda state: step(state, inputs))
 
     def moving(carry: tuple[Array, Array, Int[Array, ""]]) -> Bool[Array, ""]:
         _, settled, steps = carry
-        return ~jnp.all(settled) & (steps < MAX_STEPS)
+        return ~jnp.all(settled) & (steps < TURN)
 
     def move(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        states, _, steps = carry
+        states, settled, steps = carry
         following = advance(states)
-        settled = jnp.linalg.norm(following - states, axis=-1) <= tolerance
-        return following, settled, steps + 1
+        settles = jnp.linalg.norm(following - states, axis=-1) <= tolerance
+        return jnp.where(settled[:, None], states, following), settled | settles, steps + 1
 
-    settled = jnp.zeros(len(states), bool)
-    states, settled, _ = jax.lax.while_loop(moving, move, (states, settled, jnp.asarray(0)))
-    return states, settled
+    first = (states, jnp.zeros(len(states), bool), jnp.asarray(0))
+    return jax.lax.while_loop(moving, move, first)[:2]
 
 
 def canonical_order(readouts: Any, ideal: Any) -> NDArray[np.int64]:
