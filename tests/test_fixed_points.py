@@ -245,14 +245,6 @@ def test_a_continuum_does_not_hold_up_the_search():
     assert points.certificate == "incomplete"
 
 
-def test_a_degenerate_root_ends_the_search_since_no_certificate_is_to_be_had():
-    starts = np.linspace(-0.9, 0.9, 40)[:, None]
-    points = find_fixed_points(lambda h, _: h - 0.5 * h**3, starts, box=(-1, 1), key=KEY)
-    assert (points.roots().index == 0).all()
-    assert points.certificate == "incomplete"
-    assert points.n_starts < 1000
-
-
 def test_a_line_of_fixed_points_has_no_certificate():
     project = jnp.array([[1.0, 0.0], [0.0, 0.5]])
     starts = np.random.default_rng(0).uniform(-0.5, 0.5, size=(30, 2))

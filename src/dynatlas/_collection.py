@@ -57,10 +57,10 @@ class Collection:
 
     def round(self, starts: NDArray[np.float64], followed: NDArray[np.float64], max_starts: int) -> None:
         """Search from ``starts``, and from where the flow leads from ``followed`` and from the saddles found."""
-        known = len(self.isolated)
+        known = len(self.roots)
         self._search(starts)
         self._follow(followed, max_starts)
-        self.found_nothing_new = len(self.isolated) == known
+        self.found_nothing_new = len(self.roots) == known
 
     def _search(self, starts: NDArray[np.float64]) -> None:
         """Search from these starts and add what they reach."""
@@ -104,27 +104,21 @@ class Collection:
         return [point for point in self.points if not point.is_slow]
 
     @property
-    def isolated(self) -> "list[Point]":
-        """The roots but for degenerate ones, of which a continuum has as many as there are starts."""
-        return [point for point in self.roots if point.index]
-
-    @property
     def index_sum(self) -> int:
         return sum(point.index for point in self.roots)
 
     @property
     def uncountable(self) -> bool:
-        """Whether there are more roots than starts could count, as where gates that are all but shut hold any value."""
+        """Whether there are more roots than starts could count, as on a continuum, or where gates are all but shut."""
         singletons = sum(point.hits == 1 for point in self.roots)
         return singletons >= UNCOUNTABLE and 2 * singletons > len(self.roots)
 
     @property
     def finished(self) -> bool:
         """Whether nothing speaks for another round."""
-        enough = self.index_sum == 1 and all(point.hits > 1 for point in self.isolated)
-        # Without a box, or with a degenerate root, no certificate is to be had by going on.
-        hopeless = self.box is None or len(self.isolated) < len(self.roots)
-        return enough or self.uncountable or (self.found_nothing_new and (hopeless or self.index_sum == 1))
+        enough = self.index_sum == 1 and all(point.hits > 1 for point in self.roots)
+        settled = self.found_nothing_new and (self.box is None or self.index_sum == 1)
+        return enough or settled or self.uncountable
 
     def _add(self, states: NDArray[np.float64], outcomes: NDArray[np.int64]) -> None:
         self.rejected["not converged"] += int((outcomes == Outcome.NOT_CONVERGED).sum())
