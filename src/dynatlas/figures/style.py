@@ -39,7 +39,7 @@ MEASURES: Final = {
     "pwcca": "PWCCA",
     "procrustes": "Procrustes",
     "transition_graph": "transition graph",
-    "fused_transition_graph": "transition graph, fused",
+    "fused_transition_graph": "fused transition graph",
     "neighbor_graph": "neighbour graph",
 }
 TASK_TITLES: Final = {
