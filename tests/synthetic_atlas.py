@@ -13,7 +13,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from dynatlas.claims import check_claims
+from dynatlas.effects import decomposition, factor_effects
 from dynatlas.schema import TABLES
+from dynatlas.stages.maps import ASPECTS
 from dynatlas.store import Atlas
 from dynatlas.study import Member, Study
 
@@ -118,7 +121,9 @@ class _Maker:
                 self.distances(task, measure, members)
         self.averages()
         tables = {name: _frame(name, rows) for name, rows in self.rows.items()}
-        return SyntheticAtlas(self.study, tables, self.groups)
+        atlas = SyntheticAtlas(self.study, tables, self.groups)
+        atlas.tables["claims"] = check_claims(atlas)
+        return atlas
 
     def network(self, number: int, member: Member) -> None:
         task = self.study.task(member.task)
@@ -336,6 +341,9 @@ class _Maker:
         )
         for member, (x, y) in zip(members, places[:, :2], strict=True):
             self.rows["embeddings"].append({"task": task, "measure": measure, "network": member.id, "x": x, "y": y})
+            self.rows["embeddings_3d"].append(
+                {"task": task, "measure": measure, "network": member.id, "x": x, "y": y, "z": x - y}
+            )
         n_left_out = len(self.passed[task]) - len(members)
         self.rows["maps"].append(
             {
@@ -345,17 +353,23 @@ class _Maker:
                 "n_left_out": n_left_out,
                 "left_out_reason": "another number of fixed points than the modal 27" if n_left_out else "",
                 "stress": 0.13,
+                "stress_3d": 0.09,
+                "negative_share": 0.04,
             }
         )
-        topology = "transition" in measure
-        for factor, base, p in (
-            ("architecture", 0.12 if topology else 0.46, 0.54 if topology else 0.0005),
-            ("activation", 0.05 if topology else 0.21, 0.31 if topology else 0.001),
-        ):
-            r2 = round(base + 0.03 * float(self.rng.random()), 4)
-            self.rows["effects"].append(
-                {"task": task, "measure": measure, "factor": factor, "r2": r2, "p": p, "n_networks": len(members)}
-            )
+        labels = {
+            factor: [getattr(member, factor) for member in members]
+            for factor in ("architecture", "activation", "units", "l2")
+        }
+        of = {"task": task, "measure": measure}
+        effects = factor_effects(matrix, labels, permutations=99, bootstraps=99)
+        self.rows["effects"] += [of | effect for effect in effects]
+        p = {effect["factor"]: effect["p_adjusted"] for effect in effects}
+        aspect = ASPECTS.get(measure, "geometry")
+        self.rows["headline"] += [
+            of | {"aspect": aspect, "p_adjusted": p.get(part["factor"], np.nan)} | part
+            for part in decomposition(matrix, labels, bootstraps=99)
+        ]
 
     def _place(self, member: Member, measure: str) -> np.ndarray:
         scatter = self.rng.normal(size=4) * (1.0 if "transition" in measure else 0.18)

@@ -191,7 +191,7 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         atlas: The atlas folder.
         as_json: Print JSON for scripts.
     """
-    from dynatlas.pipeline import jobs_of
+    from dynatlas.jobs import jobs_of
     from dynatlas.status import age, seems_gone
     from dynatlas.store import Atlas
 

@@ -11,10 +11,15 @@ STRESS_TOLERANCE = 1e-8
 
 
 class Embedding(NamedTuple):
-    """Points whose mutual distances resemble the given ones, and by how much they miss."""
+    """Points whose mutual distances resemble the given ones, and by how much they miss.
+
+    ``negative_share`` says how far from Euclidean the given distances are: what share of Σ|λ| the negative eigenvalues
+    of −½ C δ² C have, which no map can show. 0 for distances between points of some space.
+    """
 
     coordinates: NDArray[np.float64]
     stress: float
+    negative_share: float
 
 
 def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
@@ -29,10 +34,10 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
         seed: of the small displacement that lets SMACOF leave a degenerate start.
 
     Returns:
-        (coordinates [n, dims], stress). The coordinates are centred, lie along the principal axes of the configuration,
-        widest first, and are mirrored so that the entry of largest magnitude on each axis is positive. The stress is
-        Kruskal's stress-1, √(Σ(d − δ)² / Σδ²), here normalised by the given distances δ: 0 is a perfect map, and from
-        0.2 on it is a poor likeness.
+        (coordinates [n, dims], stress, negative_share). The coordinates are centred, lie along the principal axes of
+        the configuration, widest first, and are mirrored so that the entry of largest magnitude on each axis is
+        positive. The stress is Kruskal's stress-1, √(Σ(d − δ)² / Σδ²), here normalised by the given distances δ: 0 is a
+        perfect map, and from 0.2 on it is a poor likeness. ``negative_share`` is explained at ``Embedding``.
 
     Raises:
         ValueError: distances that are not square, symmetric, finite, and at least 0; a diagonal other than 0;
@@ -40,7 +45,7 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
 
     Example:
         >>> import numpy as np
-        >>> coordinates, stress = mds([[0, 3, 4], [3, 0, 5], [4, 5, 0]])
+        >>> coordinates, stress, negative_share = mds([[0, 3, 4], [3, 0, 5], [4, 5, 0]])
         >>> round(stress, 6)
         0.0
         >>> round(float(np.linalg.norm(coordinates[1] - coordinates[2])), 6)
@@ -53,13 +58,14 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
     if dims < 1:
         raise ValueError(f"dims is {dims}; expected at least 1")
     if not matrix.any():
-        return Embedding(np.zeros((len(matrix), dims)), 0.0)
+        return Embedding(np.zeros((len(matrix), dims)), 0.0, 0.0)
     from sklearn.manifold import smacof
 
     # On a scale of 1, so that neither squares nor the displacement depend on the measure's units.
     scale = float(matrix.max())
     matrix = matrix / scale
-    start = _upright(_classical(matrix, dims))
+    classical, negative_share = _classical(matrix, dims)
+    start = _upright(classical)
     # Points that coincide have no direction to part in, and SMACOF never leaves a line or plane that it starts in.
     displaced = start + 1e-3 * np.random.default_rng(seed).normal(size=start.shape)
     refined, _ = smacof(
@@ -74,7 +80,7 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
     stress, _, coordinates = min(
         (_stress(candidate, matrix), order, candidate) for order, candidate in enumerate((start, _upright(refined)))
     )
-    return Embedding(coordinates * scale, stress)
+    return Embedding(coordinates * scale, stress, negative_share)
 
 
 def checked_distances(distances: Any) -> Float[np.ndarray, "n n"]:
@@ -130,15 +136,22 @@ def _listed(distances: Any, indices: list[int], most: int = 5) -> str:
     return ", ".join(names) + (", …" if len(indices) > most else "")
 
 
-def _classical(matrix: Float[np.ndarray, "n n"], dims: int) -> Float[np.ndarray, "n dims"]:
-    """Torgerson's solution: the leading eigenvectors of −½ C δ² C, with C the centring matrix."""
+def _classical(matrix: Float[np.ndarray, "n n"], dims: int) -> tuple[Float[np.ndarray, "n dims"], float]:
+    """Torgerson's solution, of the leading eigenvectors of −½ C δ² C with C the centring matrix; ``negative_share``."""
+    from scipy.linalg import eigh, eigvalsh
+
     squares = matrix**2
     means = squares.mean(axis=0)
-    eigenvalues, vectors = np.linalg.eigh(-0.5 * (squares - means - means[:, None] + means.mean()))
+    products = -0.5 * (squares - means - means[:, None] + means.mean())
+    every = eigvalsh(products)
+    # Rounding alone leaves eigenvalues of this size on either side of 0.
+    every[np.abs(every) <= 1e-12 * len(every) * np.abs(every).max()] = 0
+    negative_share = float(np.abs(every[every < 0]).sum() / np.abs(every).sum())
     kept = min(dims, len(matrix))
+    eigenvalues, vectors = eigh(products, subset_by_index=[len(matrix) - kept, len(matrix) - 1])
     coordinates = np.zeros((len(matrix), dims))
-    coordinates[:, :kept] = (vectors * np.sqrt(np.maximum(eigenvalues, 0)))[:, ::-1][:, :kept]
-    return coordinates
+    coordinates[:, :kept] = (vectors * np.sqrt(np.maximum(eigenvalues, 0)))[:, ::-1]
+    return coordinates, negative_share
 
 
 def _upright(coordinates: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n dims"]:

@@ -137,10 +137,7 @@ def nearest_neighbour_accuracy(distances: Any, groups: Any, permutations: int = 
         0.667
     """
     matrix, levels = _checked(distances, groups)
-    others = matrix + np.diag(np.full(len(matrix), np.inf))
-    nearest = others <= others.min(axis=1, keepdims=True) + 1e-12 * matrix.max()
-    network, neighbour = np.nonzero(nearest)
-    votes = 1 / nearest.sum(axis=1)[network]
+    network, neighbour, votes = _nearest(matrix)
 
     def accuracies(labels: Int[np.ndarray, "permutations n"]) -> Float[np.ndarray, " permutations"]:
         return np.asarray((labels[:, network] == labels[:, neighbour]) @ votes / len(matrix))
@@ -151,6 +148,24 @@ def nearest_neighbour_accuracy(distances: Any, groups: Any, permutations: int = 
         for permuted in _permutations(levels, np.zeros_like(levels), permutations, seed)
     )
     return NeighbourResult(observed, (1 + as_good) / (1 + permutations))
+
+
+def neighbour_votes(distances: Any, groups: Any) -> Float[np.ndarray, " n"]:
+    """For each network the share of its nearest others that have its label; the mean is the accuracy above."""
+    matrix, levels = _checked(distances, groups)
+    network, neighbour, votes = _nearest(matrix)
+    agreeing = votes * (levels[network] == levels[neighbour])
+    return np.asarray(np.bincount(network, agreeing, len(matrix)), np.float64)
+
+
+def _nearest(
+    matrix: Float[np.ndarray, "n n"],
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
+    """(network, neighbour, vote) of every network and each of its nearest others, which share a vote of 1."""
+    others = matrix + np.diag(np.full(len(matrix), np.inf))
+    nearest = others <= others.min(axis=1, keepdims=True) + 1e-12 * matrix.max()
+    network, neighbour = np.nonzero(nearest)
+    return network, neighbour, 1 / nearest.sum(axis=1)[network]
 
 
 def _checked(distances: Any, groups: Any) -> tuple[Float[np.ndarray, "n n"], Int[np.ndarray, " n"]]:
