@@ -85,18 +85,10 @@ MAY_IMPORT = {
     "calibration": {"geometry", "pairs", "stages", "study", "training"},
     "planning": {"calibration", "cluster", "jobs", "pairs", "stages", "study"},
     "__main__": {"cli"},
+    "summary": {"store"},
     "cli": {
-        "jobs",
-        "pipeline",
-        "planning",
-        "tuned",
-        "cluster",
-        "slurm",
-        "progress",
-        "status",
-        "store",
-        "study",
-        "errors",
+        *("jobs", "pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study"),
+        *("summary", "errors"),
     },
 }
 
