@@ -58,6 +58,7 @@ MAY_IMPORT = {
     "report": {"figures", "settings", "study", "tasks", "store", "errors", "schema"},
     "stages": {
         *("cells", "tasks", "study", "store", "training", "geometry", "pairs", "embedding", "effects", "resampling"),
+        "statistics",
         *(
             "batches",
             "fixed_points",

@@ -12,6 +12,7 @@ from dynatlas.figures.reading import AtlasLike, Missing, arrays, panel, table
 from dynatlas.figures.style import GREY, MEASURES, TASK_TITLES, new_figure, styled
 
 ARCHITECTURE = "vanilla"  # as in the paper's figure 4
+NO_DISTANCES = ("reliability", "explained by training")
 
 
 def untrained(atlas: AtlasLike, task: str) -> Figure:
@@ -34,7 +35,7 @@ def control_rows(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
         Missing: there are none.
     """
     rows = table(atlas, "controls", task)
-    rows = rows[(rows["measure"] == measure) & (rows["control"] != "reliability")]
+    rows = rows[(rows["measure"] == measure) & ~rows["control"].isin(NO_DISTANCES)]
     if rows.empty:
         raise Missing(f"There are no controls for {measure}: they need three trained networks.")
     return rows
