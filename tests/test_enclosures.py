@@ -18,6 +18,7 @@ FUNCTIONS = {
     "choice": lambda h: jnp.where(h > 0.2, h**2, -h),
     "absolute": lambda h: jnp.abs(h) - jnp.maximum(h, 0.3) + jnp.minimum(h, 0.1),
     "waves": lambda h: jnp.sin(3 * h) + jnp.cos(h),
+    "one by one": lambda h: jnp.stack([h[2], h[0] * h[1]]),
     "moved about": lambda h: jnp.concatenate([h[1:], h[:1]]).reshape(3, 1).T.sum(axis=0),
     "outer product": lambda h: jnp.outer(jnp.tanh(h), h) @ h,
     "comparison": lambda h: jnp.where((h <= 0) | ~(h >= -0.5), 1.0, h),

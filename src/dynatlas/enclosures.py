@@ -209,8 +209,8 @@ BOTH_ENDS = frozenset(
         *("add", "add_any", "max", "min", "reduce_sum", "reduce_max", "reduce_min", "cumsum"),
         *("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "sqrt", "cbrt", "erf", "atan", "asinh", "sinh"),
         *("floor", "ceil", "round", "sign", "and", "or", "stop_gradient", "copy", "copy_p", "convert_element_type"),
-        *("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose", "concatenate", "split", "pad", "rev"),
-        *("slice", "dynamic_slice", "gather"),
+        *("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose", "concatenate", "stack", "split", "pad"),
+        *("rev", "slice", "dynamic_slice", "gather"),
     ]
 )
 RULES: dict[str, Rule] = {

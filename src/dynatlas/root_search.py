@@ -26,6 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from dynatlas.separate_columns import column_structure, residual_and_columns
+
 Step = Callable[[Any, Any], Any]
 
 MAX_ITERATIONS = 100
@@ -99,24 +101,25 @@ def search_roots(
     point.
     """
     n_starts, n = starts.shape
-    lanes = max(1, min(MOST_LANES, n_starts, MATRIX_BYTES // (8 * n * n)))
+    structure = column_structure(step, starts[0], inputs)
+    lanes = max(1, min(MOST_LANES, n_starts, MATRIX_BYTES // (8 * n * len(structure.coupled))))
 
     def improve(
         state: Float[Array, " n"], damping: Float[Array, ""], iteration: Int[Array, ""]
     ) -> tuple[Float[Array, " n"], Float[Array, ""], Int[Array, ""], Float[Array, ""]]:
         """One iteration of one lane."""
-        residual, jacobian = residual_and_jacobian(step, state, inputs)
+        residual, jacobian = residual_and_columns(step, state, inputs, structure)
         q = 0.5 * residual @ residual
-        slope = jnp.linalg.norm(jacobian.T @ residual)
-        lengths = jnp.linalg.norm(jacobian, axis=1)
+        slope = jnp.linalg.norm(jacobian.gradient(residual))
+        lengths = jacobian.row_lengths()
         scale = jnp.where(iteration < SCALED_ITERATIONS, 1 / jnp.maximum(lengths, SHORTEST_ROW), 1)
-        residual, jacobian = residual * scale, jacobian * scale[:, None]
-        gradient = jacobian.T @ residual
+        residual, jacobian = residual * scale, jacobian.scale_rows(scale)
+        gradient = jacobian.gradient(residual)
         norm = jnp.linalg.norm(residual)
-        normal = jacobian.T @ jacobian + damping * norm * jnp.eye(n, dtype=state.dtype)
-        descent = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(normal), gradient)
+        descent = jacobian.damped_inverse(damping * norm)(gradient)
         trial = state - descent
-        fall = 0.5 * norm**2 - 0.5 * jnp.sum((scale * (step(trial, inputs) - trial)) ** 2)
+        trial_residual = step(trial, inputs) - trial
+        fall = 0.5 * norm**2 - 0.5 * jnp.sum((scale * trial_residual) ** 2)
         better = fall > 0  # False for NaN
         promised = 0.5 * descent @ (damping * norm * descent + gradient)
         outcome = jnp.select(
