@@ -104,6 +104,9 @@ def search_roots(
     structure = column_structure(step, starts[0], inputs)
     lanes = max(1, min(MOST_LANES, n_starts, MATRIX_BYTES // (8 * n * len(structure.coupled))))
 
+    def outside(state: Float[Array, " n"]) -> Bool[Array, ""]:
+        return jnp.any((state < region[0]) | (state > region[1]))
+
     def improve(
         state: Float[Array, " n"], damping: Float[Array, ""], iteration: Int[Array, ""]
     ) -> tuple[Float[Array, " n"], Float[Array, ""], Int[Array, ""], Float[Array, ""]]:
@@ -123,16 +126,14 @@ def search_roots(
         better = fall > 0  # False for NaN
         promised = 0.5 * descent @ (damping * norm * descent + gradient)
         outcome = jnp.select(
-            [
-                ~jnp.isfinite(q),
-                jnp.any((state < region[0]) | (state > region[1])),
-                q <= tolerances[0],
-                slope <= STATIONARY * jnp.sqrt(2 * q),
-            ],
+            [~jnp.isfinite(q), outside(state), q <= tolerances[0], slope <= STATIONARY * jnp.sqrt(2 * q)],
             [Outcome.NOT_FINITE, Outcome.ESCAPED, Outcome.ROOT, Outcome.MINIMUM],
             Outcome.RUNNING,
         )
         moves = better & (outcome == Outcome.RUNNING)
+        # Said at once, without a further iteration to find it out.
+        arrives = moves & (0.5 * trial_residual @ trial_residual <= tolerances[0]) & ~outside(trial)
+        outcome = jnp.where(arrives, Outcome.ROOT, outcome)
         factor = jnp.select([~better, fall < 0.25 * promised, fall > 0.75 * promised], [4.0, 2.0, 0.25], 1.0)
         return jnp.where(moves, trial, state), jnp.clip(damping * factor, 1e-12, 1e12), outcome, q
 
