@@ -119,12 +119,19 @@ def search_roots(
         residual, jacobian = residual * scale, jacobian.scale_rows(scale)
         gradient = jacobian.gradient(residual)
         norm = jnp.linalg.norm(residual)
-        descent = jacobian.damped_inverse(damping * norm)(gradient)
+        inverse = jacobian.damped_inverse(damping * norm)
+        descent = inverse(gradient)
         trial = state - descent
         trial_residual = step(trial, inputs) - trial
         fall = 0.5 * norm**2 - 0.5 * jnp.sum((scale * trial_residual) ** 2)
         better = fall > 0  # False for NaN
         promised = 0.5 * descent @ (damping * norm * descent + gradient)
+        # A second step by the same factors costs little.
+        further = trial - inverse(jacobian.gradient(scale * trial_residual))
+        further_residual = step(further, inputs) - further
+        gains = better & (jnp.sum((scale * further_residual) ** 2) < jnp.sum((scale * trial_residual) ** 2))
+        trial = jnp.where(gains, further, trial)
+        trial_residual = jnp.where(gains, further_residual, trial_residual)
         outcome = jnp.select(
             [~jnp.isfinite(q), outside(state), q <= tolerances[0], slope <= STATIONARY * jnp.sqrt(2 * q)],
             [Outcome.NOT_FINITE, Outcome.ESCAPED, Outcome.ROOT, Outcome.MINIMUM],
@@ -182,10 +189,29 @@ def search_roots(
 
 @eqx.filter_jit
 def follow_flow(
-    step: Step, states: Float[Array, "runs n"], inputs: Any, steps: Int[Array, ""]
+    step: Step, states: Float[Array, "runs n"], inputs: Any, steps: Int[Array, ""], rest: Float[Array, ""]
 ) -> Float[Array, "runs n"]:
-    """The states after so many steps of F."""
-    return jax.lax.fori_loop(0, steps, lambda _, now: jax.vmap(lambda state: step(state, inputs))(now), states)
+    """The states after so many steps of F, or as soon as no number of any moves by more than ``rest`` in one."""
+    advance = jax.vmap(lambda state: step(state, inputs))
+
+    def moving(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
+        _, moves, taken = carry
+        return moves & (taken < steps)
+
+    def move(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        states, _, taken = carry
+        following = advance(states)
+        # False for NaN, so that a run that has left all numbers holds up no other.
+        return following, jnp.any(jnp.abs(following - states) > rest), taken + 1
+
+    return jax.lax.while_loop(moving, move, (states, jnp.asarray(True), jnp.asarray(0)))[0]
+
+
+@eqx.filter_jit
+def jacobians(step: Step, states: Float[Array, "points n"], inputs: Any) -> Float[Array, "points n n"]:
+    """J at each state."""
+    identity = jnp.eye(states.shape[1], dtype=states.dtype)
+    return jax.vmap(lambda state: residual_and_jacobian(step, state, inputs)[1])(states) + identity
 
 
 @eqx.filter_jit
