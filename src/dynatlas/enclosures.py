@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax.extend.core import Jaxpr, Literal
 from jaxtyping import Array, Float
 
+from dynatlas.slopes import SLOPES
+
 
 class Interval(NamedTuple):
     """All arrays between two, elementwise; of truth values: (surely, possibly)."""
@@ -62,7 +64,9 @@ def _evaluate(jaxpr: Jaxpr, constants: Sequence[Value], arguments: Sequence[Valu
         operands = [read(variable) for variable in equation.invars]
         name = equation.primitive.name
         results: Sequence[Value]
-        if name in CALLS:
+        if name in CALLS and equation.params.get("name") in SLOPES:
+            results = [_even(SLOPES[equation.params["name"]], *operands)]
+        elif name in CALLS:
             inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
             results = _evaluate(inner.jaxpr, [jnp.asarray(value) for value in inner.consts], operands)
         elif not any(isinstance(operand, Interval) for operand in operands):
@@ -140,6 +144,14 @@ def _wave(function: Callable[[Array], Array]) -> Rule:
         return Interval(jnp.maximum(function(middle) - radius, -1), jnp.minimum(function(middle) + radius, 1))
 
     return rule
+
+
+def _even(function: Callable[[Array], Array], operand: Value) -> Value:
+    """An even function that falls away from 0."""
+    if not isinstance(operand, Interval):
+        return function(operand)
+    low, high = operand
+    return Interval(function(jnp.maximum(jnp.abs(low), jnp.abs(high))), function(jnp.clip(0, low, high)))
 
 
 def _dot(first: Value, second: Value, **parameters: Any) -> Interval:
