@@ -117,10 +117,9 @@ class Collection:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing speaks for another round."""
-        enough = self.index_sum == 1 and all(point.hits > 1 for point in self.roots)
+        """Whether nothing speaks for another round: a sum of 1 alone may be that of roots that happen to add up."""
         settled = self.found_nothing_new and (self.box is None or self.index_sum == 1)
-        return enough or settled or self.uncountable
+        return settled or self.uncountable
 
     def _add(self, states: NDArray[np.float64], outcomes: NDArray[np.int64]) -> None:
         self.rejected["not converged"] += int((outcomes == Outcome.NOT_CONVERGED).sum())

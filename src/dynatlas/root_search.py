@@ -8,7 +8,7 @@ Each iteration solves ((J − I)ᵀ(J − I) + μI) p = −(J − I)ᵀ r with r
 μ = λ‖r‖, where λ shrinks if the sum of squares fell by about as much as the linear model said, and grows if it fell by
 much less or not at all. With μ proportional to ‖r‖ the method converges quadratically also towards roots that are not
 isolated, such as a line attractor's (Yamashita & Fukushima 2001). Two further steps p = −(same matrix)⁻¹(J − I)ᵀ r from
-where the first leads, each taken only if it lowers the sum of squares, need no new factors (Fan 2012).
+where the first leads need no new factors (Fan 2012); each is taken if it lowers the sum of squares, close to the end.
 
 At first each row of r and of J − I is divided by the length of that row of J − I. A gated unit contributes
 (1 − gate)(candidate − h): where gates are near 1 the rows differ by orders of magnitude, and a search that takes them
@@ -38,8 +38,10 @@ MOST_LANES = 64
 MATRIX_BYTES = 2 * 2**20
 SHORTEST_ROW = 1e-12
 FIRST_DAMPING = 1e-2
-# Steps with the factors of the last: each costs a fifth of an iteration, and two of them save a third of all.
+# Steps with the factors of the last, taken where that one lowered the sum of squares to less than this share. Taken
+# everywhere they draw more starts to the same few roots: 23 of 27 were found where 25 were without.
 FURTHER_STEPS = 2
+NEAR = 0.05
 # A start has come to rest at a local minimum of q when ‖∇q‖ ≤ STATIONARY·‖r‖: the residual then points out of the
 # range of J − I, and no step reduces it to first order.
 STATIONARY = 1e-7
@@ -129,12 +131,9 @@ def search_roots(
         fall = 0.5 * norm**2 - 0.5 * jnp.sum((scale * trial_residual) ** 2)
         better = fall > 0  # False for NaN
         promised = 0.5 * descent @ (damping * norm * descent + gradient)
-        for _ in range(FURTHER_STEPS):
-            further = trial - inverse(jacobian.gradient(scale * trial_residual))
-            further_residual = step(further, inputs) - further
-            gains = jnp.sum((scale * further_residual) ** 2) < jnp.sum((scale * trial_residual) ** 2)
-            trial = jnp.where(gains, further, trial)
-            trial_residual = jnp.where(gains, further_residual, trial_residual)
+        trial, trial_residual = _further(
+            lambda h: step(h, inputs) - h, lambda r: inverse(jacobian.gradient(scale * r)), trial, scale, NEAR * norm**2
+        )
         outcome = jnp.select(
             [~jnp.isfinite(q), outside(state), q <= tolerances[0], slope <= STATIONARY * jnp.sqrt(2 * q)],
             [Outcome.NOT_FINITE, Outcome.ESCAPED, Outcome.ROOT, Outcome.MINIMUM],
@@ -188,6 +187,26 @@ def search_roots(
     )
     nothing = Endings(jnp.zeros_like(starts), jnp.zeros(n_starts, int))
     return jax.lax.while_loop(busy, advance, (first, jnp.asarray(lanes), nothing))[2]
+
+
+def _further(
+    residual_at: Callable[[Float[Array, " n"]], Float[Array, " n"]],
+    descent: Callable[[Float[Array, " n"]], Float[Array, " n"]],
+    state: Float[Array, " n"],
+    scale: Float[Array, " n"],
+    near: Float[Array, ""],
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """The last steps to a root, from where the scaled sum of squares is below ``near``: the state, and r there."""
+    residual = residual_at(state)
+    squares = first = jnp.sum((scale * residual) ** 2)
+    for _ in range(FURTHER_STEPS):
+        following = state - descent(residual)
+        remaining = residual_at(following)
+        left = jnp.sum((scale * remaining) ** 2)
+        gains = (first < near) & (left < squares)
+        state, residual = jnp.where(gains, following, state), jnp.where(gains, remaining, residual)
+        squares = jnp.where(gains, left, squares)
+    return state, residual
 
 
 @eqx.filter_jit
