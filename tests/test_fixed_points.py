@@ -64,7 +64,7 @@ def test_a_network_of_512_units():
     shuffled = random.permutation(units)
     matrix = weights[np.ix_(shuffled, shuffled)]
     starts = np.repeat(np.array(expected)[:, shuffled], 3, axis=0) + 0.1 * random.normal(size=(9, units))
-    points = find_fixed_points(lambda h, _: jnp.tanh(matrix @ h), starts, box=(-1, 1), max_starts=40, key=KEY)
+    points = find_fixed_points(lambda h, _: jnp.tanh(matrix @ h), starts, box=(-1, 1), max_starts=24, key=KEY)
     assert points.certificate == "complete"
     assert points.n_unstable.tolist() == [0, 0, 1]
     found = points.states[np.argsort(points.states[:, np.argmin(shuffled)])]

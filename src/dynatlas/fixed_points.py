@@ -128,9 +128,8 @@ def find_fixed_points(
     directions, and the search starts from where it leads: so the attractors next to every saddle found are found too.
     Then the search adds starts of its own, in rounds: between the points found, along their leading eigenvectors, and
     around the given starts at several scales. It ends after a round that finds no new root; with a box only if the
-    index sum is 1, else it goes on until ``max_starts``. In any case it ends once
-    100 roots or more, most of all, were reached from one start only, as on a continuum. Everything
-    is computed in float64, whatever JAX's default is.
+    index sum is 1, else it goes on until ``max_starts``. In any case it ends once 100 roots or more, most of all, were
+    reached from one start only, as on a continuum. Everything is computed in float64, whatever JAX's default is.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (one of our
