@@ -34,6 +34,12 @@ MAY_IMPORT = {
     "cycles": {"linearization", "root_search"},
     "topology": {"batches", "fixed_points", "root_search"},
     "graph_distances": set(),
+    "networks": {"_atomic", "cells", "errors", "root_search"},
+    "analysis": {
+        *("networks", "fixed_points", "certificates", "linearization", "cycles", "batches"),
+        *("figures", "report", "_atomic", "errors"),
+    },
+    "network_commands": {"analysis", "networks", "errors"},
     "geometry": set(),
     "embedding": set(),
     "statistics": {"embedding"},
@@ -78,7 +84,10 @@ MAY_IMPORT = {
     "calibration": {"geometry", "stages", "study", "training"},
     "planning": {"calibration", "cluster", "pipeline", "stages", "study"},
     "__main__": {"cli"},
-    "cli": {"pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study", "errors"},
+    "cli": {
+        *("pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study", "errors"),
+        "network_commands",
+    },
 }
 
 

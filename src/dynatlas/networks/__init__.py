@@ -1,0 +1,6 @@
+"""Networks that others trained, read from their files as step functions."""
+
+from dynatlas.networks.checking import Check as Check
+from dynatlas.networks.checking import check as check
+from dynatlas.networks.network import Network as Network
+from dynatlas.networks.reading import read_network as read_network
