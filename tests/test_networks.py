@@ -197,9 +197,7 @@ class TestRefusals:
     def test_of_several_layers_one_must_be_chosen(self, tmp_path):
         random = np.random.default_rng(0)
         weights = stacked_weights(random, [3], "enc.") | stacked_weights(random, [4], "dec.")
-        with pytest.raises(
-            NetworkError, match=r"has 2 recurrent layers: dec, enc; choose one with layer=… \(--layer\)"
-        ):
+        with pytest.raises(NetworkError, match="has 2 recurrent layers: dec, enc; choose one with layer=… "):
             self.read(tmp_path, weights)
         assert self.read(tmp_path, weights, layer="dec").n_states == 4
         with pytest.raises(NetworkError, match="no recurrent layer 'denc'; there are: dec, enc"):
@@ -208,9 +206,7 @@ class TestRefusals:
     def test_shapes_that_do_not_fit_are_told(self, tmp_path):
         weights = stacked_weights(np.random.default_rng(0), [3, 4])
         wrong = weights | {"rnn.weight_hh_l1": np.zeros((10, 4), np.float32)}
-        with pytest.raises(
-            NetworkError, match=r"'rnn.weight_hh_l1' has the shape \(10, 4\); expected \[units, units\]"
-        ):
+        with pytest.raises(NetworkError, match=r"_hh_l1' has the shape \(10, 4\); expected \[units, units\] \(RNN"):
             self.read(tmp_path, wrong)
         wrong = weights | {"rnn.bias_ih_l0": np.zeros(5, np.float32)}
         with pytest.raises(NetworkError, match=r"input_bias has shape \(5,\); expected \(9,\): 3 gates of 3 units"):

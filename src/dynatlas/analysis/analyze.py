@@ -81,8 +81,7 @@ def analyze(
         Two bistable units:
 
         >>> import jax.numpy as jnp
-        >>> box = (-np.ones(2), np.ones(2))
-        >>> switches = Network(lambda h, x: jnp.tanh(2 * h + x), n_states=2, n_inputs=2, bounds=lambda x: box)
+        >>> switches = Network(lambda h, x: jnp.tanh(2 * h + x), n_states=2, n_inputs=2, bounds=lambda x: (-1, 1))
         >>> analyze(switches, key=jax.random.key(0))
         condition 0: 9 roots (4 + 4 + 1), index sum 1, complete; attractors that 16 runs reached: 4 fixed points
     """
@@ -91,14 +90,16 @@ def analyze(
         raise ValueError(f"conditions has shape {static.shape}; expected [conditions, {network.n_inputs}]")
     if not np.isfinite(static).all():
         raise ValueError("conditions has NaN or infinity; expected numbers")
-    key, visit_key = jax.random.split(key)
+    key, visit_key, run_key = jax.random.split(key, 3)
     visited = visited_states(network, trials, activity, generator(visit_key))
     count = max(starts // len(static), FEWEST_STARTS)
     found, reached = [], []
     rows: dict[str, list[pd.DataFrame]] = {"searches": [], "fixed_points": [], "attractors": []}
     for condition, inputs in enumerate(static):
         points = _search(network, visited, inputs, count, max_starts, jax.random.fold_in(key, condition))
-        attractors = reached_attractors(network, visited, inputs, points)
+        attractors = reached_attractors(
+            network, visited, inputs, points, generator(jax.random.fold_in(run_key, condition))
+        )
         found.append(points)
         reached.append(tuple(one.attractor for one in attractors))
         rows["searches"].append(search_row(condition, inputs, points, attractors))

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.analysis.starts import Visited, last_states
+from dynatlas.analysis.starts import Visited, last_states, spread
 from dynatlas.cycles import Attractor, find_attractors
 from dynatlas.fixed_points import FixedPoints
 from dynatlas.networks import Network
 
 RUNS = 16  # followed under each condition
 STEPS = 32_768  # each at most, before it is judged
+DISPLACED = 0.01  # of each state's standard deviation
 
 
 class Ending(NamedTuple):
@@ -32,12 +33,16 @@ class Ending(NamedTuple):
     distance: float
 
 
-def reached_attractors(network: Network, visited: Visited, inputs: Any, points: FixedPoints) -> list[Ending]:
+def reached_attractors(
+    network: Network, visited: Visited, inputs: Any, points: FixedPoints, random: np.random.Generator
+) -> list[Ending]:
     """What 16 runs under one static input end on, the most frequent first.
 
-    Runs that are still moving after 32,768 steps, as along a slow mode, count as one if the same point is nearest.
+    They begin beside visited states, lest one that was at rest on a saddle stay there. Runs that are still moving after
+    32,768 steps, as along a slow mode, count as one if the same point is nearest.
     """
     begin = last_states(visited, RUNS)
+    begin = begin + DISPLACED * spread(visited) * random.normal(size=begin.shape)
     endings: list[Ending] = []
     for attractor in find_attractors(network.step, begin, np.repeat([inputs], len(begin), axis=0), max_steps=STEPS):
         new = Ending(attractor, 1, *_nearest(attractor.states[-1], points))

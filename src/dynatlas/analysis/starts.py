@@ -71,11 +71,14 @@ def visited_states(network: Network, trials: Any | None, activity: Any | None, r
 def starts_around(visited: Visited, count: int, random: np.random.Generator) -> NDArray[np.float64]:
     """States drawn from the visited ones, each moved by noise of half of the states' standard deviation [count, n]."""
     pool = pooled(visited)
-    deviation = pool.std(axis=0)
-    # A unit that never moved may do so elsewhere; one network alone says what is little.
-    scale = np.maximum(deviation, 0.1 * (float(np.sqrt((deviation**2).mean())) or 1.0))
     chosen = pool[random.integers(len(pool), size=count)]
-    return np.asarray(chosen + NOISE * scale * random.normal(size=chosen.shape))
+    return np.asarray(chosen + NOISE * spread(visited) * random.normal(size=chosen.shape))
+
+
+def spread(visited: Visited) -> NDArray[np.float64]:
+    """The standard deviation of each state [n], but no less than a tenth of what is usual: a unit that never moved."""
+    deviation = pooled(visited).std(axis=0)
+    return np.asarray(np.maximum(deviation, 0.1 * (float(np.sqrt((deviation**2).mean())) or 1.0)))
 
 
 def pooled(visited: Visited) -> NDArray[np.float64]:

@@ -64,7 +64,7 @@ def check(network: Network, record: Mapping[str, Any], tolerance: float = TOLERA
     if not result.error <= tolerance:
         raise NetworkError(
             f"the network was not read rightly: over {result.compared} it differs from the record by "
-            f"{result.error:.3g}; expected at most {tolerance:g}. What was found and assumed: {'; '.join(network.source)}. "
+            f"{result.error:.3g}; expected at most {tolerance:g}. Found and assumed: {'; '.join(network.source)}. "
             "Try another activation, reset or layer"
         )
     return result

@@ -32,8 +32,8 @@ class Network:
         n_states: n.
         n_inputs: m.
         readout: ``readout(state [n]) -> output [o]``, or None.
-        bounds: ``bounds(inputs [m]) -> (low, high)``: a box that one step under a static input maps into itself, or
-            None where there is none. Only with it can a search be certified complete.
+        bounds: ``bounds(inputs [m]) -> (low, high)``, numbers or [n]: a box that one step under a static input maps
+            into itself, or None where there is none. Only with it can a search be certified complete.
         state_labels: what each number of the state is; by default h0, h1, …
         source: what is known of where it came from, a sentence each.
         is_slow: whether ``step`` leaves JAX in every step, which takes some hundred times as long.
@@ -43,7 +43,7 @@ class Network:
     n_states: int
     n_inputs: int
     readout: Callable[[Any], Any] | None = None
-    bounds: Callable[[Any], Box | None] | None = None
+    bounds: Callable[[Any], tuple[Any, Any] | None] | None = None
     state_labels: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     is_slow: bool = False
@@ -60,7 +60,11 @@ class Network:
     def box(self, inputs: Any) -> Box | None:
         """A box that one step under a static input maps into itself, or None if none is known."""
         with jax.enable_x64(True):
-            return None if self.bounds is None else self.bounds(np.asarray(inputs, np.float64))
+            bounds = None if self.bounds is None else self.bounds(np.asarray(inputs, np.float64))
+        if bounds is None:
+            return None
+        low, high = (np.broadcast_to(np.asarray(bound, np.float64), (self.n_states,)) for bound in bounds)
+        return low, high
 
     def run(self, inputs: Any, initial_states: Any | None = None) -> NDArray[np.float64]:
         """The states after each step of some trials, in float64.

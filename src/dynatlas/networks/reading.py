@@ -5,9 +5,13 @@ from typing import Any
 
 from dynatlas.errors import NetworkError
 from dynatlas.networks.files import read_arrays
+from dynatlas.networks.hdf5 import read_hdf5
+from dynatlas.networks.keras_layout import keras_network
 from dynatlas.networks.layers import Form, Reset
+from dynatlas.networks.matrices import are_matrices, matrix_network
 from dynatlas.networks.network import Network
 from dynatlas.networks.options import Options
+from dynatlas.networks.pytrees import pytree_network
 from dynatlas.networks.torch_layout import layers_in, torch_network
 
 
@@ -28,7 +32,9 @@ def read_network(
     with ``check``.
 
     Args:
-        source: a file with weights.
+        source: a file with weights: a state dict of PyTorch as ``.safetensors`` or ``.npz``, Keras' ``.weights.h5`` or
+            whole model as ``.h5``, plain matrices as ``.npz``. Or a module in memory: a cell of Equinox or of dynatlas,
+            or Flax' parameters as nested dictionaries.
         layer: the recurrent layer, where there are several that are not stacked.
         readout: the linear layer that reads out, where several would fit; "" for none.
         activation: the activation, where the file does not say and it is not tanh.
@@ -41,8 +47,14 @@ def read_network(
             not to be trusted.
     """
     options = Options(layer, readout, activation, reset, alpha, form)
+    if not isinstance(source, str | Path):
+        return pytree_network(source, options)
     path = Path(source)
-    _, arrays = read_arrays(path)
+    form_of_file, arrays = read_arrays(path)
+    if form_of_file == "hdf5":
+        return keras_network(read_hdf5(path), options)
     if layers_in(arrays):
         return torch_network(arrays, options)
+    if are_matrices(arrays):
+        return matrix_network(arrays, options)
     raise NetworkError(f"{path} has no recurrent layer that is known here; it holds: {', '.join(arrays) or 'nothing'}")
