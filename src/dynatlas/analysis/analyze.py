@@ -134,7 +134,7 @@ def _search(
 def _warnings(network: Network, found: list[FixedPoints]) -> tuple[str, ...]:
     warnings = []
     if network.is_slow:
-        warnings.append("Every step of this network leaves JAX: the analysis is the same, but slower.")
+        warnings.append("Every step of this network leaves JAX, which is slow: fewer runs are followed to attractors.")
     if any(points.certificate == "not certifiable" for points in found):
         warnings.append(
             "No box is known that this network maps into itself, so that no count of fixed points can be certified."

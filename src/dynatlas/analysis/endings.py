@@ -13,6 +13,7 @@ from dynatlas.fixed_points import FixedPoints
 from dynatlas.networks import Network
 
 RUNS = 16  # followed under each condition
+SLOW_RUNS = 2  # of a network that leaves JAX in every step
 STEPS = 32_768  # each at most, before it is judged
 DISPLACED = 0.01  # of each state's standard deviation
 
@@ -36,12 +37,12 @@ class Ending(NamedTuple):
 def reached_attractors(
     network: Network, visited: Visited, inputs: Any, points: FixedPoints, random: np.random.Generator
 ) -> list[Ending]:
-    """What 16 runs under one static input end on, the most frequent first.
+    """What some runs under one static input end on, the most frequent first.
 
     They begin beside visited states, lest one that was at rest on a saddle stay there. Runs that are still moving after
     32,768 steps, as along a slow mode, count as one if the same point is nearest.
     """
-    begin = last_states(visited, RUNS)
+    begin = last_states(visited, SLOW_RUNS if network.is_slow else RUNS)
     begin = begin + DISPLACED * spread(visited) * random.normal(size=begin.shape)
     endings: list[Ending] = []
     for attractor in find_attractors(network.step, begin, np.repeat([inputs], len(begin), axis=0), max_steps=STEPS):

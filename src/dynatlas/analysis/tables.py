@@ -21,7 +21,7 @@ def search_row(
 ) -> pd.DataFrame:
     """How the search under one condition went."""
     roots = points.roots()
-    slow = f", {int(points.is_slow.sum())} slow points" if points.is_slow.any() else ""
+    slow = f", {count_of(int(points.is_slow.sum()), 'slow point')}" if points.is_slow.any() else ""
     composition = f" ({by_unstable(roots)})" if len(roots) else ""
     return pd.DataFrame(
         {
@@ -40,11 +40,16 @@ def search_row(
             "n_on_kink": [int((points.on_kink & ~points.is_slow).sum())],
             "rejected": [json.dumps(points.rejected, sort_keys=True)],
             "summary": [
-                f"{len(roots)} roots{composition}{slow}, index sum {points.index_sum}, {points.certificate}; "
+                f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, {points.certificate}; "
                 f"{in_words(endings)}"
             ],
         }
     )
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number with its noun: "1 root", "2 roots"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def by_unstable(roots: FixedPoints) -> str:

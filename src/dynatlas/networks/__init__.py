@@ -1,5 +1,7 @@
 """Networks that others trained, read from their files as step functions."""
 
+from dynatlas.networks.callbacks import numpy_step as numpy_step
+from dynatlas.networks.callbacks import torch_step as torch_step
 from dynatlas.networks.checking import Check as Check
 from dynatlas.networks.checking import check as check
 from dynatlas.networks.network import Network as Network

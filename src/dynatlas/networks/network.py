@@ -36,7 +36,6 @@ class Network:
             into itself, or None where there is none. Only with it can a search be certified complete.
         state_labels: what each number of the state is; by default h0, h1, …
         source: what is known of where it came from, a sentence each.
-        is_slow: whether ``step`` leaves JAX in every step, which takes some hundred times as long.
     """
 
     step: Step
@@ -46,7 +45,6 @@ class Network:
     bounds: Callable[[Any], tuple[Any, Any] | None] | None = None
     state_labels: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
-    is_slow: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("n_states", 1), ("n_inputs", 0)):
@@ -56,6 +54,11 @@ class Network:
         if len(labels) != self.n_states:
             raise ValueError(f"{len(labels)} state_labels for {self.n_states} states; expected one each")
         object.__setattr__(self, "state_labels", labels)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether every step leaves JAX, as those of ``numpy_step`` and ``torch_step`` do."""
+        return bool(getattr(self.step, "is_slow", False))
 
     def box(self, inputs: Any) -> Box | None:
         """A box that one step under a static input maps into itself, or None if none is known."""
