@@ -40,8 +40,8 @@ def search_row(
             "n_on_kink": [int((points.on_kink & ~points.is_slow).sum())],
             "rejected": [json.dumps(points.rejected, sort_keys=True)],
             "summary": [
-                f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, {points.certificate}; "
-                f"{in_words(endings)}"
+                f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, "
+                f"{points.certificate}; {in_words(endings)}"
             ],
         }
     )
