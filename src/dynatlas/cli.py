@@ -270,6 +270,7 @@ def report(atlas: AtlasFolder, /) -> None:
 
 app.command(network_commands.analyze)
 app.command(network_commands.convert)
+app.command(network_commands.export)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The commands for single networks: analyze one that was trained elsewhere, convert a checkpoint."""
+"""The commands for single networks: analyze one that was trained elsewhere, convert a checkpoint, export."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +19,7 @@ def analyze(
     check: Path | None = None,
     out: Path | None = None,
     seed: int = 0,
+    max_starts: int | None = None,
     layer: Annotated[str | None, Parameter(group=UNSAID)] = None,
     readout: Annotated[str | None, Parameter(group=UNSAID)] = None,
     activation: Annotated[str | None, Parameter(group=UNSAID)] = None,
@@ -37,6 +38,7 @@ def analyze(
         check: A .npz file with recorded `inputs` and `states` (or `hidden`, or `outputs`) of the original.
         out: The folder of the result; by default NETWORK-analysis.
         seed: Seed of the random starts.
+        max_starts: Budget of starts of each search; by default 16384 up to 64 numbers in the state, fewer beyond.
         layer: The recurrent layer to read, where there are several that are not stacked.
         readout: The linear layer that reads out, where several would fit; "" for none.
         activation: The activation, where it is not tanh and the file does not say.
@@ -65,7 +67,7 @@ def analyze(
     given = _inputs(inputs)
     states = None if activity is None else _one_array(activity)
     try:
-        found = find(read, **given, activity=states, key=jax.random.key(seed))
+        found = find(read, **given, activity=states, max_starts=max_starts, key=jax.random.key(seed))
     except ValueError as error:
         raise NetworkError(f"{error}") from error
     print(f"starts: {found.visited.said}")
@@ -88,6 +90,41 @@ def convert(source: Path, target: Path, /) -> None:
 
     names = write(source, target)
     print(f"wrote {target}: {len(names)} tensors\nnow: dynatlas analyze {target}")
+
+
+def export(
+    atlas: Annotated[Path, Parameter(help="The atlas folder.")],
+    what: str,
+    target: Path,
+    /,
+) -> None:
+    """Write a network, a table or an array of an atlas in a form that other programs read.
+
+    Args:
+        atlas: The atlas folder.
+        what: A network, by its id or name; a table, such as fixed_points; or arrays, such as distances/flip_flop/cka.
+        target: For a network .npz, or .safetensors in PyTorch's layout where its form allows it; for a table .csv or
+            .parquet; for arrays .nc (NetCDF 3; complex numbers as real and imaginary parts).
+    """
+    from dynatlas.networks.exporting import export_network
+    from dynatlas.store import Atlas
+    from dynatlas.tabular import write_arrays, write_table
+
+    opened = Atlas.open(atlas)
+    if target.suffix in (".csv", ".parquet"):
+        rows = write_table(opened.table(what), target)
+        print(f"wrote {target}: {rows} rows of the table {what}")
+    elif target.suffix == ".nc":
+        names = write_arrays(opened.arrays(what), target)
+        print(f"wrote {target}: {', '.join(names)}")
+    elif target.suffix in (".npz", ".safetensors"):
+        difference = export_network(opened.network(what), target)
+        print(f"wrote {target}: read back, one step differs by at most {difference:.1e} on 100 random states")
+    else:
+        raise NetworkError(
+            f"{target.name} ends in {target.suffix!r}; expected .npz or .safetensors for a network, .csv or .parquet "
+            "for a table, .nc for arrays"
+        )
 
 
 def _inputs(path: Path | None) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from dynatlas.networks import Network
 
 STARTS = 1024  # of all conditions together
 FEWEST_STARTS = 64
+# The budget of a search of a network with 64 numbers in its state. The work for one start grows with their cube.
+MOST_STARTS, MOST_STARTS_FOR = 16_384, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,7 @@ def analyze(
     trials: Any | None = None,
     activity: Any | None = None,
     starts: int = STARTS,
-    max_starts: int = 16_384,
+    max_starts: int | None = None,
     key: PRNGKeyArray,
 ) -> Analysis:
     """Find what a network computes when its input stands still.
@@ -71,7 +73,8 @@ def analyze(
         trials: inputs [trials, steps, m] on which the network visits the states that searches start from.
         activity: these states themselves, [trials, steps, n] or [samples, n].
         starts: starts of the searches, shared by the conditions; each has at least 64.
-        max_starts: budget of starts of each search, those that it adds included.
+        max_starts: budget of starts of each search, those that it adds included; by default 16,384 up to 64 numbers
+            in the state, and fewer with their cube beyond: 2,048 for 128, 256 for 256.
         key: the random key.
 
     Raises:
@@ -92,11 +95,12 @@ def analyze(
         raise ValueError("conditions has NaN or infinity; expected numbers")
     key, visit_key, run_key = jax.random.split(key, 3)
     visited = visited_states(network, trials, activity, generator(visit_key))
-    count = max(starts // len(static), FEWEST_STARTS)
+    budget = max_starts or most_starts(network.n_states)
+    count = min(max(starts // len(static), FEWEST_STARTS), budget)
     found, reached = [], []
     rows: dict[str, list[pd.DataFrame]] = {"searches": [], "fixed_points": [], "attractors": []}
     for condition, inputs in enumerate(static):
-        points = _search(network, visited, inputs, count, max_starts, jax.random.fold_in(key, condition))
+        points = _search(network, visited, inputs, count, budget, jax.random.fold_in(key, condition))
         attractors = reached_attractors(
             network, visited, inputs, points, generator(jax.random.fold_in(run_key, condition))
         )
@@ -107,6 +111,16 @@ def analyze(
         rows["attractors"].append(attractor_rows(network, condition, attractors))
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()}
     return Analysis(network, static, visited, tuple(found), tuple(reached), tables, _warnings(network, found))
+
+
+def most_starts(n_states: int) -> int:
+    """The budget of a search that takes about as long whatever the size of the state.
+
+    Example:
+        >>> most_starts(32), most_starts(128), most_starts(256)
+        (16384, 2048, 256)
+    """
+    return max(FEWEST_STARTS, int(MOST_STARTS * min(1.0, (MOST_STARTS_FOR / n_states) ** 3)))
 
 
 def _search(

@@ -11,6 +11,7 @@ from dynatlas.networks.layers import Form, Reset
 from dynatlas.networks.matrices import are_matrices, matrix_network
 from dynatlas.networks.network import Network
 from dynatlas.networks.options import Options
+from dynatlas.networks.own_layout import cell_of
 from dynatlas.networks.pytrees import pytree_network
 from dynatlas.networks.torch_layout import layers_in, torch_network
 
@@ -33,8 +34,8 @@ def read_network(
 
     Args:
         source: a file with weights: a state dict of PyTorch as ``.safetensors`` or ``.npz``, Keras' ``.weights.h5`` or
-            whole model as ``.h5``, plain matrices as ``.npz``. Or a module in memory: a cell of Equinox or of dynatlas,
-            or Flax' parameters as nested dictionaries.
+            whole model as ``.h5``, plain matrices as ``.npz``, or what ``dynatlas export`` writes. Or a module in
+            memory: a cell of Equinox or of dynatlas, or Flax' parameters as nested dictionaries.
         layer: the recurrent layer, where there are several that are not stacked.
         readout: the linear layer that reads out, where several would fit; "" for none.
         activation: the activation, where the file does not say and it is not tanh.
@@ -53,6 +54,8 @@ def read_network(
     form_of_file, arrays = read_arrays(path)
     if form_of_file == "hdf5":
         return keras_network(read_hdf5(path), options)
+    if "architecture" in arrays:
+        return pytree_network(cell_of(arrays), options)
     if layers_in(arrays):
         return torch_network(arrays, options)
     if are_matrices(arrays):
