@@ -17,6 +17,7 @@ from dynatlas.analysis import page, write_folder
 from dynatlas.cli import main
 from dynatlas.errors import NetworkError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 DATA = Path(__file__).parent / "data"
 # Trained by validation/train_torch.py: nn.GRU, 64 units, seed 0, its weights alone.
 FLIP_FLOP = DATA / "flip_flop_gru.safetensors"
@@ -141,7 +142,7 @@ def test_each_condition_is_searched_from_the_activity_given(found):
     assert text[0].startswith(
         "condition 0: 9 roots (4 + 4 + 1), index sum 1, complete; attractors that 4 runs reached: "
     )
-    assert text[1] == "condition 1: 1 roots (1), index sum 1, complete; attractors that 4 runs reached: 1 fixed point"
+    assert text[1] == "condition 1: 1 root (1), index sum 1, complete; attractors that 4 runs reached: 1 fixed point"
 
 
 def test_points_are_in_the_order_of_stability_and_readout(found):
@@ -163,7 +164,6 @@ def test_attractors_are_named_after_the_points_next_to_them(found):
     assert (attractors.distance < 1e-9).all()
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_network_without_a_box_is_not_certified_and_one_that_runs_away_says_so():
     growing = switches(step=lambda h, x: 2 * h + x, bounds=None, readout=None)
     result = analyze(growing, trials=np.ones((2, 8, 2)), starts=64, max_starts=64, key=jax.random.key(0))

@@ -140,8 +140,9 @@ def test_a_cell_of_flax_steps_as_flax_recorded(name):
     assert check(read_network(tree), record).error < 1e-13
 
 
-@pytest.mark.parametrize("kind", [eqx.nn.GRUCell, eqx.nn.LSTMCell])
-@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "use_bias"), [(eqx.nn.GRUCell, True), (eqx.nn.GRUCell, False), (eqx.nn.LSTMCell, True)]
+)
 def test_a_cell_of_equinox_steps_as_equinox_does(kind, use_bias):
     with jax.enable_x64(True):
         cell = kind(3, 4, use_bias=use_bias, dtype=jnp.float64, key=jax.random.key(0))

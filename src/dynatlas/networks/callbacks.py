@@ -45,11 +45,10 @@ def numpy_step(function: Function, *, jacobian: Function | None = None) -> Callb
             right to about ten digits.
 
     Example:
-        >>> from dynatlas import find_fixed_points
-        >>> step = numpy_step(lambda h, x: np.tanh(2 * h))
-        >>> starts = np.linspace(-1, 1, 20)[:, None]
-        >>> find_fixed_points(step, starts, box=(-1, 1), key=jax.random.key(0)).states.round(6).ravel().tolist()
-        [-0.957504, 0.957504, 0.0]
+        >>> from dynatlas import linearize
+        >>> step = numpy_step(lambda h, x: np.tanh(2 * h + x))
+        >>> linearize(step, np.zeros(1), np.zeros(1)).jacobian.round(9).tolist()
+        [[[2.0]]]
     """
     if jacobian is not None:
         return CallbackStep(function, jacobian)
