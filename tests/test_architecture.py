@@ -42,6 +42,13 @@ MAY_IMPORT = {
     "effects": {"embedding", "resampling", "statistics"},
     "graph_distances": {"pairs"},
     "geometry": {"pairs"},
+    "networks": {"_atomic", "cells", "errors", "root_search"},
+    "analysis": {
+        *("networks", "fixed_points", "certificates", "linearization", "cycles", "batches"),
+        *("figures", "report", "_atomic", "errors"),
+    },
+    "tabular": {"_atomic", "errors"},
+    "network_commands": {"analysis", "networks", "store", "tabular", "errors"},
     "embedding": set(),
     "statistics": {"embedding"},
     "claims": {"resampling", "study"},
@@ -92,7 +99,7 @@ MAY_IMPORT = {
     "summary": {"store"},
     "cli": {
         *("jobs", "pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study"),
-        *("summary", "errors"),
+        *("summary", "network_commands", "errors"),
     },
 }
 
