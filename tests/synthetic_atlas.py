@@ -103,6 +103,7 @@ class _Maker:
         self.groups: dict[str, xr.Dataset] = {}
         self.passed: dict[str, list[Member]] = {task.kind: [] for task in study.tasks}
         self.points: dict[Block, list[dict[str, Any]]] = {}
+        self.probes: dict[str, Any] = {}  # task → inputs and targets
 
     def atlas(self) -> SyntheticAtlas:
         seen: set[tuple[str, str, str]] = set()
@@ -302,7 +303,9 @@ class _Maker:
         self, member: Member, positions: np.ndarray, directions: np.ndarray, rows: list[dict[str, Any]]
     ) -> xr.Dataset:
         task = self.study.task(member.task)
-        inputs, targets = (np.asarray(array) for array in task.probe())
+        if task.kind not in self.probes:
+            self.probes[task.kind] = tuple(np.asarray(array) for array in task.probe())
+        inputs, targets = self.probes[task.kind]
         trials, steps = inputs.shape[:2]
         time = np.arange(steps)
         path = np.zeros((trials, steps, COMPONENTS))

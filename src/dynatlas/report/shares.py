@@ -1,6 +1,7 @@
 """The headline: how the variance between networks is shared out among the factors, and what became of the claims."""
 
 import math
+from collections import Counter
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -70,6 +71,11 @@ class ClaimTested(NamedTuple):
     number: str
     statement: str
     findings: list[Finding]
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many findings ended in each verdict."""
+        return dict(Counter(finding.verdict for finding in self.findings))
 
 
 def shares(atlas: AtlasLike) -> list[SharesRow]:

@@ -39,7 +39,7 @@ function spacePlot(space, points, task) {
     data: [...paths, ...marks],
     layout: {
       margin: { l: 0, r: 0, t: 0, b: 0 },
-      scene: { xaxis: title(0), yaxis: title(1), zaxis: title(2), aspectmode: "cube", camera: { eye: { x: 1.3, y: -1.55, z: 0.75 }, center: { x: 0, y: 0, z: -0.1 } } },
+      scene: { xaxis: title(0), yaxis: title(1), zaxis: title(2), aspectmode: "cube", camera: { eye: { x: 1.15, y: -1.38, z: 0.66 }, center: { x: 0, y: 0, z: -0.1 } } },
       legend: { orientation: "h", x: 0, y: 0, yanchor: "top", itemsizing: "constant" },
       showlegend: true,
       uirevision: "keep",

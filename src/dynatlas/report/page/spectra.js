@@ -28,7 +28,7 @@ function spectrumPlot(eigenvalues, points) {
   return {
     data: [circle, ...clouds],
     layout: {
-      margin: { l: 50, r: 10, t: 10, b: 40 }, showlegend: true, legend: { orientation: "h", y: -0.16 },
+      margin: { l: 50, r: 10, t: 10, b: 50 }, showlegend: true, legend: { orientation: "h", y: -0.22 },
       xaxis: { title: { text: "Re λ" } }, yaxis: { title: { text: "Im λ" }, scaleanchor: "x" },
     },
   };
