@@ -79,11 +79,11 @@ MAY_IMPORT = {
     "_worker": {"interruption", "errors"},
     "jobs": {"schema", "stages", "store", "study"},
     "pipeline": {
-        *("jobs", "store", "study", "progress", "errors"),
+        *("jobs", "pairs", "store", "study", "progress", "errors"),
         *("cluster", "slurm", "interruption", "status"),
     },
     "calibration": {"geometry", "pairs", "stages", "study", "training"},
-    "planning": {"calibration", "cluster", "jobs", "pipeline", "stages", "study"},
+    "planning": {"calibration", "cluster", "jobs", "pairs", "stages", "study"},
     "__main__": {"cli"},
     "cli": {
         "jobs",

@@ -5,7 +5,7 @@ import xarray as xr
 from scipy.spatial.distance import pdist, squareform
 
 from dynatlas import distance_matrix, mds
-from dynatlas.embedding import checked_distances
+from dynatlas.embedding import checked_distances, negative_share
 
 
 def between(points):
@@ -35,7 +35,7 @@ def not_euclidean(n=12, seed=0):
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_points_are_recovered_from_their_distances(dims, seed):
     distances = between(cloud(dims=dims, seed=seed))
-    coordinates, stress, _ = mds(distances, dims=dims)
+    coordinates, stress = mds(distances, dims=dims)
     assert coordinates.shape == (30, dims)
     np.testing.assert_allclose(between(coordinates), distances, rtol=0, atol=1e-7)
     assert stress < 1e-8
@@ -43,12 +43,12 @@ def test_points_are_recovered_from_their_distances(dims, seed):
 
 def test_more_dimensions_than_the_points_fill():
     distances = between(cloud())
-    coordinates, stress, _ = mds(distances, dims=3)
+    coordinates, stress = mds(distances, dims=3)
     np.testing.assert_allclose(between(coordinates), distances, rtol=0, atol=1e-4)
     np.testing.assert_allclose(coordinates[:, 2], 0, atol=1e-4)
     assert stress < 1e-5
     # More even than there are points.
-    coordinates, stress, _ = mds([[0, 3, 4], [3, 0, 5], [4, 5, 0]], dims=5)
+    coordinates, stress = mds([[0, 3, 4], [3, 0, 5], [4, 5, 0]], dims=5)
     assert coordinates.shape == (3, 5)
     np.testing.assert_allclose(pdist(coordinates), [3, 4, 5], rtol=0, atol=1e-4)
     assert stress < 1e-5
@@ -56,7 +56,7 @@ def test_more_dimensions_than_the_points_fill():
 
 def test_duplicate_points_lie_together():
     points = np.repeat(cloud(8), 3, axis=0)
-    coordinates, stress, _ = mds(between(points))
+    coordinates, stress = mds(between(points))
     np.testing.assert_allclose(between(coordinates), between(points), rtol=0, atol=1e-7)
     assert stress < 1e-8
 
@@ -66,7 +66,7 @@ def test_points_of_a_measure_come_back_labelled_by_position():
     base = random.normal(size=(100, 6))
     networks = {f"net {k}": base + k * random.normal(size=(100, 6)) / 2 for k in range(5)}
     labelled = distance_matrix(networks, "procrustes")
-    coordinates, stress, _ = mds(labelled)
+    coordinates, stress = mds(labelled)
     assert type(coordinates) is np.ndarray
     np.testing.assert_array_equal(coordinates, mds(labelled.values).coordinates)
     assert stress == mds(labelled.values.tolist()).stress
@@ -74,7 +74,7 @@ def test_points_of_a_measure_come_back_labelled_by_position():
 
 def test_three_hundred_networks():
     distances = between(cloud(300, dims=3))
-    coordinates, stress, _ = mds(distances)
+    coordinates, stress = mds(distances)
     assert coordinates.shape == (300, 2)
     assert stress == pytest.approx(stress_1(coordinates, distances), rel=1e-9)
     # Leaving out the third axis, which has 2.5 % of the variance, is a map too; the best is no worse.
@@ -86,14 +86,14 @@ def test_three_hundred_networks():
 
 def test_three_equidistant_points_on_a_line():
     # At −a, 0, a the stress is 2(a − 1)² + (2a − 1)², least at a = 2/3, and there 1/3 of Σδ² = 3.
-    coordinates, stress, _ = mds(1 - np.eye(3), dims=1)
+    coordinates, stress = mds(1 - np.eye(3), dims=1)
     np.testing.assert_allclose(np.sort(coordinates[:, 0]), [-2 / 3, 0, 2 / 3], rtol=0, atol=1e-3)
     assert stress == pytest.approx(1 / 3, abs=1e-6)
 
 
 def test_four_equidistant_points_in_the_plane_form_a_square():
     # 4(a − 1)² + 2(√2a − 1)² is least at a = (2 + √2)/4, less than what a triangle round the fourth point has.
-    coordinates, stress, _ = mds(1 - np.eye(4))
+    coordinates, stress = mds(1 - np.eye(4))
     side = (2 + np.sqrt(2)) / 4
     np.testing.assert_allclose(np.sort(pdist(coordinates)), [side] * 4 + [side * np.sqrt(2)] * 2, rtol=0, atol=1e-3)
     assert stress == pytest.approx(np.sqrt((4 * (side - 1) ** 2 + 2 * (np.sqrt(2) * side - 1) ** 2) / 6), abs=1e-6)
@@ -103,7 +103,7 @@ def test_four_equidistant_points_in_the_plane_form_a_square():
 @pytest.mark.parametrize("seed", range(4))
 def test_no_small_step_from_the_map_lowers_the_stress(seed, dims):
     distances = not_euclidean(seed=seed)
-    coordinates, stress, _ = mds(distances, dims=dims)
+    coordinates, stress = mds(distances, dims=dims)
     assert np.isfinite(coordinates).all()
     assert stress == pytest.approx(stress_1(coordinates, distances), rel=1e-12)
     given = squareform(distances)
@@ -119,9 +119,21 @@ def test_no_small_step_from_the_map_lowers_the_stress(seed, dims):
     assert stress < stress_1(classical, distances) - 0.02
 
 
+def test_negative_share_is_0_for_points_and_that_of_numpys_eigenvalues_else():
+    points = np.random.default_rng(0).normal(size=(30, 12))
+    euclidean = squareform(pdist(points))
+    assert negative_share(euclidean) == 0
+    assert negative_share(np.zeros((3, 3))) == 0
+    bent = euclidean**2.5
+    centring = np.eye(30) - 1 / 30
+    eigenvalues = np.linalg.eigvals(-0.5 * centring @ bent**2 @ centring).real
+    assert negative_share(7 * bent) == pytest.approx(-eigenvalues[eigenvalues < 0].sum() / abs(eigenvalues).sum())
+    assert negative_share(bent) > 0.01
+
+
 def test_distances_that_break_the_triangle_inequality():
     # The first two coincide, and yet differ in their distance from the third: 2/3 of the way is the mean of both.
-    coordinates, stress, _ = mds([[0, 0, 1], [0, 0, 0.5], [1, 0.5, 0]])
+    coordinates, stress = mds([[0, 0, 1], [0, 0, 0.5], [1, 0.5, 0]])
     assert np.isfinite(coordinates).all()
     assert stress == pytest.approx(stress_1(coordinates, [[0, 0, 1], [0, 0, 0.5], [1, 0.5, 0]]), rel=1e-9)
     # On a line at −a, 0 and b, a² + (a + b − 1)² + (b − ½)² is least at a = 1/6, b = 2/3, where it is 1/12 of 5/4.
@@ -135,7 +147,7 @@ def test_points_that_the_start_puts_in_one_place_part():
     rectangle = scipy.optimize.minimize(
         lambda sides: 2 * ((sides - [1, 2]) ** 2).sum() + 2 * (np.linalg.norm(sides) - 2) ** 2, [1, 2]
     )
-    coordinates, stress, _ = mds(distances)
+    coordinates, stress = mds(distances)
     assert stress == pytest.approx(np.sqrt(rectangle.fun / (distances**2 / 2).sum()), abs=1e-6)
     np.testing.assert_allclose(np.ptp(coordinates, axis=0), rectangle.x[::-1], rtol=0, atol=1e-3)
 
@@ -156,7 +168,7 @@ def test_map_is_centred_along_its_principal_axes_and_upright(distances, dims):
 
 
 def test_two_networks_lie_at_either_side_the_first_on_the_positive_one():
-    coordinates, stress, _ = mds([[0, 3], [3, 0]])
+    coordinates, stress = mds([[0, 3], [3, 0]])
     np.testing.assert_allclose(coordinates, [[1.5, 0], [-1.5, 0]], rtol=0, atol=1e-7)
     assert stress < 1e-8
 
@@ -174,7 +186,7 @@ def test_rounding_does_not_choose_the_side_of_a_mirror_image(seed):
 @pytest.mark.parametrize("n", [0, 1, 4])
 @pytest.mark.parametrize("dims", [1, 2])
 def test_nothing_to_map(n, dims):
-    coordinates, stress, _ = mds(np.zeros((n, n)), dims=dims)
+    coordinates, stress = mds(np.zeros((n, n)), dims=dims)
     np.testing.assert_array_equal(coordinates, np.zeros((n, dims)))
     assert stress == 0
 

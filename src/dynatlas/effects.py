@@ -46,7 +46,8 @@ def factor_effects(
     codes = {factor: _codes(levels) for factor, levels in labels.items()}
     testable = [factor for factor in codes if _is_testable(matrix, codes, factor)]
     rows = []
-    resampled = r2_resamples(matrix, [codes[factor] for factor in testable], bootstraps, seed)
+    together = _combined(codes)
+    resampled = r2_resamples(matrix, [codes[factor] for factor in testable], together, bootstraps, seed)
     for factor, values in zip(testable, resampled, strict=True):
         levels = codes[factor]
         result = permanova(matrix, levels, _strata(codes, factor), permutations, seed)
@@ -93,12 +94,12 @@ def decomposition(distances: Any, labels: Labels, bootstraps: int = 999, seed: i
     varying = [factor for factor, levels in codes.items() if levels.max(initial=0) > 0]
     if not varying or not matrix.any():
         return []
-    together = _codes(list(zip(*(codes[factor].tolist() for factor in varying), strict=True)))
+    together = _combined(codes)
     groupings = [codes[factor] for factor in varying]
     combined = together.max() + 1 < len(together) and len(varying) > 1
     if combined:
         groupings.append(together)
-    shares = _with_first_column(matrix, groupings, bootstraps, seed)
+    shares = _with_first_column(matrix, groupings, together, bootstraps, seed)
     parts = dict(zip(varying, shares, strict=False))
     if combined:
         parts["interactions"] = shares[-1] - np.sum(list(parts.values()), axis=0)
@@ -126,11 +127,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _with_first_column(
-    matrix: NDArray[np.float64], groupings: list[NDArray[np.int64]], bootstraps: int, seed: int
+    matrix: NDArray[np.float64],
+    groupings: list[NDArray[np.int64]],
+    cells: NDArray[np.int64],
+    bootstraps: int,
+    seed: int,
 ) -> list[NDArray[np.float64]]:
     """R² of every grouping as it is, followed by its resamples."""
     squares, n = matrix**2, len(matrix)
-    resampled = r2_resamples(matrix, groupings, bootstraps, seed)
+    resampled = r2_resamples(matrix, groupings, cells, bootstraps, seed)
     shares = []
     for levels, values in zip(groupings, resampled, strict=True):
         same = levels[:, None] == levels[None]
@@ -147,6 +152,11 @@ def _codes(labels: Sequence[Any]) -> Int[np.ndarray, " n"]:
     """Labels as numbers from 0."""
     texts = np.array([str(label) for label in labels], dtype=np.str_)
     return np.asarray(np.unique(texts, return_inverse=True)[1], np.int64)
+
+
+def _combined(codes: Mapping[str, NDArray[np.int64]]) -> Int[np.ndarray, " n"]:
+    """The combination of all factors, as a number."""
+    return _codes(list(zip(*(levels.tolist() for levels in codes.values()), strict=True)))
 
 
 def _strata(codes: Mapping[str, NDArray[np.int64]], factor: str) -> list[str] | None:

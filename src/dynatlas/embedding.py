@@ -11,15 +11,10 @@ STRESS_TOLERANCE = 1e-8
 
 
 class Embedding(NamedTuple):
-    """Points whose mutual distances resemble the given ones, and by how much they miss.
-
-    ``negative_share`` says how far from Euclidean the given distances are: what share of Σ|λ| the negative eigenvalues
-    of −½ C δ² C have, which no map can show. 0 for distances between points of some space.
-    """
+    """Points whose mutual distances resemble the given ones, and by how much they miss."""
 
     coordinates: NDArray[np.float64]
     stress: float
-    negative_share: float
 
 
 def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
@@ -34,10 +29,10 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
         seed: of the small displacement that lets SMACOF leave a degenerate start.
 
     Returns:
-        (coordinates [n, dims], stress, negative_share). The coordinates are centred, lie along the principal axes of
+        (coordinates [n, dims], stress). The coordinates are centred, lie along the principal axes of
         the configuration, widest first, and are mirrored so that the entry of largest magnitude on each axis is
         positive. The stress is Kruskal's stress-1, √(Σ(d − δ)² / Σδ²), here normalised by the given distances δ: 0 is a
-        perfect map, and from 0.2 on it is a poor likeness. ``negative_share`` is explained at ``Embedding``.
+        perfect map, and from 0.2 on it is a poor likeness.
 
     Raises:
         ValueError: distances that are not square, symmetric, finite, and at least 0; a diagonal other than 0;
@@ -45,7 +40,7 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
 
     Example:
         >>> import numpy as np
-        >>> coordinates, stress, negative_share = mds([[0, 3, 4], [3, 0, 5], [4, 5, 0]])
+        >>> coordinates, stress = mds([[0, 3, 4], [3, 0, 5], [4, 5, 0]])
         >>> round(stress, 6)
         0.0
         >>> round(float(np.linalg.norm(coordinates[1] - coordinates[2])), 6)
@@ -58,14 +53,13 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
     if dims < 1:
         raise ValueError(f"dims is {dims}; expected at least 1")
     if not matrix.any():
-        return Embedding(np.zeros((len(matrix), dims)), 0.0, 0.0)
+        return Embedding(np.zeros((len(matrix), dims)), 0.0)
     from sklearn.manifold import smacof
 
     # On a scale of 1, so that neither squares nor the displacement depend on the measure's units.
     scale = float(matrix.max())
     matrix = matrix / scale
-    classical, negative_share = _classical(matrix, dims)
-    start = _upright(classical)
+    start = _upright(_classical(matrix, dims))
     # Points that coincide have no direction to part in, and SMACOF never leaves a line or plane that it starts in.
     displaced = start + 1e-3 * np.random.default_rng(seed).normal(size=start.shape)
     refined, _ = smacof(
@@ -80,7 +74,33 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
     stress, _, coordinates = min(
         (_stress(candidate, matrix), order, candidate) for order, candidate in enumerate((start, _upright(refined)))
     )
-    return Embedding(coordinates * scale, stress, negative_share)
+    return Embedding(coordinates * scale, stress)
+
+
+def negative_share(distances: Any) -> float:
+    """How far from Euclidean distances are: the share that the negative eigenvalues of −½ C δ² C have of Σ|λ|.
+
+    No map can show that share, in any number of dimensions. It is 0 for distances between points of some space.
+
+    Raises:
+        ValueError: as in ``mds``.
+
+    Example:
+        >>> negative_share([[0, 3, 4], [3, 0, 5], [4, 5, 0]])
+        0.0
+        >>> round(negative_share([[0, 1, 9], [1, 0, 1], [9, 1, 0]]), 2)  # 9 > 1 + 1
+        0.39
+    """
+    from scipy.linalg import eigvalsh
+
+    matrix = checked_distances(distances)
+    if not matrix.any():
+        return 0.0
+    eigenvalues = eigvalsh(_products(matrix / matrix.max()))
+    magnitudes = np.abs(eigenvalues)
+    # Rounding alone leaves eigenvalues of this size on either side of 0.
+    negative = magnitudes[eigenvalues < -1e-12 * len(matrix) * magnitudes.max()]
+    return float(negative.sum() / magnitudes.sum())
 
 
 def checked_distances(distances: Any) -> Float[np.ndarray, "n n"]:
@@ -136,22 +156,23 @@ def _listed(distances: Any, indices: list[int], most: int = 5) -> str:
     return ", ".join(names) + (", …" if len(indices) > most else "")
 
 
-def _classical(matrix: Float[np.ndarray, "n n"], dims: int) -> tuple[Float[np.ndarray, "n dims"], float]:
-    """Torgerson's solution, of the leading eigenvectors of −½ C δ² C with C the centring matrix; ``negative_share``."""
-    from scipy.linalg import eigh, eigvalsh
+def _classical(matrix: Float[np.ndarray, "n n"], dims: int) -> Float[np.ndarray, "n dims"]:
+    """Torgerson's solution: the leading eigenvectors of −½ C δ² C, with C the centring matrix."""
+    from scipy.linalg import eigh
 
-    squares = matrix**2
-    means = squares.mean(axis=0)
-    products = -0.5 * (squares - means - means[:, None] + means.mean())
-    every = eigvalsh(products)
-    # Rounding alone leaves eigenvalues of this size on either side of 0.
-    every[np.abs(every) <= 1e-12 * len(every) * np.abs(every).max()] = 0
-    negative_share = float(np.abs(every[every < 0]).sum() / np.abs(every).sum())
     kept = min(dims, len(matrix))
-    eigenvalues, vectors = eigh(products, subset_by_index=[len(matrix) - kept, len(matrix) - 1])
+    eigenvalues, vectors = eigh(_products(matrix), subset_by_index=[len(matrix) - kept, len(matrix) - 1])
     coordinates = np.zeros((len(matrix), dims))
     coordinates[:, :kept] = (vectors * np.sqrt(np.maximum(eigenvalues, 0)))[:, ::-1]
-    return coordinates, negative_share
+    return coordinates
+
+
+def _products(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """−½ C δ² C: the scalar products of centred points with these distances, if there are such points."""
+    squares = matrix**2
+    means = squares.mean(axis=0)
+    products: NDArray[np.float64] = -0.5 * (squares - means - means[:, None] + means.mean())
+    return products
 
 
 def _upright(coordinates: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n dims"]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from dynatlas import stages
 from dynatlas.schema import OF_MATRICES
 from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
+from dynatlas.stages.geometry import controls_of
 from dynatlas.store import Entry, part_name, reduced_name
 from dynatlas.study import Block, Matrix, Shape, Study
 
@@ -42,7 +43,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     training = list(_training(study, tunes, searching))
     dynamics = [_dynamics(job.arguments[0], job) for job in training]
     comparing = list(_comparing(study, training, dynamics))
-    controls = [_controls(study, task.kind, training) for task in study.tasks]
+    controls = [_controls(study, task.kind) for task in study.tasks]
     tables = Job(
         "join tables",
         "maps",
@@ -114,24 +115,26 @@ def _dynamics(block: Block, train: Job) -> Job:
 
 def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterator[Job]:
     """Reduce every network, compare the tiles of every matrix, join them."""
-    reduced: dict[tuple[str, Block], str] = {}  # (stage, block) → the job that reduces it
     for stage, compute, jobs in (
         ("geometry", stages.reduce_activity, training),
         ("topology", stages.reduce_findings, dynamics),
     ):
         for job in jobs:
             [block] = job.arguments
-            measures = study.analysis.measures if stage == "geometry" else study.task(block.task).topology
+            measures = study.task(block.task).topology
+            if stage == "geometry":
+                measures = tuple(
+                    name for measure in study.analysis.measures for name in (measure, controls_of(measure))
+                )
             promises = frozenset(reduced_name(measure, block) for measure in measures)
-            reduced[stage, block] = f"reduce for {stage} {block.name}"
-            yield Job(reduced[stage, block], stage, compute, (block,), _names([job]), promises)
+            yield Job(_reduces(stage, block), stage, compute, (block,), _names([job]), promises)
     for matrix in study.matrices:
         stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
         tiles = stages.tiles(study, matrix)
         # Which networks have the modal number of roots is known when all have been searched.
         blocks = {tile: study.blocks if matrix.measure == "transition_graph" else tile.blocks(study) for tile in tiles}
         for tile in tiles:
-            needs = frozenset(reduced[stage, block] for block in blocks[tile] if block.task == matrix.task)
+            needs = frozenset(_reduces(stage, block) for block in blocks[tile] if block.task == matrix.task)
             promises = frozenset([f"arrays.zarr/{tile.group}"])
             yield Job(f"compare {tile.name}", stage, stages.compare_tile, (tile,), needs, promises)
         promises = frozenset([f"arrays.zarr/distances/{matrix.task}/{matrix.measure}"])
@@ -139,20 +142,20 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
         yield Job(f"join {matrix.name}", stage, stages.join_tiles, (matrix,), needs, promises)
 
 
+def _reduces(stage: str, block: Block) -> str:
+    """The name of the job that reduces a block."""
+    return f"reduce for {stage} {block.name}"
+
+
 def _mapping(matrix: Matrix) -> Job:
     promises = frozenset(part_name(table, matrix) for table in OF_MATRICES if table != "controls")
     return Job(f"map {matrix.name}", "maps", stages.embed, (matrix,), frozenset([f"join {matrix.name}"]), promises)
 
 
-def _controls(study: Study, task: str, training: list[Job]) -> Job:
-    return Job(
-        f"control {task}",
-        "controls",
-        stages.controls,
-        (task,),
-        _names([job for job in training if job.arguments[0].task == task]),
-        frozenset(part_name("controls", Matrix(task, measure)) for measure in study.analysis.measures),
-    )
+def _controls(study: Study, task: str) -> Job:
+    needs = frozenset(_reduces("geometry", block) for block in study.blocks if block.task == task)
+    promises = frozenset(part_name("controls", Matrix(task, measure)) for measure in study.analysis.measures)
+    return Job(f"control {task}", "controls", stages.controls, (task,), needs, promises)
 
 
 def _report(after: Job) -> Iterator[Job]:

@@ -77,7 +77,7 @@ def compare(
 
     distances = np.zeros((row_ends[-1], column_ends[-1]))
     # The products are small: one thread for each, and several of them at once.
-    with threadpool_limits(1), ThreadPoolExecutor(threads or _cores()) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(threads or available_cores()) as pool:
         for (i, j), computed in zip(places, pool.map(tile, places), strict=True):
             distances[row_ends[i] : row_ends[i + 1], column_ends[j] : column_ends[j + 1]] = computed
     if columns is not None:
@@ -118,7 +118,8 @@ def blocks_of_products(
             yield np.ix_(rows, columns), block
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """The cores that this process may use; on a cluster fewer than the machine has."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS

@@ -35,6 +35,7 @@ from dynatlas.cluster import (
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
 from dynatlas.interruption import Caught, caught_signals
 from dynatlas.jobs import Job, jobs_of
+from dynatlas.pairs import available_cores
 from dynatlas.progress import Quiet, RunProgress
 from dynatlas.slurm import Slurm
 from dynatlas.status import StatusFile
@@ -127,14 +128,6 @@ def rebuild_report(atlas: Atlas) -> Atlas:
             if job.stage == "report":
                 atlas.enter(*job.compute(atlas.path, *job.arguments, lambda done, loss: None))
     return atlas
-
-
-def available_cores() -> int:
-    """The cores that this process may use; on a cluster fewer than the machine has."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
 
 
 def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], where: AbstractContextManager[Any], progress: RunProgress) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from dynatlas.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
 from dynatlas.cluster import count_workers, local_cluster, running_scheduler
 from dynatlas.jobs import Job, jobs_of, training_flops
-from dynatlas.pipeline import available_cores
+from dynatlas.pairs import available_cores
 from dynatlas.stages.comparison import TILE, Tile
 from dynatlas.study import Block, Configuration, Matrix, Member, Shape, Study
 

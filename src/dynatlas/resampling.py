@@ -1,6 +1,6 @@
 """Intervals by resampling networks: how much a number would differ, had other networks been trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,37 +20,64 @@ class Interval(NamedTuple):
 
 
 def r2_resamples(
-    distances: Any, groupings: Sequence[Int[np.ndarray, " n"]], bootstraps: int = 999, seed: int = 0
+    distances: Any,
+    groupings: Sequence[Int[np.ndarray, " n"]],
+    cells: Int[np.ndarray, " n"],
+    bootstraps: int = 999,
+    seed: int = 0,
 ) -> Float[np.ndarray, "groupings bootstraps"]:
     """R² as in ``permanova`` of several groupings, each for the same populations resampled from the networks.
 
-    Networks are drawn with replacement. A network and its own copy are no pair: their distance of 0 would shrink the
-    variance within groups, and R² would come out too large. So each sum of squares is written by means over pairs of
-    different networks, SS = (n − 1)/2 · mean d², within a group and in total, with the numbers of networks as they are.
-    A group of which no two different networks were drawn keeps its own mean.
+    A cell is a combination of all factors; its networks differ by their seeds alone, and are resampled among themselves
+    (``cell_weights``): a study has as many of each as it was told to train. With D_ab the weighted mean of d² over
+    pairs of different networks of cells a and b, and m their sizes, the sums of squares are
+
+        SS_group = Σ_{a, b in group} m_a m_b D_ab / (2 n_group),   m_a (m_a − 1) in place of m_a² for a = b.
+
+    A network and its own copy are no pair: their distance of 0 would pass for a small variance within cells. A cell of
+    which no two networks were drawn keeps its own D_aa.
 
     Args:
         distances: [n, n].
-        groupings: level of each network, from 0, for each grouping.
+        groupings: level of each network, from 0, for each grouping; a group is a union of cells.
+        cells: the cell of each network.
         bootstraps: how many populations.
         seed: of the draws.
-
-    Source: Efron & Tibshirani 1993; the pairs are those of a U-statistic.
     """
     squares = checked_distances(distances) ** 2
-    n = len(squares)
-    weights = draws(n, bootstraps, seed)
-    total = (n - 1) / 2 * _mean_over_pairs(squares, weights)
+    names, codes, sizes = np.unique(cells, return_inverse=True, return_counts=True)
+    order = np.argsort(codes, kind="stable")
+    squares, starts = squares[np.ix_(order, order)], np.cumsum(sizes) - sizes
+    levels = [np.asarray(grouping)[order][starts] for grouping in groupings]
+    pairs = np.outer(sizes, sizes) - np.diag(sizes)
+    own = _cell_means(squares, np.ones(len(squares)), starts, np.zeros((len(names), len(names))))
     resampled = np.empty((len(groupings), bootstraps))
-    for row, levels in enumerate(groupings):
-        within = np.zeros(bootstraps)
-        for level in np.unique(levels):
-            group = levels == level
-            if group.sum() > 1:
-                within += (group.sum() - 1) / 2 * _mean_over_pairs(squares[np.ix_(group, group)], weights[:, group])
-        # Of a population without any distance no share can be explained.
-        resampled[row] = 1 - np.divide(within, total, out=np.ones(bootstraps), where=total > 0)
+    for column, weights in enumerate(cell_weights(sizes, bootstraps, seed)):
+        sums = pairs * _cell_means(squares, weights, starts, own)
+        total = sums.sum() / len(squares)
+        for row, of_cells in enumerate(levels):
+            same = of_cells[:, None] == of_cells
+            within = (sums * same / (same @ sizes)[:, None]).sum()
+            # Of a population without any distance no share can be explained.
+            resampled[row, column] = 1 - within / total if total > 0 else 0.0
     return resampled
+
+
+def cell_weights(
+    sizes: Int[np.ndarray, " cells"], bootstraps: int, seed: int
+) -> Iterator[Float[np.ndarray, " networks"]]:
+    """How often each network counts in every population, cell after cell.
+
+    Of the m networks of a cell m − 1 are drawn with replacement, each counting m/(m − 1) times: so the mean over a cell
+    varies as it should even where m is 3. A cell of one network stays as it is.
+
+    Source: Rao & Wu 1988.
+    """
+    random = np.random.default_rng(seed)
+    for _ in range(bootstraps):
+        yield np.concatenate(
+            [random.multinomial(m - 1, np.full(m, 1 / m)) * (m / (m - 1)) if m > 1 else np.ones(1) for m in sizes]
+        )
 
 
 def interval(values: Float[np.ndarray, " bootstraps"]) -> Interval:
@@ -143,3 +170,13 @@ def _correlations(
     variances = (weights @ a**2 / total - mean_a**2) * (weights @ b**2 / total - mean_b**2)
     vary = variances > 1e-24 * a.var() * b.var()
     return np.divide(covariance, np.sqrt(np.where(vary, variances, 1)), out=np.zeros_like(total), where=vary)
+
+
+def _cell_means(
+    squares: Array, weights: Float[np.ndarray, " n"], starts: Int[np.ndarray, " cells"], otherwise: Array
+) -> Float[np.ndarray, "cells cells"]:
+    """The weighted mean of d² over pairs of different networks of two cells; ``otherwise`` where there is no pair."""
+    sums = np.add.reduceat(np.add.reduceat(squares * weights, starts, axis=1) * weights[:, None], starts, axis=0)
+    totals = np.add.reduceat(weights, starts)
+    pairs = np.outer(totals, totals) - np.diag(np.add.reduceat(weights**2, starts))
+    return np.divide(sums, pairs, out=otherwise.copy(), where=pairs > 1e-9)

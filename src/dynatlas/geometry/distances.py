@@ -2,16 +2,18 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
 from dynatlas.geometry.activity import centred
 from dynatlas.geometry.measure import Measure, measure_of
-from dynatlas.pairs import Reduced, all_pairs, labelled
+from dynatlas.pairs import Reduced, all_pairs, available_cores, labelled
 
 
 def distance(X: Any, Y: Any, measure: str = "svcca", **options: Any) -> float:
@@ -107,19 +109,25 @@ def _reduced(
     activities: Mapping[str, Any] | Iterable[Any], measure: Measure, stacklevel: int
 ) -> list[tuple[str, Reduced]]:
     """What is kept of every network, by name; a warning points so many calls up."""
-    kept: dict[str, Reduced] = {}
+    pending: dict[str, Future[Reduced]] = {}
     samples = 0
-    for name, activity in _named(activities):
-        if name in kept:
-            raise ValueError(f"two networks are named {name}; names must differ")
-        checked = centred(activity, name)
-        if kept and len(checked) != samples:
-            raise ValueError(
-                f"network {name} has {len(checked)} samples and network {next(iter(kept))} has {samples}; show all "
-                "networks the same samples in the same order"
-            )
-        samples = len(checked)
-        kept[name] = _of_centred(checked, name, measure)
+    # What is read next may lie where this one does, so each is copied (by centring) before it is handed to a thread.
+    with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
+        for name, activity in _named(activities):
+            if name in pending:
+                raise ValueError(f"two networks are named {name}; names must differ")
+            checked = centred(activity, name)
+            if pending and len(checked) != samples:
+                raise ValueError(
+                    f"network {name} has {len(checked)} samples and network {next(iter(pending))} has {samples}; show "
+                    "all networks the same samples in the same order"
+                )
+            samples = len(checked)
+            pending[name] = pool.submit(_of_centred, checked, name, measure)
+            # No more activities in memory than there are threads to reduce them.
+            if len(pending) > available_cores():
+                list(pending.values())[-available_cores() - 1].result()
+        kept = {name: future.result() for name, future in pending.items()}
     _warn_of_few_samples(kept, samples, measure, stacklevel + 1)
     return list(kept.items())
 

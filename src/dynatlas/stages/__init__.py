@@ -12,11 +12,11 @@ from dynatlas.stages.comparison import tiles as tiles
 from dynatlas.stages.controls import controls as controls
 from dynatlas.stages.dynamics import dynamics as dynamics
 from dynatlas.stages.geometry import reduce_activity as reduce_activity
+from dynatlas.stages.maps import check_claims as check_claims
 from dynatlas.stages.maps import embed as embed
 from dynatlas.stages.maps import joined_tables as joined_tables
 from dynatlas.stages.maps import sum_up as sum_up
 from dynatlas.stages.maps import tables as tables
-from dynatlas.stages.maps import check_claims as check_claims
 from dynatlas.stages.report import figures as figures
 from dynatlas.stages.report import page as page
 from dynatlas.stages.topology import reduce_findings as reduce_findings

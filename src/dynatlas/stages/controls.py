@@ -11,23 +11,19 @@ They are made with an even selection of the trained networks, the same for every
 - ``trained to untrained``: between a trained network and another one before training.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from numpy.typing import NDArray
 
-from dynatlas.cells import Cell
-from dynatlas.geometry import Measure, reduced
+from dynatlas.geometry import Measure
 from dynatlas.pairs import Reduced, all_pairs, labelled
 from dynatlas.progress import Report
 from dynatlas.resampling import Interval, mean_interval, mean_of_pairs, reliability
-from dynatlas.stages.geometry import probe_activity
-from dynatlas.stages.networks import trained
+from dynatlas.stages.geometry import controlled_members, controls_of
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Matrix, Member
+from dynatlas.study import Matrix
 
 Array = NDArray[np.float64]
 
@@ -36,28 +32,20 @@ def controls(path: Path, task: str, report: Report) -> list[Entry]:
     """Write the rows of ``controls`` and, with untrained networks, the arrays of the same name."""
     atlas = Atlas.open(path)
     analysis = atlas.study.analysis
-    measures = {name: analysis.measure(name) for name in analysis.measures}
-    members: list[Member] = []
-    kept: dict[str, dict[str, list[Reduced]]] = {
-        name: {"whole": [], "even": [], "odd": [], "shuffled": [], "untrained": []} for name in measures
-    }
-    for member, cell, before in _selected(atlas, task):
-        members.append(member)
-        for version, activity in _versions(atlas, member, cell, before):
-            for name, measure in measures.items():
-                kept[name][version].append(reduced(activity, f"{member.name} ({version})", measure))
     entries = []
-    for name, measure in measures.items():
+    for name in analysis.measures:
+        measure = analysis.measure(name)
+        networks, kept = _kept(atlas, task, name)
         rows = [
-            {"control": control, "value": value, "low": ends.low, "high": ends.high, "n_networks": len(members)}
-            for control, (value, ends) in _values(kept[name], measure, analysis.bootstraps).items()
+            {"control": control, "value": value, "low": ends.low, "high": ends.high, "n_networks": len(networks)}
+            for control, (value, ends) in _values(kept, measure, analysis.bootstraps).items()
         ]
         matrix = Matrix(task, name)
         entries.append(atlas.write_part("controls", matrix, pd.DataFrame([matrix._asdict() | row for row in rows])))
-        if kept[name]["untrained"]:
-            together = all_pairs(kept[name]["whole"] + kept[name]["untrained"], measure, threads=1)
-            names = [member.id for member in members] + [f"{member.id} untrained" for member in members]
-            is_trained = np.repeat([True, False], len(members))
+        if kept.get("untrained"):
+            together = all_pairs(kept["whole"] + kept["untrained"], measure, threads=1)
+            names = [*networks, *(f"{network} untrained" for network in networks)]
+            is_trained = np.repeat([True, False], len(networks))
             dataset = labelled(together, names, name).rename("distance").to_dataset()
             entries.append(
                 atlas.write_arrays(f"controls/{task}/{name}", dataset.assign(is_trained=("network", is_trained)))
@@ -65,40 +53,19 @@ def controls(path: Path, task: str, report: Report) -> list[Entry]:
     return entries
 
 
-def _selected(atlas: Atlas, task: str) -> Iterator[tuple[Member, Cell, Cell | None]]:
-    """An even selection of a task's trained networks, each with what it was before training, if that is kept."""
-    study = atlas.study
-    passed: set[str] = set()
-    for block in study.blocks:
+def _kept(atlas: Atlas, task: str, measure: str) -> tuple[list[str], dict[str, list[Reduced]]]:
+    """The networks, in the study's order, and what is kept of each, by version."""
+    whole: dict[str, Reduced] = {}
+    versions: dict[str, Reduced] = {}
+    for block in atlas.study.blocks:
         if block.task == task:
-            table = atlas.part("networks", block)
-            passed |= set(table.network[table.passed])
-    analysed = [member for member in study.members_of(task) if member.id in passed]
-    count = min(study.analysis.control_networks, len(analysed))
-    chosen = {analysed[place].id for place in np.linspace(0, len(analysed) - 1, count).round().astype(int)}
-    for block, members in study.blocks.items():
-        if block.task != task or not chosen & {member.id for member in members}:
-            continue
-        untrained = study.population.untrained_controls
-        before = dict(trained(atlas, block, untrained=True)) if untrained else {}
-        for member, cell in trained(atlas, block):
-            if member.id in chosen:
-                yield member, cell, before.get(member)
-
-
-def _versions(
-    atlas: Atlas, member: Member, cell: Cell, before: Cell | None
-) -> Iterator[tuple[str, Float[np.ndarray, "samples units"]]]:
-    """A network's activity on the probe; on half of its trials; out of order; and before training."""
-    task = atlas.study.task(member.task)
-    activity = probe_activity(task, cell)
-    trials = activity.reshape(-1, task.steps, activity.shape[1])
-    yield "whole", activity
-    yield "even", trials[::2].reshape(-1, activity.shape[1])
-    yield "odd", trials[1::2].reshape(-1, activity.shape[1])
-    yield "shuffled", np.random.default_rng(int(member.id, 16)).permutation(activity)
-    if before is not None:
-        yield "untrained", probe_activity(task, before)
+            whole |= atlas.reduced(measure, block)
+            versions |= atlas.reduced(controls_of(measure), block)
+    networks = [member.id for member in controlled_members(atlas.study, task) if member.id in whole]
+    kept = {"whole": [whole[network] for network in networks]}
+    for version in ("even", "odd", "shuffled", "untrained"):
+        kept[version] = [versions[f"{network} {version}"] for network in networks if f"{network} {version}" in versions]
+    return networks, kept
 
 
 def _values(kept: dict[str, list[Reduced]], measure: Measure, bootstraps: int) -> dict[str, tuple[float, Interval]]:

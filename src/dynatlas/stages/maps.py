@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dynatlas import claims
 from dynatlas.effects import decomposition, factor_effects
-from dynatlas.embedding import Embedding, mds
+from dynatlas.embedding import Embedding, mds, negative_share
 from dynatlas.progress import Report
 from dynatlas.schema import OF_MATRICES
 from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
@@ -19,7 +19,7 @@ from dynatlas.store import Atlas, Entry
 from dynatlas.study import Matrix, Study
 
 FACTORS = ("architecture", "activation", "units", "l2")
-NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0, 0.0) for dims in (2, 3)}
+NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}
 # What a measure that is none of geometry speaks of.
 ASPECTS = {
     "transition_graph": "topology",
@@ -58,7 +58,7 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         "left_out_reason": distances.attrs.get("left_out_reason", "") if left_out else "",
         "stress": flat.stress,
         "stress_3d": solid.stress,
-        "negative_share": flat.negative_share,
+        "negative_share": negative_share(distances) if names else 0.0,
     }
     effects = factor_effects(distances, labels, analysis.permutations, analysis.bootstraps) if names else []
     adjusted = {effect["factor"]: effect["p_adjusted"] for effect in effects}
