@@ -95,6 +95,12 @@ def small() -> SyntheticAtlas:
 
 
 @cache
+def tiny() -> SyntheticAtlas:
+    one_seed = {"units": [32], "l2": [1e-5], "seeds": 1}
+    return synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}], population=one_seed)
+
+
+@cache
 def full_files() -> dict[str, bytes]:
     return report.build_page(full())
 
@@ -275,7 +281,7 @@ def test_an_atlas_without_them_shows_the_state_spaces_of_representatives() -> No
     first, second = atlas.study.members[:2]
     points = atlas.table("fixed_points")
     assert len(state_space(atlas, first, points[points["network"] == first.id])["row"]) == 27
-    with pytest.raises(Missing, match="state_spaces.*Run the same"):
+    with pytest.raises(Missing, match="(?s)state_spaces.*Run the same"):
         state_space(atlas, second, points[points["network"] == second.id])
 
 
@@ -301,7 +307,7 @@ def test_a_stored_table_is_there_to_the_last_row_or_says_how_many_are_not(monkey
     assert set(described) == set(TABLES)
     assert described["effects"]["n_rows"] == len(stored)
     monkeypatch.setattr(stored_tables, "MOST_ROWS", 3)
-    files = dict(stored_tables.table_details(small()))
+    files = dict(stored_tables.table_details(tiny()))
     assert {len(next(iter(columns.values()))) for columns in files.values()} == {3}
 
 
@@ -314,7 +320,7 @@ def test_the_summary_counts_those_left_out_by_reason() -> None:
 
 @pytest.mark.parametrize("part", PARTS_OF_ATLAS)
 def test_a_missing_part_is_said_and_the_rest_is_shown(part: str) -> None:
-    atlas = small().without(part)
+    atlas = tiny().without(part)
     text = Page(render(atlas)).text
     assert "How much does each factor explain?" in text
     said = [text] + [json.dumps(content) for _, content in chain(network_details(atlas), map_details(atlas))]
@@ -323,7 +329,7 @@ def test_a_missing_part_is_said_and_the_rest_is_shown(part: str) -> None:
 
 
 def test_an_empty_atlas_gives_a_page() -> None:
-    atlas = small().without(*PARTS_OF_ATLAS, "headline", "claims")
+    atlas = tiny().without(*PARTS_OF_ATLAS, "headline", "claims")
     data = Page(render(atlas)).data
     assert data["plots"] == {}
     assert data["networks"] == {"network": []}
@@ -331,9 +337,9 @@ def test_an_empty_atlas_gives_a_page() -> None:
 
 
 def test_hostile_text_is_shown_as_text() -> None:
-    atlas = synthetic_atlas(
-        tasks=[{"kind": "flip_flop", "steps": 20}], name=HOSTILE[:150], description=HOSTILE
-    )
+    one_seed = {"units": [32], "l2": [1e-5], "seeds": 1}
+    tasks = [{"kind": "flip_flop", "steps": 20}]
+    atlas = synthetic_atlas(tasks=tasks, population=one_seed, name=HOSTILE[:150], description=HOSTILE)
     for table in ("networks", "maps", "searches", "claims"):
         frame = atlas.tables[table]
         texts = {"name", "reason", "left_out_reason", "certificate", "condition_name", "statement", "note", "quantity"}
@@ -348,11 +354,11 @@ def test_hostile_text_is_shown_as_text() -> None:
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on")]
     assert not re.search("[<>&\u2028\u2029]", page.scripts[0])
-    assert page.text.count("alert(1)") > 20
+    assert page.text.count("alert(1)") > 10
     assert "{{ 7*7 }}" in page.text
     for _, content in chain(network_details(atlas), map_details(atlas), stored_tables.table_details(atlas)):
         file = detail_file(HOSTILE, content)
-        assert received(file) == content
+        assert received(file) == json.loads(json.dumps(content))
         assert b"<" not in file
 
 
