@@ -177,7 +177,11 @@ def test_the_page_stands_alone_and_runs_nothing_but_its_own_scripts() -> None:
 def test_every_part_of_the_script_is_read_and_every_file_that_the_page_names_is_there() -> None:
     assert {path.stem for path in (Path(report.__file__).parent / "page").glob("*.js")} == set(PARTS)
     data = full_page()[1].data
-    named = {*data["networks"]["file"], *(one["file"] for one in data["maps"]), *(t["file"] for t in data["tables"] if not t["missing"])}
+    named = {
+        *data["networks"]["file"],
+        *(one["file"] for one in data["maps"]),
+        *(t["file"] for t in data["tables"] if not t["missing"]),
+    }
     made = {name.removeprefix("report/detail/").removesuffix(".js") for name in full_files() if "/detail/" in name}
     assert named == made
     plots = {attrs["data-plot"] for _, attrs in full_page()[1].elements if "data-plot" in attrs}
@@ -281,7 +285,7 @@ def test_an_atlas_without_them_shows_the_state_spaces_of_representatives() -> No
     first, second = atlas.study.members[:2]
     points = atlas.table("fixed_points")
     assert len(state_space(atlas, first, points[points["network"] == first.id])["row"]) == 27
-    with pytest.raises(Missing, match="(?s)state_spaces.*Run the same"):
+    with pytest.raises(Missing, match=r"(?s)state_spaces.*Run the same"):
         state_space(atlas, second, points[points["network"] == second.id])
 
 
@@ -425,7 +429,9 @@ class TestDepartures:
 
     def test_none_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(report, "departures", lambda study: [])
-        assert "Nowhere, in the settings that this page compares." in Page(render(small().without(*PARTS_OF_ATLAS))).text
+        assert (
+            "Nowhere, in the settings that this page compares." in Page(render(small().without(*PARTS_OF_ATLAS))).text
+        )
 
 
 def test_the_sentence_follows_the_p_values() -> None:

@@ -11,6 +11,7 @@ from dynatlas.figures.reading import AtlasLike, table, tasks
 from dynatlas.figures.style import MEASURES, TASK_TITLES
 from dynatlas.report.maps import aspect
 
+
 class Effect(NamedTuple):
     """One cell of the headline table."""
 
@@ -90,7 +91,9 @@ def headline(atlas: AtlasLike) -> list[HeadlineRow]:
             }
             name = str(measure)
             n_networks = int(of_measure["n_networks"].iloc[0])
-            rows.append(HeadlineRow(task, TASK_TITLES[task], MEASURES.get(name, name), aspect(name), n_networks, effects))
+            rows.append(
+                HeadlineRow(task, TASK_TITLES[task], MEASURES.get(name, name), aspect(name), n_networks, effects)
+            )
     return rows
 
 

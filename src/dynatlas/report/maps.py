@@ -47,7 +47,11 @@ def map_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, Any]]]:
             except Missing as missing:
                 content[name] = {"missing": str(missing)}
         facts = map_facts(atlas, task, measure)
-        content["facts"] = None if facts is None else {name: cells(facts.to_frame().T[name].infer_objects())[0] for name in facts.index}
+        content["facts"] = (
+            None
+            if facts is None
+            else {name: cells(facts.to_frame().T[name].infer_objects())[0] for name in facts.index}
+        )
         yield one["file"], content
 
 

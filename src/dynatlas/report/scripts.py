@@ -1,4 +1,4 @@
-"""Text that a browser runs or reads as data: JSON that closes nothing, files loaded beside the page, the page's script."""
+"""Text that a browser runs or reads as data: JSON that closes nothing, files beside the page, the page's script."""
 
 import base64
 import hashlib

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 from dynatlas.figures.reading import AtlasLike, Missing, arrays
-from dynatlas.figures.trajectories import color_scale, space_of
+from dynatlas.figures.trajectories import ColorScale, color_scale, space_of
 from dynatlas.report.values import rounded
 from dynatlas.study import Member
 
@@ -23,14 +23,9 @@ def state_space(atlas: AtlasLike, member: Member, points: pd.DataFrame) -> dict[
     space = space_of(task, _stored(atlas, member), points.reset_index(drop=True))
     scale = color_scale(atlas, member.task)
     extent = np.concatenate([space.trajectories.reshape(-1, space.points.shape[1]), space.points])
-    colors = []
-    for value in space.values if scale is not None else ():
-        assert scale is not None
-        share = (value - scale.low) / max(scale.high - scale.low, 1e-12)
-        colors.append(to_hex(LinearSegmentedColormap.from_list("", list(scale.colors))(float(share))))
     return {
         "paths": rounded(np.moveaxis(space.trajectories, -1, 1)),  # [trial][component][step]
-        "colors": colors,
+        "colors": [] if scale is None else _colors(space.values, scale),
         "values": rounded(space.values),
         "contexts": space.contexts.tolist() if space.contexts.any() else [],
         "share": rounded(space.variance_share, 3),
@@ -40,6 +35,11 @@ def state_space(atlas: AtlasLike, member: Member, points: pd.DataFrame) -> dict[
         "reach": float(f"{0.1 * np.ptp(extent, axis=0).max():.3g}") if len(extent) else 0.0,
         "n_outside": space.n_outside,
     }
+
+
+def _colors(values: Any, scale: ColorScale) -> list[str]:
+    colors = LinearSegmentedColormap.from_list("", list(scale.colors))
+    return [to_hex(colors(float(share))) for share in (values - scale.low) / max(scale.high - scale.low, 1e-12)]
 
 
 def _stored(atlas: AtlasLike, member: Member) -> xr.Dataset:

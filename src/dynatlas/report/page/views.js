@@ -40,7 +40,7 @@ async function showView(isFirst) {
   const heading = (isWritten ? written.find((one) => !one.hidden) : view).querySelector("h1");
   document.title = [title || (isFirst && !location.hash ? "" : heading?.textContent), document.querySelector(".brand").textContent, "dynatlas"].filter(Boolean).filter((text, place, all) => all.indexOf(text) === place).join(" — ");
   ready.textContent = isFirst ? "" : heading?.textContent ?? "";
-  document.body.dataset.view = path;
+  document.body.dataset.shown = path;
   if (isFirst) return;
   scrollTo(0, 0);
   document.getElementById("main").focus({ preventScroll: true });
