@@ -132,7 +132,7 @@ def test_a_flip_flops_graph_is_made_at_every_scale():
 
 
 def test_a_blocks_state_spaces_are_its_networks_pictures_in_fewer_trials(sine):
-    study, member, found = sine
+    study, _, found = sine
     task = study.task("sine_wave")
     with jax.enable_x64(True):
         cell = jax.tree.map(jnp.asarray, cell_of(task, 0.5 * np.eye(2), [[1.0], [0.0]], [[1.0, 0.0]]))

@@ -103,7 +103,8 @@ def sentence(rows: list[HeadlineRow], factor: str) -> str:
     for row in rows:
         effect = row.effects.get(factor)
         if effect is not None and effect.known:
-            where = f"{row.measure}s" if row.kind == "topology" else f"{row.measure} {row.kind}"
+            names = {"geometry": f"{row.measure} geometry", "topology": f"{row.measure}s"}
+            where = names.get(row.kind, row.kind)
             found[effect.significant].append(f"{where} ({effect.percent} of the variance, p {effect.p_text})")
     name = factor.capitalize() if factor != "l2" else "L2"
     yes, no = _listed(found[True], "and"), _listed(found[False], "or")

@@ -47,7 +47,7 @@ async function showNetwork(target, network) {
       section("Fixed points",
         details.searches.missing !== undefined ? missing(details.searches.missing || "No search is stored.") : [
           paragraph("How the search went under each static input. “Complete” means that the indices of all points found add up to 1, as those of all points must where the network maps a box into itself; it is not a proof, since two missing points can cancel."),
-          plainTable(details.searches, { condition_name: "input", n_roots: "fixed points", n_stable: "stable", n_slow: "slow", index_sum: "index sum", certificate: "certificate", n_starts: "starts" }, "Searches")],
+          folded(details.searches.condition_name.length, "Every search", plainTable(details.searches, { condition_name: "input", n_roots: "fixed points", n_stable: "stable", n_slow: "slow", index_sum: "index sum", certificate: "certificate", n_starts: "starts" }, "Searches"))],
         details.attractors.missing === undefined ? element("details", {}, element("summary", {}, "What it does when left alone after a trial"), plainTable(
           { ...details.attractors, condition: details.attractors.condition.map((condition) => atlas.tasks[task].conditions[condition] ?? condition) },
           { condition: "input", kind: "it reaches", rotation_number: "turns per step", exponent_1: "largest Lyapunov exponent" }, "Attractors")) : null));
@@ -69,6 +69,9 @@ function lossFrame(network, losses) {
   }).element;
 }
 
+// A long table waits until it is asked for.
+const folded = (rows, title, table) => (rows > 8 ? element("details", {}, element("summary", {}, `${title} (${rows})`), table) : table);
+
 function settingsOf(network) {
   const names = Object.keys(atlas.meanings);
   return element("dl", { class: "settings" }, names.map((name) => element("div", {},
@@ -80,12 +83,17 @@ function neighborsOf(network, neighbors) {
   const column = (title, wanted) => {
     const stored = measures.filter((one) => wanted(one.aspect) && neighbors[one.measure]);
     const list = element("ol", { class: "neighbors" });
-    const fill = (measure) => list.replaceChildren(...neighbors[measure].map(([other, distance]) => element("li", {},
+    const ties = element("p", { class: "muted small" });
+    const fill = (measure) => {
+      const away = neighbors[measure].map(([, distance]) => distance);
+      ties.textContent = away.length > 1 && away[0] === away.at(-1) ? "All of these are equally near, and others may be: their order says nothing." : "";
+      list.replaceChildren(...neighbors[measure].map(([other, distance]) => element("li", {},
       link(`#/network/${other}`, nameOf(other)), " ", element("span", { class: "muted small" }, `${kindOf(other)}, distance ${shown(distance)}`))));
+    };
     if (!stored.length) return element("div", {}, element("h3", {}, title), missing("It is in no such map: it was left out of them, or they are not in this atlas. Where a map leaves networks out, the map says why."));
     fill(stored[0].measure);
     return element("div", {}, element("h3", {}, title),
-      element("p", { class: "controls" }, select("By", stored.map((one) => [one.measure, one.label]), stored[0].measure, fill)), list,
+      element("p", { class: "controls" }, select("By", stored.map((one) => [one.measure, one.label]), stored[0].measure, fill)), list, ties,
       element("p", {}, element("button", { type: "button", onclick: (event) => {
         const ids = [...event.target.closest("div").querySelectorAll("ol a")].slice(0, 3).map((a) => a.hash.split("/").at(-1));
         location.hash = `#/compare/${[network, ...ids].join(",")}`;
