@@ -24,14 +24,14 @@ class Share(NamedTuple):
     @property
     def text(self) -> str:
         """The share as people write it."""
-        return UNKNOWN if math.isnan(self.r2) else f"{100 * self.r2:.0f} %"
+        return UNKNOWN if math.isnan(self.r2) else f"{_percent(self.r2)} %"
 
     @property
     def interval(self) -> str:
         """Its 95 % interval, if there is one."""
         if math.isnan(self.low) or math.isnan(self.high):
             return ""
-        return f"{100 * self.low:.0f} to {100 * self.high:.0f} %"
+        return f"{_percent(self.low)} to {_percent(self.high)} %"
 
     @property
     def p_text(self) -> str:
@@ -42,6 +42,10 @@ class Share(NamedTuple):
     def is_chance(self) -> bool:
         """Whether a test found no more than chance would give."""
         return not math.isnan(self.p) and self.p >= SIGNIFICANT
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}".replace("-", "−")
 
 
 class SharesRow(NamedTuple):
