@@ -341,4 +341,13 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         # Unit vector of the leading unstable direction, projected; NaN where the point is stable.
         "unstable_directions": ("row", "component"),
     },
+    # One group per block: the same of each of its networks that passed, in few trials and steps, for the page. Rows as
+    # in fixed_points/‹block›; the dimension network carries the ids.
+    "state_spaces/‹block›": {
+        "trajectory": ("network", "trial", "step", "component"),
+        "variance_share": ("network", "component"),
+        "inputs": ("trial", "step", "input"),
+        "points": ("row", "component"),
+        "unstable_directions": ("row", "component"),
+    },
 }
