@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any, Final
 
@@ -32,7 +33,16 @@ def detail_file(name: str, value: Any) -> bytes:
 
 def page_script() -> str:
     """The page's script: its parts in one scope of their own."""
-    parts = [(resources.files("dynatlas.report") / "page" / f"{name}.js").read_text(encoding="utf-8") for name in PARTS]
+    return in_one_scope(map(part, PARTS))
+
+
+def part(name: str) -> str:
+    """One file of the page's script."""
+    return (resources.files("dynatlas.report") / "page" / f"{name}.js").read_text(encoding="utf-8")
+
+
+def in_one_scope(parts: Iterable[str]) -> str:
+    """A script whose parts know each other, and whose names nobody else does."""
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 
