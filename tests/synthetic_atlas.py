@@ -13,9 +13,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from dynatlas.claims import check_claims
+from dynatlas.effects import decomposition, factor_effects
 from dynatlas.schema import TABLES
+from dynatlas.stages.maps import ASPECTS
+from dynatlas.stages.trajectories import state_spaces
 from dynatlas.store import Atlas
-from dynatlas.study import Member, Study
+from dynatlas.study import Block, Member, Study
 
 ARCHITECTURES = ("vanilla", "ugrnn", "gru", "lstm")
 ACTIVATIONS = ("tanh", "relu")
@@ -98,9 +102,12 @@ class _Maker:
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
         self.groups: dict[str, xr.Dataset] = {}
         self.passed: dict[str, list[Member]] = {task.kind: [] for task in study.tasks}
+        self.points: dict[Block, list[dict[str, Any]]] = {}
+        self.probes: dict[str, Any] = {}  # task → inputs and targets
 
     def atlas(self) -> SyntheticAtlas:
         seen: set[tuple[str, str, str]] = set()
+        pictures: dict[Block, dict[str, xr.Dataset]] = {}
         for number, member in enumerate(self.study.members):
             self.network(number, member)
             if not self.rows["networks"][-1]["passed"]:
@@ -109,16 +116,25 @@ class _Maker:
             first = len(self.rows["fixed_points"])
             positions, directions = self.fixed_points(member)
             self.dynamics(member, self.rows["fixed_points"][first:])
+            rows = self.rows["fixed_points"][first:]
+            picture = self.trajectories(member, positions, directions, rows)
+            pictures.setdefault(self.study.block_of(member), {})[member.id] = picture
+            self.points.setdefault(self.study.block_of(member), []).extend(rows)
             variant = (member.task, member.architecture, member.activation)
             if variant not in seen:
                 seen.add(variant)
-                self.trajectories(member, positions, directions, self.rows["fixed_points"][first:])
+                self.groups[f"trajectories/{member.id}"] = picture
+        for block, of_block in pictures.items():
+            self.groups[f"state_spaces/{block.name}"] = state_spaces(of_block)
+            self.groups[f"fixed_points/{block.name}"] = self.spectra(self.points[block])
         for task, members in self.passed.items():
             for measure in [*self.study.analysis.measures, *self.study.task(task).topology]:
                 self.distances(task, measure, members)
         self.averages()
         tables = {name: _frame(name, rows) for name, rows in self.rows.items()}
-        return SyntheticAtlas(self.study, tables, self.groups)
+        atlas = SyntheticAtlas(self.study, tables, self.groups)
+        atlas.tables["claims"] = check_claims(atlas)
+        return atlas
 
     def network(self, number: int, member: Member) -> None:
         task = self.study.task(member.task)
@@ -285,9 +301,11 @@ class _Maker:
 
     def trajectories(
         self, member: Member, positions: np.ndarray, directions: np.ndarray, rows: list[dict[str, Any]]
-    ) -> None:
+    ) -> xr.Dataset:
         task = self.study.task(member.task)
-        inputs, targets = (np.asarray(array) for array in task.probe())
+        if task.kind not in self.probes:
+            self.probes[task.kind] = tuple(np.asarray(array) for array in task.probe())
+        inputs, targets = self.probes[task.kind]
         trials, steps = inputs.shape[:2]
         time = np.arange(steps)
         path = np.zeros((trials, steps, COMPONENTS))
@@ -309,7 +327,7 @@ class _Maker:
             path[..., 2] *= 1 - np.exp(-time / 3)
         outputs = targets + self.rng.normal(size=targets.shape, scale=0.03)
         assert len(positions) == len(rows)
-        self.groups[f"trajectories/{member.id}"] = xr.Dataset(
+        return xr.Dataset(
             {
                 "trajectory": (("trial", "step", "component"), path + self.rng.normal(size=path.shape, scale=0.015)),
                 "variance_share": (("component",), np.array([0.41, 0.3, 0.22])),
@@ -321,6 +339,23 @@ class _Maker:
                     positions if member.task == "context_integration" else size * positions,
                 ),
                 "unstable_directions": (("row", "component"), directions),
+            }
+        )
+
+    def spectra(self, rows: list[dict[str, Any]]) -> xr.Dataset:
+        """Eigenvalues on and within circles: as many outside the unit circle as the table says."""
+        modes = 40
+        turn = np.exp(2j * np.pi * self.rng.random((len(rows), modes)))
+        size = 0.95 * self.rng.random((len(rows), modes))
+        for row, values in zip(rows, size, strict=True):
+            values[: row["n_unstable"]] = 1.05
+        return xr.Dataset(
+            {
+                "states": (("row", "state"), np.zeros((len(rows), modes))),
+                "eigenvalues": (("row", "state"), size * turn),
+                "network": (("row",), np.array([row["network"] for row in rows], dtype=str)),
+                "condition": (("row",), np.array([row["condition"] for row in rows])),
+                "point": (("row",), np.array([row["point"] for row in rows])),
             }
         )
 
@@ -336,6 +371,9 @@ class _Maker:
         )
         for member, (x, y) in zip(members, places[:, :2], strict=True):
             self.rows["embeddings"].append({"task": task, "measure": measure, "network": member.id, "x": x, "y": y})
+            self.rows["embeddings_3d"].append(
+                {"task": task, "measure": measure, "network": member.id, "x": x, "y": y, "z": x - y}
+            )
         n_left_out = len(self.passed[task]) - len(members)
         self.rows["maps"].append(
             {
@@ -345,17 +383,23 @@ class _Maker:
                 "n_left_out": n_left_out,
                 "left_out_reason": "another number of fixed points than the modal 27" if n_left_out else "",
                 "stress": 0.13,
+                "stress_3d": 0.09,
+                "negative_share": 0.04,
             }
         )
-        topology = "transition" in measure
-        for factor, base, p in (
-            ("architecture", 0.12 if topology else 0.46, 0.54 if topology else 0.0005),
-            ("activation", 0.05 if topology else 0.21, 0.31 if topology else 0.001),
-        ):
-            r2 = round(base + 0.03 * float(self.rng.random()), 4)
-            self.rows["effects"].append(
-                {"task": task, "measure": measure, "factor": factor, "r2": r2, "p": p, "n_networks": len(members)}
-            )
+        labels = {
+            factor: [getattr(member, factor) for member in members]
+            for factor in ("architecture", "activation", "units", "l2")
+        }
+        of = {"task": task, "measure": measure}
+        effects = factor_effects(matrix, labels, permutations=99, bootstraps=99)
+        self.rows["effects"] += [of | effect for effect in effects]
+        p = {effect["factor"]: effect["p_adjusted"] for effect in effects}
+        aspect = ASPECTS.get(measure, "geometry")
+        self.rows["headline"] += [
+            of | {"aspect": aspect, "p_adjusted": p.get(part["factor"], np.nan)} | part
+            for part in decomposition(matrix, labels, bootstraps=99)
+        ]
 
     def _place(self, member: Member, measure: str) -> np.ndarray:
         scatter = self.rng.normal(size=4) * (1.0 if "transition" in measure else 0.18)

@@ -5,7 +5,7 @@ import xarray as xr
 from scipy.spatial.distance import pdist, squareform
 
 from dynatlas import distance_matrix, mds
-from dynatlas.embedding import checked_distances
+from dynatlas.embedding import checked_distances, negative_share
 
 
 def between(points):
@@ -117,6 +117,18 @@ def test_no_small_step_from_the_map_lowers_the_stress(seed, dims):
     eigenvalues, vectors = np.linalg.eigh(-centring @ distances**2 @ centring / 2)
     classical = vectors[:, ::-1][:, :dims] * np.sqrt(eigenvalues[::-1][:dims])
     assert stress < stress_1(classical, distances) - 0.02
+
+
+def test_negative_share_is_0_for_points_and_that_of_numpys_eigenvalues_else():
+    points = np.random.default_rng(0).normal(size=(30, 12))
+    euclidean = squareform(pdist(points))
+    assert negative_share(euclidean) == 0
+    assert negative_share(np.zeros((3, 3))) == 0
+    bent = euclidean**2.5
+    centring = np.eye(30) - 1 / 30
+    eigenvalues = np.linalg.eigvals(-0.5 * centring @ bent**2 @ centring).real
+    assert negative_share(7 * bent) == pytest.approx(-eigenvalues[eigenvalues < 0].sum() / abs(eigenvalues).sum())
+    assert negative_share(bent) > 0.01
 
 
 def test_distances_that_break_the_triangle_inequality():

@@ -6,11 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from dynatlas import Study
 from dynatlas.cells import Vanilla
+from dynatlas.schema import ARRAYS
 from dynatlas.stages.dynamics import TABLES, findings
 from dynatlas.stages.oscillations import mean_frequencies
+from dynatlas.stages.trajectories import state_spaces, trajectories
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 TURN = 0.0371
@@ -126,3 +129,37 @@ def test_a_flip_flops_graph_is_made_at_every_scale():
     points = found.tables["fixed_points"]
     assert (points.unique_radius > 0.01).all()
     assert (points.root_error < 1e-9).all()
+
+
+def test_a_blocks_state_spaces_are_its_networks_pictures_in_fewer_trials(sine):
+    study, _, found = sine
+    task = study.task("sine_wave")
+    with jax.enable_x64(True):
+        cell = jax.tree.map(jnp.asarray, cell_of(task, 0.5 * np.eye(2), [[1.0], [0.0]], [[1.0, 0.0]]))
+    first = trajectories(task, cell, found.conditions)
+    second = first.copy(deep=True)
+    second["trajectory"] = second["trajectory"] + 1
+    second["points"] = second["points"] + 1
+    both = state_spaces({"a": first, "b": second})
+    assert dict(both.sizes) == {"network": 2, "trial": 3, "step": 30, "component": 3, "input": 1, "row": 6}
+    np.testing.assert_allclose(both["trajectory"].sel(network="b"), second["trajectory"], rtol=1e-6)
+    np.testing.assert_allclose(both["points"], np.concatenate([first["points"], second["points"]]), rtol=1e-6)
+    assert {name: variable.dims for name, variable in both.data_vars.items()} == ARRAYS["state_spaces/‹block›"]
+
+
+def test_long_trials_keep_their_ends_and_many_trials_the_first_and_the_last():
+    path = np.arange(51 * 400 * 3, dtype=float).reshape(51, 400, 3)
+    picture = xr.Dataset(
+        {
+            "trajectory": (("trial", "step", "component"), path),
+            "variance_share": (("component",), np.ones(3) / 3),
+            "inputs": (("trial", "step", "input"), path[..., :1]),
+            "points": (("row", "component"), np.zeros((0, 3))),
+            "unstable_directions": (("row", "component"), np.zeros((0, 3))),
+        }
+    )
+    kept = state_spaces({"a": picture})
+    assert kept.sizes["trial"] == 16
+    assert kept.sizes["step"] == 150
+    for end in (0, -1):
+        np.testing.assert_array_equal(kept["trajectory"].values[0, end], picture["trajectory"].values[end, -150:])

@@ -1,27 +1,40 @@
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import rsatoolbox
 import scipy.linalg
 import scipy.stats
+import sklearn.cross_decomposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from dynatlas import distance, distance_matrix
-from dynatlas.geometry import MEASURES, RSA, SVCCA
+from dynatlas.geometry import CKA, MEASURES, RSA, SVCCA, Measure, measure_of, register_measure
+from dynatlas.pairs import all_pairs, compare, in_groups
 
-ROTATION_INVARIANT = ("svcca", "cka", "procrustes", "rsa")
+ROTATION_INVARIANT = ("svcca", "cca", "cka", "procrustes", "rsa")
+SCALED = {"euclidean": True}  # the one variant that minds the scale of activity
+HELD_OUT = {"regularization": 0.3, "held_out": 0.4}  # the one that minds the order of samples
+CORRELATED = {"correlation": "cosine", "dissimilarity": "correlation"}  # the one that minds the number of units
 VARIANTS = [
     ("svcca", {}),
     ("svcca", {"variance": 0.8}),
     ("svcca", {"variance": 1.0}),
     ("svcca", {"components": 4}),
     ("pwcca", {}),
+    ("cca", {}),
+    ("cca", {"regularization": 0}),
+    ("cca", HELD_OUT),
     ("cka", {}),
+    ("cka", {"debiased": True}),
     ("procrustes", {}),
+    ("procrustes", SCALED),
     ("rsa", {}),
     ("rsa", {"correlation": "pearson"}),
+    ("rsa", CORRELATED),
 ]
 
 
@@ -45,7 +58,8 @@ def rotation(units, seed):
 
 
 def independent(X, Y, measure, **options):
-    return {"svcca": svcca, "pwcca": pwcca, "cka": cka, "procrustes": procrustes, "rsa": rsa}[measure](X, Y, **options)
+    functions = {"svcca": svcca, "pwcca": pwcca, "cca": cca, "cka": cka, "procrustes": procrustes, "rsa": rsa}
+    return functions[measure](X, Y, **options)
 
 
 def svcca(X, Y, variance=0.95, components=None):
@@ -77,27 +91,64 @@ def pwcca(X, Y):
     return 1 - (shares[0] + shares[1]) / 2
 
 
-def cka(X, Y):
-    """HSIC of samples × samples kernels."""
-    centring = np.eye(len(X)) - 1 / len(X)
+def cca(X, Y, regularization=0.01, held_out=0.0):
+    """Whitening by matrix square roots; scikit-learn's ridge-free solver has its own test."""
+    n_held = round(held_out * len(X))
+    fits, tests = [], []
+    for activity in (X, Y):
+        fitted = activity[: len(activity) - n_held]
+        mean = fitted.mean(axis=0)
+        covariance = (fitted - mean).T @ (fitted - mean)
+        kappa = regularization * np.linalg.norm(covariance, 2)
+        white = scipy.linalg.inv(scipy.linalg.sqrtm(covariance + kappa * np.eye(len(covariance))).real)
+        fits.append((fitted - mean) @ white)
+        tests.append((activity[len(activity) - n_held :] - mean) @ white)
+    left, values, right = np.linalg.svd(fits[0].T @ fits[1], full_matrices=False)
+    if not held_out:
+        return 1 - values.sum() / (np.linalg.norm(fits[0]) * np.linalg.norm(fits[1]))
+    return 1 - np.mean(
+        [scipy.stats.pearsonr(tests[0] @ left[:, i], tests[1] @ right[i]).statistic for i in range(len(values))]
+    )
+
+
+def cka(X, Y, debiased=False):
+    """HSIC of samples × samples kernels; unbiased with the diagonals set to 0 (Song et al. 2012, equation 5)."""
+    n = len(X)
+    centring = np.eye(n) - 1 / n
 
     def hsic(A, B):
-        return np.trace(A @ A.T @ centring @ B @ B.T @ centring)
+        if not debiased:
+            return np.trace(A @ A.T @ centring @ B @ B.T @ centring)
+        K, L = A @ A.T, B @ B.T
+        np.fill_diagonal(K, 0)
+        np.fill_diagonal(L, 0)
+        ones = np.ones(n)
+        return (
+            np.trace(K @ L)
+            + (ones @ K @ ones) * (ones @ L @ ones) / ((n - 1) * (n - 2))
+            - 2 / (n - 2) * (ones @ K @ L @ ones)
+        ) / (n * (n - 3))
 
     return 1 - hsic(X, Y) / np.sqrt(hsic(X, X) * hsic(Y, Y))
 
 
-def procrustes(X, Y):
-    """The angle, after rotation by SciPy's solution, between configurations as vectors."""
+def procrustes(X, Y, euclidean=False):
+    """The angle, or the distance, after rotation by SciPy's solution, between configurations as vectors."""
     width = max(X.shape[1], Y.shape[1])
     A, B = (np.pad(activity - activity.mean(axis=0), ((0, 0), (0, width - activity.shape[1]))) for activity in (X, Y))
     aligned = A @ scipy.linalg.orthogonal_procrustes(A, B)[0]
+    if euclidean:
+        return np.sqrt(((aligned - B) ** 2).sum(axis=1).mean())
     return np.arccos((aligned * B).sum() / (np.linalg.norm(A) * np.linalg.norm(B)))
 
 
-def rsa(X, Y, correlation="spearman"):
-    statistic = scipy.stats.spearmanr if correlation == "spearman" else scipy.stats.pearsonr
-    return 1 - statistic(pdist(X), pdist(Y)).statistic
+def rsa(X, Y, correlation="spearman", dissimilarity="euclidean"):
+    statistic = {
+        "spearman": lambda a, b: scipy.stats.spearmanr(a, b).statistic,
+        "pearson": lambda a, b: scipy.stats.pearsonr(a, b).statistic,
+        "cosine": lambda a, b: 1 - scipy.spatial.distance.cosine(a, b),
+    }[correlation]
+    return 1 - statistic(*(pdist(activity - activity.mean(axis=0), dissimilarity) for activity in (X, Y)))
 
 
 @pytest.mark.parametrize(("measure", "options"), VARIANTS)
@@ -112,6 +163,37 @@ def test_agrees_with_an_independent_computation(measure, options):
     assert matrix.values[~np.eye(4, dtype=bool)].min() > 0.02
     for X, Y in ((activities[0], activities[2]), (activities[2], activities[0])):
         assert distance(X, Y, measure, **options) == pytest.approx(independent(X, Y, measure, **options), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        ({"dissimilarity": "correlation", "correlation": "spearman"}, "spearman"),
+        ({"dissimilarity": "correlation", "correlation": "pearson"}, "corr"),
+        ({"dissimilarity": "correlation", "correlation": "cosine"}, "cosine"),
+    ],
+)
+def test_rsa_agrees_with_rsatoolbox(options, method):
+    activities = [activity - activity.mean(axis=0) for activity in networks(9, 14, samples=40)]
+    rdms = [rsatoolbox.rdm.calc_rdm(rsatoolbox.data.Dataset(one), method="correlation") for one in activities]
+    expected = 1 - rsatoolbox.rdm.compare(*rdms, method=method)[0, 0]
+    assert distance(*activities, "rsa", **options) == pytest.approx(expected, abs=1e-9)
+
+
+def test_rsa_of_euclidean_distances_agrees_with_rsatoolbox():
+    # Its "euclidean" is the squared distance over the number of channels, which has the same ranks.
+    X, Y = networks(9, 14, samples=40)
+    rdms = [rsatoolbox.rdm.calc_rdm(rsatoolbox.data.Dataset(one), method="euclidean") for one in (X, Y)]
+    expected = 1 - rsatoolbox.rdm.compare(*rdms, method="spearman")[0, 0]
+    assert distance(X, Y, "rsa") == pytest.approx(expected, abs=1e-9)
+
+
+def test_plain_cca_agrees_with_scikit_learn():
+    X, Y = networks(6, 4, samples=300)
+    scores = sklearn.cross_decomposition.CCA(n_components=4, scale=False, max_iter=5000, tol=1e-12).fit_transform(X, Y)
+    correlations = [np.corrcoef(scores[0][:, i], scores[1][:, i])[0, 1] for i in range(4)]
+    assert distance(X, Y, "cca", regularization=0) == pytest.approx(1 - sum(correlations) / np.sqrt(24), abs=1e-6)
+    assert distance(X, Y, "svcca", variance=1.0) == pytest.approx(1 - np.mean(correlations), abs=1e-6)
 
 
 @pytest.mark.parametrize("measure", ["svcca", "cka", "procrustes", "rsa"])
@@ -167,7 +249,7 @@ def test_svcca_keeps_the_fewest_components_that_hold_the_variance(variance, kept
     # Rounding, which differs with the rotation, does not decide what exactly 90 % are.
     for seed in range(20):
         X = axes[:, :3] * np.sqrt([90, 6, 4]) @ rotation(5, seed)[:3] + 7
-        assert SVCCA(variance=variance).reduce(X - X.mean(axis=0)).shape == (60, kept)
+        assert SVCCA(variance=variance).reduce(X - X.mean(axis=0))["basis"].shape == (60, kept)
         assert distance(X, Y, variance=variance) == pytest.approx(1 - 1 / kept, abs=1e-12)
 
 
@@ -178,8 +260,8 @@ def test_svcca_with_a_fixed_number_of_components():
         assert distance(X, Y, components=5, variance=variance) == distance(X, Y, components=5)
     # Fewer where the network has fewer; then all there are.
     assert distance(X, Y, components=1000) == pytest.approx(distance(X, Y, variance=1.0), abs=1e-12)
-    assert SVCCA(components=5).reduce(X - X.mean(axis=0)).shape == (120, 5)
-    assert SVCCA(components=50).reduce(X - X.mean(axis=0)).shape == (120, 9)
+    assert SVCCA(components=5).reduce(X - X.mean(axis=0))["basis"].shape == (120, 5)
+    assert SVCCA(components=50).reduce(X - X.mean(axis=0))["basis"].shape == (120, 9)
     assert distance(X, Y, components=1) == pytest.approx(svcca(X, Y, components=1), abs=1e-12)
 
 
@@ -204,12 +286,41 @@ def test_rotated_scaled_shifted_copies_are_the_same_network(measure, options):
         "all of it": 40 * X @ rotation(8, 2) - np.arange(8),
         "with silent units": np.hstack([X, np.full((120, 3), 2.5)]),
     }
+    if options == SCALED:
+        del copies["scaled"], copies["all of it"]
+    if options == CORRELATED:
+        del copies["rotated"], copies["all of it"], copies["with silent units"]
     for name, copy in copies.items():
         assert 0 <= distance(X, copy, measure, **options) < 1e-9, name
         if measure in ROTATION_INVARIANT or name not in ("rotated", "all of it"):
             assert distance(copy, Y, measure, **options) == pytest.approx(
                 distance(X, Y, measure, **options), abs=1e-9
             ), name
+
+
+@pytest.mark.parametrize(("measure", "options"), VARIANTS)
+def test_a_network_is_exactly_0_from_itself(measure, options):
+    X, Y = networks(8, 11)
+    assert distance(X, X.copy(), measure, **options) == 0.0
+    assert (np.diag(distance_matrix([X, Y], measure, **options)) == 0).all()
+
+
+@pytest.mark.parametrize(("measure", "options"), VARIANTS)
+@given(st.integers(0, 10_000), st.integers(2, 9), st.floats(0.01, 100))
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_invariances(measure, options, seed, width, scale):
+    random = np.random.default_rng(seed)
+    X, Y = (random.normal(size=(40, units)) @ random.normal(size=(units, units)) for units in (width, 7))
+    allowed = X[:, random.permutation(width)] + random.normal(size=width)
+    if measure in ROTATION_INVARIANT and options != CORRELATED:
+        allowed = allowed @ rotation(width, seed)
+    if options in ({"regularization": 0}, {"variance": 1.0}):
+        allowed = allowed @ (np.eye(width) + 0.2 * random.normal(size=(width, width)) / np.sqrt(width))
+    if options != SCALED:
+        allowed = scale * allowed
+    if options == CORRELATED and width == 2:
+        return  # two units correlate perfectly
+    assert distance(allowed, Y, measure, **options) == pytest.approx(distance(X, Y, measure, **options), abs=1e-7)
 
 
 def test_rotation_changes_what_pwcca_weights():
@@ -240,18 +351,19 @@ def test_cca_finds_a_subspace_within_another():
         assert distance(X, part, measure) > 0.01
 
 
+@pytest.mark.parametrize("euclidean", [False, True])
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=3), st.integers(0, 10_000), st.floats(0, 1))
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_procrustes_satisfies_the_triangle_inequality(widths, seed, mixing):
+def test_procrustes_satisfies_the_triangle_inequality(euclidean, widths, seed, mixing):
     random = np.random.default_rng(seed)
     X, Y = (random.normal(size=(12, width)) for width in widths[:2])
     # Nearly between the other two, where the inequality is tight.
     padded = [np.pad(activity, ((0, 0), (0, 6 - activity.shape[1]))) for activity in (X, Y)]
     Z = ((1 - mixing) * padded[0] + mixing * padded[1]) @ random.normal(size=(6, widths[2]))
-    d = distance_matrix({"X": X, "Y": Y, "Z": Z}, "procrustes").values
+    d = distance_matrix({"X": X, "Y": Y, "Z": Z}, "procrustes", euclidean=euclidean).values
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         assert d[i, j] <= d[i, k] + d[k, j] + 1e-12
-    assert d.max() <= np.pi / 2
+    assert euclidean or d.max() <= np.pi / 2
 
 
 def test_procrustes_is_additive_along_a_geodesic():
@@ -284,13 +396,91 @@ def test_permuting_the_networks_permutes_the_matrix(measure, options):
     np.testing.assert_allclose(permuted, matrix.sel(network=order, other_network=order), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("measure", "options"), VARIANTS)
+@pytest.mark.parametrize(("measure", "options"), [variant for variant in VARIANTS if variant[1] != HELD_OUT])
 def test_the_order_of_samples_does_not_matter_if_it_is_the_same(measure, options):
     X, Y = networks(8, 11)
     order = np.random.default_rng(0).permutation(120)
     expected = distance(X, Y, measure, **options)
     assert distance(X[order], Y[order], measure, **options) == pytest.approx(expected, abs=1e-10)
     assert distance(X[order], Y, measure, **options) > expected + 0.05
+
+
+@pytest.mark.parametrize("tolerance", [1e-6, 1e-3, 0.1])
+def test_cka_leaves_out_what_its_tolerance_allows_and_no_more(tolerance):
+    random = np.random.default_rng(0)
+    decay = 0.5 ** np.arange(30)
+    X, Y = (random.normal(size=(200, 30)) * decay @ rotation(30, seed) for seed in (0, 1))
+    kept = [CKA(tolerance=chosen).reduce(X - X.mean(axis=0))["scores"].shape[1] for chosen in (0, tolerance)]
+    assert kept[1] < kept[0]
+    error = abs(distance(X, Y, "cka", tolerance=tolerance) - cka(X, Y))
+    assert error <= tolerance
+    assert error > 1e-14  # not for nothing
+
+
+def test_debiased_cka_sees_nothing_where_there_is_nothing():
+    random = np.random.default_rng(0)
+    pairs = [random.normal(size=(2, 40, 30)) for _ in range(200)]
+    assert np.mean([distance(*pair, "cka", debiased=True) for pair in pairs]) == pytest.approx(1, abs=0.02)
+    assert np.mean([distance(*pair, "cka") for pair in pairs]) < 0.7  # which the biased one takes for likeness
+
+
+def test_held_out_samples_show_what_too_few_samples_hide():
+    X, Y = np.random.default_rng(0).normal(size=(2, 30, 20))
+    with pytest.warns(UserWarning, match="held_out=0.5"):
+        assert distance(X, Y, "cca", regularization=0) < 0.25
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert distance(X, Y, "cca", regularization=0.1, held_out=0.5) > 0.7
+
+
+def test_euclidean_procrustes_worked_by_hand():
+    # A unit square, and one twice as large and turned: corners √2/2 and √2 from the centre.
+    square = np.array([[1.0, 1], [1, -1], [-1, -1], [-1, 1]]) / 2
+    turned = 2 * square @ [[0, 1], [-1, 0]] + 3
+    assert distance(square, turned, "procrustes", euclidean=True) == pytest.approx(np.sqrt(2) / 2, abs=1e-12)
+    assert distance(square, turned, "procrustes") == pytest.approx(0, abs=1e-12)
+
+
+def test_a_measure_of_ones_own():
+    @dataclass(frozen=True)
+    class Widths(Measure):
+        factor: float = 1.0
+
+        def reduce(self, activity):
+            return {"width": np.asarray(activity.shape[1])}
+
+        def between(self, first, second):
+            return self.factor * abs(int(first["width"]) - int(second["width"]))
+
+    try:
+        register_measure("widths")(Widths)
+        matrix = distance_matrix(networks(4, 9, 6), "widths", factor=2.0)
+        assert matrix.values.tolist() == [[0, 10, 4], [10, 0, 6], [4, 6, 0]]
+        assert matrix.attrs == {"measure": "widths", "factor": 2.0}
+        with pytest.raises(ValueError, match="the measure 'cka' is CKA already; choose another name"):
+            register_measure("cka")(Widths)
+        with pytest.raises(ValueError, match="is not a dataclass that derives from"):
+            register_measure("other")(dict)
+    finally:
+        MEASURES.pop("widths", None)
+
+
+@pytest.mark.parametrize(("measure", "options"), VARIANTS)
+def test_tiles_and_threads_change_no_digit(measure, options, monkeypatch):
+    # More than two groups; widths differ, so that some are kept with more components than others.
+    activities = networks(*([5, 8, 6] * 25), samples=60)
+    chosen = measure_of(measure, options)
+    reduced = [chosen.reduce(activity - activity.mean(axis=0)) for activity in activities]
+    whole = all_pairs(reduced, chosen, threads=1)
+    assert (whole == all_pairs(reduced, chosen, threads=3)).all()
+    groups = in_groups(reduced)
+    assert [len(group) for group in groups] == [32, 32, 11]
+    parts = [[compare([row], [column], chosen) for column in groups] for row in groups]
+    lower = np.tril(np.block(parts), -1)
+    assert (lower + lower.T == whole).all()
+    assert (compare(groups[1:], groups[:1], chosen) == whole[32:, :32]).all()
+    expected = [[chosen.between(reduced[i], reduced[j]) for j in (3, 40)] for i in (70, 33)]
+    np.testing.assert_allclose(whole[np.ix_([70, 33], [3, 40])], expected, rtol=0, atol=1e-12)
 
 
 # ---- what it accepts ----
@@ -313,7 +503,7 @@ def test_scale_neither_overflows_nor_vanishes(measure, scale):
     assert distance(scale * X, Y, measure) == pytest.approx(distance(X, Y, measure), abs=1e-10)
 
 
-@pytest.mark.parametrize(("measure", "options"), VARIANTS)
+@pytest.mark.parametrize(("measure", "options"), [variant for variant in VARIANTS if variant[1] != CORRELATED])
 def test_constant_units_do_not_matter(measure, options):
     X, Y = networks(8, 11)
     # The mean of so many 0.1 is not exactly 0.1.
@@ -325,10 +515,12 @@ def test_constant_units_do_not_matter(measure, options):
 def test_duplicate_units_add_no_dimension(noise):
     X, Y = networks(6, 5)
     twice = np.hstack([X, X + noise * np.random.default_rng(0).normal(size=X.shape)])
-    assert SVCCA(variance=1.0).reduce(twice - twice.mean(axis=0)).shape == (120, 6)
+    assert SVCCA(variance=1.0).reduce(twice - twice.mean(axis=0))["basis"].shape == (120, 6)
     # Rotated and scaled alike, all else is as if each unit counted √2.
     tolerance = 1e-10 + 100 * noise
     for measure, options in VARIANTS:
+        if options in (SCALED, CORRELATED):
+            continue
         expected = distance(X, Y, measure, **options)
         assert distance(twice, Y, measure, **options) == pytest.approx(expected, abs=tolerance), measure
         assert distance(twice, X, measure, **options) < tolerance, measure
@@ -345,7 +537,7 @@ def test_a_weak_dimension_above_rounding_counts():
     assert distance(X, Y[:, :1], variance=1.0) > 0.02
     # The covariance knows that dimension's direction to few digits; the basis is orthonormal to the last nevertheless.
     weak = np.hstack([X, X[:, :1] + 1e-5 * Y[:, :1]])
-    basis = SVCCA(variance=1.0).reduce(weak - weak.mean(axis=0))
+    basis = SVCCA(variance=1.0).reduce(weak - weak.mean(axis=0))["basis"]
     np.testing.assert_allclose(basis.T @ basis, np.eye(7), rtol=0, atol=1e-13)
 
 
@@ -390,10 +582,10 @@ def test_matrix_says_what_it_is():
     matrix = distance_matrix(activities, "rsa", correlation="pearson")
     assert matrix.dims == ("network", "other_network")
     assert matrix.name == "rsa"
-    assert matrix.attrs == {"measure": "rsa", "correlation": "pearson"}
+    assert matrix.attrs == {"measure": "rsa", "correlation": "pearson", "dissimilarity": "euclidean"}
     assert distance_matrix(activities, "svcca", components=3).attrs["components"] == 3
-    assert float(matrix.sel(network="b", other_network="a")) == distance(
-        *activities.values(), "rsa", correlation="pearson"
+    assert float(matrix.sel(network="b", other_network="a")) == pytest.approx(
+        distance(*activities.values(), "rsa", correlation="pearson"), abs=1e-14
     )
 
 
@@ -489,7 +681,7 @@ def test_two_networks_of_one_name():
         ("svca", "unknown measure 'svca'; did you mean 'svcca'"),
         ("CKA", "unknown measure 'CKA'; did you mean 'cka'"),
         ("procrustean", "did you mean 'procrustes'"),
-        ("mutual information", "expected one of svcca, pwcca, cka, procrustes, rsa"),
+        ("mutual information", "expected one of cca, cka, procrustes, pwcca, rsa, svcca"),
     ],
 )
 def test_unknown_measure(name, message):
@@ -504,15 +696,21 @@ def test_unknown_measure(name, message):
     ("measure", "options", "message"),
     [
         ("svcca", {"varience": 0.9}, "svcca has no option 'varience'; it has: variance, components"),
-        ("cka", {"variance": 0.9}, "cka has no option 'variance'; it has: none"),
-        ("rsa", {"max_samples": 9}, "rsa has no option 'max_samples'; it has: correlation"),
+        ("cka", {"variance": 0.9}, "cka has no option 'variance'; it has: debiased, tolerance"),
+        ("rsa", {"max_samples": 9}, "rsa has no option 'max_samples'; it has: correlation, dissimilarity"),
         ("svcca", {"variance": 0}, r"variance is 0; expected a share in \(0, 1\]"),
         ("svcca", {"variance": -0.5}, "variance is -0.5; expected a share"),
         ("svcca", {"variance": 95}, "variance is 95; expected a share"),
         ("svcca", {"variance": float("nan")}, "variance is nan; expected a share"),
         ("svcca", {"components": 0}, "components is 0; expected a whole number of at least 1, or None"),
         ("svcca", {"components": -3}, "components is -3; expected a whole number"),
-        ("rsa", {"correlation": "kendall"}, "correlation is 'kendall'; expected 'spearman' or 'pearson'"),
+        ("cca", {"regularization": -1}, "regularization is -1; expected a number of at least 0"),
+        ("cca", {"held_out": 1}, r"held_out is 1; expected a share in \[0, 1\)"),
+        ("cka", {"tolerance": 1}, r"tolerance is 1; expected a number in \[0, 1\)"),
+        ("cka", {"debiased": 1}, "debiased is 1; expected True or False"),
+        ("procrustes", {"euclidean": "yes"}, "euclidean is 'yes'; expected True or False"),
+        ("rsa", {"dissimilarity": "cosine"}, "dissimilarity is 'cosine'; expected 'euclidean' or 'correlation'"),
+        ("rsa", {"correlation": "kendall"}, "correlation is 'kendall'; expected 'spearman', 'pearson' or 'cosine'"),
     ],
 )
 def test_bad_options(measure, options, message):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dynatlas.graph_distances import Graph, frobenius_distance, frobenius_distances, fused_distance, fused_distances
+from dynatlas.graph_distances import Frobenius, FusedGromovWasserstein, Graph, frobenius_distance, fused_distance
+from dynatlas.pairs import all_pairs
 
 
 def random_graph(nodes, seed, features=2):
@@ -16,11 +17,10 @@ def test_the_frobenius_distance_is_the_norm_of_the_difference_and_a_metric():
     assert frobenius_distance(a, b) == pytest.approx(np.sqrt(((a - b) ** 2).sum()))
     assert frobenius_distance(a, a) == 0
     assert frobenius_distance(a, c) <= frobenius_distance(a, b) + frobenius_distance(b, c)
-    matrix = frobenius_distances({"a": a, "b": b, "c": c}, "transition_graph")
-    assert matrix.name == "transition_graph"
-    assert float(matrix.sel(network="a", other_network="b")) == pytest.approx(frobenius_distance(a, b))
+    matrix = all_pairs([{"edges": graph} for graph in (a, b, c)], Frobenius())
+    assert matrix[0, 1] == pytest.approx(frobenius_distance(a, b))
     np.testing.assert_array_equal(matrix, matrix.T)
-    assert frobenius_distances({}, "transition_graph").shape == (0, 0)
+    assert all_pairs([], Frobenius()).shape == (0, 0)
     with pytest.raises(ValueError, match="5 and 4 nodes"):
         frobenius_distance(a, np.zeros((4, 4)))
 
@@ -54,11 +54,11 @@ def test_a_missing_node_costs_less_than_other_edges():
 
 
 def test_it_is_symmetric_and_the_matrix_holds_it():
-    graphs = {name: random_graph(nodes, seed) for seed, (name, nodes) in enumerate([("a", 4), ("b", 6), ("c", 5)])}
-    matrix = fused_distances(graphs, "fused")
+    graphs = [random_graph(nodes, seed) for seed, nodes in enumerate((4, 6, 5))]
+    matrix = all_pairs([graph._asdict() for graph in graphs], FusedGromovWasserstein())
     np.testing.assert_array_equal(matrix, matrix.T)
-    assert float(matrix.sel(network="b", other_network="a")) == fused_distance(graphs["b"], graphs["a"])
-    assert fused_distance(graphs["a"], graphs["b"]) == pytest.approx(fused_distance(graphs["b"], graphs["a"]), rel=0.05)
+    assert matrix[1, 0] == fused_distance(graphs[1], graphs[0])
+    assert fused_distance(graphs[0], graphs[1]) == pytest.approx(fused_distance(graphs[1], graphs[0]), rel=0.05)
     assert (np.diag(matrix) == 0).all()
 
 

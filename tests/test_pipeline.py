@@ -13,7 +13,8 @@ import pytest
 import dynatlas
 from dynatlas import Atlas, Study
 from dynatlas.errors import DifferentStudyError, DynatlasError
-from dynatlas.pipeline import jobs_of, rebuild_report
+from dynatlas.jobs import jobs_of
+from dynatlas.pipeline import rebuild_report
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
 STUDY = """

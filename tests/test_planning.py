@@ -6,7 +6,7 @@ import pytest
 
 from dynatlas import Study, planning
 from dynatlas.calibration import Cost
-from dynatlas.pipeline import Job, jobs_of
+from dynatlas.jobs import Job, jobs_of
 from dynatlas.study import Shape
 
 

@@ -66,6 +66,25 @@ def read_block(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
         return json.loads(file.metadata()[METADATA])["members"], arrays
 
 
+def write_reduced(path: Path, reduced: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Write what a measure kept of some networks: network → name → array."""
+    arrays = {f"{network}/{name}": array for network, kept in reduced.items() for name, array in kept.items()}
+    contiguous = {key: np.ascontiguousarray(array).reshape(array.shape) for key, array in arrays.items()}
+    save_file(contiguous, path, {METADATA: json.dumps({"networks": list(reduced)})})
+
+
+def read_reduced(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """What a measure kept of some networks, in the order in which they were written."""
+    with safe_open(path, framework="numpy") as file:
+        reduced: dict[str, dict[str, np.ndarray]] = {
+            network: {} for network in json.loads(file.metadata()[METADATA])["networks"]
+        }
+        for key in file.keys():  # noqa: SIM118 - not a mapping
+            network, name = key.split("/", 1)
+            reduced[network][name] = file.get_tensor(key)
+    return reduced
+
+
 def write_table(path: Path, name: str, frame: pd.DataFrame) -> None:
     """Write a table, its columns in the schema's order; the index is not stored.
 

@@ -12,6 +12,7 @@ from dynatlas.study import Shape, Study
 
 # Iterations that are timed; the first call, which compiles, is timed apart.
 TIMED_ITERATIONS = 20
+TIMED_NETWORKS = 8
 
 
 class Cost(NamedTuple):
@@ -59,27 +60,29 @@ def time_dynamics(study_toml: str, shape: Shape) -> Cost:
 
 
 def time_geometry(study_toml: str) -> dict[str, tuple[float, float]]:
-    """Per measure: seconds to reduce a network's activity of the largest size, and seconds per pair."""
-    from dynatlas.geometry import distance_matrix
+    """Per measure: seconds to reduce a network of the largest size, and seconds per pair, on untrained networks."""
+    from dynatlas.geometry import reduced
+    from dynatlas.pairs import all_pairs
+    from dynatlas.stages.geometry import probe_activity
 
     study = Study.parse(study_toml)
     units = max(study.population.units)
-    samples = max(task.probe().inputs.shape[0] * task.steps for task in study.tasks)
-    random = np.random.default_rng(0)
-    activities = {str(i): random.normal(size=(samples, units)) for i in range(8)}
-
-    def seconds(count: int, measure: str) -> float:
-        begun = time.perf_counter()
-        distance_matrix(dict(list(activities.items())[:count]), measure)
-        return time.perf_counter() - begun
-
+    shapes = [shape for shape in study.shapes if shape.units == units]
+    shape = max(shapes, key=lambda shape: study.task(shape.task).probe().inputs.shape[0] * study.task(shape.task).steps)
+    cells = [study.cell(shape, jax.random.key(seed)) for seed in range(TIMED_NETWORKS)]
+    activities = [probe_activity(study.task(shape.task), cell) for cell in cells]
     found: dict[str, tuple[float, float]] = {}
-    for measure in study.analysis.measures:
-        seconds(2, measure)
-        two, four, eight = seconds(2, measure), seconds(4, measure), seconds(8, measure)
-        # n reductions and n(n−1)/2 pairs: two equations, from 2 → 4 → 8 networks.
-        pair = max(((eight - four) - 2 * (four - two)) / 12, 1e-6)
-        found[measure] = (max((four - two - 5 * pair) / 2, 1e-6), pair)
+    for name in study.analysis.measures:
+        measure = study.analysis.measure(name)
+        kept = [reduced(activity, "calibration", measure) for activity in activities]  # and what is slow once
+        begun = time.perf_counter()
+        for activity in activities:
+            reduced(activity, "calibration", measure)
+        per_network = (time.perf_counter() - begun) / len(activities)
+        all_pairs(kept, measure, threads=1)
+        begun = time.perf_counter()
+        all_pairs(kept, measure, threads=1)
+        found[name] = per_network, (time.perf_counter() - begun) / (len(kept) * (len(kept) - 1) / 2)
     return found
 
 

@@ -16,7 +16,6 @@ from dynatlas import network_commands
 from dynatlas.errors import AtlasError, DamagedAtlasError, DynatlasError, StudyError
 
 if TYPE_CHECKING:
-    from dynatlas.store import Atlas
     from dynatlas.study import Study
 
 app = App(
@@ -143,6 +142,7 @@ def run(
     from dynatlas.progress import Quiet, progress_on
     from dynatlas.slurm import Slurm
     from dynatlas.study import Study
+    from dynatlas.summary import print_summary
 
     slurm = Slurm.load(cluster) if cluster else None
     if show_job_script:
@@ -157,7 +157,7 @@ def run(
             loaded, folder, workers=workers, scheduler=scheduler, slurm=slurm, progress=progress, until=until
         )
     if until is None:
-        _print_summary(atlas)
+        print_summary(atlas, Console())
 
 
 @app.command
@@ -193,7 +193,7 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         atlas: The atlas folder.
         as_json: Print JSON for scripts.
     """
-    from dynatlas.pipeline import jobs_of
+    from dynatlas.jobs import jobs_of
     from dynatlas.status import age, seems_gone
     from dynatlas.store import Atlas
 
@@ -260,12 +260,33 @@ def report(atlas: AtlasFolder, /) -> None:
     """
     from dynatlas.pipeline import rebuild_report
     from dynatlas.store import Atlas
+    from dynatlas.summary import print_summary
 
     opened = Atlas.open(atlas)
-    if not opened.has("tables/maps.parquet"):
+    if not opened.has("tables/claims.parquet"):
         raise AtlasError(f"{atlas} is not finished; go on with: dynatlas run {atlas / 'study.toml'} {atlas}")
     rebuild_report(opened)
-    _print_summary(opened)
+    print_summary(opened, Console())
+
+
+@app.command
+def claims(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
+    """Print what the atlas says of the claims of the literature: verdict, number, interval, and where it is from.
+
+    Args:
+        atlas: The atlas folder.
+        as_json: Print JSON for scripts.
+    """
+    from dynatlas.store import Atlas
+    from dynatlas.summary import print_claims
+
+    opened = Atlas.open(atlas)
+    if not opened.has("tables/claims.parquet"):
+        raise AtlasError(f"{atlas} is not finished; go on with: dynatlas run {atlas / 'study.toml'} {atlas}")
+    if as_json:
+        print(opened.table("claims").to_json(orient="records"))
+    else:
+        print_claims(opened, Console(highlight=False))
 
 
 app.command(network_commands.analyze)
@@ -326,22 +347,3 @@ def _print_news(progress: Mapping[str, Any]) -> None:
             f"  {progress['networks_per_hour']:,.3g} networks per hour, {progress['iterations_per_second']:,.3g} "
             f"iterations per second; about {duration(progress['training_seconds_left'])} of training left"
         )
-
-
-def _print_summary(atlas: "Atlas") -> None:
-    """The headline table, and where the report is."""
-    networks, effects = atlas.table("networks"), atlas.table("effects")
-    console = Console()
-    passed = int(networks.passed.sum())
-    console.print(f"\n{atlas.study.name}: {passed} of {len(networks)} networks learned their task")
-    for reason, count in networks.reason[networks.reason != ""].value_counts().items():
-        console.print(f"  left out: {count} × {reason}", markup=False)
-    if len(effects):
-        console.print("\nShare of the variance between networks that each factor explains (PERMANOVA R²):")
-        wide: Any = effects.assign(cell=[f"{r2:.2f} (p={p:.3f})" for r2, p in zip(effects.r2, effects.p, strict=True)])
-        wide = wide.pivot_table(index=["task", "measure"], columns="factor", values="cell", aggfunc="first", sort=False)
-        table = Table("task", "measure", *wide.columns, box=None, pad_edge=False)
-        for (task, measure), row in wide.iterrows():
-            table.add_row(task, measure, *(str(value) if isinstance(value, str) else "–" for value in row))
-        console.print(table)
-    console.print(f"\nreport: {(atlas.path / 'report' / 'index.html').resolve()}", soft_wrap=True)

@@ -29,10 +29,10 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
         seed: of the small displacement that lets SMACOF leave a degenerate start.
 
     Returns:
-        (coordinates [n, dims], stress). The coordinates are centred, lie along the principal axes of the configuration,
-        widest first, and are mirrored so that the entry of largest magnitude on each axis is positive. The stress is
-        Kruskal's stress-1, √(Σ(d − δ)² / Σδ²), here normalised by the given distances δ: 0 is a perfect map, and from
-        0.2 on it is a poor likeness.
+        (coordinates [n, dims], stress). The coordinates are centred, lie along the principal axes of
+        the configuration, widest first, and are mirrored so that the entry of largest magnitude on each axis is
+        positive. The stress is Kruskal's stress-1, √(Σ(d − δ)² / Σδ²), here normalised by the given distances δ: 0 is a
+        perfect map, and from 0.2 on it is a poor likeness.
 
     Raises:
         ValueError: distances that are not square, symmetric, finite, and at least 0; a diagonal other than 0;
@@ -75,6 +75,32 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
         (_stress(candidate, matrix), order, candidate) for order, candidate in enumerate((start, _upright(refined)))
     )
     return Embedding(coordinates * scale, stress)
+
+
+def negative_share(distances: Any) -> float:
+    """How far from Euclidean distances are: the share that the negative eigenvalues of −½ C δ² C have of Σ|λ|.
+
+    No map can show that share, in any number of dimensions. It is 0 for distances between points of some space.
+
+    Raises:
+        ValueError: as in ``mds``.
+
+    Example:
+        >>> negative_share([[0, 3, 4], [3, 0, 5], [4, 5, 0]])
+        0.0
+        >>> round(negative_share([[0, 1, 9], [1, 0, 1], [9, 1, 0]]), 2)  # 9 > 1 + 1
+        0.39
+    """
+    from scipy.linalg import eigvalsh
+
+    matrix = checked_distances(distances)
+    if not matrix.any():
+        return 0.0
+    eigenvalues = eigvalsh(_products(matrix / matrix.max()))
+    magnitudes = np.abs(eigenvalues)
+    # Rounding alone leaves eigenvalues of this size on either side of 0.
+    negative = magnitudes[eigenvalues < -1e-12 * len(matrix) * magnitudes.max()]
+    return float(negative.sum() / magnitudes.sum())
 
 
 def checked_distances(distances: Any) -> Float[np.ndarray, "n n"]:
@@ -132,13 +158,21 @@ def _listed(distances: Any, indices: list[int], most: int = 5) -> str:
 
 def _classical(matrix: Float[np.ndarray, "n n"], dims: int) -> Float[np.ndarray, "n dims"]:
     """Torgerson's solution: the leading eigenvectors of −½ C δ² C, with C the centring matrix."""
+    from scipy.linalg import eigh
+
+    kept = min(dims, len(matrix))
+    eigenvalues, vectors = eigh(_products(matrix), subset_by_index=[len(matrix) - kept, len(matrix) - 1])
+    coordinates = np.zeros((len(matrix), dims))
+    coordinates[:, :kept] = (vectors * np.sqrt(np.maximum(eigenvalues, 0)))[:, ::-1]
+    return coordinates
+
+
+def _products(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """−½ C δ² C: the scalar products of centred points with these distances, if there are such points."""
     squares = matrix**2
     means = squares.mean(axis=0)
-    eigenvalues, vectors = np.linalg.eigh(-0.5 * (squares - means - means[:, None] + means.mean()))
-    kept = min(dims, len(matrix))
-    coordinates = np.zeros((len(matrix), dims))
-    coordinates[:, :kept] = (vectors * np.sqrt(np.maximum(eigenvalues, 0)))[:, ::-1][:, :kept]
-    return coordinates
+    products: NDArray[np.float64] = -0.5 * (squares - means - means[:, None] + means.mean())
+    return products
 
 
 def _upright(coordinates: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n dims"]:

@@ -1,12 +1,13 @@
 """How alike two graphs are: node by node where they correspond, by the best matching of nodes where they do not."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import ot
-import xarray as xr
 from numpy.typing import NDArray
+
+from dynatlas.pairs import Comparison, Reduced
 
 # Matchings from which the fused distance is sought, besides those that nodes and edges suggest.
 RANDOM_STARTS = 3
@@ -29,12 +30,6 @@ def frobenius_distance(first: Any, second: Any) -> float:
     if first.shape != second.shape:
         raise ValueError(f"the graphs have {len(first)} and {len(second)} nodes; this distance needs equally many")
     return float(np.linalg.norm(first - second))
-
-
-def frobenius_distances(graphs: Mapping[str, NDArray[np.float64]], name: str) -> xr.DataArray:
-    """All pairs' ``frobenius_distance``, labelled ("network", "other_network"). All graphs have equally many nodes."""
-    flat = np.stack([graph.ravel() for graph in graphs.values()]) if graphs else np.zeros((0, 0))
-    return labelled(np.linalg.norm(flat[:, None] - flat[None], axis=-1), list(graphs), name)
 
 
 def fused_distance(first: Graph, second: Graph, *, share: float = 0.5, seed: int = 0) -> float:
@@ -93,22 +88,21 @@ def fused_distance(first: Graph, second: Graph, *, share: float = 0.5, seed: int
     return float(np.sqrt(max(least, 0.0)))
 
 
-def fused_distances(graphs: Mapping[str, Graph], name: str, *, share: float = 0.5) -> xr.DataArray:
-    """All pairs' ``fused_distance``, labelled ("network", "other_network")."""
-    names = list(graphs)
-    distances = np.zeros((len(names), len(names)))
-    for i, first in enumerate(names):
-        for j in range(i):
-            distances[i, j] = distances[j, i] = fused_distance(graphs[first], graphs[names[j]], share=share)
-    return labelled(distances, names, name)
+@dataclass(frozen=True)
+class Frobenius(Comparison):
+    """``frobenius_distance`` between graphs that are kept as {"edges": [p, p] or any other shape}."""
+
+    def between(self, first: Reduced, second: Reduced) -> float:
+        """From two sets of edges."""
+        return frobenius_distance(first["edges"], second["edges"])
 
 
-def labelled(distances: NDArray[np.float64], names: list[str], measure: str) -> xr.DataArray:
-    """A matrix of distances between networks, with their names."""
-    return xr.DataArray(
-        distances,
-        dims=("network", "other_network"),
-        coords={"network": names, "other_network": names},
-        name=measure,
-        attrs={"measure": measure},
-    )
+@dataclass(frozen=True)
+class FusedGromovWasserstein(Comparison):
+    """``fused_distance`` between graphs that are kept as {"edges": [p, p], "features": [p, f]}."""
+
+    share: float = 0.5
+
+    def between(self, first: Reduced, second: Reduced) -> float:
+        """From two graphs."""
+        return fused_distance(Graph(**first), Graph(**second), share=self.share)

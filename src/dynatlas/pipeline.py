@@ -1,8 +1,7 @@
-"""The main page: the jobs of a study in order, what is done, what is left, and who does it.
+"""The main page: carry out the jobs of a study, those that are not done, as far as what they need is done.
 
-A job reads the atlas, computes, writes its files, and returns their entries. It may start when the jobs it needs are
-done, and it is done when the entries that it promises stand in the manifest. So running again resumes, and a job that
-was cut short is simply done again. Only ``cluster`` knows Dask, and only the main process enters into the manifest.
+Running again resumes, and a job that was cut short is simply done again. Only ``cluster`` knows Dask, and only the main
+process enters into the manifest.
 """
 
 import multiprocessing
@@ -13,14 +12,13 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dynatlas import stages
 from dynatlas.cluster import (
     WORKER_ENVIRONMENT,
     has_workers,
@@ -36,12 +34,13 @@ from dynatlas.cluster import (
 )
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
 from dynatlas.interruption import Caught, caught_signals
+from dynatlas.jobs import Job, jobs_of
+from dynatlas.pairs import available_cores
 from dynatlas.progress import Quiet, RunProgress
 from dynatlas.slurm import Slurm
-from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.status import StatusFile
-from dynatlas.store import Atlas, Entry, part_name
-from dynatlas.study import Block, Shape, Study
+from dynatlas.store import Atlas
+from dynatlas.study import Study
 
 # Seconds between looks at what is not a job's end: signals, the file that `dynatlas status` reads.
 TICK = 0.5
@@ -51,146 +50,6 @@ GRACE = 18.0
 LOOK = 60.0
 # The stages whose jobs answer a request to stop; the others are abandoned, and done again by the next run.
 STOPPABLE = frozenset(["search", "training"])
-# Tuning compiles several programs, which takes a minute: less than this takes some ten minutes without it.
-FLOPS_WORTH_TUNING = 2e13
-
-
-class Job(NamedTuple):
-    """One unit of work."""
-
-    name: str
-    stage: str
-    compute: Callable[..., list[Entry]]  # (atlas path, *arguments, report) → entries
-    arguments: tuple[Any, ...]
-    needs: frozenset[str]  # names of jobs
-    promises: frozenset[str]  # names of entries; the job may write more
-    networks: int = 1  # units of work, for the progress display
-    iterations: int = 1
-
-    def is_done(self, entries: Mapping[str, Entry]) -> bool:
-        """Whether everything it promises is among an atlas's entries."""
-        return self.promises <= entries.keys()
-
-
-def jobs_of(study: Study) -> tuple[Job, ...]:
-    """All jobs of a study, in an order in which they could be done."""
-    tuning = {shape: _tuning(shape) for shape in study.shapes if _is_worth_tuning(study, shape)}
-    tunes = {shape: frozenset([job.name]) for shape, job in tuning.items()}
-    searching = [
-        Job(
-            f"search {configuration.name}",
-            "search",
-            stages.search,
-            (configuration,),
-            tunes.get(members[0].shape, frozenset()),
-            frozenset(part_name(table, configuration) for table in ("samples", "sample_losses")),
-            study.search.samples,
-            members[0].training.iterations,
-        )
-        for configuration, members in study.configurations.items()
-        if study.search
-    ]
-    chosen = {job.arguments[0]: job.name for job in searching}
-    training: list[Job] = []
-    dynamics: list[Job] = []
-    # Longest first, so that no worker is left with a long block at the end.
-    for block in sorted(study.blocks, key=lambda block: -training_flops(study, block)):
-        members = study.blocks[block]
-        searches = frozenset(chosen[member.configuration] for member in members if chosen)
-        parts = [part_name(table, block) for table in ("networks", "losses")]
-        training.append(
-            Job(
-                f"train {block.name}",
-                "training",
-                stages.train,
-                (block,),
-                searches | tunes.get(block.shape, frozenset()),
-                frozenset([f"networks/{block.name}.safetensors", *parts]),
-                len(members),
-                members[0].training.iterations,
-            )
-        )
-        dynamics.append(
-            Job(
-                f"find fixed points {block.name}",
-                "fixed points",
-                stages.dynamics,
-                (block,),
-                frozenset([training[-1].name]),
-                frozenset(part_name(table, block) for table in DYNAMICS_TABLES),
-            )
-        )
-    geometry = [
-        Job(
-            f"compare geometry {task.kind}",
-            "geometry",
-            stages.geometry,
-            (task.kind,),
-            frozenset(job.name for job in training if job.arguments[0].task == task.kind),
-            frozenset(f"arrays.zarr/distances/{task.kind}/{name}" for name in study.analysis.measures),
-        )
-        for task in study.tasks
-    ]
-    topology = [
-        Job(
-            f"compare topology {task.kind}",
-            "topology",
-            stages.topology,
-            (task.kind,),
-            frozenset(job.name for job in dynamics if job.arguments[0].task == task.kind),
-            frozenset(f"arrays.zarr/distances/{task.kind}/{name}" for name in task.topology),
-        )
-        for task in study.tasks
-    ]
-    tables = Job(
-        "join tables",
-        "maps",
-        stages.tables,
-        (),
-        frozenset(job.name for job in (*training, *dynamics)),
-        frozenset(f"tables/{name}.parquet" for name in stages.joined_tables(study)),
-    )
-    maps = Job(
-        "embed and test",
-        "maps",
-        stages.maps,
-        (),
-        frozenset([tables.name, *(job.name for job in (*geometry, *topology))]),
-        frozenset(f"tables/{name}.parquet" for name in ("embeddings", "maps", "effects", "frequencies", "spectra")),
-    )
-    report = [
-        Job("write the page", "report", stages.page, (), frozenset([maps.name]), frozenset(["report/index.html"])),
-        *(
-            Job(
-                f"draw the figures as {file_format}",
-                "report",
-                stages.figures,
-                (file_format,),
-                frozenset([maps.name]),
-                # The first of them; all are entered at once.
-                frozenset([f"report/figures/fig-effects.{file_format}"]),
-            )
-            for file_format in ("pdf", "png", "svg")
-        ),
-    ]
-    return (*tuning.values(), *searching, *training, *dynamics, *geometry, *topology, tables, maps, *report)
-
-
-def training_flops(study: Study, block: Block) -> float:
-    """Floating-point operations of a block's training."""
-    members = study.blocks[block]
-    return study.size(members[0]).flops * members[0].training.iterations * len(members)
-
-
-def _tuning(shape: Shape) -> Job:
-    return Job(
-        f"tune {shape.name}", "tuning", stages.tune, (shape,), frozenset(), frozenset([part_name("mappings", shape)])
-    )
-
-
-def _is_worth_tuning(study: Study, shape: Shape) -> bool:
-    flops = sum(training_flops(study, block) for block in study.blocks if block.shape == shape)
-    return flops >= FLOPS_WORTH_TUNING
 
 
 def run(
@@ -269,14 +128,6 @@ def rebuild_report(atlas: Atlas) -> Atlas:
             if job.stage == "report":
                 atlas.enter(*job.compute(atlas.path, *job.arguments, lambda done, loss: None))
     return atlas
-
-
-def available_cores() -> int:
-    """The cores that this process may use; on a cluster fewer than the machine has."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
 
 
 def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], where: AbstractContextManager[Any], progress: RunProgress) -> None:
@@ -378,7 +229,7 @@ class _Run:
         self.atlas.enter(*entries)
         self.done.add(job.name)
         self._show()
-        if job.name == "embed and test":
+        if job.name == "sum up":
             # The report shows how the study was run, so this has to be there before it.
             _record_run(self.atlas, self.jobs, self.started, self.seconds)
         self._submit_ready()

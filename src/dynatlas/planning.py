@@ -7,19 +7,24 @@ study's jobs are played through, each on the first worker that is free, as the p
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dynatlas.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
 from dynatlas.cluster import count_workers, local_cluster, running_scheduler
-from dynatlas.pipeline import Job, available_cores, jobs_of, training_flops
-from dynatlas.study import Block, Configuration, Member, Shape, Study
+from dynatlas.jobs import Job, jobs_of, training_flops
+from dynatlas.pairs import available_cores
+from dynatlas.stages.comparison import TILE, Tile
+from dynatlas.study import Block, Configuration, Matrix, Member, Shape, Study
 
 # What the calibration cannot see, as measured on the demo: seconds of one worker.
-PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, EMBED_SECONDS = 8.0, 10.0, 1.0, 2.0
+PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0
+OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS, CHEAP_PAIR_SECONDS = 0.1, 1.0, 1.5e-6, 1e-5
 FUSED_SECONDS = 0.02  # per pair of graphs of 27 nodes
+# Principal components kept of a network's activity; all of them by the other measures.
+KEPT_COMPONENTS = {"svcca": 12, "cka": 24}
 # Fixed points to expect per condition, to foresee the disk.
 POINTS_PER_CONDITION = {"sine_wave": 1, "context_integration": 8}
 
@@ -168,19 +173,40 @@ def _job_cost(
         shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
         cost = interpolated(shape, training)
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
+    if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:
+        return job.stage, 0.0, _comparison_seconds(study, job, geometry)
     if isinstance(subject, Block):
         cost = interpolated(subject.shape, searches)
         return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * len(study.blocks[subject])
-    if job.stage == "geometry":
-        networks = sum(member.task == subject for member in study.members)
-        pairs = networks * (networks - 1) / 2
-        return "geometry", 0.0, sum(networks * reduce + pairs * pair for reduce, pair in geometry.values())
-    if job.stage == "topology":
-        networks = sum(member.task == subject for member in study.members)
-        fused = "fused_transition_graph" in study.task(subject).topology
-        return "topology", 0.0, FUSED_SECONDS * networks * (networks - 1) / 2 if fused else JOIN_SECONDS
-    fixed = {"join tables": JOIN_SECONDS, "embed and test": EMBED_SECONDS, "write the page": PAGE_SECONDS}
+    fixed = {
+        "join tables": JOIN_SECONDS,
+        "sum up": JOIN_SECONDS,
+        "test the claims": CLAIMS_SECONDS,
+        "write the page": PAGE_SECONDS,
+    }
     return job.name, 0.0, fixed.get(job.name, FIGURES_SECONDS)
+
+
+def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[float, float]]) -> float:
+    """Of a job that reduces, compares, joins, embeds, or makes the controls."""
+    subject: Any = job.arguments[0]
+    if isinstance(subject, Block):
+        reductions = sum(one for one, _ in geometry.values()) if job.stage == "geometry" else 0.0
+        return OVERHEAD_SECONDS + reductions * len(study.blocks[subject])
+    if isinstance(subject, Tile):
+        rows, columns = map(len, subject.sides(study))
+        pairs = rows * columns if subject.row != subject.column else rows * (rows - 1) / 2
+        pair = geometry.get(subject.matrix.measure, (0.0, CHEAP_PAIR_SECONDS))[1]
+        return OVERHEAD_SECONDS + pairs * (
+            FUSED_SECONDS if subject.matrix.measure == "fused_transition_graph" else pair
+        )
+    if isinstance(subject, Matrix):
+        networks = len(study.members_of(subject.task))
+        # Permutations and resamples go through every pair.
+        return OVERHEAD_SECONDS + (MATRIX_SECONDS + PAIR_SECONDS * networks**2 if job.stage == "maps" else 0.0)
+    networks = min(len(study.members_of(subject)), study.analysis.control_networks)
+    versions = 5 if study.population.untrained_controls else 4
+    return sum(versions * (networks * one + networks**2 / 2 * pair) for one, pair in geometry.values())
 
 
 def iterations(study: Study, job: Job) -> float:
@@ -217,13 +243,12 @@ def _stages(
 
 
 def _memory(study: Study, costs: Iterable[Cost]) -> float:
-    """A worker's peak: as measured, with the networks of the largest block and the activities of a task on top."""
+    """A worker's peak: as measured, with the networks of the largest block or of a tile on top."""
     block = max(study.size(members[0]).network_bytes * len(members) for members in study.blocks.values())
-    activities = [
-        8.0 * task.probe().inputs.shape[0] * task.steps * sum(m.units for m in study.members if m.task == task.kind)
-        for task in study.tasks
-    ]
-    return max(cost.memory_bytes for cost in costs) + max(block, *activities)
+    # The largest tile: what two groups of networks keep, hardly more than their activity.
+    networks = 2 * min(TILE, max(len(study.members_of(task.kind)) for task in study.tasks))
+    tile = networks * max(map(float, _reduced_bytes(study)))
+    return max(cost.memory_bytes for cost in costs) + max(block, tile)
 
 
 def _disk(study: Study) -> float:
@@ -237,6 +262,15 @@ def _disk(study: Study) -> float:
         curves = 30.0 * member.training.iterations / member.training.validation_interval
         return weights + points * states * (8 + 16) + curves
 
-    matrices = len(study.analysis.measures) + 1
-    counts = [sum(member.task == task.kind for member in study.members) for task in study.tasks]
-    return sum(of(member) for member in study.members) + sum(8.0 * matrices * count**2 for count in counts)
+    # A matrix, and its tiles.
+    distances = sum(12.0 * len(study.members_of(task)) ** 2 for task, _ in study.matrices)
+    reduced = sum(_reduced_bytes(study)) * len(study.members) / len(study.tasks)
+    return sum(of(member) for member in study.members) + distances + reduced
+
+
+def _reduced_bytes(study: Study) -> Iterator[float]:
+    """For each task and measure of geometry, what is kept of a network: of its activity, the leading components."""
+    for task in study.tasks:
+        samples = task.probe().inputs.shape[0] * task.steps
+        for measure in study.analysis.measures:
+            yield 8.0 * samples * min(KEPT_COMPONENTS.get(measure, np.inf), max(study.population.units))

@@ -22,6 +22,12 @@ CONFIGURATION: Final = {
     "l2": Column("float64", "L2 penalty on all parameters"),
 }
 
+# Which distances a row speaks of.
+MATRIX: Final = {
+    "task": Column("string", "the task"),
+    "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph, neighbor_graph or spectrum"),
+}
+
 TABLES: Final[dict[str, dict[str, Column]]] = {
     # One row per network of the study, in the study's order.
     "networks": {
@@ -207,38 +213,102 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "real_se": Column("float64", "its standard error over seeds"),
         "n_networks": Column("int64", "networks averaged"),
     },
-    # One row per network, task and map (an MDS of one distance matrix).
+    # One row per network and map (an MDS of one distance matrix).
     "embeddings": {
-        "task": Column("string", "the task"),
-        "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph or neighbor_graph"),
+        **MATRIX,
         "network": Column("string", "the member's id"),
         "x": Column("float64", "first MDS coordinate"),
         "y": Column("float64", "second MDS coordinate"),
     },
+    # The same in three dimensions, which is another map and not one more coordinate.
+    "embeddings_3d": {
+        **MATRIX,
+        "network": Column("string", "the member's id"),
+        "x": Column("float64", "first MDS coordinate"),
+        "y": Column("float64", "second MDS coordinate"),
+        "z": Column("float64", "third MDS coordinate"),
+    },
     # One row per distance matrix.
     "maps": {
-        "task": Column("string", "the task"),
-        "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph or neighbor_graph"),
+        **MATRIX,
         "n_networks": Column("int64", "networks compared"),
         "n_left_out": Column("int64", "trained networks left out of this map"),
         "left_out_reason": Column("string", "why; empty if none"),
-        "stress": Column("float64", "Kruskal's stress-1 of the MDS"),
+        "stress": Column("float64", "Kruskal's stress-1 of the map in two dimensions"),
+        "stress_3d": Column("float64", "of the map in three"),
+        "negative_share": Column("float64", "share of the negative eigenvalues: how far from Euclidean, 0 to 1"),
     },
-    # One row per distance matrix and factor: how much of the variance the factor explains.
+    # One row per distance matrix and factor that can be tested: whether it tells networks apart. The ends low and high
+    # are of 95 % intervals over networks.
     "effects": {
-        "task": Column("string", "the task"),
-        "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph or neighbor_graph"),
+        **MATRIX,
         "factor": Column("string", "architecture, activation, units or l2"),
         "r2": Column("float64", "PERMANOVA R²"),
+        "r2_low": Column("float64", "lower end"),
+        "r2_high": Column("float64", "upper end"),
+        "r2_chance": Column("float64", "R² to expect of a factor without effect"),
         "p": Column("float64", "permutation p, labels permuted within the other factors' strata"),
+        "p_adjusted": Column("float64", "the same, corrected for the number of factors (Holm)"),
+        "silhouette": Column("float64", "mean silhouette, −1 to 1"),
+        "silhouette_low": Column("float64", "lower end"),
+        "silhouette_high": Column("float64", "upper end"),
+        "accuracy": Column("float64", "share of networks whose nearest other one has the same level"),
+        "accuracy_low": Column("float64", "lower end"),
+        "accuracy_high": Column("float64", "upper end"),
+        "accuracy_chance": Column("float64", "accuracy to expect of a factor without effect"),
+        "accuracy_p": Column("float64", "permutation p of the accuracy"),
         "n_networks": Column("int64", "networks compared"),
     },
+    # One row per distance matrix and part of its variance: the parts of a matrix add up to 1.
+    "headline": {
+        **MATRIX,
+        "aspect": Column("string", "geometry, topology or linearized dynamics"),
+        "factor": Column("string", "architecture, activation, units, l2, interactions or seed"),
+        "r2": Column("float64", "share of the variance between networks"),
+        "r2_low": Column("float64", "lower end of a 95 % interval over networks"),
+        "r2_high": Column("float64", "upper end"),
+        "p_adjusted": Column("float64", "as in effects; NaN where nothing is tested"),
+        "n_networks": Column("int64", "networks compared"),
+    },
+    # One row per task, measure of geometry and control: what its distances are to be held against.
+    "controls": {
+        **MATRIX,
+        "control": Column("string", "which: see docs/comparing.md"),
+        "value": Column("float64", "a mean distance, a correlation or a share"),
+        "low": Column("float64", "lower end of a 95 % interval over networks"),
+        "high": Column("float64", "upper end"),
+        "n_networks": Column("int64", "networks it was made with"),
+    },
+    # One row per claim and matrix, task or group that it speaks of.
+    "claims": {
+        "claim": Column("string", "its number, and a letter where a claim has parts"),
+        "name": Column("string", "its short name"),
+        "statement": Column("string", "what is claimed"),
+        "task": Column("string", "the task it is tested on"),
+        "verdict": Column("string", "holds, does not hold or not testable here"),
+        "quantity": Column("string", "what the number is, and what is asked of it"),
+        "value": Column("float64", "the number; NaN if there is none"),
+        "low": Column("float64", "lower end of its 95 % interval; NaN if it has none"),
+        "high": Column("float64", "upper end"),
+        "source": Column("string", "the table rows or arrays it came from"),
+        "note": Column("string", "what to know about it: what was left out, why it cannot be tested"),
+    },
 }
+
+# The tables of which each matrix writes its part.
+OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", "controls")
 
 # Group of arrays.zarr → variable → dimensions. ‹…› stands for a name that varies.
 ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     # One group per task and measure; both network dimensions carry the ids.
     "distances/‹task›/‹measure›": {"distance": ("network", "other_network")},
+    # The parts that one job computes, of the same matrix.
+    "tiles/‹task›/‹measure›/‹tile›": {"distance": ("network", "other_network")},
+    # One group per task and measure of geometry: some trained networks, and then the same before their training.
+    "controls/‹task›/‹measure›": {
+        "distance": ("network", "other_network"),
+        "is_trained": ("network",),
+    },
     # One group per block; row i belongs to network[i], condition[i], and stands in fixed_points as point[i].
     "fixed_points/‹block›": {
         "states": ("row", "state"),
@@ -269,6 +339,15 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         # Rows as in the network's rows of the table fixed_points, all conditions, same order.
         "points": ("row", "component"),
         # Unit vector of the leading unstable direction, projected; NaN where the point is stable.
+        "unstable_directions": ("row", "component"),
+    },
+    # One group per block: the same of each of its networks that passed, in few trials and steps, for the page. Rows as
+    # in fixed_points/‹block›; the dimension network carries the ids.
+    "state_spaces/‹block›": {
+        "trajectory": ("network", "trial", "step", "component"),
+        "variance_share": ("network", "component"),
+        "inputs": ("trial", "step", "input"),
+        "points": ("row", "component"),
         "unstable_directions": ("row", "component"),
     },
 }

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dynatlas.geometry.measure import Measure, measure_of
+
 Architecture = Literal["vanilla", "ugrnn", "gru", "lstm"]
 ActivationName = Literal["tanh", "relu"]
 
@@ -136,10 +138,8 @@ class Population(Settings):
 class Analysis(Settings):
     """How the trained networks are analysed. Changing any of this never retrains a network."""
 
-    measures: Annotated[tuple[Literal["svcca", "cka", "pwcca", "procrustes"], ...], Field(min_length=1)] = (
-        "svcca",
-        "cka",
-    )
+    measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
+    measure_options: dict[str, dict[str, Any]] = {}  # measure → its own options
     svcca_variance: Annotated[float, Field(gt=0, le=1)] = 0.95
     svcca_components: Annotated[int, Field(ge=1)] | None = None  # a fixed number, instead of a share of the variance
     fixed_point_starts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
@@ -154,6 +154,27 @@ class Analysis(Settings):
     attractor_steps: Annotated[int, Field(ge=1, le=100_000_000)] = 32_768
     manifold_points: Annotated[int, Field(ge=3, le=1_000)] = 20  # along the line that holds the integral
     neighbors: Annotated[int, Field(ge=1, le=100)] = 2  # of each point in a neighbour graph
+    permutations: Annotated[int, Field(ge=1, le=1_000_000)] = 999
+    bootstraps: Annotated[int, Field(ge=2, le=1_000_000)] = 999
+    control_networks: Annotated[int, Field(ge=4, le=10_000)] = 128  # a task's, that the controls are made with
+
+    @model_validator(mode="after")
+    def _known_measures(self) -> "Analysis":
+        if len(set(self.measures)) < len(self.measures):
+            raise ValueError(f"measures {list(self.measures)} names one twice; each may stand once")
+        unused = sorted(set(self.measure_options) - set(self.measures))
+        if unused:
+            raise ValueError(f"measure_options has options for {unused[0]!r}, which is not among the measures")
+        for name in self.measures:
+            self.measure(name)
+        return self
+
+    def measure(self, name: str) -> Measure:
+        """One of the measures, with its options."""
+        default: dict[str, Any] = {"rsa": {"samples": 400}}.get(name, {})
+        if name == "svcca":
+            default = {"variance": self.svcca_variance, "components": self.svcca_components}
+        return measure_of(name, default | self.measure_options.get(name, {}))
 
 
 def explain(

@@ -23,6 +23,7 @@ import xarray as xr
 
 from dynatlas import _checkpoints as checkpoints
 from dynatlas import _formats as formats
+from dynatlas import schema
 from dynatlas._atomic import publish, remove_temporaries, temporary_beside, write_bytes
 from dynatlas._creation import begin, differences, is_new
 from dynatlas._lock import LOCK, one_writer
@@ -30,13 +31,14 @@ from dynatlas._manifest import MANIFEST, STUDY, Entry, Manifest, check_name, rea
 from dynatlas._verification import Problem, find_problems
 from dynatlas.cells import Cell
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError, StudyError
-from dynatlas.study import Block, Configuration, Member, Shape, Study
+from dynatlas.pairs import Reduced
+from dynatlas.study import Block, Configuration, Matrix, Member, Shape, Study
 
 __all__ = ["Atlas", "Entry", "Problem"]
 
 PROVENANCE, PROGRESS, ARRAYS = "provenance.json", "progress.json", "arrays.zarr"
 T = TypeVar("T")
-Named = Block | Shape | Configuration
+Named = Block | Shape | Configuration | Matrix
 
 
 @dataclass(frozen=True, repr=False)
@@ -220,7 +222,7 @@ class Atlas:
         return self._read(f"tables/{name}.parquet", formats.read_table)
 
     def write_part(self, name: str, of: Named, frame: pd.DataFrame) -> Entry:
-        """Write the rows of a table that belong to one block, shape or configuration; none at all need no columns."""
+        """Write the rows of a table that belong to one block, shape, configuration or matrix; none need no columns."""
         rows = frame if len(frame) else formats.empty_table(name)
         return self._write(part_name(name, of), lambda path: formats.write_table(path, name, rows))
 
@@ -229,13 +231,16 @@ class Atlas:
         return self.has(part_name(name, of))
 
     def part(self, name: str, of: Named) -> pd.DataFrame:
-        """Read the rows of a table that belong to one block, shape or configuration."""
+        """Read the rows of a table that belong to one block, shape, configuration or matrix."""
         return self._read(part_name(name, of), formats.read_table)
 
     def join_parts(self, name: str) -> pd.DataFrame:
         """All rows of a table, in the order of the study."""
         if name in ("samples", "sample_losses"):
             return pd.concat([self.part(name, each) for each in self.study.configurations], ignore_index=True)
+        if name in schema.OF_MATRICES:
+            parts = [self.part(name, matrix) for matrix in self.study.matrices if self.has_part(name, matrix)]
+            return pd.concat([part for part in parts if len(part)] or [formats.empty_table(name)], ignore_index=True)
         if name == "mappings":
             measured = [shape for shape in self.study.shapes if self.has_part(name, shape)]
             parts = [self.part(name, shape) for shape in measured] or [formats.empty_table(name)]
@@ -243,6 +248,14 @@ class Atlas:
         rows = pd.concat([self.part(name, block) for block in self.study.blocks], ignore_index=True)
         place = {member.id: position for position, member in enumerate(self.study.members)}
         return rows.iloc[rows["network"].map(place).argsort(kind="stable")].reset_index(drop=True)
+
+    def write_reduced(self, measure: str, block: Block, reduced: Mapping[str, Reduced]) -> Entry:
+        """Write what a measure keeps of a block's networks, by their ids; of those left out there is nothing."""
+        return self._write(reduced_name(measure, block), lambda path: formats.write_reduced(path, reduced))
+
+    def reduced(self, measure: str, block: Block) -> dict[str, Reduced]:
+        """Read what a measure kept of a block's networks."""
+        return self._read(reduced_name(measure, block), formats.read_reduced)
 
     def write_arrays(self, group: str, dataset: xr.Dataset) -> Entry:
         """Write a group of arrays of the schema; ``ValueError`` says what does not match it."""
@@ -406,8 +419,13 @@ def _block_file(block: Block) -> str:
 
 
 def part_name(table: str, of: Named) -> str:
-    """The entry that holds the rows of a table that belong to one block, shape or configuration."""
+    """The entry that holds the rows of a table that belong to one block, shape, configuration or matrix."""
     return f"parts/{table}/{of.name}.parquet"
+
+
+def reduced_name(measure: str, block: Block) -> str:
+    """The entry that holds what a measure keeps of a block's networks."""
+    return f"reduced/{measure}/{block.name}.safetensors"
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,18 @@ class Configuration(NamedTuple):
         return f"{Shape(*self[:4]).name}-l2_{self.l2!r}"
 
 
+class Matrix(NamedTuple):
+    """The distances between all networks of a task by one measure."""
+
+    task: str
+    measure: str
+
+    @property
+    def name(self) -> str:
+        """A name fit for a file."""
+        return f"{self.task}-{self.measure}"
+
+
 class Member(NamedTuple):
     """One network to train."""
 
@@ -241,6 +253,17 @@ class Study(Settings):
         for member in self.members:
             configurations.setdefault(member.configuration, []).append(member)
         return {configuration: tuple(members) for configuration, members in configurations.items()}
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """All matrices of distances: of each task those of geometry first."""
+        return tuple(
+            Matrix(task.kind, measure) for task in self.tasks for measure in (*self.analysis.measures, *task.topology)
+        )
+
+    def members_of(self, task: str) -> list[Member]:
+        """A task's members, in order."""
+        return [member for member in self.members if member.task == task]
 
     def block_of(self, member: Member) -> Block:
         """The block that a member is trained in."""

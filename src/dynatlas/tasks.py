@@ -118,7 +118,7 @@ class FlipFlop(Task):
 
     title: ClassVar[str] = "flip-flop"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_trials"})
-    topology: ClassVar[tuple[str, ...]] = ("transition_graph", "fused_transition_graph")
+    topology: ClassVar[tuple[str, ...]] = ("transition_graph", "fused_transition_graph", "spectrum")
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.01)
 
     @property
@@ -192,7 +192,7 @@ class SineWave(Task):
 
     title: ClassVar[str] = "sine wave"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"commands"})
-    topology: ClassVar[tuple[str, ...]] = ("neighbor_graph",)
+    topology: ClassVar[tuple[str, ...]] = ("neighbor_graph", "spectrum")
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.02)
 
     @model_validator(mode="after")
@@ -273,7 +273,7 @@ class ContextIntegration(Task):
 
     title: ClassVar[str] = "context-dependent integration"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_levels"})
-    topology: ClassVar[tuple[str, ...]] = ("neighbor_graph",)
+    topology: ClassVar[tuple[str, ...]] = ("neighbor_graph", "spectrum")
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("r2", 0.97)
 
     @property

@@ -70,11 +70,16 @@ def state_space(atlas: AtlasLike, network: str, task: str) -> StateSpace:
         rows = rows[rows["network"] == network].reset_index(drop=True)
     except Missing:
         rows = pd.DataFrame({"condition": [], "is_slow": [], "n_unstable": []})
+    return space_of(atlas.study.task(task), data, rows)
+
+
+def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
+    """The same from arrays at hand: ``rows`` are the network's of the table ``fixed_points``, in its order."""
     points, directions = data["points"].values, data["unstable_directions"].values
     if len(rows) != len(points):  # without their table, points have no stability: they are not drawn
         points, directions, rows = points[:0], directions[:0], rows[:0]
-    values, contexts = _trial_labels(atlas.study.task(task), data)
-    keep = _evenly(len(values), MOST_TRIALS.get(task, 16))
+    values, contexts = _trial_labels(task, data)
+    keep = _evenly(len(values), MOST_TRIALS.get(task.kind, 16))
     trajectories = data["trajectory"].values[keep, -MOST_STEPS:]
     low, high = (extreme(data["trajectory"].values, axis=(0, 1)) for extreme in (np.min, np.max))
     near = ((points >= 2 * low - high) & (points <= 2 * high - low)).all(axis=1)
@@ -84,7 +89,7 @@ def state_space(atlas: AtlasLike, network: str, task: str) -> StateSpace:
         contexts[keep],
         points[near],
         directions[near],
-        rows[near].reset_index(drop=True),
+        rows[near],
         data["variance_share"].values,
         int((~near).sum()),
     )

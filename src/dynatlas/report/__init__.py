@@ -1,9 +1,10 @@
-"""One self-contained page that shows an atlas, and the figures beside it. Stored tables in, files out."""
+"""One page that shows an atlas, the details that it loads from files beside it, and the figures."""
 
 import json
 import re
 from collections.abc import Callable, Sequence
 from importlib import metadata, resources
+from itertools import chain
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -11,17 +12,21 @@ from markupsafe import Markup
 
 from dynatlas.figures.captions import count_of, modal_composition
 from dynatlas.figures.counts import composition
-from dynatlas.figures.distances import FACTORS
-from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, map_facts, measures, tasks
+from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, representatives, tasks
 from dynatlas.figures.saving import DYNAMICS, FORMATS, Format, pictures, save_all
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, MEASURES, TASK_TITLES, UNSTABLE, render
-from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS, color_scale
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES, UNSTABLE, render, unstable_label
+from dynatlas.figures.trajectories import MOST_STEPS, color_scale
 from dynatlas.report import plots
 from dynatlas.report.departures import departures
+from dynatlas.report.details import MOST_EIGENVALUES, network_details
 from dynatlas.report.headline import headline, sentence, summary
 from dynatlas.report.history import command, history
-from dynatlas.report.root_table import root_table
-from dynatlas.report.spaces import state_spaces
+from dynatlas.report.maps import map_details, map_list
+from dynatlas.report.population import population
+from dynatlas.report.scripts import content_hash, detail_file, page_script, script_json
+from dynatlas.report.shares import claims_tested, shares
+from dynatlas.report.stored_tables import MOST_ROWS, table_details, table_list
+from dynatlas.schema import TABLES
 
 FIGURES = "report/figures"
 
@@ -30,14 +35,14 @@ def build(atlas: AtlasLike) -> dict[str, bytes]:
     """Write the page and draw the figures.
 
     Returns:
-        File name within the atlas, ``report/index.html`` and ``report/figures/…``, → its content.
+        File name within the atlas, ``report/index.html``, ``report/detail/…`` and ``report/figures/…``, → its content.
     """
     snapshot = Snapshot(atlas)
     return build_page(snapshot) | build_figures(snapshot)
 
 
 def build_page(atlas: AtlasLike) -> dict[str, bytes]:
-    """Write the page alone; it links the figures, which may be drawn before or after."""
+    """Write the page and its details; it links the figures, which may be drawn before or after."""
     snapshot = Snapshot(atlas)
     shown = [
         {
@@ -47,7 +52,9 @@ def build_page(atlas: AtlasLike) -> dict[str, bytes]:
         }
         for picture in pictures(snapshot).values()
     ]
-    return {"report/index.html": page(snapshot, shown).encode()}
+    details = chain(network_details(snapshot), map_details(snapshot), table_details(snapshot))
+    files = {f"report/detail/{name}.js": detail_file(name, content) for name, content in details}
+    return files | {"report/index.html": page(snapshot, shown).encode()}
 
 
 def build_figures(atlas: AtlasLike, formats: Sequence[Format] = FORMATS) -> dict[str, bytes]:
@@ -56,40 +63,32 @@ def build_figures(atlas: AtlasLike, formats: Sequence[Format] = FORMATS) -> dict
 
 
 def page(atlas: AtlasLike, figures: list[dict[str, Any]]) -> str:
-    """The page: everything it shows is in it; ``figures`` are links to files beside it."""
+    """The page: its first view is in it; what a reader asks for next is in files beside it, as are the ``figures``."""
     from plotly.offline import get_plotlyjs
 
     content = _Content(atlas)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     template = environment.from_string(_resource("template.html"))
+    sections = content.task_sections()
+    scripts = [get_plotlyjs().replace("</script", "<\\/script"), page_script()]
     return template.render(
         study=atlas.study,
         python_path=json.dumps(str(atlas.path), ensure_ascii=False),
         version=metadata.version("dynatlas"),
         summary=content.get(summary),
         departures=departures(atlas.study),
-        headline=content.get(headline),
-        factors=content.factors(),
-        task_sections=content.task_sections(),
-        roots=content.get(root_table),
+        shares=content.get(shares),
+        findings=content.get(claims_tested),
+        task_sections=sections,
         command=command(atlas.provenance),
         history=history(atlas.provenance),
         figures=figures,
         architectures={name: ARCHITECTURES[name] for name in atlas.study.population.architectures},
-        activations={name: ACTIVATIONS[name] for name in atlas.study.population.activations},
-        unstable=UNSTABLE,
-        most_steps=MOST_STEPS,
         css=Markup(_resource("page.css")),  # noqa: S704 - our own files
-        script=Markup(_resource("page.js")),  # noqa: S704
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),  # noqa: S704
-        data=script_json(content.data),
+        scripts=[Markup(script) for script in scripts],  # noqa: S704
+        hashes=[content_hash(script) for script in scripts],
+        data=script_json(content.data()),
     )
-
-
-def script_json(value: Any) -> Markup:
-    """JSON that may stand in a ``<script>``: no text in it can end the element or open another one."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 
 
 def inline_svg(file: bytes, name: str) -> Markup:
@@ -106,7 +105,7 @@ class _Content:
 
     def __init__(self, atlas: AtlasLike) -> None:
         self.atlas = atlas
-        self.data: dict[str, Any] = {"plots": {}, "spaces": {}}
+        self.plots: dict[str, Any] = {}
 
     def get(self, read: Callable[..., Any], *args: Any) -> dict[str, Any]:
         """``{"value": …}`` or ``{"missing": why}``."""
@@ -115,46 +114,64 @@ class _Content:
         except Missing as missing:
             return {"value": None, "missing": str(missing)}
 
-    def plot(self, name: str, read: Callable[..., Any], *args: Any) -> dict[str, str]:
-        """Put a plot into the data; what the template needs to place it."""
-        got = self.get(read, *args)
-        if got["value"] is not None:
-            self.data["plots"][name] = got["value"]
-        return {"name": name, "missing": got["missing"]}
-
-    def factors(self) -> list[str]:
-        """The columns of the headline table."""
-        rows = self.get(headline)["value"] or []
-        return list(dict.fromkeys(factor for row in rows for factor in row.effects))
+    def data(self) -> dict[str, Any]:
+        """What the page's script knows from the start."""
+        networks = self.get(population)
+        return {
+            "plots": self.plots,
+            "networks": networks["value"] or {"network": []},
+            "networks_missing": networks["missing"],
+            "maps": map_list(self.atlas),
+            "tables": table_list(self.atlas),
+            "tasks": {kind: self._task(kind) for kind in tasks(self.atlas)},
+            "looks": {
+                "architecture": {name: look._asdict() for name, look in ARCHITECTURES.items()},
+                "activation": {name: look._asdict() for name, look in ACTIVATIONS.items()},
+            },
+            "unstable": [{"color": color, "label": unstable_label(n)} for n, color in enumerate(UNSTABLE)],
+            "meanings": {name: column.meaning for name, column in TABLES["networks"].items()},
+            "path": str(self.atlas.path),
+            "most_eigenvalues": MOST_EIGENVALUES,
+            "most_steps": MOST_STEPS,
+            "most_rows": MOST_ROWS,
+        }
 
     def task_sections(self) -> list[dict[str, Any]]:
         """What the page says of each task."""
         return [self._task_section(kind) for kind in tasks(self.atlas)]
 
+    def _task(self, kind: str) -> dict[str, Any]:
+        scale = color_scale(self.atlas, kind)
+        return {
+            "title": TASK_TITLES[kind],
+            "conditions": list(self.atlas.study.task(kind).condition_names()),
+            "scale": None if scale is None else scale._asdict(),
+        }
+
     def _task_section(self, kind: str) -> dict[str, Any]:
         task = self.atlas.study.task(kind)
-        spaces = self.get(state_spaces, kind)
-        if spaces["value"]:
-            self.data["spaces"][kind] = spaces["value"]
         of_task = [row for row in self.get(headline)["value"] or [] if row.task == kind]
-        sentences = [sentence(of_task, factor) for factor in self.factors()]
+        factors = dict.fromkeys(factor for row in of_task for factor in row.effects)
+        sentences = [sentence(of_task, factor) for factor in factors]
         modal = self.get(modal_composition, kind)["value"]
-        scale = color_scale(self.atlas, kind)
         return {
             "kind": kind,
             "title": TASK_TITLES[kind],
-            "steps": task.steps,
             "n_outputs": task.n_outputs,
-            "conditions": len(task.condition_names()),
             "sentences": [text for text in sentences if text],
-            "performance": self.plot(f"performance-{kind}", plots.performance_plot, kind),
-            "spaces": spaces,
-            "scale": scale,
-            "most_trials": MOST_TRIALS[kind],
+            "performance": self._plot(f"performance-{kind}", plots.performance_plot, kind),
+            "representatives": self.get(representatives, kind)["value"] or [],
             "modal": modal and (composition(modal[0]), f"{modal[1]:,} of {count_of(modal[2], 'search', 'searches')}"),
             "dynamics": self._dynamics(kind),
-            "maps": [self._map(kind, measure) for measure in measures(self.atlas, kind)],
+            "maps": [one for one in map_list(self.atlas) if one["task"] == kind],
         }
+
+    def _plot(self, name: str, read: Callable[..., Any], *args: Any) -> dict[str, str]:
+        """Put a plot into the data; what the template needs to place it."""
+        got = self.get(read, *args)
+        if got["value"] is not None:
+            self.plots[name] = got["value"]
+        return {"name": name, "missing": got["missing"]}
 
     def _dynamics(self, kind: str) -> dict[str, str]:
         """The figure of what the fixed points form, as an element of the page."""
@@ -163,18 +180,6 @@ class _Content:
         if caption["missing"]:
             return {"missing": caption["missing"]}
         return {"missing": "", "caption": caption["value"], "svg": inline_svg(render(draw(self.atlas), "svg"), name)}
-
-    def _map(self, kind: str, measure: str) -> dict[str, Any]:
-        name = f"{kind}-{measure}"
-        return {
-            "measure": measure,
-            "label": MEASURES.get(measure, measure),
-            "facts": map_facts(self.atlas, kind, measure),
-            "matrix": self.plot(f"matrix-{name}", plots.matrix_plot, kind, measure),
-            "maps": {
-                factor: self.plot(f"map-{name}-{factor}", plots.map_plot, kind, measure, factor) for factor in FACTORS
-            },
-        }
 
 
 def _resource(name: str) -> str:

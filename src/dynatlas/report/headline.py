@@ -9,8 +9,7 @@ from dynatlas.figures.captions import count_of, left_out
 from dynatlas.figures.distances import SIGNIFICANT, p_text
 from dynatlas.figures.reading import AtlasLike, table, tasks
 from dynatlas.figures.style import MEASURES, TASK_TITLES
-
-TOPOLOGY = ("transition_graph", "fused_transition_graph", "neighbor_graph")
+from dynatlas.report.maps import aspect
 
 
 class Effect(NamedTuple):
@@ -46,7 +45,7 @@ class HeadlineRow(NamedTuple):
     task: str
     title: str
     measure: str
-    kind: str  # geometry or topology
+    kind: str  # geometry, topology or linearized dynamics
     n_networks: int
     effects: dict[str, Effect]  # factor → effect
 
@@ -88,12 +87,13 @@ def headline(atlas: AtlasLike) -> list[HeadlineRow]:
         for measure, of_measure in stored[stored["task"] == task].groupby("measure", sort=False):
             effects = {
                 factor: Effect(float(r2), float(p))
-                for factor, r2, p in of_measure[["factor", "r2", "p"]].itertuples(index=False, name=None)
+                for factor, r2, p in of_measure[["factor", "r2", "p_adjusted"]].itertuples(index=False, name=None)
             }
             name = str(measure)
-            kind = "topology" if name in TOPOLOGY else "geometry"
             n_networks = int(of_measure["n_networks"].iloc[0])
-            rows.append(HeadlineRow(task, TASK_TITLES[task], MEASURES.get(name, name), kind, n_networks, effects))
+            rows.append(
+                HeadlineRow(task, TASK_TITLES[task], MEASURES.get(name, name), aspect(name), n_networks, effects)
+            )
     return rows
 
 
@@ -103,7 +103,8 @@ def sentence(rows: list[HeadlineRow], factor: str) -> str:
     for row in rows:
         effect = row.effects.get(factor)
         if effect is not None and effect.known:
-            where = f"{row.measure} {row.kind}" if row.kind == "geometry" else f"{row.measure}s"
+            names = {"geometry": f"{row.measure} geometry", "topology": f"{row.measure}s"}
+            where = names.get(row.kind, row.kind)
             found[effect.significant].append(f"{where} ({effect.percent} of the variance, p {effect.p_text})")
     name = factor.capitalize() if factor != "l2" else "L2"
     yes, no = _listed(found[True], "and"), _listed(found[False], "or")

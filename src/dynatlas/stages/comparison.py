@@ -1,134 +1,125 @@
-"""The jobs that compare: distances between all networks, joined tables, embeddings, effects."""
+"""The jobs that compare all networks of a task: tile by tile, and then all tiles joined to one matrix."""
 
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
-from dynatlas.embedding import mds
-from dynatlas.geometry import distance_matrix
-from dynatlas.graph_distances import frobenius_distances
+from dynatlas.geometry import settings_of
+from dynatlas.graph_distances import Frobenius, FusedGromovWasserstein
+from dynatlas.pairs import GROUP, Comparison, compare, in_groups, labelled
 from dynatlas.progress import Report
-from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
-from dynatlas.stages.integration import mean_spectra
-from dynatlas.stages.networks import responses, trained
-from dynatlas.stages.oscillations import mean_frequencies
-from dynatlas.statistics import permanova
+from dynatlas.spectra import Spectrum
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Study
+from dynatlas.study import Block, Matrix, Member, Study
 
-FACTORS = ("architecture", "activation", "units", "l2")
+# Members on each side of a tile: what a worker holds in memory, and loses if it is killed. A multiple of GROUP.
+TILE = 8 * GROUP
+
+TOPOLOGY: dict[str, Comparison] = {
+    "transition_graph": Frobenius(),
+    "fused_transition_graph": FusedGromovWasserstein(),
+    "neighbor_graph": Frobenius(),
+    "spectrum": Spectrum(),
+}
+# Why a network that was trained may be missing from a matrix of what its fixed points form.
+REASONS = {
+    "fused_transition_graph": "no root",
+    "neighbor_graph": "no root under some condition",
+    "spectrum": "no fixed or slow point under some condition",
+}
 
 
-def geometry(path: Path, kind: str, report: Report) -> list[Entry]:
-    """The distance matrices of a task's trained networks, from their activity on the probe."""
+class Tile(NamedTuple):
+    """A part of a matrix: the members from two places in the study's order on, at most ``TILE`` of each."""
+
+    matrix: Matrix
+    row: int
+    column: int
+
+    @property
+    def name(self) -> str:
+        """A name for people."""
+        return f"{self.matrix.name} {self.row}-{self.column}"
+
+    @property
+    def group(self) -> str:
+        """Its place in the atlas."""
+        return f"tiles/{self.matrix.task}/{self.matrix.measure}/{self.row}-{self.column}"
+
+    def sides(self, study: Study) -> tuple[list[Member], list[Member]]:
+        """The members of its rows and of its columns."""
+        members = study.members_of(self.matrix.task)
+        return members[self.row : self.row + TILE], members[self.column : self.column + TILE]
+
+    def blocks(self, study: Study) -> list[Block]:
+        """The blocks that these members are in."""
+        return list(dict.fromkeys(study.block_of(member) for side in self.sides(study) for member in side))
+
+
+def tiles(study: Study, matrix: Matrix) -> list[Tile]:
+    """All tiles of a matrix, on and below its diagonal."""
+    starts = range(0, len(study.members_of(matrix.task)), TILE)
+    return [Tile(matrix, row, column) for row in starts for column in starts if column <= row]
+
+
+def compare_tile(path: Path, tile: Tile, report: Report) -> list[Entry]:
+    """Write the distances between the networks of a tile."""
     atlas = Atlas.open(path)
-    study = atlas.study
-    inputs = study.task(kind).probe().inputs
-    activities: dict[str, NDArray[np.float64]] = {}
-    for block in study.blocks:
-        if block.task != kind:
-            continue
-        for member, cell in trained(atlas, block):
-            states, _ = responses(cell, inputs)
-            hidden = np.asarray(states, np.float64)[..., : cell.units]
-            activities[member.id] = hidden.reshape(-1, cell.units)
-    entries = []
-    for measure in study.analysis.measures:
-        options: dict[str, Any] = {}
-        if measure == "svcca":
-            options = {"variance": study.analysis.svcca_variance, "components": study.analysis.svcca_components}
-        distances = distance_matrix(activities, measure, **options) if activities else _no_distances(measure)
-        entries.append(atlas.write_arrays(f"distances/{kind}/{measure}", distances.rename("distance").to_dataset()))
-    return entries
+    measure = tile.matrix.measure
+    kept = {
+        network: reduced
+        for block in tile.blocks(atlas.study)
+        for network, reduced in atlas.reduced(measure, block).items()
+    }
+    if measure == "transition_graph":
+        modal = modal_count(atlas)
+        kept = {network: reduced for network, reduced in kept.items() if len(reduced["edges"]) == modal}
+    rows, columns = (
+        [[member.id for member in group if member.id in kept] for group in in_groups(side)]
+        for side in tile.sides(atlas.study)
+    )
+    distances = compare(
+        [[kept[network] for network in group] for group in rows],
+        None if tile.row == tile.column else [[kept[network] for network in group] for group in columns],
+        TOPOLOGY.get(measure) or atlas.study.analysis.measure(measure),
+        threads=1,
+    )
+    labels = {
+        dimension: np.array([network for group in groups for network in group], dtype=np.str_)
+        for dimension, groups in (("network", rows), ("other_network", columns))
+    }
+    return [atlas.write_arrays(tile.group, xr.Dataset({"distance": (("network", "other_network"), distances)}, labels))]
 
 
-def tables(path: Path, report: Report) -> list[Entry]:
-    """Join the blocks' parts, in the study's order."""
+def join_tiles(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
+    """Write the whole matrix."""
     atlas = Atlas.open(path)
-    return [atlas.write_table(name, atlas.join_parts(name)) for name in joined_tables(atlas.study)]
+    task, measure = matrix
+    parts = [atlas.arrays(tile.group)["distance"] for tile in tiles(atlas.study, matrix)]
+    present = {str(network) for part in parts for network in part.network.values}
+    names = [member.id for member in atlas.study.members_of(task) if member.id in present]
+    place = {network: position for position, network in enumerate(names)}
+    distances = np.zeros((len(names), len(names)))
+    for part in parts:
+        rows, columns = ([place[str(one)] for one in part[side].values] for side in ("network", "other_network"))
+        distances[np.ix_(rows, columns)] = part.values
+        distances[np.ix_(columns, rows)] = part.values.T
+    settings = {} if measure in TOPOLOGY else settings_of(atlas.study.analysis.measure(measure))
+    reason = REASONS.get(measure, "")
+    if measure == "transition_graph":
+        reason = f"not the modal number of roots, {modal_count(atlas)}"
+    labelled_distances = labelled(distances, names, measure, left_out_reason=reason, **settings)
+    return [atlas.write_arrays(f"distances/{task}/{measure}", labelled_distances.rename("distance").to_dataset())]
 
 
-def joined_tables(study: Study) -> tuple[str, ...]:
-    """The tables that blocks, configurations and shapes write in parts."""
-    searched = ("samples", "sample_losses") if study.search else ()
-    return ("networks", "losses", *DYNAMICS_TABLES, "mappings", *searched)
-
-
-def maps(path: Path, report: Report) -> list[Entry]:
-    """An embedding and the effects of every factor for every matrix; frequencies and spectra averaged over networks."""
-    atlas = Atlas.open(path)
-    study = atlas.study
-    networks = atlas.table("networks").set_index("network")
-    embeddings, rows, effects = [], [], []
-    for task in study.tasks:
-        trained = int((networks.passed & (networks.task == task.kind)).sum())
-        for measure in (*study.analysis.measures, *task.topology):
-            distances = atlas.arrays(f"distances/{task.kind}/{measure}")["distance"]
-            names = [str(name) for name in distances["network"].values]
-            coordinates, stress = mds(distances) if names else (np.zeros((0, 2)), 0.0)
-            embeddings.append(
-                pd.DataFrame(
-                    {
-                        "task": task.kind,
-                        "measure": measure,
-                        "network": names,
-                        "x": coordinates[:, 0],
-                        "y": coordinates[:, 1],
-                    }
-                )
-            )
-            left_out = trained - len(names)
-            rows.append(
-                {
-                    "task": task.kind,
-                    "measure": measure,
-                    "n_networks": len(names),
-                    "n_left_out": left_out,
-                    "left_out_reason": distances.attrs.get("left_out_reason", "") if left_out else "",
-                    "stress": stress,
-                }
-            )
-            effects += [
-                {"task": task.kind, "measure": measure} | effect for effect in _effects(distances, networks.loc[names])
-            ]
-    columns = ["task", "measure", "factor", "r2", "p", "n_networks"]
-    of_networks = networks.reset_index()
-    return [
-        atlas.write_table("embeddings", pd.concat(embeddings, ignore_index=True)),
-        atlas.write_table("maps", pd.DataFrame(rows)),
-        atlas.write_table("effects", pd.DataFrame(effects, columns=columns)),
-        atlas.write_table(
-            "frequencies", mean_frequencies(atlas.table("oscillations"), atlas.table("attractors"), of_networks)
-        ),
-        atlas.write_table("spectra", mean_spectra(atlas, of_networks)),
+def modal_count(atlas: Atlas) -> int:
+    """The number of roots that most flip-flop networks have; the larger one of two that tie."""
+    counts = [
+        int(count)
+        for block in atlas.study.blocks
+        if block.task == "flip_flop"
+        for count in atlas.part("searches", block)["n_roots"]
     ]
-
-
-def _no_distances(measure: str) -> xr.DataArray:
-    return frobenius_distances({}, measure)
-
-
-def _effects(distances: xr.DataArray, networks: pd.DataFrame) -> list[dict[str, Any]]:
-    """PERMANOVA of every factor that varies, its labels permuted within the strata of the others."""
-    varying = [factor for factor in FACTORS if networks[factor].nunique() > 1]
-    effects = []
-    for factor in varying:
-        others = [other for other in varying if other != factor]
-        strata = networks[others].astype(str).agg("/".join, axis=1).to_numpy() if others else None
-        labels = networks[factor].astype(str).to_numpy()
-        if strata is not None and not _permutable(labels, strata):
-            continue
-        if len(networks) <= len(set(labels)) or not np.any(distances.values):
-            continue
-        r2, p = permanova(distances, labels, strata)
-        effects.append({"factor": factor, "r2": r2, "p": p, "n_networks": len(networks)})
-    return effects
-
-
-def _permutable(labels: NDArray[Any], strata: NDArray[Any]) -> bool:
-    """Whether some stratum holds more than one label."""
-    return any(len(set(labels[strata == stratum])) > 1 for stratum in set(strata))
+    return max(counts, key=lambda count: (counts.count(count), count), default=0)

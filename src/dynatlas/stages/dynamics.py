@@ -22,7 +22,7 @@ from dynatlas.stages.attractors import attractors
 from dynatlas.stages.integration import Integration, integration, integration_arrays
 from dynatlas.stages.networks import responses, trained
 from dynatlas.stages.oscillations import oscillations
-from dynatlas.stages.trajectories import trajectories
+from dynatlas.stages.trajectories import state_spaces, trajectories
 from dynatlas.stages.transitions import transition_sensitivity, transitions
 from dynatlas.store import Atlas, Entry
 from dynatlas.study import Block, Member, Study
@@ -55,12 +55,13 @@ def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
     task = study.task(block.task)
     entries: list[Entry] = []
     found: list[Findings] = []
+    pictures: dict[str, xr.Dataset] = {}
     for member, network in trained(atlas, block):
         cell = network.astype(np.float64)
         found.append(findings(study, task, member, cell))
+        pictures[member.id] = trajectories(task, cell, found[-1].conditions)
         if len(found) == 1:  # the representative of its block
-            picture = trajectories(task, cell, found[0].conditions)
-            entries.append(atlas.write_arrays(f"trajectories/{member.id}", picture))
+            entries.append(atlas.write_arrays(f"trajectories/{member.id}", pictures[member.id]))
         report(len(found), float("nan"))
 
     rows = {name: [one.tables[name] for one in found if name in one.tables] for name in TABLES}
@@ -68,6 +69,8 @@ def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
     if len(tables["fixed_points"]):
         arrays = _point_arrays(tables["fixed_points"], [points for one in found for points in one.conditions])
         entries.append(atlas.write_arrays(f"fixed_points/{block.name}", arrays))
+    if pictures:
+        entries.append(atlas.write_arrays(f"state_spaces/{block.name}", state_spaces(pictures)))
     if lines := [line for one in found for line in one.lines]:
         entries.append(atlas.write_arrays(f"line_attractors/{block.name}", integration_arrays(lines)))
     return [*entries, *(atlas.write_part(name, block, table) for name, table in tables.items())]

@@ -11,11 +11,11 @@ from dynatlas.store import Atlas
 from dynatlas.study import Block, Member
 
 
-def trained(atlas: Atlas, block: Block) -> Iterator[tuple[Member, Cell]]:
-    """The block's members that passed, each with its network."""
+def trained(atlas: Atlas, block: Block, *, untrained: bool = False) -> Iterator[tuple[Member, Cell]]:
+    """The block's members that passed, each with its network, or with what this was before training."""
     table = atlas.part("networks", block)
     passed = set(table.network[table.passed])
-    cells = jax.tree.map(np.asarray, atlas.cells(block))
+    cells = jax.tree.map(np.asarray, atlas.cells(block, untrained=untrained))
     for row, member in enumerate(atlas.study.blocks[block]):
         if member.id in passed:
             yield member, jax.tree.map(lambda leaf, row=row: leaf[row], cells)

@@ -1,4 +1,6 @@
-"""One network's probe trials and fixed points in three dimensions, as the figures draw them."""
+"""Probe trials and fixed points of networks in three dimensions, as the figures and the page draw them."""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,9 @@ from dynatlas.tasks import Task
 
 # Probe trials drawn in the trajectory pictures: enough to see the structure, few enough to see through.
 DRAWN_TRIALS = 24
+# What is kept of every network, not only of representatives: at most 29 kB, 155 MB (before compression) for the
+# 8,640 networks of the paper.
+KEPT_TRIALS, KEPT_STEPS = 16, 150
 
 
 def trajectories(task: Task, cell: Cell, points: list[FixedPoints]) -> xr.Dataset:
@@ -48,4 +53,28 @@ def trajectories(task: Task, cell: Cell, points: list[FixedPoints]) -> xr.Datase
             "points": (("row", "component"), (states - mean) @ axes.T),
             "unstable_directions": (("row", "component"), np.concatenate([np.zeros((0, 3)), *directions])),
         }
+    )
+
+
+def state_spaces(pictures: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """The pictures of a block's networks, by id, thinned to what the page shows; their points one after another."""
+    trials = len(next(iter(pictures.values())).trial)
+    kept = np.unique(np.linspace(0, trials - 1, min(trials, KEPT_TRIALS)).round().astype(int))
+    thin = [picture.isel(trial=kept, step=slice(-KEPT_STEPS, None)) for picture in pictures.values()]
+
+    def rows(name: str) -> np.ndarray:
+        return np.concatenate([picture[name].values for picture in thin]).astype(np.float32)
+
+    def stacked(name: str) -> np.ndarray:
+        return np.stack([picture[name].values for picture in thin]).astype(np.float32)
+
+    return xr.Dataset(
+        {
+            "trajectory": (("network", "trial", "step", "component"), stacked("trajectory")),
+            "variance_share": (("network", "component"), stacked("variance_share")),
+            "inputs": thin[0]["inputs"],  # the probe is the same for all
+            "points": (("row", "component"), rows("points")),
+            "unstable_directions": (("row", "component"), rows("unstable_directions")),
+        },
+        coords={"network": np.array(list(pictures), dtype=str)},
     )

@@ -1,0 +1,162 @@
+"""All pairs of a paper-sized population: seconds, memory, and how many times the direct way takes.
+
+    python benchmarks/geometry.py [--quick] [--json FILE]
+
+Synthetic networks, low-rank plus noise: 10 variables that all share and 10 of each network's own, mixed into 128 units,
+with 3 % of noise, at 6,400 samples. They are made one by one while the matrix is computed; the time that takes is
+printed apart. The direct way starts every pair from the raw activity, as reference codes do: SVCCA by an SVD of each
+network's samples × units; CKA by the samples × samples kernels, and by the products of units. CKA keeps the principal
+components that a bound of 1e-3 on its distance asks for. Both sides compute some of the same distances, which must
+agree.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from dynatlas import distance_matrix
+from dynatlas.embedding import mds
+from dynatlas.geometry import measure_of
+from dynatlas.geometry.activity import centred
+from dynatlas.pairs import all_pairs
+
+SAMPLES, UNITS, RANK, NOISE = 6400, 128, 10, 0.03
+SHARED = np.random.default_rng(0).standard_normal((SAMPLES, RANK), np.float32)
+OPTIONS = {"svcca": {}, "cka": {"tolerance": 1e-3}}
+TOLERANCE = {"svcca": 1e-9, "cka": 1e-3}
+
+
+def network(number):
+    """The activity of one network."""
+    random = np.random.default_rng(number + 1)
+    own = random.standard_normal((SAMPLES, RANK), np.float32)
+    mixing = random.standard_normal((RANK, UNITS), np.float32)
+    return (SHARED + 0.7 * own) @ mixing / 4 + NOISE * random.standard_normal((SAMPLES, UNITS), np.float32)
+
+
+def svcca(X, Y):
+    """From raw activity, as Raghu et al. 2017 write it down."""
+    bases = []
+    for activity in (X, Y):
+        left, singular, _ = np.linalg.svd(activity - activity.mean(axis=0), full_matrices=False)
+        shares = np.cumsum(singular**2) / (singular**2).sum()
+        bases.append(left[:, : int(np.searchsorted(shares, 0.95)) + 1])
+    return 1 - np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).mean()
+
+
+def cka_of_units(X, Y):
+    """From raw activity, by products of units."""
+    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    return 1 - np.linalg.norm(Y.T @ X) ** 2 / (np.linalg.norm(X.T @ X) * np.linalg.norm(Y.T @ Y))
+
+
+def cka_of_kernels(X, Y):
+    """From raw activity, by centred samples × samples kernels, as Kornblith et al. 2019 publish it."""
+    kernels = []
+    for activity in (X, Y):
+        kernel = activity @ activity.T
+        means = kernel.mean(axis=0)
+        kernels.append(kernel - means - means[:, None] + means.mean())
+    K, L = kernels
+    return 1 - (K * L).sum() / (np.linalg.norm(K) * np.linalg.norm(L))
+
+
+DIRECT = {
+    "svcca": {"SVD of raw activity": svcca},
+    "cka": {"kernels": cka_of_kernels, "products of units": cka_of_units},
+}
+
+
+def timed(compute):
+    """(seconds, result)."""
+    begun = time.perf_counter()
+    result = compute()
+    return time.perf_counter() - begun, result
+
+
+def measure(name, count, repeats):
+    """One matrix, in this process: its peak memory is that of the matrix."""
+    making = 0.0
+
+    def networks():
+        nonlocal making
+        for number in range(count):
+            seconds, activity = timed(lambda number=number: network(number))
+            making += seconds
+            yield activity
+
+    seconds, distances = timed(lambda: distance_matrix(networks(), name, **OPTIONS[name]))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    few = [network(number).astype(np.float64) for number in range(4)]
+    chosen = measure_of(name, OPTIONS[name])
+    kept = [chosen.reduce(centred(activity, "one")) for activity in few]
+    reducing = statistics.median(timed(lambda: chosen.reduce(centred(few[0], "one")))[0] for _ in range(9))
+    sample = [chosen.reduce(centred(network(number), "one")) for number in range(min(count, 320))]
+    pairing = statistics.median(timed(lambda: all_pairs(sample, chosen))[0] for _ in range(repeats))
+    per_pair = pairing / (len(sample) * (len(sample) - 1) / 2)
+    direct = {}
+    for way, compute in DIRECT[name].items():
+        # The heavy one less often.
+        times = [
+            timed(lambda compute=compute, k=k: compute(few[k], few[k + 1])) for k in range(1 if "kernel" in way else 3)
+        ]
+        for k, (_, value) in enumerate(times):
+            assert abs(value - float(distances[k, k + 1])) <= TOLERANCE[name], (name, way)
+        direct[way] = statistics.median(seconds for seconds, _ in times)
+    pairs = count * (count - 1) / 2
+    return {
+        "measure": name,
+        "networks": count,
+        "seconds": seconds,
+        "seconds_making_networks": making,
+        "peak_gigabytes": peak / 1e9,
+        "milliseconds_to_reduce_one": 1e3 * reducing,
+        "microseconds_per_pair": 1e6 * per_pair,
+        "microseconds_per_pair_reduction_included": 1e6 * (seconds - making) / pairs,
+        "components_kept": sorted({next(iter(one.values())).shape[1] for one in kept}),
+        "milliseconds_per_pair_directly": {way: 1e3 * seconds for way, seconds in direct.items()},
+        "times_faster": {way: value / ((seconds - making) / pairs) for way, value in direct.items()},
+    }
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="320 networks: under a minute")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers")
+    parser.add_argument("--one", choices=list(OPTIONS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    count = 320 if arguments.quick else 2880
+    if arguments.one:
+        print(json.dumps(measure(arguments.one, count, repeats=3 if arguments.quick else 7)))
+        return
+    rows = []
+    for name in OPTIONS:  # each in a process of its own, whose memory is then its alone
+        command = [sys.executable, __file__, "--one", name, *(["--quick"] if arguments.quick else [])]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        row = rows[-1]
+        print(
+            f"{name}: {row['networks']:,} networks in {row['seconds']:.0f} s, of which "
+            f"{row['seconds_making_networks']:.0f} s to make them; peak {row['peak_gigabytes']:.2f} GB; "
+            f"{row['milliseconds_to_reduce_one']:.1f} ms to reduce one, {row['microseconds_per_pair']:.1f} µs a pair "
+            f"({row['microseconds_per_pair_reduction_included']:.1f} with its share of the reduction)"
+        )
+        for way, milliseconds in row["milliseconds_per_pair_directly"].items():
+            print(f"  directly, {way}: {milliseconds:.0f} ms a pair, {row['times_faster'][way]:,.0f} times as long")
+    points = np.random.default_rng(0).normal(size=(300 if arguments.quick else 3000, 6))
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    seconds, embedding = timed(lambda: mds(distances))
+    print(f"mds of {len(points):,} networks: {seconds:.1f} s, stress {embedding.stress:.3f}")
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump({"rows": rows, "mds": {"networks": len(points), "seconds": seconds}}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

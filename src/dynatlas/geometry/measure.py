@@ -1,0 +1,89 @@
+"""What a measure of representational geometry is, and how one is registered under a name."""
+
+import difflib
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from dynatlas.pairs import Comparison, Reduced
+
+
+class Measure(Comparison):
+    """A distance between networks from their activity on the same samples.
+
+    ``reduce`` does the work that one network needs, once; ``between`` or ``tile`` compare what it kept.
+    """
+
+    is_metric: ClassVar[bool] = False  # whether it satisfies the triangle inequality
+
+    @abstractmethod
+    def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
+        """What has to be kept of one network's activity, which comes centred: arrays by name."""
+
+    def dimension(self, reduced: Reduced) -> int:
+        """How many dimensions are matched freely with the other network's; 0 if the match has no such freedom."""
+        del reduced
+        return 0
+
+
+MEASURES: dict[str, type[Measure]] = {}
+
+Class = TypeVar("Class", bound=type[Measure])
+
+
+def register_measure(name: str) -> Callable[[Class], Class]:
+    """Make a measure known under a name, to ``distance``, ``distance_matrix`` and study files.
+
+    Raises:
+        ValueError: the name is taken by another class; the class is no frozen dataclass of ``Measure``.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> import numpy as np
+        >>> from dynatlas import distance
+        >>> @register_measure("total variance")
+        ... @dataclass(frozen=True)
+        ... class TotalVariance(Measure):
+        ...     def reduce(self, activity):
+        ...         return {"variance": activity.var(axis=0).sum()}
+        ...
+        ...     def between(self, first, second):
+        ...         return abs(first["variance"] - second["variance"])
+        >>> X = np.array([[0.0, 1.0], [2.0, 3.0]])
+        >>> distance(X, 2 * X, "total variance")
+        6.0
+    """
+
+    def register(measure: Any) -> Any:
+        if not (isinstance(measure, type) and issubclass(measure, Measure) and is_dataclass(measure)):
+            raise ValueError(f"{measure!r} is not a dataclass that derives from dynatlas.geometry.Measure")
+        known = MEASURES.get(name)
+        if known is not None and (known.__module__, known.__qualname__) != (measure.__module__, measure.__qualname__):
+            raise ValueError(f"the measure {name!r} is {known.__qualname__} already; choose another name")
+        MEASURES[name] = measure
+        return measure
+
+    return register
+
+
+def measure_of(name: str, options: Mapping[str, Any]) -> Measure:
+    """The measure of a name with some options, or a ValueError that says what there is."""
+    if name not in MEASURES:
+        near = difflib.get_close_matches(str(name).lower(), MEASURES, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(MEASURES))}"
+        raise ValueError(f"unknown measure {name!r}; {hint}")
+    known = [field.name for field in fields(MEASURES[name])]  # type: ignore[arg-type]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"{name} has no option {option!r}; it has: {', '.join(known) or 'none'}")
+    return MEASURES[name](**options)
+
+
+def expected(option: str, value: Any, what: str, holds: bool) -> None:
+    """Refuse an option's value, unless what is expected of it holds."""
+    if not holds:
+        raise ValueError(f"{option} is {value!r}; expected {what}")

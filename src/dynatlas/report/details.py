@@ -1,0 +1,86 @@
+"""What the page shows of one network, in files that it loads when a reader asks for the network."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from dynatlas.figures.reading import AtlasLike, Missing, arrays, table, tasks
+from dynatlas.report.neighbors import nearest
+from dynatlas.report.population import network_files
+from dynatlas.report.spaces import state_space
+from dynatlas.report.values import cells, rounded
+from dynatlas.study import Member
+
+# Of each point's eigenvalues those of largest modulus: the others lie near 0, and would be most of the file.
+MOST_EIGENVALUES: Final = 32
+# Tables of which a network's rows are shown as they are, and their columns.
+SHOWN: Final = {
+    "losses": ("iteration", "training_loss", "validation_mse"),
+    "fixed_points": (
+        *("condition", "is_slow", "n_unstable", "index", "q", "hits"),
+        *("spectral_radius", "time_constant", "readout"),
+    ),
+    "transitions": ("source", "target", "probability"),
+    "searches": ("condition_name", "n_roots", "n_stable", "n_slow", "index_sum", "certificate", "n_starts"),
+    "oscillations": ("frequency", "linear_frequency", "spectral_radius"),
+    "line_attractors": ("condition_name", "low", "high", "line_share", "drift_share", "response", "modes_needed"),
+    "attractors": ("condition", "kind", "rotation_number", "exponent_1"),
+}
+
+
+def network_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file, id → details) for every file of networks; a part that is missing is the sentence that says so."""
+    rows = {name: _by_network(atlas, name) for name in SHOWN}
+    near = {network: found for task in tasks(atlas) for network, found in nearest(atlas, task).items()}
+    members = {member.id: member for member in atlas.study.members}
+    for file, ids in network_files(atlas.study).items():
+        yield file, {network: _details(atlas, members[network], rows, near.get(network, {})) for network in ids}
+
+
+def _details(
+    atlas: AtlasLike, member: Member, rows: Mapping[str, Mapping[str, pd.DataFrame] | str], near: Mapping[str, Any]
+) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, columns in SHOWN.items():
+        of_all = rows[name]
+        if isinstance(of_all, str):
+            shown[name] = {"missing": of_all}
+        elif member.id in of_all:
+            frame = of_all[member.id]
+            shown[name] = {column: cells(frame[column], 5) for column in columns if column in frame}
+        else:
+            shown[name] = {"missing": ""}
+    points = rows["fixed_points"]
+    own = points.get(member.id, _NONE) if not isinstance(points, str) else _NONE
+    shown["space"] = _or_missing(lambda: state_space(atlas, member, own))
+    shown["eigenvalues"] = _or_missing(lambda: _eigenvalues(atlas, member))
+    shown["neighbors"] = near
+    return shown
+
+
+_NONE: Final = pd.DataFrame({"condition": [], "is_slow": [], "n_unstable": []})
+
+
+def _by_network(atlas: AtlasLike, name: str) -> dict[str, pd.DataFrame] | str:
+    try:
+        return {str(network): rows for network, rows in table(atlas, name).groupby("network", sort=False)}
+    except Missing as missing:
+        return str(missing)
+
+
+def _eigenvalues(atlas: AtlasLike, member: Member) -> dict[str, Any]:
+    """Of every point the eigenvalues of largest modulus, [point][mode], in the order of the points."""
+    data = arrays(atlas, f"fixed_points/{atlas.study.block_of(member).name}", member.task)
+    own = data["eigenvalues"].values[data["network"].values.astype(str) == member.id]
+    order = np.argsort(-np.abs(own), axis=1, kind="stable")[:, :MOST_EIGENVALUES]
+    largest = np.take_along_axis(own, order, axis=1)
+    return {"real": rounded(largest.real), "imaginary": rounded(largest.imag), "n_all": own.shape[1]}
+
+
+def _or_missing(read: Any) -> dict[str, Any]:
+    try:
+        return dict(read())
+    except Missing as missing:
+        return {"missing": str(missing)}

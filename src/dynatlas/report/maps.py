@@ -1,0 +1,88 @@
+"""The maps of networks by likeness, one file beside the page for each distance matrix."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from dynatlas.figures.reading import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
+from dynatlas.figures.style import MEASURES
+from dynatlas.report.values import cells, rounded
+from dynatlas.schema import TABLES
+
+MOST_MATRIX_ROWS: Final = 300  # a larger matrix is thinned evenly; the stored one and the print figure are whole
+TOPOLOGY: Final = ("transition_graph", "fused_transition_graph", "neighbor_graph")
+
+
+def aspect(measure: str) -> str:
+    """What a measure compares."""
+    if measure in TOPOLOGY:
+        return "topology"
+    return "linearized dynamics" if measure == "spectrum" else "geometry"
+
+
+def map_list(atlas: AtlasLike) -> list[dict[str, str]]:
+    """The maps that the page offers, with the file of each."""
+    return [
+        {
+            "task": task,
+            "measure": measure,
+            "label": MEASURES.get(measure, measure),
+            "aspect": aspect(measure),
+            "file": f"map-{task}-{measure}",
+        }
+        for task in tasks(atlas)
+        for measure in measures(atlas, task)
+    ]
+
+
+def map_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file, its content) for every map; a part that is missing is the sentence that says so."""
+    for one in map_list(atlas):
+        task, measure = one["task"], one["measure"]
+        content: dict[str, Any] = {}
+        for name, read in (("flat", _flat), ("solid", _solid), ("matrix", _matrix), ("effects", _effects)):
+            try:
+                content[name] = read(atlas, task, measure)
+            except Missing as missing:
+                content[name] = {"missing": str(missing)}
+        facts = map_facts(atlas, task, measure)
+        content["facts"] = (
+            None
+            if facts is None
+            else {name: cells(facts.to_frame().T[name].infer_objects())[0] for name in facts.index}
+        )
+        yield one["file"], content
+
+
+def _flat(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
+    rows = embedding(atlas, task, measure)
+    return {"network": rows["network"].tolist(), "x": rounded(rows["x"]), "y": rounded(rows["y"])}
+
+
+def _solid(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
+    rows = table(atlas, "embeddings_3d", task)
+    rows = rows[rows["measure"] == measure]
+    if rows.empty:
+        raise Missing(f"No map of the {measure} distances in three dimensions is in this atlas.")
+    return {"network": rows["network"].tolist()} | {axis: rounded(rows[axis]) for axis in "xyz"}
+
+
+def _matrix(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
+    """The distances sorted by architecture and activation, in 4 digits."""
+    networks, matrix = distances(atlas, task, measure)
+    count = len(networks)
+    keep = np.unique(np.linspace(0, count - 1, min(count, MOST_MATRIX_ROWS)).round().astype(int))
+    return {
+        "network": networks["network"].iloc[keep].tolist(),
+        "distance": rounded(matrix[np.ix_(keep, keep)]),
+        "n_all": count,
+    }
+
+
+def _effects(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
+    rows = table(atlas, "effects", task)
+    rows = rows[rows["measure"] == measure]
+    if rows.empty:
+        raise Missing(f"No factor was tested on the {measure} distances.")
+    return {column: cells(rows[column], 4) for column in TABLES["effects"] if column in rows}

@@ -1,0 +1,79 @@
+// The transition graph of a flip-flop network: from each saddle, the stable points that small displacements lead to.
+function graphPlot(points, edges) {
+  const roots = points.condition.map((_, point) => point).filter((point) => !points.is_slow[point]);
+  const ranks = [...new Set(roots.map((point) => points.n_unstable[point]))].sort((a, b) => a - b);
+  const place = new Map();
+  for (const rank of ranks) {
+    const row = roots.filter((point) => points.n_unstable[point] === rank);
+    row.forEach((point, number) => place.set(point, [(number + 1) / (row.length + 1), ranks.indexOf(rank)]));
+  }
+  const lines = edges.source.map((source, number) => ({ source, target: edges.target[number], probability: edges.probability[number] }))
+    .filter(({ source, target }) => source !== target && place.has(source) && place.has(target))
+    .map(({ source, target, probability }) => ({
+      type: "scatter", mode: "lines", showlegend: false, hoverinfo: "skip", opacity: 0.15 + 0.75 * probability,
+      x: [place.get(source)[0], place.get(target)[0]], y: [place.get(source)[1], place.get(target)[1]],
+      line: { width: 0.5 + 2.5 * probability, color: colorOfPoint(points.n_unstable[source]) },
+    }));
+  const leads = (source) => edges.source.flatMap((from, number) => (from === source ? [`→ point ${edges.target[number]}: ${Math.round(100 * edges.probability[number])} %`] : []));
+  const nodes = ranks.map((rank) => {
+    const row = roots.filter((point) => points.n_unstable[point] === rank);
+    return {
+      type: "scatter", mode: "markers", name: lookOfPoint(rank).label, hoverinfo: "text", cliponaxis: false,
+      x: row.map((point) => place.get(point)[0]), y: row.map((point) => place.get(point)[1]),
+      text: row.map((point) => [`point ${point}`, `readout ${plotText(points.readout[point])}`, ...leads(point)].join("<br>")),
+      marker: { size: 12, color: colorOfPoint(rank), line: { color: "@surface", width: 1 } },
+    };
+  });
+  return {
+    data: [...lines, ...nodes],
+    layout: {
+      margin: { l: 90, r: 10, t: 15, b: 15 },
+      xaxis: { visible: false, range: [0, 1] },
+      yaxis: { tickvals: ranks.map((_, row) => row), ticktext: ranks.map((rank) => (rank ? `${rank} unstable` : "stable")), showgrid: false, zeroline: false, range: [-0.4, ranks.length - 0.6] },
+    },
+  };
+}
+
+// The frequencies of a sine network: linearised about its fixed points, against those asked for.
+function frequencyPlot({ frequency, linear_frequency }) {
+  const ends = [Math.min(...frequency), Math.max(...frequency)];
+  return {
+    data: [
+      { type: "scatter", mode: "lines", x: ends, y: ends, line: { color: "@faint", dash: "dash" }, hoverinfo: "skip" },
+      { type: "scatter", mode: "markers", x: frequency, y: linear_frequency, marker: { color: "#0072B2", size: 8 }, hovertemplate: "asked for %{x}<br>linearised %{y}<extra></extra>" },
+    ],
+    layout: { margin: { l: 60, r: 10, t: 10, b: 45 }, xaxis: { title: { text: "frequency asked for (cycles per step)" } }, yaxis: { title: { text: "arg λ / 2π (cycles per step)" } } },
+  };
+}
+
+// What the fixed points of a network form together, task by task.
+function formOf(network, details) {
+  const task = valueOf(network, "task");
+  const { fixed_points: points, transitions, oscillations, line_attractors: lines } = details;
+  if (task === "flip_flop") {
+    const why = [points, transitions].find((part) => part.missing !== undefined);
+    return section("Transition graph",
+      paragraph("Each point is a fixed point, in a row by its number of unstable directions. A line says where small displacements along these directions settle; the bolder, the more of them."),
+      why ? missing(why.missing || "This network has no fixed point from which anything leads away.") :
+      new Frame(`transitions-${nameOf(network)}`, `Transition graph of ${nameOf(network)}`, graphPlot(points, transitions)).element);
+  }
+  if (task === "sine_wave") {
+    return section("Frequencies",
+      paragraph("The frequency at which the linearised network turns about its fixed point, for each command. On the dashed line it is the one asked for. There is no transition graph: a command has one fixed point as a rule."),
+      oscillations.missing !== undefined ? missing(oscillations.missing || "No oscillation was found.") :
+      new Frame(`frequencies-${nameOf(network)}`, `Linearised against commanded frequency of ${nameOf(network)}`, frequencyPlot(oscillations)).element);
+  }
+  return section("Lines that hold the sum",
+    paragraph("For each context, the slow points along which the network keeps its sum: the share of their variance along one line, how fast the output drifts there (as a share of its range, per step), and the output that half a trial later answers a unit of input (1 would be perfect). There is no transition graph: nothing leads from point to point."),
+    lines.missing !== undefined ? missing(lines.missing || "No line was sampled.") : plainTable(lines, {
+      condition_name: "context", low: "lowest output", high: "highest", line_share: "share along a line", drift_share: "drift", response: "response", modes_needed: "modes needed",
+    }, "Line attractors"));
+}
+
+// A few columns as they are.
+function plainTable(columns, titles, label) {
+  const names = Object.keys(titles).filter((name) => name in columns);
+  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, element("table", {},
+    element("thead", {}, element("tr", {}, names.map((name) => element("th", { scope: "col" }, titles[name])))),
+    element("tbody", {}, rowsOf(columns, names).map((row) => element("tr", {}, row.map((value) => element("td", { class: typeof value === "number" ? "num" : null }, shown(value))))))));
+}

@@ -1,0 +1,104 @@
+// One network: what it is, how it learned, what it computes, and which others are like it.
+function networkView([network]) {
+  if (network === undefined) return { title: "Networks", show: showNetworks };
+  if (!indexOf.has(network)) return notFound(`There is no network “${network}”.`);
+  return { title: nameOf(network), show: (target) => showNetwork(target, network) };
+}
+
+function showNetworks(target) {
+  const columns = ["name", "task", "architecture", "activation", "units", "l2", "seed", "mse", "r2", "passed", "reason", "network"];
+  target.append(element("h1", { tabindex: -1 }, "Networks"));
+  if (atlas.networks_missing) return target.append(missing(atlas.networks_missing));
+  target.append(
+    element("p", { class: "lead" }, "Open one to see its state space, its eigenvalues, how it learned, and its nearest neighbours. Click a heading to sort."),
+    dataTable("networks", "All networks", columns.map((column) => ({
+      name: column, title: column === "network" ? "id" : factorName(column), meaning: atlas.meanings[column],
+      cell: column === "name" ? (value, row) => link(`#/network/${row.at(-1)}`, value) : column === "task" ? (value) => atlas.tasks[value]?.title ?? value : (value) => labelOf(column, value),
+    })), rowsOf(population, columns)));
+}
+
+async function detailsOf(network) {
+  const details = (await detail(valueOf(network, "file")))[network];
+  if (!details) throw new Error(`The file detail/${valueOf(network, "file")}.js does not know the network ${network}: it belongs to another page. “dynatlas report” writes both anew.`);
+  return details;
+}
+
+async function showNetwork(target, network) {
+  const details = await detailsOf(network);
+  const task = valueOf(network, "task");
+  const passed = valueOf(network, "passed");
+  target.append(
+    element("p", { class: "kicker" }, link(`#/task/${task}`, atlas.tasks[task].title)),
+    element("h1", { tabindex: -1, class: "name" }, nameOf(network)),
+    element("p", { class: "numbers" }, `${kindOf(network)}, ${valueOf(network, "units")} hidden units, seed ${valueOf(network, "seed")}. Error (MSE) on trials it was not trained on ${shown(valueOf(network, "mse"))}, R² ${shown(valueOf(network, "r2"))}. `,
+      element("span", { class: `verdict ${passed ? "yes" : "no"}` }, passed ? "passed" : `left out: ${valueOf(network, "reason")}`)));
+  if (passed) {
+    const outside = details.space.n_outside;
+    target.append(
+      section("State space",
+        paragraph(`Lines are the network’s activity on probe trials (at most the last ${atlas.most_steps} steps), in the three directions in which it varies most. Black points (white on a dark page) are stable fixed points; coloured points are saddles, each with a line along the direction that leads away fastest; grey crosses are slow points, where the activity lingers but does not stop. Drag to turn, click the legend to hide.${outside ? ` ${outside} point${outside > 1 ? "s lie" : " lies"} far outside and ${outside > 1 ? "are" : "is"} not drawn.` : ""}`),
+        scaleOf(task), spaceFrame(network, details)),
+      element("div", { class: "grid two" },
+        section("Eigenvalues", paragraph("Of the Jacobian at every fixed point. Inside the circle a perturbation decays, outside it grows; off the real axis it turns."), spectrumFrame(network, details)),
+        formOf(network, details)),
+      section("Nearest neighbours",
+        paragraph("The networks most like this one, nearest first: by the geometry of their activity, and by the topology of their fixed points. Whether the two lists name networks of the same kinds is the question of the study."),
+        neighborsOf(network, details.neighbors)),
+      section("Fixed points",
+        details.searches.missing !== undefined ? missing(details.searches.missing || "No search is stored.") : [
+          paragraph("How the search went under each static input. “Complete” means that the indices of all points found add up to 1, as those of all points must where the network maps a box into itself; it is not a proof, since two missing points can cancel."),
+          folded(details.searches.condition_name.length, "Every search", plainTable(details.searches, { condition_name: "input", n_roots: "fixed points", n_stable: "stable", n_slow: "slow", index_sum: "index sum", certificate: "certificate", n_starts: "starts" }, "Searches"))],
+        details.attractors.missing === undefined ? element("details", {}, element("summary", {}, "What it does when left alone after a trial"), plainTable(
+          { ...details.attractors, condition: details.attractors.condition.map((condition) => atlas.tasks[task].conditions[condition] ?? condition) },
+          { condition: "input", kind: "it reaches", rotation_number: "turns per step", exponent_1: "largest Lyapunov exponent" }, "Attractors")) : null));
+  } else {
+    target.append(missing(`This network was left out of the analyses: ${valueOf(network, "reason")}. What is known of it is how it was trained.`));
+  }
+  target.append(
+    section("Training", lossFrame(network, details.losses)),
+    section("Settings", settingsOf(network)),
+    section("In Python", code(`from dynatlas import Atlas\n\natlas = Atlas.open(${JSON.stringify(atlas.path)})\ncell = atlas.network(${JSON.stringify(network)})\npoints = atlas.table("fixed_points").query("network == '${network}'")`)));
+}
+
+function lossFrame(network, losses) {
+  if (losses.missing !== undefined) return missing(losses.missing || "No loss is stored of this network.");
+  const line = (name, y, color, dash) => ({ type: "scatter", mode: "lines", name, x: losses.iteration, y, line: { color, dash, width: 2 } });
+  return new Frame(`training-${nameOf(network)}`, `Loss of ${nameOf(network)} during training`, {
+    data: [line("training loss", losses.training_loss, "#E69F00", "dot"), line("error on held-out trials (MSE)", losses.validation_mse, "#0072B2", "solid")],
+    layout: { margin: { l: 65, r: 10, t: 10, b: 45 }, showlegend: true, legend: { orientation: "h", y: -0.2 }, xaxis: { title: { text: "iteration" } }, yaxis: { type: "log", exponentformat: "power", dtick: 1 } },
+  }).element;
+}
+
+// A long table waits until it is asked for.
+const folded = (rows, title, table) => (rows > 8 ? element("details", {}, element("summary", {}, `${title} (${rows})`), table) : table);
+
+function settingsOf(network) {
+  const names = Object.keys(atlas.meanings);
+  return element("dl", { class: "settings" }, names.map((name) => element("div", {},
+    element("dt", { title: atlas.meanings[name] }, name.replaceAll("_", " ")), element("dd", {}, shown(valueOf(network, name)) || "—"))));
+}
+
+function neighborsOf(network, neighbors) {
+  const measures = atlas.maps.filter((one) => one.task === valueOf(network, "task"));
+  const column = (title, wanted) => {
+    const stored = measures.filter((one) => wanted(one.aspect) && neighbors[one.measure]);
+    const list = element("ol", { class: "neighbors" });
+    const ties = element("p", { class: "muted small" });
+    const fill = (measure) => {
+      const away = neighbors[measure].map(([, distance]) => distance);
+      ties.textContent = away.length > 1 && away[0] === away.at(-1) ? "All of these are equally near, and others may be: their order says nothing." : "";
+      list.replaceChildren(...neighbors[measure].map(([other, distance]) => element("li", {},
+      link(`#/network/${other}`, nameOf(other)), " ", element("span", { class: "muted small" }, `${kindOf(other)}, distance ${shown(distance)}`))));
+    };
+    if (!stored.length) return element("div", {}, element("h3", {}, title), missing("It is in no such map: it was left out of them, or they are not in this atlas. Where a map leaves networks out, the map says why."));
+    fill(stored[0].measure);
+    return element("div", {}, element("h3", {}, title),
+      element("p", { class: "controls" }, select("By", stored.map((one) => [one.measure, one.label]), stored[0].measure, fill)), list, ties,
+      element("p", {}, element("button", { type: "button", onclick: (event) => {
+        const ids = [...event.target.closest("div").querySelectorAll("ol a")].slice(0, 3).map((a) => a.hash.split("/").at(-1));
+        location.hash = `#/compare/${[network, ...ids].join(",")}`;
+      } }, "Compare with the nearest three")));
+  };
+  return element("div", { class: "grid two" },
+    column("In geometry", (aspect) => aspect === "geometry"), column("In topology", (aspect) => aspect !== "geometry"));
+}
