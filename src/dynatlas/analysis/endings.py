@@ -15,8 +15,8 @@ from dynatlas.networks import Network
 RUNS = 16  # followed under each condition
 SLOW_RUNS = 2  # of a network that leaves JAX in every step
 STEPS = 32_768  # each at most, before it is judged
-# Two motions without a period are one if mean and amplitude differ by less than this share of the amplitude: a window of
-# chaos has no sharper mean.
+# Two motions without a period are one if mean and amplitude differ by less than this share of the amplitude: a window
+# of chaos has no sharper mean.
 ALIKE = 0.2
 DISPLACED = 0.01  # of each state's standard deviation
 
