@@ -10,7 +10,7 @@ from markupsafe import Markup
 from dynatlas.analysis.analyze import Analysis
 from dynatlas.analysis.plots import MOST_POINTS, spectrum, state_spaces
 from dynatlas.figures.style import UNSTABLE
-from dynatlas.report import script_json
+from dynatlas.report.scripts import script_json
 
 MOST_ROWS = 2000  # of the table of points; all are in the file beside the page
 
