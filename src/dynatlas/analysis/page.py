@@ -27,7 +27,7 @@ def page(analysis: Analysis, title: str, verified: str = "") -> str:
 
     scenes = state_spaces(analysis)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    template = environment.from_string((resources.files("dynatlas.analysis") / "page.html").read_text("utf-8"))
+    template = environment.from_string(_file("dynatlas.analysis", "page.html"))
     points = analysis.tables["fixed_points"]
     return template.render(
         title=title,
@@ -44,8 +44,8 @@ def page(analysis: Analysis, title: str, verified: str = "") -> str:
         outputs=[name for name in points.columns if name.startswith("output_")][:8],
         spaces=scenes,
         unstable=UNSTABLE,
-        css=Markup(_report_file("page.css")),  # noqa: S704 - our own files
-        script=Markup(_report_file("page.js")),  # noqa: S704
+        css=Markup(_file("dynatlas.report", "page.css")),  # noqa: S704 - our own files
+        script=Markup(_file("dynatlas.analysis", "page.js")),  # noqa: S704
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),  # noqa: S704
         data=script_json({"plots": {"spectrum": spectrum(analysis)}, "spaces": {"network": scenes}}),
     )
@@ -55,5 +55,5 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _report_file(name: str) -> str:
-    return (resources.files("dynatlas.report") / name).read_text(encoding="utf-8")
+def _file(package: str, name: str) -> str:
+    return (resources.files(package) / name).read_text(encoding="utf-8")
