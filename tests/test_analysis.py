@@ -162,6 +162,8 @@ def test_attractors_are_named_after_the_points_next_to_them(found):
     points = found.tables["fixed_points"].query("condition == 0").set_index("point")
     assert (points.n_unstable[attractors.nearest_point] == 0).all()
     assert (attractors.distance < 1e-9).all()
+    for attractor, nearest in zip(found.attractors[0], attractors.nearest_point, strict=True):
+        np.testing.assert_allclose(found.fixed_points[0].states[nearest], attractor.states[-1], atol=1e-9)
 
 
 def test_a_network_without_a_box_is_not_certified_and_one_that_runs_away_says_so():

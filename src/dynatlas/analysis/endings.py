@@ -15,6 +15,9 @@ from dynatlas.networks import Network
 RUNS = 16  # followed under each condition
 SLOW_RUNS = 2  # of a network that leaves JAX in every step
 STEPS = 32_768  # each at most, before it is judged
+# Two motions without a period are one if mean and amplitude differ by less than this share of the amplitude: a window
+# of chaos has no sharper mean.
+ALIKE = 0.2
 DISPLACED = 0.01  # of each state's standard deviation
 
 
@@ -102,4 +105,4 @@ def _same(one: Ending, other: Ending) -> bool:
         nearest = np.linalg.norm(second.states - first.states[0], axis=1).min()
         return bool(nearest < 1e-6 * max(scale, 1))
     apart = np.linalg.norm(first.states.mean(axis=0) - second.states.mean(axis=0))
-    return bool(apart < 0.05 * scale and abs(first.amplitude - second.amplitude) < 0.05 * scale)
+    return bool(apart < ALIKE * scale and abs(first.amplitude - second.amplitude) < ALIKE * scale)
