@@ -74,6 +74,7 @@ DIRECT = {
 
 
 def timed(compute):
+    """(seconds, result)."""
     begun = time.perf_counter()
     result = compute()
     return time.perf_counter() - begun, result
@@ -125,6 +126,7 @@ def measure(name, count, repeats):
 
 
 def main():
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="320 networks: under a minute")
     parser.add_argument("--json", metavar="FILE", help="write the numbers")
@@ -140,10 +142,10 @@ def main():
         rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
         row = rows[-1]
         print(
-            f"{name}: {row['networks']:,} networks in {row['seconds']:.0f} s, {row['seconds_making_networks']:.0f} s of it "
-            f"to make them; peak {row['peak_gigabytes']:.2f} GB; {row['milliseconds_to_reduce_one']:.1f} ms to reduce one, "
-            f"{row['microseconds_per_pair']:.1f} µs a pair ({row['microseconds_per_pair_reduction_included']:.1f} with its "
-            "share of the reduction)"
+            f"{name}: {row['networks']:,} networks in {row['seconds']:.0f} s, of which "
+            f"{row['seconds_making_networks']:.0f} s to make them; peak {row['peak_gigabytes']:.2f} GB; "
+            f"{row['milliseconds_to_reduce_one']:.1f} ms to reduce one, {row['microseconds_per_pair']:.1f} µs a pair "
+            f"({row['microseconds_per_pair_reduction_included']:.1f} with its share of the reduction)"
         )
         for way, milliseconds in row["milliseconds_per_pair_directly"].items():
             print(f"  directly, {way}: {milliseconds:.0f} ms a pair, {row['times_faster'][way]:,.0f} times as long")

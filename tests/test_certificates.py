@@ -36,6 +36,12 @@ def test_the_radius_is_exact_where_it_is_known():
     assert radius == pytest.approx(0.5, rel=0.02)
 
 
+def test_the_radius_of_a_tanh_is_the_one_that_exact_slopes_give():
+    """At 0 of tanh(2h) C is 1, and J − I between 2/cosh²(2ρ) − 1 and 1: so I − C M is within 2 tanh²(2ρ), to be < 1."""
+    radius = uniqueness(lambda h, _: jnp.tanh(2 * h), np.zeros((1, 1))).radius
+    assert radius == pytest.approx(np.arctanh(np.sqrt(0.5)) / 2, rel=0.02)
+
+
 def test_the_error_bounds_the_distance_to_the_root():
     for off in (0.0, 1e-10, 1e-4, 1e-2):
         proof = uniqueness(lambda h, x: jnp.tanh(2 * h) + x, np.full((1, 1), off), np.zeros(1))

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynatlas import Atlas, Study, distance_matrix
+from dynatlas import Atlas, Study, distance_matrix, permanova
 from dynatlas.errors import StudyError
 from dynatlas.geometry import measure_of
 from dynatlas.pairs import all_pairs
@@ -144,6 +144,7 @@ def test_controls_are_what_they_say(atlas):
     assert rows.value["trained to untrained"] == pytest.approx(across[~np.eye(10, dtype=bool)].mean())
     assert rows.value["untrained"] == pytest.approx(together.values[10:, 10:][pairs].mean())
     assert rows.value["shuffled time"] > rows.value["trained"]
+    assert rows.value["explained by training"] == pytest.approx(permanova(together, [1] * 10 + [0] * 10).r2, abs=1e-9)
     # Odd and even commands: five trials of twelve steps.
     by_trial = {name: trained[name].reshape(5, 12, 4) for name in networks}
     halves = [

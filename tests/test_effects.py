@@ -28,7 +28,7 @@ def test_each_number_is_that_of_its_own_function():
     for factor, other in (("architecture", "activation"), ("activation", "architecture")):
         row = rows[factor]
         assert (row["r2"], row["p"]) == pytest.approx(permanova(distances, labels[factor], labels[other], 199))
-        accuracy = nearest_neighbour_accuracy(distances, labels[factor], 199)
+        accuracy = nearest_neighbour_accuracy(distances, labels[factor], 199, strata=labels[other])
         assert (row["accuracy"], row["accuracy_p"]) == pytest.approx(accuracy)
         assert row["silhouette"] == pytest.approx(silhouette_score(distances, labels[factor], metric="precomputed"))
         for number in ("r2", "silhouette", "accuracy"):

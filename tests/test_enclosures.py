@@ -5,6 +5,7 @@ import pytest
 
 from dynatlas.cells import ACTIVATIONS, CELLS
 from dynatlas.enclosures import NotEnclosableError, enclose
+from dynatlas.slopes import with_slopes
 
 MATRIX = np.random.default_rng(0).normal(size=(3, 3))
 
@@ -18,6 +19,7 @@ FUNCTIONS = {
     "choice": lambda h: jnp.where(h > 0.2, h**2, -h),
     "absolute": lambda h: jnp.abs(h) - jnp.maximum(h, 0.3) + jnp.minimum(h, 0.1),
     "waves": lambda h: jnp.sin(3 * h) + jnp.cos(h),
+    "one by one": lambda h: jnp.stack([h[2], h[0] * h[1]]),
     "moved about": lambda h: jnp.concatenate([h[1:], h[:1]]).reshape(3, 1).T.sum(axis=0),
     "outer product": lambda h: jnp.outer(jnp.tanh(h), h) @ h,
     "comparison": lambda h: jnp.where((h <= 0) | ~(h >= -0.5), 1.0, h),
@@ -48,7 +50,7 @@ def test_every_cells_jacobian_is_bounded_and_the_bounds_close_on_it(kind, activa
     random = np.random.default_rng(2)
     with jax.enable_x64(True):
         cell = cell.astype(jnp.float64)
-        jacobian = jax.jacfwd(lambda h: cell(h, jnp.ones(2)))
+        jacobian = jax.jacfwd(with_slopes(lambda h: cell(h, jnp.ones(2))))
         state = random.normal(size=cell.initial_state.shape)
         widths = []
         for radius in (0.1, 1e-6):
@@ -72,6 +74,33 @@ def test_a_square_is_not_negative_and_a_quotient_across_zero_unbounded():
     assert [float(end[0]) for end in enclose(lambda h: h**2, low, high)] == [0, 4]
     assert [float(end[0]) for end in enclose(lambda h: h * h, low, high)] == [0, 4]
     assert [float(end[0]) for end in enclose(lambda h: 1 / h, low, high)] == [-np.inf, np.inf]
+
+
+@pytest.mark.parametrize("function", [jnp.tanh, jax.nn.sigmoid])
+@pytest.mark.parametrize("box", [(-0.5, 0.2), (1.0, 1.5), (-3.0, -1.0), (-jnp.inf, jnp.inf), (0.0, 0.0)])
+def test_the_slopes_of_tanh_and_logistic_are_bounded_exactly(function, box):
+    """By the least and the greatest slope on a fine grid, which a product of (1 + t) and (1 − t) is far from."""
+    with jax.enable_x64(True):
+        slopes = jax.vmap(jax.grad(function))(jnp.linspace(max(box[0], -30), min(box[1], 30), 10_001))
+        jacobian = jax.jacfwd(with_slopes(function))
+        bounds = enclose(jacobian, jnp.full(1, box[0]), jnp.full(1, box[1]))
+    np.testing.assert_allclose(np.asarray(bounds.low), np.asarray(slopes).min(keepdims=True)[None], atol=1e-5)
+    np.testing.assert_allclose(np.asarray(bounds.high), np.asarray(slopes).max(keepdims=True)[None], atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("kind", CELLS)
+def test_slopes_change_no_value_and_no_derivative(kind, activation):
+    with jax.enable_x64(True):
+        cell = CELLS[kind](2, 5, 1, activation, key=jax.random.key(3)).astype(jnp.float64)
+        # At 0 a relu has the slope that JAX gives it, 0, and not the one of a maximum, ½.
+        states = np.random.default_rng(4).normal(size=(3, *cell.initial_state.shape)) * [[0], [1], [3]]
+        inputs = jnp.zeros(2)
+
+        step = jax.jit(lambda state: cell(state, inputs))
+        both = jax.jit(jax.vmap(lambda state: [(f(state), jax.jacfwd(f)(state)) for f in (step, with_slopes(step))]))
+        for plain, sloped in zip(*both(jnp.asarray(states)), strict=True):
+            np.testing.assert_allclose(sloped, plain, rtol=1e-10, atol=1e-15)
 
 
 def test_an_unknown_operation_is_named():

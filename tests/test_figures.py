@@ -18,7 +18,7 @@ from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES
 from dynatlas.tasks import ContextIntegration, FlipFlop, SineWave, Trial
 from synthetic_atlas import SyntheticAtlas, synthetic_atlas
 
-TABLES = ("networks", "losses", "searches", "fixed_points", "embeddings", "maps", "effects")
+TABLES = ("networks", "losses", "searches", "fixed_points", "embeddings", "maps", "effects", "headline", "controls")
 
 
 @cache

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.optimize import root
+from scipy.optimize import brentq, root
 
 from dynatlas import find_fixed_points
 from dynatlas.cells import GRU, LSTM, UGRNN, Vanilla
@@ -32,6 +32,59 @@ def test_finds_exactly_the_3_to_the_k_fixed_points_of_k_bistable_units(kind, k):
     assert points.index_sum == 1
     assert points.certificate == "complete"
     assert (roots.q <= 1e-20).all()
+
+
+@pytest.mark.parametrize("kind", [Vanilla, UGRNN, GRU, LSTM])
+def test_one_unit_alone(kind):
+    """Its roots are 0 and ±r: r = tanh(2r), or for an LSTM h = tanh(c)/2 with c = tanh(2 tanh c)."""
+    points = search(bistable_network(kind, 1, units=1, seed=0), count=64)
+    expected = 0.9575040240772687
+    if kind is LSTM:
+        memory = brentq(lambda c: np.tanh(2 * np.tanh(c)) - c, 0.1, 1)
+        expected = 0.5 * np.tanh(memory)
+    np.testing.assert_allclose(points.roots().states[:, 0], [-expected, expected, 0], atol=1e-8)
+    assert points.n_unstable.tolist() == [0, 0, 1]
+    assert points.certificate == "complete"
+
+
+def test_a_network_of_512_units():
+    """One bistable unit drives a chain of contracting ones, which SciPy solves unit by unit."""
+    units = 512
+    random = np.random.default_rng(3)
+    weights = np.tril(random.normal(size=(units, units)) / np.sqrt(units), -1)
+    weights += np.diag([2.0, *random.uniform(-0.8, 0.8, units - 1)])
+    expected = []
+    for first in (-0.9575040240772687, 0.0, 0.9575040240772687):
+        state = np.zeros(units)
+        state[0] = first
+        for unit in range(1, units):
+            drive = weights[unit, :unit] @ state[:unit]
+            state[unit] = brentq(lambda h, unit=unit, drive=drive: np.tanh(weights[unit, unit] * h + drive) - h, -1, 1)
+        expected.append(state)
+    shuffled = random.permutation(units)
+    matrix = weights[np.ix_(shuffled, shuffled)]
+    starts = np.repeat(np.array(expected)[:, shuffled], 3, axis=0) + 0.1 * random.normal(size=(9, units))
+    points = find_fixed_points(lambda h, _: jnp.tanh(matrix @ h), starts, box=(-1, 1), max_starts=24, key=KEY)
+    assert points.certificate == "complete"
+    assert points.n_unstable.tolist() == [0, 0, 1]
+    found = points.states[np.argsort(points.states[:, np.argmin(shuffled)])]
+    np.testing.assert_allclose(found, np.array(expected)[:, shuffled], atol=1e-8)
+
+
+def test_a_defective_jacobian_stops_neither_the_search_nor_the_certificate():
+    """At 0 of tanh(A h), A a Jordan block, both eigenvectors are one; from there two saddles and two attractors."""
+    matrix = np.array([[2.0, 1.0], [0.0, 2.0]])
+    points = find_fixed_points(
+        lambda h, _: jnp.tanh(matrix @ h), np.random.default_rng(0).normal(size=(64, 2)), box=(-1, 1), key=KEY
+    )
+    second = 0.9575040240772687  # = tanh(2 · it)
+    first = brentq(lambda h: np.tanh(2 * h + second) - h, -1, 1)
+    expected = [[-first, -second], [first, second], [-second, 0], [second, 0], [0, 0]]
+    np.testing.assert_allclose(points.states, expected, atol=1e-8)
+    assert points.n_unstable.tolist() == [0, 0, 1, 1, 2]
+    assert points.index.tolist() == [1, 1, -1, -1, 1]
+    assert points.certificate == "complete"
+    np.testing.assert_allclose(points.eigenvalues[-1], [2, 2], atol=1e-7)
 
 
 def test_every_root_is_a_fixed_point_of_the_equations_written_out_by_hand():

@@ -297,6 +297,19 @@ def test_nearest_neighbours_p_is_the_share_of_all_orders(seed):
     assert abs(p - expected) <= 4 * np.sqrt(expected * (1 - expected) / 3000) + 1 / 3000
 
 
+def test_nearest_neighbours_p_within_strata_is_the_share_of_all_orders_there():
+    random = np.random.default_rng(2)
+    distances = squareform(pdist(random.normal(size=(8, 2))))
+    groups, strata = list("abababab"), list("xxxxyyyy")
+    accuracy, p = nearest_neighbour_accuracy(distances, groups, 20_000, strata=strata)
+    orders = [
+        nearest_neighbour_accuracy(distances, [*first, *second], 1).accuracy
+        for first in itertools.permutations(groups[:4])
+        for second in itertools.permutations(groups[4:])
+    ]
+    assert p == pytest.approx(np.mean(np.array(orders) >= accuracy - 1e-12), abs=0.015)
+
+
 def test_nearest_neighbours_find_chance_without_an_effect():
     # (m − 1)/(n − 1) for groups of m, and p at its nominal rate at most, for accuracies tie.
     random = np.random.default_rng(0)

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas.batches import in_chunks
-from dynatlas.linearization import linearize, mode_order
-from dynatlas.root_search import KINK_REACH, Outcome, Step, follow_flow, polish, search_roots
+from dynatlas.linearization import mode_order
+from dynatlas.root_search import KINK_REACH, Outcome, Step, follow_flow, jacobians, polish, search_roots
 
 CHUNK = 1024  # starts per call of the compiled search
 POLISHED = 32  # points per call of the compiled polishing
 FOLLOWED = 64  # given starts from which the flow is followed, also states per call, and for how many steps
 FLOW_STEPS = 1000
+# The flow has led to its end when no number moves by more than this in a step, relative to the spread of the starts.
+REST = 1e-9
 # Roots whose I − J is this close to singular have no index that float64 could tell.
 DEGENERATE = 1e-9
 # With so many roots reached from one start only, and more than half of all, more starts find more roots without end.
@@ -91,7 +93,7 @@ class Collection:
                 point.followed = True
             if not len(runs) or self.uncountable:
                 break
-            ends = after(self.step, runs, self.inputs, FLOW_STEPS)
+            ends = after(self.step, runs, self.inputs, FLOW_STEPS, REST * self.spread)
             finite = np.isfinite(ends).all(axis=1)
             self.rejected["not finite"] += int((~finite).sum())
             self.n_starts += int((~finite).sum())
@@ -115,10 +117,9 @@ class Collection:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing speaks for another round."""
-        enough = self.index_sum == 1 and all(point.hits > 1 for point in self.roots)
+        """Whether nothing speaks for another round: a sum of 1 alone may be that of roots that happen to add up."""
         settled = self.found_nothing_new and (self.box is None or self.index_sum == 1)
-        return enough or settled or self.uncountable
+        return settled or self.uncountable
 
     def _add(self, states: NDArray[np.float64], outcomes: NDArray[np.int64]) -> None:
         self.rejected["not converged"] += int((outcomes == Outcome.NOT_CONVERGED).sum())
@@ -174,7 +175,9 @@ class Collection:
     def _sides(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """The Jacobians around a kink: on sides of it drawn at random, the same for every point."""
         directions = np.random.default_rng(0).normal(size=(SIDES, len(state)))
-        return linearize(self.step, state + 10 * KINK_REACH * directions, self.inputs).jacobian
+        return in_chunks(
+            lambda chunk: (jacobians(self.step, chunk, self.inputs),), state + 10 * KINK_REACH * directions, SIDES
+        )[0]
 
     def _is_shut(self, state: NDArray[np.float64], jacobian: NDArray[np.float64]) -> bool:
         """Whether a unit stands still beyond all given starts: its gate is 1 to the last digit, at any value it has."""
@@ -261,9 +264,13 @@ def _real_directions(vectors: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(parts[lengths > 1e-9] / lengths[lengths > 1e-9, None])
 
 
-def after(step: Step, states: NDArray[np.float64], inputs: jax.Array | None, steps: int) -> NDArray[np.float64]:
-    """Where the flow leads in so many steps."""
-    return in_chunks(lambda chunk: (follow_flow(step, chunk, inputs, jnp.asarray(steps)),), states, FOLLOWED)[0]
+def after(
+    step: Step, states: NDArray[np.float64], inputs: jax.Array | None, steps: int, rest: float = 0.0
+) -> NDArray[np.float64]:
+    """Where the flow leads in so many steps, or until nothing moves by more than ``rest`` in one."""
+    return in_chunks(
+        lambda chunk: (follow_flow(step, chunk, inputs, jnp.asarray(steps), jnp.asarray(rest)),), states, FOLLOWED
+    )[0]
 
 
 def _groups(states: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.int64]]:

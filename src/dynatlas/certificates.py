@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dynatlas.batches import in_chunks
 from dynatlas.enclosures import NotEnclosableError, enclose
 from dynatlas.root_search import Step, residual_and_jacobian
+from dynatlas.slopes import with_slopes
 
 # The radius is searched among scale · 10^[−12, 1] by so many bisections, which leave 1 % of it.
 DECADES = (-12.0, 1.0)
@@ -90,10 +91,11 @@ def _prove(
         residual, jacobian = residual_and_jacobian(step, state, inputs)
         inverse = jnp.linalg.inv(jacobian)
         newton_step = jnp.abs(inverse @ residual)
+        jacobians = jax.jacfwd(with_slopes(lambda h: step(h, inputs)))
 
         def contraction(radius: Float[Array, ""]) -> Float[Array, " n"]:
             """‖I − C M‖ of each row, over the box of this radius."""
-            bounds = enclose(jax.jacfwd(lambda h: step(h, inputs)), state - radius, state + radius)
+            bounds = enclose(jacobians, state - radius, state + radius)
             middle, spread = (bounds.low + bounds.high) / 2 - identity, (bounds.high - bounds.low) / 2
             return (jnp.abs(identity - inverse @ middle) + jnp.abs(inverse) @ spread).sum(axis=1)
 

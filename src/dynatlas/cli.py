@@ -12,6 +12,7 @@ from cyclopts import App, Group, Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
+from dynatlas import network_commands
 from dynatlas.errors import AtlasError, DamagedAtlasError, DynatlasError, StudyError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app = App(
         dynatlas run study.toml my-atlas   carry it out; run again to go on after an interruption
         dynatlas status my-atlas           how far it is, also while it runs
         dynatlas report my-atlas           where the page is
+        dynatlas analyze NETWORK           what a network that was trained elsewhere computes
 
     Exit codes:
 
@@ -35,7 +37,7 @@ app = App(
         1  something went wrong      5  folder holds a different study
         2  wrong arguments           6  atlas is damaged
         3  bad study file            7  stopped by SIGTERM or SIGUSR1; run again to go on
-                                     130  interrupted; run again to go on
+        8  bad file of a network     130  interrupted; run again to go on
     """,
     help_format="plaintext",
 )
@@ -285,6 +287,11 @@ def claims(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         print(opened.table("claims").to_json(orient="records"))
     else:
         print_claims(opened, Console(highlight=False))
+
+
+app.command(network_commands.analyze)
+app.command(network_commands.convert)
+app.command(network_commands.export)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,7 +20,7 @@ def factor_effects(
 ) -> list[dict[str, Any]]:
     """Every factor's R², p, silhouette and nearest-neighbour accuracy, with intervals over networks.
 
-    The labels of a factor are permuted within the strata of all others (``permanova``), and its p is corrected for the
+    The labels of a factor are permuted within the strata of all others, and the p of its R² is corrected for the
     number of factors (``holm``). A factor with one level, or that is told by the others, has no row.
 
     Args:
@@ -50,8 +50,9 @@ def factor_effects(
     resampled = r2_resamples(matrix, [codes[factor] for factor in testable], together, bootstraps, seed)
     for factor, values in zip(testable, resampled, strict=True):
         levels = codes[factor]
-        result = permanova(matrix, levels, _strata(codes, factor), permutations, seed)
-        neighbours = nearest_neighbour_accuracy(matrix, levels, permutations, seed)
+        strata = _strata(codes, factor)
+        result = permanova(matrix, levels, strata, permutations, seed)
+        neighbours = nearest_neighbour_accuracy(matrix, levels, permutations, seed, strata)
         shapes = silhouette_samples(matrix, levels, metric="precomputed")
         votes = neighbour_votes(matrix, levels)
         sizes = np.bincount(levels)

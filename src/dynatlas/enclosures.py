@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax.extend.core import Jaxpr, Literal
 from jaxtyping import Array, Float
 
+from dynatlas.slopes import SLOPES
+
 
 class Interval(NamedTuple):
     """All arrays between two, elementwise; of truth values: (surely, possibly)."""
@@ -62,7 +64,9 @@ def _evaluate(jaxpr: Jaxpr, constants: Sequence[Value], arguments: Sequence[Valu
         operands = [read(variable) for variable in equation.invars]
         name = equation.primitive.name
         results: Sequence[Value]
-        if name in CALLS:
+        if name in CALLS and equation.params.get("name") in SLOPES:
+            results = [_even(SLOPES[equation.params["name"]], *operands)]
+        elif name in CALLS:
             inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
             results = _evaluate(inner.jaxpr, [jnp.asarray(value) for value in inner.consts], operands)
         elif not any(isinstance(operand, Interval) for operand in operands):
@@ -142,6 +146,14 @@ def _wave(function: Callable[[Array], Array]) -> Rule:
     return rule
 
 
+def _even(function: Callable[[Array], Array], operand: Value) -> Value:
+    """An even function that falls away from 0."""
+    if not isinstance(operand, Interval):
+        return function(operand)
+    low, high = operand
+    return Interval(function(jnp.maximum(jnp.abs(low), jnp.abs(high))), function(jnp.clip(0, low, high)))
+
+
 def _dot(first: Value, second: Value, **parameters: Any) -> Interval:
     """|a b − a₀ b₀| ≤ |a₀| Δb + Δa (|b₀| + Δb) for midpoints a₀, b₀ and radii Δa, Δb."""
 
@@ -209,8 +221,8 @@ BOTH_ENDS = frozenset(
         *("add", "add_any", "max", "min", "reduce_sum", "reduce_max", "reduce_min", "cumsum"),
         *("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "sqrt", "cbrt", "erf", "atan", "asinh", "sinh"),
         *("floor", "ceil", "round", "sign", "and", "or", "stop_gradient", "copy", "copy_p", "convert_element_type"),
-        *("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose", "concatenate", "split", "pad", "rev"),
-        *("slice", "dynamic_slice", "gather"),
+        *("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose", "concatenate", "stack", "split", "pad"),
+        *("rev", "slice", "dynamic_slice", "gather"),
     ]
 )
 RULES: dict[str, Rule] = {

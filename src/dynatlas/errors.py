@@ -31,6 +31,12 @@ class DamagedAtlasError(AtlasError):
     exit_code = 6
 
 
+class NetworkError(DynatlasError):
+    """A file of a network, or of its activity, that cannot be read, is not trusted, or does not fit."""
+
+    exit_code = 8
+
+
 class Interrupted(DynatlasError):  # noqa: N818 - not a fault of anyone's
     """The run was stopped from outside; what was finished is in the atlas."""
 

@@ -126,11 +126,10 @@ def find_fixed_points(
 
     The given starts come first. Then the flow is followed, from some of them and from every saddle along its unstable
     directions, and the search starts from where it leads: so the attractors next to every saddle found are found too.
-    While the index sum is not 1, or some root was reached from one start only, the search adds starts of its own:
-    between the points found, along their leading eigenvectors, and around the given starts at several scales.
-    Without a box it gives up after a round that finds nothing new, with one it goes on until ``max_starts``; in any
-    case it ends once 100 roots or more, most of all, were reached from one start only, as on a continuum. Everything is
-    computed in float64, whatever JAX's default is.
+    Then the search adds starts of its own, in rounds: between the points found, along their leading eigenvectors, and
+    around the given starts at several scales. It ends after a round that finds no new root; with a box only if the
+    index sum is 1, else it goes on until ``max_starts``. In any case it ends once 100 roots or more, most of all, were
+    reached from one start only, as on a continuum. Everything is computed in float64, whatever JAX's default is.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (one of our

@@ -99,7 +99,7 @@ class LiveProgress:
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
         """Move the training bar by fractions of networks, and show the loss."""
         done = self._counting.running(block, networks, iterations / of)
-        detail = f"{block} {iterations}/{of}, loss {loss:.4g}"
+        detail = f"{block} {iterations}/{of}{_loss(loss)}"
         self._progress.update(self._bars["training"], completed=done, detail=detail)  # type: ignore[arg-type]
 
     def note(self, text: str) -> None:
@@ -141,7 +141,7 @@ class PlainProgress:
             left = elapsed * (self._counting.total - done) / done if done else math.nan
             self._print(
                 f"training: {done:.1f} of {self._counting.total} networks, about {left:.0f} s left; "
-                f"{block} at {iterations}/{of}, loss {loss:.4g}"
+                f"{block} at {iterations}/{of}{_loss(loss)}"
             )
 
     def note(self, text: str) -> None:
@@ -161,3 +161,8 @@ class PlainProgress:
 def progress_on(console: Console) -> LiveProgress | PlainProgress:
     """The display that suits where the output goes."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+def _loss(loss: float) -> str:
+    """The loss after a comma; nothing before the first one."""
+    return f", loss {loss:.4g}" if math.isfinite(loss) else ""

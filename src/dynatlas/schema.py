@@ -274,7 +274,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     "controls": {
         **MATRIX,
         "control": Column("string", "which: see docs/comparing.md"),
-        "value": Column("float64", "a mean distance; of the reliability, a correlation"),
+        "value": Column("float64", "a mean distance, a correlation or a share"),
         "low": Column("float64", "lower end of a 95 % interval over networks"),
         "high": Column("float64", "upper end"),
         "n_networks": Column("int64", "networks it was made with"),

@@ -112,18 +112,21 @@ def silhouette(distances: Any, groups: Any) -> float:
     return float(silhouette_score(matrix, levels, metric="precomputed"))
 
 
-def nearest_neighbour_accuracy(distances: Any, groups: Any, permutations: int = 999, seed: int = 0) -> NeighbourResult:
+def nearest_neighbour_accuracy(
+    distances: Any, groups: Any, permutations: int = 999, seed: int = 0, strata: Any = None
+) -> NeighbourResult:
     """The share of networks whose nearest other network has the same label (leave-one-out, one neighbour).
 
     Neighbours that are equally near share the vote, so that the order of the networks does not matter.
-    p = (1 + #{accuracy_permuted ≥ accuracy}) / (1 + permutations), the labels permuted among all networks. Chance is
-    not 1/levels, and depends on the group sizes: with equal groups of m it is (m − 1)/(n − 1).
+    p = (1 + #{accuracy_permuted ≥ accuracy}) / (1 + permutations), the labels permuted among all networks, or within
+    strata. Chance is not 1/levels, and depends on the group sizes: with equal groups of m it is (m − 1)/(n − 1).
 
     Args:
         distances: [n, n].
         groups: [n].
         permutations: how many.
         seed: of the permutations.
+        strata: [n] or None. Labels are exchanged only among networks of one stratum.
 
     Returns:
         (accuracy, p).
@@ -137,6 +140,7 @@ def nearest_neighbour_accuracy(distances: Any, groups: Any, permutations: int = 
         0.667
     """
     matrix, levels = _checked(distances, groups)
+    blocks = np.zeros_like(levels) if strata is None else _codes(strata, len(levels), "strata")
     network, neighbour, votes = _nearest(matrix)
 
     def accuracies(labels: Int[np.ndarray, "permutations n"]) -> Float[np.ndarray, " permutations"]:
@@ -145,7 +149,7 @@ def nearest_neighbour_accuracy(distances: Any, groups: Any, permutations: int = 
     observed = float(accuracies(levels[None])[0])
     as_good = sum(
         int((accuracies(permuted) >= observed - 1e-12).sum())
-        for permuted in _permutations(levels, np.zeros_like(levels), permutations, seed)
+        for permuted in _permutations(levels, blocks, permutations, seed)
     )
     return NeighbourResult(observed, (1 + as_good) / (1 + permutations))
 

@@ -7,8 +7,10 @@ import pandas as pd
 
 from dynatlas.figures.counts import searches
 from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table
+from dynatlas.figures.shepard import MOST_PAIRS
 from dynatlas.figures.style import MEASURES, TASK_TITLES, variant_label
 from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS
+from dynatlas.figures.untrained import control_rows
 
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)", re.IGNORECASE)
 
@@ -132,6 +134,32 @@ def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
         f"{count_of(int(facts['n_networks']), 'network')}, sorted by architecture and activation, and their metric MDS "
         f"in two dimensions (stress {facts['stress']:.2f}: 0 would be a map without distortion), coloured by each "
         f"factor, the other one shown by shape. {failed}{here}"
+    )
+
+
+def shepard_caption(atlas: AtlasLike, task: str) -> str:
+    """The caption of ``shepard``."""
+    table(atlas, "embeddings", task)
+    return (
+        f"{TASK_TITLES[task]}: the distance of every pair of networks on each map in two dimensions against the "
+        "distance that was measured; on the line, a map without distortion. Of more than "
+        f"{MOST_PAIRS:,} pairs an even selection."
+    )
+
+
+def untrained_caption(atlas: AtlasLike, task: str) -> str:
+    """The caption of ``untrained``."""
+    measure = atlas.study.analysis.measures[0]
+    n_networks = int(control_rows(atlas, task, measure)["n_networks"].iloc[0])
+    rows = table(atlas, "controls", task)
+    [reliability] = rows.loc[(rows["measure"] == measure) & (rows["control"] == "reliability"), "value"]
+    return (
+        f"{TASK_TITLES[task]}: mean {MEASURES.get(measure, measure)} distances between "
+        f"{count_of(n_networks, 'network')}, an even selection of those that passed: between trained ones; with each "
+        "network's samples in an order of its own, which leaves nothing in common; and, where a study keeps them, with "
+        "what the networks were before training. Distances from the even trials of the probe predict those from the "
+        f"odd ones with a reliability of {reliability:.2f}. Right: distances between Vanilla networks, trained and "
+        "untrained."
     )
 
 

@@ -12,9 +12,11 @@ from dynatlas.figures.distances import distance_map, effects
 from dynatlas.figures.dynamics import line_attractors, oscillation_frequencies, transition_graphs
 from dynatlas.figures.performance import loss_curves, performance
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, arrays, measures, representatives, tasks
+from dynatlas.figures.shepard import shepard
 from dynatlas.figures.style import TASK_TITLES, new_figure, render, styled, write_message
 from dynatlas.figures.trajectories import trajectories
 from dynatlas.figures.trial import trial_figure
+from dynatlas.figures.untrained import untrained
 from dynatlas.tasks import Trial
 
 Format = Literal["svg", "pdf", "png"]
@@ -68,6 +70,10 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
         )
         name, draw, describe = DYNAMICS[task]
         yield Picture(name, partial(draw, atlas), partial(describe, atlas))
+        yield Picture(
+            f"controls-{task}", partial(untrained, atlas, task), partial(captions.untrained_caption, atlas, task)
+        )
+        yield Picture(f"shepard-{task}", partial(shepard, atlas, task), partial(captions.shepard_caption, atlas, task))
         for measure in measures(atlas, task):
             yield Picture(
                 f"distances-{task}-{measure}",

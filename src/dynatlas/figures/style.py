@@ -37,10 +37,13 @@ MEASURES: Final = {
     "svcca": "SVCCA",
     "cka": "CKA",
     "pwcca": "PWCCA",
+    "cca": "CCA",
     "procrustes": "Procrustes",
+    "rsa": "RSA",
     "transition_graph": "transition graph",
     "fused_transition_graph": "fused transition graph",
     "neighbor_graph": "neighbour graph",
+    "spectrum": "spectrum",
 }
 TASK_TITLES: Final = {
     "flip_flop": "Flip-flop",

@@ -9,6 +9,7 @@ They are made with an even selection of the trained networks, the same for every
 - ``untrained``: the mean distance between two networks before training.
 - ``own untrained``: between a network and itself before training.
 - ``trained to untrained``: between a trained network and another one before training.
+- ``explained by training``: the share of the variance between all of these networks (R² of PERMANOVA).
 """
 
 from pathlib import Path
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from dynatlas.geometry import Measure
 from dynatlas.pairs import Reduced, all_pairs, labelled
 from dynatlas.progress import Report
-from dynatlas.resampling import Interval, mean_interval, mean_of_pairs, reliability
+from dynatlas.resampling import Interval, interval, mean_interval, mean_of_pairs, r2_resamples, reliability
 from dynatlas.stages.geometry import controlled_members, controls_of
+from dynatlas.statistics import permanova
 from dynatlas.store import Atlas, Entry
 from dynatlas.study import Matrix
 
@@ -87,4 +89,9 @@ def _values(kept: dict[str, list[Reduced]], measure: Measure, bootstraps: int) -
         own = np.diagonal(across)
         values["own untrained"] = float(own.mean()), mean_interval(own, bootstraps)
         values["trained to untrained"] = mean_of_pairs((across + across.T) / 2, bootstraps)
+        together = np.block([[matrices["whole"], across], [across.T, matrices["untrained"]]])
+        halves = np.repeat([0, 1], len(across))
+        if together.any():
+            resampled = r2_resamples(together, [halves], halves, bootstraps)[0]
+            values["explained by training"] = permanova(together, halves, permutations=1).r2, interval(resampled)
     return values

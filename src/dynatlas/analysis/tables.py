@@ -1,0 +1,130 @@
+"""What was found of one network as tables: searches, fixed points, attractors."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dynatlas.analysis.endings import Ending, in_words
+from dynatlas.certificates import uniqueness
+from dynatlas.fixed_points import FixedPoints
+from dynatlas.linearization import linearize
+from dynatlas.networks import Network
+
+CHUNK = 16  # points whose Jacobians and eigenvectors are held at a time
+
+
+def search_row(
+    condition: int, inputs: NDArray[np.float64], points: FixedPoints, endings: Sequence[Ending]
+) -> pd.DataFrame:
+    """How the search under one condition went."""
+    roots = points.roots()
+    slow = f", {count_of(int(points.is_slow.sum()), 'slow point')}" if points.is_slow.any() else ""
+    composition = f" ({by_unstable(roots)})" if len(roots) else ""
+    return pd.DataFrame(
+        {
+            "condition": [condition],
+            "inputs": [json.dumps(inputs.tolist())],
+            "n_roots": [len(roots)],
+            "n_stable": [int((roots.n_unstable == 0).sum())],
+            "by_unstable": [by_unstable(roots)],
+            "n_slow": [int(points.is_slow.sum())],
+            "index_sum": [points.index_sum],
+            "certificate": [points.certificate],
+            "n_starts": [points.n_starts],
+            "n_singletons": [points.n_singletons],
+            "coverage": [points.coverage.share],
+            "expected_roots": [points.coverage.expected],
+            "n_on_kink": [int((points.on_kink & ~points.is_slow).sum())],
+            "rejected": [json.dumps(points.rejected, sort_keys=True)],
+            "summary": [
+                f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, "
+                f"{points.certificate}; {in_words(endings)}"
+            ],
+        }
+    )
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number with its noun: "1 root", "2 roots"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def by_unstable(roots: FixedPoints) -> str:
+    """How many roots have 0, 1, 2, … unstable directions: "8 + 12 + 6 + 1"; none at all: "0"."""
+    return " + ".join(map(str, np.bincount(roots.n_unstable).tolist())) or "0"
+
+
+def point_rows(network: Network, condition: int, inputs: NDArray[np.float64], points: FixedPoints) -> pd.DataFrame:
+    """The points of one condition, and the linear dynamics around each."""
+    chunks = [
+        _point_rows(network, condition, inputs, points, np.arange(first, min(first + CHUNK, len(points))))
+        for first in range(0, max(len(points), 1), CHUNK)
+    ]
+    return pd.concat(chunks, ignore_index=True)
+
+
+def _point_rows(
+    network: Network, condition: int, inputs: NDArray[np.float64], points: FixedPoints, rows: NDArray[np.int64]
+) -> pd.DataFrame:
+    some = points.take(rows)
+    states = some.states.reshape(len(rows), network.n_states)
+    around = linearize(network.step, states, inputs)
+    try:
+        radius, error = uniqueness(network.step, states, inputs)
+    except ValueError:  # the step uses an operation without known bounds
+        radius, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
+    leading = around.eigenvalues[:, 0]
+    table = pd.DataFrame(
+        {
+            "condition": condition,
+            "point": rows,
+            "q": some.q,
+            "is_slow": some.is_slow,
+            "n_unstable": some.n_unstable,
+            "index": some.index,
+            "hits": some.hits,
+            "spectral_radius": np.abs(leading),
+            "frequency": np.abs(around.frequencies[:, 0]),
+            "time_constant": around.time_constants[:, 0],
+            "newton_step": some.newton_step,
+            "on_kink": some.on_kink,
+            "unique_radius": radius,
+            "root_error": error,
+            "non_normality": around.non_normality,
+            "eigenbasis_condition": around.condition,
+        }
+    )
+    outputs = network.read_out(states)
+    return table.assign(**{f"output_{number}": outputs[:, number] for number in range(outputs.shape[1])})
+
+
+def attractor_rows(network: Network, condition: int, endings: Sequence[Ending]) -> pd.DataFrame:
+    """What the runs of one condition ended on."""
+    rows = []
+    for attractor, n_runs, nearest, distance in endings:
+        outputs = network.read_out(attractor.states)
+        spans = {
+            f"output_{number}_{end}": float(extreme(outputs[:, number]))
+            for number in range(outputs.shape[1])
+            for end, extreme in (("low", np.min), ("high", np.max))
+        }
+        exponents = np.append(attractor.exponents, np.full(2, np.nan))
+        rows.append(
+            {
+                "condition": condition,
+                "kind": attractor.kind,
+                "n_runs": n_runs,
+                "period": attractor.period,
+                "rotation_number": attractor.rotation_number,
+                "amplitude": attractor.amplitude,
+                "exponent_1": exponents[0],
+                "exponent_2": exponents[1],
+                "nearest_point": nearest,
+                "distance": distance,
+                **spans,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,104 @@
+"""One of our cells as a file for elsewhere: PyTorch's layout where its form allows it, plain arrays always.
+
+What is written is read back, and held against the cell step by step, before the file gets its name.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from dynatlas._atomic import publish, temporary_beside
+from dynatlas.cells import LSTM, Cell, Vanilla
+from dynatlas.errors import NetworkError
+from dynatlas.networks.checking import check
+from dynatlas.networks.files import format_of
+from dynatlas.networks.own_layout import cell_arrays
+from dynatlas.networks.reading import read_network
+
+SAMPLES: Final = 100  # random states that one step is compared on
+TOLERANCE: Final = 1e-6  # weights are float32
+
+
+def export_network(cell: Cell, path: Path) -> float:
+    """Write a cell as ``.npz``, or as a state dict of PyTorch in ``.safetensors``; give the largest difference.
+
+    The state dict fits nn.RNN (Vanilla, with ``nonlinearity`` tanh or relu) or nn.LSTM (tanh) as ``rnn`` and nn.Linear
+    as ``readout``. Our GRU applies its reset gate before the recurrent product and torch's after, the UGRNN and an LSTM
+    with relu have no counterpart there: these go to ``.npz``, which has the cell's own fields, its gates in the order
+    of ``cells``, and the names of architecture and activation. ``read_network`` reads both.
+
+    Returns:
+        The largest difference between one step of the cell and one of the file, over 100 random states.
+
+    Raises:
+        NetworkError: a form that the format has no place for, another ending, or a file that cannot be written.
+    """
+    if path.suffix not in (".npz", ".safetensors"):
+        raise NetworkError(f"{path.name} ends in {path.suffix!r}; expected .npz or .safetensors")
+    arrays = torch_state_dict(cell) if path.suffix == ".safetensors" else cell_arrays(cell)
+    try:
+        with temporary_beside(path) as temporary:
+            if path.suffix == ".safetensors":
+                save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, temporary)
+            else:
+                with temporary.open("wb") as file:
+                    np.savez(file, allow_pickle=False, **arrays)
+            difference = _difference(cell, temporary)
+            publish(temporary, path)
+    except OSError as error:
+        raise NetworkError(f"cannot write {path}: {error.strerror}") from error
+    return difference
+
+
+def torch_state_dict(cell: Cell) -> dict[str, NDArray[Any]]:
+    """A cell's weights by PyTorch's names and in PyTorch's order of gates; the bias stands in ``bias_ih_l0``.
+
+    Raises:
+        NetworkError: PyTorch has no layer of this form.
+
+    Example:
+        >>> cell = Vanilla(2, 3, 1, key=jax.random.key(0))
+        >>> {name: values.shape for name, values in torch_state_dict(cell).items()}["rnn.weight_hh_l0"]
+        (3, 3)
+    """
+    if not isinstance(cell, Vanilla | LSTM) or (isinstance(cell, LSTM) and cell.activation != "tanh"):
+        why = {
+            "GRU": "its reset gate acts before the recurrent product, that of nn.GRU after",
+            "LSTM": "nn.LSTM has tanh, and no relu",
+        }.get(type(cell).__name__, "PyTorch has no such layer")
+        raise NetworkError(f"a {type(cell).__name__} {cell.activation} has no state dict: {why}; export it as .npz")
+    order = ("input", "forget", "candidate", "output") if isinstance(cell, LSTM) else cell.gates
+
+    def theirs(values: Any) -> NDArray[Any]:
+        parts = dict(zip(cell.gates, np.split(np.asarray(values), len(cell.gates)), strict=True))
+        return np.concatenate([parts[gate] for gate in order])
+
+    return {
+        "rnn.weight_ih_l0": theirs(cell.input_weights),
+        "rnn.weight_hh_l0": theirs(cell.recurrent_weights),
+        "rnn.bias_ih_l0": theirs(cell.bias),
+        "rnn.bias_hh_l0": np.zeros_like(theirs(cell.bias)),
+        "readout.weight": np.asarray(cell.readout_weights),
+        "readout.bias": np.asarray(cell.readout_bias),
+    }
+
+
+def _difference(cell: Cell, path: Path) -> float:
+    """How far one step of the file is from one of the cell, at most; NetworkError if that is more than rounding."""
+    is_relu_state_dict = format_of(path) == "safetensors" and cell.activation == "relu"
+    network = read_network(path, activation="relu" if is_relu_state_dict else None)
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), cell)
+    random = np.random.default_rng(0)
+    states = random.uniform(-1, 1, (SAMPLES, network.n_states))
+    inputs = random.normal(size=(SAMPLES, network.n_inputs))
+    with jax.enable_x64(True):
+        following = jax.vmap(exact)(jnp.asarray(states), jnp.asarray(inputs))
+        outputs = jax.vmap(exact.readout)(following)
+    shown = np.abs(network.read_out(following) - np.asarray(outputs)).max()
+    stepped = check(network, {"states": states, "inputs": inputs, "following": np.asarray(following)}, TOLERANCE)
+    return max(stepped.error, float(shown))

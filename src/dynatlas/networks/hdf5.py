@@ -1,0 +1,90 @@
+"""Arrays out of an HDF5 file that may be hostile: walked without following links, sizes checked before reading.
+
+HDF5 can point to other files, compute datasets from others, and name filters that are loaded from disk; none of that is
+in a file of weights, and all of it is refused.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from dynatlas.errors import NetworkError
+from dynatlas.networks.files import MOST_ARRAYS, Arrays, Declared, checked
+
+DEEPEST: Final = 32
+FILTERS: Final = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  # by HDF5's own numbers; built into the library
+
+
+class Hdf5(NamedTuple):
+    """What is in a file: arrays by their paths, and the texts that its root carries."""
+
+    arrays: Arrays
+    texts: dict[str, str]
+
+
+def read_hdf5(path: Path) -> Hdf5:
+    """All arrays of an HDF5 file, by their paths, and the text attributes of its root.
+
+    Raises:
+        NetworkError: no h5py; a file that is damaged, or links elsewhere, or holds what is no array of numbers.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise NetworkError(f"{path} is HDF5, which needs h5py: pip install 'dynatlas[keras]'") from None
+    try:
+        with h5py.File(path, "r") as file:
+            datasets: dict[str, Any] = {}
+            _walk(path, file, "", datasets, h5py)
+            sizes = {
+                name: Declared(each.shape, math.prod(each.shape) * each.dtype.itemsize)
+                for name, each in datasets.items()
+            }
+            checked(path, sizes)
+            texts = {name: file.attrs[name] for name in file.attrs if _is_text(file, name, h5py)}
+            decoded = {name: text.decode() if isinstance(text, bytes) else str(text) for name, text in texts.items()}
+            return Hdf5({name: np.asarray(each[()]) for name, each in datasets.items()}, decoded)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeDecodeError, OverflowError) as error:
+        raise NetworkError(f"{path} is damaged or truncated: {str(error).splitlines()[0]}") from None
+
+
+def _walk(path: Path, group: Any, prefix: str, datasets: dict[str, Any], h5py: Any) -> None:
+    if prefix.count("/") > DEEPEST:
+        raise NetworkError(f"{path}: groups are nested more than {DEEPEST} deep; expected a file of weights")
+    for name in group:
+        full = f"{prefix}{name}"
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise NetworkError(f"{path}: {full!r} is a link to elsewhere ({type(link).__name__}); it is not followed")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            _walk(path, item, f"{full}/", datasets, h5py)
+        elif isinstance(item, h5py.Dataset):
+            _refuse_odd_dataset(path, full, item)
+            datasets[full] = item
+        if len(datasets) > MOST_ARRAYS:
+            raise NetworkError(f"{path} holds more than {MOST_ARRAYS} arrays; expected a file of weights")
+
+
+def _refuse_odd_dataset(path: Path, name: str, dataset: Any) -> None:
+    if dataset.dtype.kind not in "fiub" or dataset.dtype.hasobject:
+        raise NetworkError(f"{path}: {name!r} is of the type {dataset.dtype}; expected numbers")
+    if dataset.external or dataset.is_virtual:
+        raise NetworkError(f"{path}: {name!r} keeps its values in another file; it is not read")
+    if dataset.shape is None:
+        raise NetworkError(f"{path}: {name!r} has no shape; expected an array")
+    creation = dataset.id.get_create_plist()
+    filters = {creation.get_filter(number)[0] for number in range(creation.get_nfilters())}
+    if filters - FILTERS.keys():
+        raise NetworkError(
+            f"{path}: {name!r} is compressed by the filters {sorted(filters)}; expected at most those that HDF5 has "
+            f"built in, {FILTERS}"
+        )
+
+
+def _is_text(file: Any, name: str, h5py: Any) -> bool:
+    kind = file.attrs.get_id(name)
+    is_string = h5py.check_string_dtype(kind.dtype) is not None
+    return is_string and kind.shape == ()

@@ -1,0 +1,56 @@
+"""Pages of the documentation do what they say: their Python is run in order, their commands are carried out.
+
+Blocks marked ``notest`` need what is no dependency, or repeat what another one does at the cost of seconds. A ``text``
+block stands for what the block above it prints, where … stands for anything.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from dynatlas.cli import main
+
+DOCS = Path(__file__).parents[1] / "docs"
+BLOCK = re.compile(r"^```(python|console|text)( notest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def carry_out(page):
+    """Run a page's blocks in one namespace, and hold what they print against the page; give the namespace."""
+    namespace = {"__name__": page.stem}
+    printed = ""
+    for kind, untested, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if untested:
+            continue
+        if kind == "text":
+            pattern = ".*".join(re.escape(part) for part in text.strip().split("…"))
+            assert re.fullmatch(pattern, printed.strip(), re.DOTALL), f"{page.name} promises {text}\nbut: {printed}"
+            continue
+        target = io.StringIO()
+        with contextlib.redirect_stdout(target):
+            if kind == "python":
+                exec(compile(text, str(page), "exec"), namespace)  # noqa: S102 - our own pages
+            else:
+                for line in text.splitlines():
+                    run(shlex.split(line.removeprefix("$ dynatlas ")))
+        printed = target.getvalue()
+    return namespace
+
+
+def run(arguments):
+    """Run the command line; it must succeed."""
+    with pytest.raises(SystemExit) as ending:
+        main(arguments)
+    assert not ending.value.code, arguments
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_my_pytorch_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = carry_out(DOCS / "my-pytorch-network.md")
+    assert namespace["mine"].is_slow
+    assert (tmp_path / "two-conditions" / "index.html").exists()
+    assert len((tmp_path / "two-conditions" / "searches.csv").read_text().splitlines()) == 3
