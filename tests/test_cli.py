@@ -6,6 +6,7 @@ import re
 import pytest
 
 from dynatlas import Atlas, Study
+from dynatlas.claims import CLAIMS
 from dynatlas.cli import duration, main
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
@@ -147,6 +148,18 @@ def test_a_search_becomes_a_table_that_another_study_can_use(tmp_path, capsys):
 def test_a_study_without_a_search_has_no_table(finished, capsys):
     assert call("tuned", finished) == 4
     assert "does not search" in capsys.readouterr().err
+
+
+def test_claims_are_printed_each_with_its_verdicts(finished, capsys):
+    assert call("claims", finished) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for claim in CLAIMS:
+        assert f"{claim.number} {' '.join(claim.statement.split())}" in printed
+    assert "the study does not have this task" in printed
+    assert call("claims", finished, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["verdict"] for row in rows} <= {"holds", "does not hold", "not testable here"}
+    assert len(rows) == len(Atlas.open(finished).table("claims"))
 
 
 def test_plan_counts_and_predicts(study_file, capsys):

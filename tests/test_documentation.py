@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dynatlas.cli import main
+from dynatlas.geometry import MEASURES
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```(python|console|text)( notest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -54,3 +55,14 @@ def test_my_pytorch_network(tmp_path, monkeypatch):
     assert namespace["mine"].is_slow
     assert (tmp_path / "two-conditions" / "index.html").exists()
     assert len((tmp_path / "two-conditions" / "searches.csv").read_text().splitlines()) == 3
+
+
+def test_comparing_networks():
+    known = set(MEASURES)
+    try:
+        carry_out(DOCS / "comparing.md")
+    finally:
+        for name in set(MEASURES) - known:
+            del MEASURES[name]
+    text = (DOCS / "comparing.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in known)
