@@ -18,9 +18,7 @@ def printed(show, atlas):
 
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory):
-    tables_alone = synthetic_atlas().without(
-        "distances", "fixed_points/", "trajectories", "state_spaces", "line_attractors/"
-    )
+    arrays = ("distances", "fixed_points/", "trajectories", "state_spaces", "line_attractors/")
     return synthetic_atlas().without(*arrays).store(tmp_path_factory.mktemp("summary") / "atlas")
 
 
