@@ -89,7 +89,7 @@ def negative_share(distances: Any) -> float:
         >>> negative_share([[0, 3, 4], [3, 0, 5], [4, 5, 0]])
         0.0
         >>> round(negative_share([[0, 1, 9], [1, 0, 1], [9, 1, 0]]), 2)  # 9 > 1 + 1
-        0.39
+        0.24
     """
     from scipy.linalg import eigvalsh
 

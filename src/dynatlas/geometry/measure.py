@@ -49,10 +49,10 @@ def register_measure(name: str) -> Callable[[Class], Class]:
         ... @dataclass(frozen=True)
         ... class TotalVariance(Measure):
         ...     def reduce(self, activity):
-        ...         return {"variance": activity.var(axis=0).sum()}
+        ...         return {"variance": np.asarray(activity.var(axis=0).sum())}
         ...
         ...     def between(self, first, second):
-        ...         return abs(first["variance"] - second["variance"])
+        ...         return float(abs(first["variance"] - second["variance"]))
         >>> X = np.array([[0.0, 1.0], [2.0, 3.0]])
         >>> distance(X, 2 * X, "total variance")
         6.0
