@@ -56,6 +56,7 @@ def register_measure(name: str) -> Callable[[Class], Class]:
         >>> X = np.array([[0.0, 1.0], [2.0, 3.0]])
         >>> distance(X, 2 * X, "total variance")
         6.0
+        >>> del MEASURES["total variance"]  # and forgotten again
     """
 
     def register(measure: Any) -> Any:
