@@ -97,7 +97,7 @@ def measure(name, count, repeats):
     chosen = measure_of(name, OPTIONS[name])
     kept = [chosen.reduce(centred(activity, "one")) for activity in few]
     reducing = statistics.median(timed(lambda: chosen.reduce(centred(few[0], "one")))[0] for _ in range(9))
-    sample = [chosen.reduce(centred(network(number), "one")) for number in range(min(count, 320))]
+    sample = [chosen.reduce(centred(network(number), "one")) for number in range(min(count // 2, 320))]
     pairing = statistics.median(timed(lambda: all_pairs(sample, chosen))[0] for _ in range(repeats))
     per_pair = pairing / (len(sample) * (len(sample) - 1) / 2)
     direct = {}
