@@ -10,7 +10,6 @@ from dynatlas.claims.verdicts import (
     above,
     below,
     differs,
-    kinds,
     mean_of,
     median_of,
     of_task,
@@ -29,9 +28,6 @@ NEAR_ONE = 0.95  # |λ| of a mode that holds half of its content for a dozen ste
 def one_oscillation(atlas: AtlasLike) -> Iterator[Finding]:
     """Sine: one fixed point per command, one complex pair just over 1, near the frequency asked for."""
     task = "sine_wave"
-    if task not in kinds(atlas):
-        yield untestable(task, "the study does not have this task")
-        return
     searches = of_task(atlas, "searches", task)
     searches = searches.assign(one=(searches.n_roots == 1).astype(float))
     yield above(
@@ -59,9 +55,6 @@ def one_oscillation(atlas: AtlasLike) -> Iterator[Finding]:
 def frequency_offsets(atlas: AtlasLike) -> Iterator[Finding]:
     """Sine: small offsets of the linear frequency that go by architecture and by activation."""
     task = "sine_wave"
-    if task not in kinds(atlas):
-        yield untestable(task, "the study does not have this task")
-        return
     rows = of_task(atlas, "oscillations", task)
     rows = rows.assign(offset=rows.linear_frequency / rows.frequency - 1)
     for factor in ("architecture", "activation"):
@@ -75,9 +68,6 @@ def frequency_offsets(atlas: AtlasLike) -> Iterator[Finding]:
 def line_attractors(atlas: AtlasLike) -> Iterator[Finding]:
     """Integration: the slow points of a context lie near a line."""
     task = "context_integration"
-    if task not in kinds(atlas):
-        yield untestable(task, "the study does not have this task")
-        return
     rows = of_task(atlas, "line_attractors", task)
     yield above(
         task,
@@ -91,9 +81,6 @@ def line_attractors(atlas: AtlasLike) -> Iterator[Finding]:
 def modes_of_integration(atlas: AtlasLike) -> Iterator[Finding]:
     """Integration: vanilla networks need one mode; gated ones have many eigenvalues near 1."""
     task = "context_integration"
-    if task not in kinds(atlas):
-        yield untestable(task, "the study does not have this task")
-        return
     rows = of_task(atlas, "line_attractors", task)
     known = rows[(rows.modes_needed >= 0) & (rows.architecture == "vanilla")]
     one = known.assign(one=(known.modes_needed == 1).astype(float))
@@ -126,9 +113,6 @@ def modes_of_integration(atlas: AtlasLike) -> Iterator[Finding]:
 def unit_integral(atlas: AtlasLike) -> Iterator[Finding]:
     """Integration: a unit of input leaves an output near 1, off it by architecture."""
     task = "context_integration"
-    if task not in kinds(atlas):
-        yield untestable(task, "the study does not have this task")
-        return
     rows = of_task(atlas, "line_attractors", task)
     rows = rows.assign(error=(rows.response - 1).abs())
     source = "line_attractors: response"

@@ -13,7 +13,6 @@ from dynatlas.claims.verdicts import (
     Finding,
     below,
     does_not_separate,
-    kinds,
     of_task,
     separates,
     untestable,
@@ -23,18 +22,12 @@ from dynatlas.resampling import Interval
 
 def transitions_do_not_separate(atlas: AtlasLike) -> Iterator[Finding]:
     """Flip-flop: neither by the paper's distance nor by the one that drops no network."""
-    if "flip_flop" not in kinds(atlas):
-        yield _no_task("flip_flop")
-        return
     for measure in ("transition_graph", "fused_transition_graph"):
         yield does_not_separate(atlas, "flip_flop", measure, "architecture")
 
 
 def modal_count(atlas: AtlasLike) -> Iterator[Finding]:
     """3^K fixed points as 2^K stable ones, … and one with K unstable directions; few networks off it."""
-    if "flip_flop" not in kinds(atlas):
-        yield _no_task("flip_flop")
-        return
     searches = of_task(atlas, "searches", "flip_flop")
     channels = atlas.study.task("flip_flop").n_outputs
     ideal = 3**channels
@@ -72,18 +65,12 @@ def modal_count(atlas: AtlasLike) -> Iterator[Finding]:
 
 def chains_do_not_separate(atlas: AtlasLike) -> Iterator[Finding]:
     """Sine: neither architectures nor activations."""
-    if "sine_wave" not in kinds(atlas):
-        yield _no_task("sine_wave")
-        return
     for factor in ("architecture", "activation"):
         yield does_not_separate(atlas, "sine_wave", "neighbor_graph", factor)
 
 
 def lines_separate_activations(atlas: AtlasLike) -> Iterator[Finding]:
     """Integration: activations, but not architectures."""
-    if "context_integration" not in kinds(atlas):
-        yield _no_task("context_integration")
-        return
     yield separates(atlas, "context_integration", "neighbor_graph", "activation")
     yield does_not_separate(atlas, "context_integration", "neighbor_graph", "architecture")
 
@@ -94,7 +81,3 @@ def activation_changes_topology(atlas: AtlasLike) -> Iterator[Finding]:
         for measure in task.topology:
             if measure != "spectrum":
                 yield separates(atlas, task.kind, measure, "activation")
-
-
-def _no_task(task: str) -> Finding:
-    return untestable(task, "the study does not have this task")
