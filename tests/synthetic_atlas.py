@@ -15,8 +15,7 @@ import xarray as xr
 
 from dynatlas.claims import check_claims
 from dynatlas.effects import decomposition, factor_effects
-from dynatlas.schema import TABLES
-from dynatlas.stages.maps import ASPECTS
+from dynatlas.schema import TABLES, aspect
 from dynatlas.stages.trajectories import state_spaces
 from dynatlas.store import Atlas
 from dynatlas.study import Block, Member, Study
@@ -395,9 +394,8 @@ class _Maker:
         effects = factor_effects(matrix, labels, permutations=99, bootstraps=99)
         self.rows["effects"] += [of | effect for effect in effects]
         p = {effect["factor"]: effect["p_adjusted"] for effect in effects}
-        aspect = ASPECTS.get(measure, "geometry")
         self.rows["headline"] += [
-            of | {"aspect": aspect, "p_adjusted": p.get(part["factor"], np.nan)} | part
+            of | {"aspect": aspect(measure), "p_adjusted": p.get(part["factor"], np.nan)} | part
             for part in decomposition(matrix, labels, bootstraps=99)
         ]
 

@@ -295,6 +295,21 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     },
 }
 
+# What the measures compare that do not compare geometry; and all aspects, in the order in which they are told.
+ASPECTS: Final = ("geometry", "topology", "linearized dynamics")
+_ASPECT_OF: Final = {
+    "transition_graph": "topology",
+    "fused_transition_graph": "topology",
+    "neighbor_graph": "topology",
+    "spectrum": "linearized dynamics",
+}
+
+
+def aspect(measure: str) -> str:
+    """What a measure compares: one of ``ASPECTS``."""
+    return _ASPECT_OF.get(measure, "geometry")
+
+
 # The tables of which each matrix writes its part.
 OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", "controls")
 

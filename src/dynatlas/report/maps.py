@@ -8,17 +8,9 @@ import numpy as np
 from dynatlas.figures.reading import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
 from dynatlas.figures.style import MEASURES
 from dynatlas.report.values import cells, rounded
-from dynatlas.schema import TABLES
+from dynatlas.schema import TABLES, aspect
 
 MOST_MATRIX_ROWS: Final = 300  # a larger matrix is thinned evenly; the stored one and the print figure are whole
-TOPOLOGY: Final = ("transition_graph", "fused_transition_graph", "neighbor_graph")
-
-
-def aspect(measure: str) -> str:
-    """What a measure compares."""
-    if measure in TOPOLOGY:
-        return "topology"
-    return "linearized dynamics" if measure == "spectrum" else "geometry"
 
 
 def map_list(atlas: AtlasLike) -> list[dict[str, str]]:
