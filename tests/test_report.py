@@ -20,12 +20,12 @@ from dynatlas.figures.reading import Missing, Snapshot
 from dynatlas.report import stored_tables
 from dynatlas.report.departures import departures
 from dynatlas.report.details import network_details
-from dynatlas.report.headline import Effect, HeadlineRow, sentence, summary
+from dynatlas.report.headline import sentence, summary
 from dynatlas.report.history import command, history
 from dynatlas.report.maps import map_details
 from dynatlas.report.population import network_files
 from dynatlas.report.scripts import PARTS, detail_file, script_json
-from dynatlas.report.shares import claims_tested
+from dynatlas.report.shares import Share, SharesRow, claims_tested
 from dynatlas.report.spaces import state_space
 from dynatlas.report.values import cells, rounded
 from dynatlas.schema import TABLES
@@ -435,8 +435,9 @@ class TestDepartures:
 
 
 def test_the_sentence_follows_the_p_values() -> None:
-    def row(measure: str, kind: str, p: float, r2: float = 0.4) -> HeadlineRow:
-        return HeadlineRow("flip_flop", "Flip-flop", measure, kind, 24, {"architecture": Effect(r2, p)})
+    def row(measure: str, aspect: str, p: float, r2: float = 0.4) -> SharesRow:
+        share = Share(r2, r2 - 0.1, r2 + 0.1, p)
+        return SharesRow("flip_flop", "Flip-flop", aspect, measure, measure, 24, {"architecture": share})
 
     both = [row("SVCCA", "geometry", 0.0005), row("transition graph", "topology", 0.5, 0.1)]
     assert sentence(both, "architecture") == (

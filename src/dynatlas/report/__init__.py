@@ -19,7 +19,7 @@ from dynatlas.figures.trajectories import MOST_STEPS, color_scale
 from dynatlas.report import plots
 from dynatlas.report.departures import departures
 from dynatlas.report.details import MOST_EIGENVALUES, network_details
-from dynatlas.report.headline import headline, sentence, summary
+from dynatlas.report.headline import sentence, summary
 from dynatlas.report.history import command, history
 from dynatlas.report.maps import map_details, map_list
 from dynatlas.report.population import population
@@ -150,8 +150,8 @@ class _Content:
 
     def _task_section(self, kind: str) -> dict[str, Any]:
         task = self.atlas.study.task(kind)
-        of_task = [row for row in self.get(headline)["value"] or [] if row.task == kind]
-        factors = dict.fromkeys(factor for row in of_task for factor in row.effects)
+        of_task = [row for row in self.get(shares)["value"] or [] if row.task == kind]
+        factors = dict.fromkeys(factor for row in of_task for factor in row.shares)
         sentences = [sentence(of_task, factor) for factor in factors]
         modal = self.get(modal_composition, kind)["value"]
         return {

@@ -1,53 +1,12 @@
-"""The study in one sentence of numbers, and how much each factor explains, in a table and in words."""
+"""The study in one sentence of numbers, and what each factor explains in words."""
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from dynatlas.figures.captions import count_of, left_out
-from dynatlas.figures.distances import SIGNIFICANT, p_text
-from dynatlas.figures.reading import AtlasLike, table, tasks
-from dynatlas.figures.style import MEASURES, TASK_TITLES
-from dynatlas.report.maps import aspect
-
-
-class Effect(NamedTuple):
-    """One cell of the headline table."""
-
-    r2: float
-    p: float
-
-    @property
-    def known(self) -> bool:
-        """Whether there is a number to show."""
-        return not math.isnan(self.r2)
-
-    @property
-    def significant(self) -> bool:
-        """Whether the factor explains more than chance would."""
-        return self.p < SIGNIFICANT
-
-    @property
-    def p_text(self) -> str:
-        """The p-value after its letter."""
-        return p_text(self.p)
-
-    @property
-    def percent(self) -> str:
-        """R² as people write it."""
-        return f"{100 * self.r2:.0f} %"
-
-
-class HeadlineRow(NamedTuple):
-    """One distance matrix: what each factor explains of it."""
-
-    task: str
-    title: str
-    measure: str
-    kind: str  # geometry, topology or linearized dynamics
-    n_networks: int
-    effects: dict[str, Effect]  # factor → effect
+from dynatlas.figures.reading import AtlasLike, table
+from dynatlas.report.shares import SharesRow
 
 
 def summary(atlas: AtlasLike) -> dict[str, Any]:
@@ -75,37 +34,15 @@ def _summary_sentence(networks: pd.DataFrame) -> str:
     return f"{text}; {len(networks) - passed:,} left out: {listed}."
 
 
-def headline(atlas: AtlasLike) -> list[HeadlineRow]:
-    """The table ``effects``, one row per task and measure.
-
-    Raises:
-        Missing: it is not stored.
-    """
-    stored = table(atlas, "effects")
-    rows = []
-    for task in tasks(atlas):
-        for measure, of_measure in stored[stored["task"] == task].groupby("measure", sort=False):
-            effects = {
-                factor: Effect(float(r2), float(p))
-                for factor, r2, p in of_measure[["factor", "r2", "p_adjusted"]].itertuples(index=False, name=None)
-            }
-            name = str(measure)
-            n_networks = int(of_measure["n_networks"].iloc[0])
-            rows.append(
-                HeadlineRow(task, TASK_TITLES[task], MEASURES.get(name, name), aspect(name), n_networks, effects)
-            )
-    return rows
-
-
-def sentence(rows: list[HeadlineRow], factor: str) -> str:
+def sentence(rows: list[SharesRow], factor: str) -> str:
     """One factor of one task in words: where it explains more than chance would, and where not."""
     found: dict[bool, list[str]] = {True: [], False: []}
     for row in rows:
-        effect = row.effects.get(factor)
-        if effect is not None and effect.known:
+        share = row.shares.get(factor)
+        if share is not None and share.is_tested:
             names = {"geometry": f"{row.measure} geometry", "topology": f"{row.measure}s"}
-            where = names.get(row.kind, row.kind)
-            found[effect.significant].append(f"{where} ({effect.percent} of the variance, p {effect.p_text})")
+            where = names.get(row.aspect, row.aspect)
+            found[not share.is_chance].append(f"{where} ({share.text} of the variance, {share.p_text})")
     name = factor.capitalize() if factor != "l2" else "L2"
     yes, no = _listed(found[True], "and"), _listed(found[False], "or")
     if yes and no:

@@ -36,12 +36,17 @@ class Share(NamedTuple):
     @property
     def p_text(self) -> str:
         """The p-value after its letter, if something was tested."""
-        return "" if math.isnan(self.p) else f"p {p_text(self.p)}"
+        return f"p {p_text(self.p)}" if self.is_tested else ""
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether there is a p-value."""
+        return not math.isnan(self.p)
 
     @property
     def is_chance(self) -> bool:
         """Whether a test found no more than chance would give."""
-        return not math.isnan(self.p) and self.p >= SIGNIFICANT
+        return self.is_tested and self.p >= SIGNIFICANT
 
 
 def _percent(share: float) -> str:
