@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 
 from dynatlas.embedding import checked_distances
 from dynatlas.resampling import Interval, interval, mean_interval, r2_resamples
-from dynatlas.statistics import nearest_neighbour_accuracy, neighbour_votes, permanova
+from dynatlas.statistics import explained, nearest_neighbour_accuracy, neighbour_votes, permanova
 
 Labels = Mapping[str, Sequence[Any]]  # factor → every network's level
 NOTHING = Interval(float("nan"), float("nan"))
 
 
 def factor_effects(
-    distances: Any, labels: Labels, permutations: int = 999, bootstraps: int = 999, seed: int = 0
+    distances: Any,
+    labels: Labels,
+    permutations: int = 999,
+    bootstraps: int = 999,
+    seed: int = 0,
+    parts: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Every factor's R², p, silhouette and nearest-neighbour accuracy, with intervals over networks.
 
@@ -29,6 +34,7 @@ def factor_effects(
         permutations: of each test.
         bootstraps: populations for each interval.
         seed: of both.
+        parts: what ``decomposition`` gave for the same, which has the intervals of R² already.
 
     Returns:
         One mapping per factor: factor, r2, r2_low, r2_high, r2_chance, p, p_adjusted, silhouette, silhouette_low,
@@ -46,9 +52,8 @@ def factor_effects(
     codes = {factor: _codes(levels) for factor, levels in labels.items()}
     testable = [factor for factor in codes if _is_testable(matrix, codes, factor)]
     rows = []
-    together = _combined(codes)
-    resampled = r2_resamples(matrix, [codes[factor] for factor in testable], together, bootstraps, seed)
-    for factor, values in zip(testable, resampled, strict=True):
+    shares = {part["factor"]: part for part in parts or decomposition(matrix, labels, bootstraps, seed)}
+    for factor in testable:
         levels = codes[factor]
         strata = _strata(codes, factor)
         result = permanova(matrix, levels, strata, permutations, seed)
@@ -56,8 +61,7 @@ def factor_effects(
         shapes = silhouette_samples(matrix, levels, metric="precomputed")
         votes = neighbour_votes(matrix, levels)
         sizes = np.bincount(levels)
-        row: dict[str, Any] = {"factor": factor, "r2": result.r2}
-        row |= _ends("r2", interval(values))
+        row = {name: shares[factor][name] for name in ("factor", "r2", "r2_low", "r2_high")}
         row |= {"r2_chance": (len(sizes) - 1) / (len(levels) - 1), "p": result.p}
         row |= {"silhouette": float(shapes.mean())} | _ends("silhouette", mean_interval(shapes, bootstraps, seed))
         row |= {"accuracy": neighbours.accuracy} | _ends("accuracy", mean_interval(votes, bootstraps, seed))
@@ -100,7 +104,9 @@ def decomposition(distances: Any, labels: Labels, bootstraps: int = 999, seed: i
     combined = together.max() + 1 < len(together) and len(varying) > 1
     if combined:
         groupings.append(together)
-    shares = _with_first_column(matrix, groupings, together, bootstraps, seed)
+    resampled = r2_resamples(matrix, groupings, together, bootstraps, seed)
+    own = [explained(matrix**2, levels) for levels in groupings]
+    shares = np.concatenate([np.array(own)[:, None], resampled], axis=1)  # as it is, followed by its resamples
     parts = dict(zip(varying, shares, strict=False))
     if combined:
         parts["interactions"] = shares[-1] - np.sum(list(parts.values()), axis=0)
@@ -125,24 +131,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(order))
     adjusted[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1)
     return [float(p) for p in adjusted]
-
-
-def _with_first_column(
-    matrix: NDArray[np.float64],
-    groupings: list[NDArray[np.int64]],
-    cells: NDArray[np.int64],
-    bootstraps: int,
-    seed: int,
-) -> list[NDArray[np.float64]]:
-    """R² of every grouping as it is, followed by its resamples."""
-    squares, n = matrix**2, len(matrix)
-    resampled = r2_resamples(matrix, groupings, cells, bootstraps, seed)
-    shares = []
-    for levels, values in zip(groupings, resampled, strict=True):
-        same = levels[:, None] == levels[None]
-        within = (squares * same / np.bincount(levels)[levels][:, None]).sum()
-        shares.append(np.concatenate([[1 - within / (squares.sum() / n)], values]))
-    return shares
 
 
 def _ends(name: str, ends: Interval) -> dict[str, float]:

@@ -200,6 +200,11 @@ def _codes(labels: Any, n: int, name: str) -> Int[np.ndarray, " n"]:
     return codes
 
 
+def explained(squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, " n"]) -> float:
+    """R² of one grouping, from d² and every network's level as a number; of ``permanova``, which checks its input."""
+    return float(1 - _within(squares, levels[None])[0] / (squares.sum() / (2 * len(levels))))
+
+
 def _within(
     squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, "permutations n"]
 ) -> Float[np.ndarray, " permutations"]:

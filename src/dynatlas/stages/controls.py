@@ -23,7 +23,7 @@ from dynatlas.pairs import Reduced, all_pairs, labelled
 from dynatlas.progress import Report
 from dynatlas.resampling import Interval, interval, mean_interval, mean_of_pairs, r2_resamples, reliability
 from dynatlas.stages.geometry import controlled_members, controls_of
-from dynatlas.statistics import permanova
+from dynatlas.statistics import explained
 from dynatlas.store import Atlas, Entry
 from dynatlas.study import Matrix
 
@@ -93,5 +93,5 @@ def _values(kept: dict[str, list[Reduced]], measure: Measure, bootstraps: int) -
         halves = np.repeat([0, 1], len(across))
         if together.any():
             resampled = r2_resamples(together, [halves], halves, bootstraps)[0]
-            values["explained by training"] = permanova(together, halves, permutations=1).r2, interval(resampled)
+            values["explained by training"] = explained(together**2, halves), interval(resampled)
     return values

@@ -11,7 +11,7 @@ from dynatlas import claims
 from dynatlas.effects import decomposition, factor_effects
 from dynatlas.embedding import Embedding, mds, negative_share
 from dynatlas.progress import Report
-from dynatlas.schema import OF_MATRICES
+from dynatlas.schema import OF_MATRICES, aspect
 from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.stages.integration import mean_spectra
 from dynatlas.stages.oscillations import mean_frequencies
@@ -20,13 +20,6 @@ from dynatlas.study import Matrix, Study
 
 FACTORS = ("architecture", "activation", "units", "l2")
 NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}
-# What a measure that is none of geometry speaks of.
-ASPECTS = {
-    "transition_graph": "topology",
-    "fused_transition_graph": "topology",
-    "neighbor_graph": "topology",
-    "spectrum": "linearized dynamics",
-}
 
 
 def tables(path: Path, report: Report) -> list[Entry]:
@@ -60,11 +53,13 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         "stress_3d": solid.stress,
         "negative_share": negative_share(distances) if names else 0.0,
     }
-    effects = factor_effects(distances, labels, analysis.permutations, analysis.bootstraps) if names else []
+    parts = decomposition(distances, labels, analysis.bootstraps) if names else []
+    effects = (
+        factor_effects(distances, labels, analysis.permutations, analysis.bootstraps, parts=parts) if names else []
+    )
     adjusted = {effect["factor"]: effect["p_adjusted"] for effect in effects}
     headline = [
-        part | {"aspect": ASPECTS.get(measure, "geometry"), "p_adjusted": adjusted.get(part["factor"], np.nan)}
-        for part in (decomposition(distances, labels, analysis.bootstraps) if names else [])
+        part | {"aspect": aspect(measure), "p_adjusted": adjusted.get(part["factor"], np.nan)} for part in parts
     ]
     rows = {
         "embeddings": _points(names, flat.coordinates),
