@@ -88,9 +88,9 @@ def joined(atlas, measure):
 
 
 def activities(atlas, *, untrained=False):
-    task = atlas.study.task("sine_wave")
+    inputs = atlas.study.task("sine_wave").probe().inputs
     return {
-        member.id: probe_activity(task, cell)
+        member.id: probe_activity(cell, inputs)
         for block in atlas.study.blocks
         for member, cell in trained(atlas, block, untrained=untrained)
     }

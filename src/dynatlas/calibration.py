@@ -70,7 +70,8 @@ def time_geometry(study_toml: str) -> dict[str, tuple[float, float]]:
     shapes = [shape for shape in study.shapes if shape.units == units]
     shape = max(shapes, key=lambda shape: study.task(shape.task).probe().inputs.shape[0] * study.task(shape.task).steps)
     cells = [study.cell(shape, jax.random.key(seed)) for seed in range(TIMED_NETWORKS)]
-    activities = [probe_activity(study.task(shape.task), cell) for cell in cells]
+    inputs = study.task(shape.task).probe().inputs
+    activities = [probe_activity(cell, inputs) for cell in cells]
     found: dict[str, tuple[float, float]] = {}
     for name in study.analysis.measures:
         measure = study.analysis.measure(name)

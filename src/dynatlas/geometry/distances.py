@@ -1,6 +1,7 @@
 """Activities in, distances out: each network is checked and reduced once, then all pairs are compared."""
 
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -109,25 +110,27 @@ def _reduced(
     activities: Mapping[str, Any] | Iterable[Any], measure: Measure, stacklevel: int
 ) -> list[tuple[str, Reduced]]:
     """What is kept of every network, by name; a warning points so many calls up."""
-    pending: dict[str, Future[Reduced]] = {}
+    futures: dict[str, Future[Reduced]] = {}
+    running: deque[Future[Reduced]] = deque()
     samples = 0
     # What is read next may lie where this one does, so each is copied (by centring) before it is handed to a thread.
     with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
         for name, activity in _named(activities):
-            if name in pending:
+            if name in futures:
                 raise ValueError(f"two networks are named {name}; names must differ")
             checked = centred(activity, name)
-            if pending and len(checked) != samples:
+            if futures and len(checked) != samples:
                 raise ValueError(
-                    f"network {name} has {len(checked)} samples and network {next(iter(pending))} has {samples}; show "
+                    f"network {name} has {len(checked)} samples and network {next(iter(futures))} has {samples}; show "
                     "all networks the same samples in the same order"
                 )
             samples = len(checked)
-            pending[name] = pool.submit(_of_centred, checked, name, measure)
+            futures[name] = pool.submit(_of_centred, checked, name, measure)
+            running.append(futures[name])
             # No more activities in memory than there are threads to reduce them.
-            if len(pending) > available_cores():
-                list(pending.values())[-available_cores() - 1].result()
-        kept = {name: future.result() for name, future in pending.items()}
+            if len(running) > available_cores():
+                running.popleft().result()
+        kept = {name: future.result() for name, future in futures.items()}
     _warn_of_few_samples(kept, samples, measure, stacklevel + 1)
     return list(kept.items())
 

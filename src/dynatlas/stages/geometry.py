@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from dynatlas.cells import Cell
 from dynatlas.geometry import reduced
@@ -24,24 +24,23 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
     """
     atlas = Atlas.open(path)
     analysis, task = atlas.study.analysis, atlas.study.task(block.task)
+    measures = {name: analysis.measure(name) for name in analysis.measures}
+    inputs = task.probe().inputs
     controlled = set(controlled_members(atlas.study, block.task))
     has_untrained = atlas.study.population.untrained_controls
     before = dict(trained(atlas, block, untrained=True)) if has_untrained else {}
-    whole: dict[str, dict[str, Reduced]] = {measure: {} for measure in analysis.measures}
-    versions: dict[str, dict[str, Reduced]] = {measure: {} for measure in analysis.measures}
+    kept: dict[str, dict[str, Reduced]] = {name: {} for measure in measures for name in (measure, controls_of(measure))}
     for member, cell in trained(atlas, block):
-        activity = probe_activity(task, cell)
-        for measure in analysis.measures:
-            whole[measure][member.id] = reduced(activity, member.name, analysis.measure(measure))
+        activity = probe_activity(cell, inputs)
+        for name, measure in measures.items():
+            kept[name][member.id] = reduced(activity, member.name, measure)
         if member in controlled:
-            for version, other in _versions(task, member, activity, before.get(member)):
-                for measure in analysis.measures:
-                    kept = reduced(other, f"{member.name} ({version})", analysis.measure(measure))
-                    versions[measure][f"{member.id} {version}"] = kept
-    return [
-        *(atlas.write_reduced(measure, block, networks) for measure, networks in whole.items()),
-        *(atlas.write_reduced(controls_of(measure), block, networks) for measure, networks in versions.items()),
-    ]
+            untrained = probe_activity(before[member], inputs) if member in before else None
+            for version, other in _versions(task, member, activity, untrained):
+                for name, measure in measures.items():
+                    of_version = reduced(other, f"{member.name} ({version})", measure)
+                    kept[controls_of(name)][f"{member.id} {version}"] = of_version
+    return [atlas.write_reduced(name, block, networks) for name, networks in kept.items()]
 
 
 def controlled_members(study: Study, task: str) -> list[Member]:
@@ -56,19 +55,22 @@ def controls_of(measure: str) -> str:
     return f"{measure}-controls"
 
 
-def probe_activity(task: Task, cell: Cell) -> Float[np.ndarray, "samples units"]:
+def probe_activity(cell: Cell, inputs: Float[Array, "trials steps inputs"]) -> Float[np.ndarray, "samples units"]:
     """A network's hidden states at every step of every probe trial, trial by trial."""
-    states, _ = responses(cell, task.probe().inputs)
+    states, _ = responses(cell, inputs)
     return np.asarray(states, np.float64)[..., : cell.units].reshape(-1, cell.units)
 
 
 def _versions(
-    task: Task, member: Member, activity: Float[np.ndarray, "samples units"], before: Cell | None
+    task: Task,
+    member: Member,
+    activity: Float[np.ndarray, "samples units"],
+    untrained: Float[np.ndarray, "samples units"] | None,
 ) -> Iterator[tuple[str, Float[np.ndarray, "some_samples units"]]]:
     """A network's activity on half of its trials; out of order; and before training."""
     trials = activity.reshape(-1, task.steps, activity.shape[1])
     yield "even", trials[::2].reshape(-1, activity.shape[1])
     yield "odd", trials[1::2].reshape(-1, activity.shape[1])
     yield "shuffled", np.random.default_rng(int(member.id, 16)).permutation(activity)
-    if before is not None:
-        yield "untrained", probe_activity(task, before)
+    if untrained is not None:
+        yield "untrained", untrained
