@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from dynatlas.analysis.endings import Ending, in_words
 from dynatlas.certificates import uniqueness
+from dynatlas.figures.captions import count_of
 from dynatlas.fixed_points import FixedPoints
 from dynatlas.linearization import linearize
 from dynatlas.networks import Network
+from dynatlas.point_facts import point_facts, search_facts
 
 CHUNK = 16  # points whose Jacobians and eigenvectors are held at a time
 
@@ -23,33 +25,12 @@ def search_row(
     roots = points.roots()
     slow = f", {count_of(int(points.is_slow.sum()), 'slow point')}" if points.is_slow.any() else ""
     composition = f" ({by_unstable(roots)})" if len(roots) else ""
-    return pd.DataFrame(
-        {
-            "condition": [condition],
-            "inputs": [json.dumps(inputs.tolist())],
-            "n_roots": [len(roots)],
-            "n_stable": [int((roots.n_unstable == 0).sum())],
-            "by_unstable": [by_unstable(roots)],
-            "n_slow": [int(points.is_slow.sum())],
-            "index_sum": [points.index_sum],
-            "certificate": [points.certificate],
-            "n_starts": [points.n_starts],
-            "n_singletons": [points.n_singletons],
-            "coverage": [points.coverage.share],
-            "expected_roots": [points.coverage.expected],
-            "n_on_kink": [int((points.on_kink & ~points.is_slow).sum())],
-            "rejected": [json.dumps(points.rejected, sort_keys=True)],
-            "summary": [
-                f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, "
-                f"{points.certificate}; {in_words(endings)}"
-            ],
-        }
+    table = pd.DataFrame([{"condition": condition, "inputs": json.dumps(inputs.tolist())} | search_facts(points)])
+    table.insert(list(table).index("n_slow"), "by_unstable", by_unstable(roots))
+    return table.assign(
+        summary=f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, "
+        f"{points.certificate}; {in_words(endings)}"
     )
-
-
-def count_of(number: int, noun: str) -> str:
-    """A number with its noun: "1 root", "2 roots"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def by_unstable(roots: FixedPoints) -> str:
@@ -76,27 +57,8 @@ def _point_rows(
         radius, error = uniqueness(network.step, states, inputs)
     except ValueError:  # the step uses an operation without known bounds
         radius, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
-    leading = around.eigenvalues[:, 0]
-    table = pd.DataFrame(
-        {
-            "condition": condition,
-            "point": rows,
-            "q": some.q,
-            "is_slow": some.is_slow,
-            "n_unstable": some.n_unstable,
-            "index": some.index,
-            "hits": some.hits,
-            "spectral_radius": np.abs(leading),
-            "frequency": np.abs(around.frequencies[:, 0]),
-            "time_constant": around.time_constants[:, 0],
-            "newton_step": some.newton_step,
-            "on_kink": some.on_kink,
-            "unique_radius": radius,
-            "root_error": error,
-            "non_normality": around.non_normality,
-            "eigenbasis_condition": around.condition,
-        }
-    )
+    table = pd.DataFrame({"condition": condition, "point": rows} | point_facts(some, around, radius, error))
+    table.insert(list(table).index("time_constant"), "frequency", np.abs(around.frequencies[:, 0]))
     outputs = network.read_out(states)
     return table.assign(**{f"output_{number}": outputs[:, number] for number in range(outputs.shape[1])})
 

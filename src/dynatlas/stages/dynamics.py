@@ -1,6 +1,5 @@
 """The job that finds what each network computes: fixed points, their stability, graphs, attractors, a picture."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from dynatlas.cells import Cell
 from dynatlas.certificates import uniqueness
 from dynatlas.fixed_points import FixedPoints, find_fixed_points
 from dynatlas.linearization import linearize
+from dynatlas.point_facts import point_facts, search_facts
 from dynatlas.progress import Report
 from dynatlas.stages.attractors import attractors
 from dynatlas.stages.integration import Integration, integration, integration_arrays
@@ -162,17 +162,7 @@ def _searches(member: Member, task: Task, conditions: list[FixedPoints]) -> pd.D
             "task": member.task,
             "condition": condition,
             "condition_name": task.condition_names()[condition],
-            "n_roots": int((~points.is_slow).sum()),
-            "n_stable": int(((points.n_unstable == 0) & ~points.is_slow).sum()),
-            "n_slow": int(points.is_slow.sum()),
-            "index_sum": points.index_sum,
-            "certificate": points.certificate,
-            "n_starts": points.n_starts,
-            "n_singletons": points.n_singletons,
-            "coverage": points.coverage.share,
-            "expected_roots": points.coverage.expected,
-            "n_on_kink": int((points.on_kink & ~points.is_slow).sum()),
-            "rejected": json.dumps(points.rejected, sort_keys=True),
+            **search_facts(points),
         }
         for condition, points in enumerate(conditions)
     )
@@ -183,27 +173,14 @@ def _points(member: Member, task: Task, condition: int, cell: Cell, points: Fixe
     inputs = np.asarray(task.conditions()[condition], np.float64)
     states = points.states.reshape(-1, cell.initial_state.shape[0])
     around, proof = linearize(cell, states, inputs), uniqueness(cell, states, inputs)
-    leading = around.eigenvalues[:, 0]
     return pd.DataFrame(
         {
             "network": member.id,
             "task": member.task,
             "condition": condition,
             "point": np.arange(len(points)),
-            "q": points.q,
-            "is_slow": points.is_slow,
-            "n_unstable": points.n_unstable,
-            "index": points.index,
-            "hits": points.hits,
-            "spectral_radius": np.abs(leading),
-            "leading_angle": np.abs(np.angle(leading)),
-            "time_constant": around.time_constants[:, 0],
-            "newton_step": points.newton_step,
-            "on_kink": points.on_kink,
-            "unique_radius": proof.radius,
-            "root_error": proof.error,
-            "non_normality": around.non_normality,
-            "eigenbasis_condition": around.condition,
+            "leading_angle": np.abs(np.angle(around.eigenvalues[:, 0])),
+            **point_facts(points, around, proof.radius, proof.error),
             "readout": list(_readouts(cell, points)),
         }
     )
