@@ -182,6 +182,7 @@ def _read_npz(path: Path, file: BinaryIO) -> Arrays:
                 with archive.open(member) as content:
                     loaded[name] = _read_npy(f"{path}: {name!r}", content, member.file_size)
             return loaded
+    # What zipfile raises at damage: RuntimeError and NotImplementedError too, for encryption and for unknown methods.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         raise NetworkError(f"{path} is damaged or truncated: {error}") from None
 

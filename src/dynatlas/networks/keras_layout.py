@@ -18,11 +18,10 @@ import numpy as np
 from dynatlas.errors import NetworkError
 from dynatlas.networks.hdf5 import Hdf5
 from dynatlas.networks.keras_configuration import TRANSPARENT, Configuration, read_configuration
-from dynatlas.networks.layers import GRU, LSTM, Layer, Matrix, Plain, Reset, Stack
+from dynatlas.networks.layers import GRU, KINDS, LSTM, Layer, Matrix, Plain, Reset, Stack
 from dynatlas.networks.network import Network, network_of_layers
-from dynatlas.networks.options import Options, choose, refuse_options
+from dynatlas.networks.options import Options, choose, choose_readout, refuse_options
 
-KINDS: Final[dict[int, type[Plain] | type[GRU] | type[LSTM]]] = {1: Plain, 3: GRU, 4: LSTM}
 NAMES: Final = {Plain: "SimpleRNN", GRU: "GRU", LSTM: "LSTM"}
 MOST_LAYERS: Final = 6  # whose order may be told from their sizes
 
@@ -214,12 +213,9 @@ def _readout(
     """The one Dense layer that takes as many inputs as the highest layer has units."""
     units = stack.layers[-1].units
     fitting = {one.name: one for one in others if one.is_linear and one.arrays[0].shape[0] == units}
-    if options.readout == "":
-        return None, "no readout, as asked"
-    if options.readout is None and len(fitting) != 1:
-        several = f"{len(fitting)} Dense layers fit: {', '.join(fitting)}" if fitting else "no Dense layer fits"
-        return None, f"no readout: {several}"
-    name = choose("Dense layer of the right size", list(fitting), options.readout, "readout=… (--readout)")
+    name, why_none = choose_readout("Dense layer", list(fitting), options)
+    if name is None:
+        return None, why_none
     kernel, *bias = (np.asarray(values, np.float64) for values in fitting[name].arrays)
     activation = configured.get(name, {}).get("activation", "linear")
     before = (

@@ -267,6 +267,10 @@ class LSTM(Layer):
         return -bound, bound
 
 
+# The layers that other libraries have, by their number of gates.
+KINDS: dict[int, type[Plain] | type[GRU] | type[LSTM]] = {1: Plain, 3: GRU, 4: LSTM}
+
+
 class Stack(eqx.Module):
     """Layers on top of each other: in one step, each one sees the new hidden units of the one below.
 

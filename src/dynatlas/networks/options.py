@@ -51,3 +51,17 @@ def choose(what: str, names: list[str], wanted: str | None, option: str) -> str:
     if len(names) != 1:
         raise NetworkError(f"the file has {len(names)} {what}s: {listed}; choose one with {option}")
     return names[0]
+
+
+def choose_readout(what: str, fitting: list[str], options: Options) -> tuple[str | None, str]:
+    """The one layer that fits as a readout, or the one that is asked for; or None and why there is none.
+
+    Raises:
+        NetworkError: the one that was asked for does not fit, or is not there.
+    """
+    if options.readout == "":
+        return None, "no readout, as asked"
+    if options.readout is None and len(fitting) != 1:
+        several = f"{len(fitting)} {what}s fit: {', '.join(fitting)}" if fitting else f"no {what} fits"
+        return None, f"no readout: {several}"
+    return choose(f"{what} of the right size", fitting, options.readout, "readout=… (--readout)"), ""

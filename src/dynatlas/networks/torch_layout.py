@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from dynatlas.errors import NetworkError
-from dynatlas.networks.layers import GRU, LSTM, Layer, Matrix, Plain, Stack
+from dynatlas.networks.layers import GRU, KINDS, LSTM, Layer, Matrix, Plain, Stack
 from dynatlas.networks.network import Network, network_of_layers
-from dynatlas.networks.options import Options, choose, refuse_options
+from dynatlas.networks.options import Options, choose, choose_readout, refuse_options
 
 _PART = re.compile(
     r"(?P<prefix>.*?)(?P<kind>weight|bias|w|b)_(?P<of>ih|hh|hr)(?:_l(?P<layer>\d+))?(?P<reverse>_reverse)?"
 )
-KINDS: dict[int, type[Plain] | type[GRU] | type[LSTM]] = {1: Plain, 3: GRU, 4: LSTM}
 MODULES = {Plain: "RNN", GRU: "GRU", LSTM: "LSTM"}
 
 Parts = dict[int, dict[str, str]]  # layer → "weight_ih" … → name in the file
@@ -112,12 +111,9 @@ def linear_readout(
         match = re.fullmatch(r"(?P<prefix>.*?)[._]?(?:weight|w)", name)
         if match and values.ndim == 2 and values.shape[1] == units:
             weights[match["prefix"]] = name
-    if options.readout == "":
-        return None, "no readout, as asked"
-    if options.readout is None and len(weights) != 1:
-        several = f"{len(weights)} linear layers fit: {', '.join(weights)}" if weights else "no linear layer fits"
-        return None, f"no readout: {several}"
-    prefix = choose("linear layer of the right size", list(weights), options.readout, "readout=… (--readout)")
+    prefix, why_none = choose_readout("linear layer", list(weights), options)
+    if prefix is None:
+        return None, why_none
     name = weights[prefix]
     bias_name = f"{name.removesuffix('weight')}bias" if name.endswith("weight") else f"{name[:-1]}b"
     matrix = _floats(arrays, name, 2)
