@@ -12,7 +12,7 @@ from synthetic_atlas import synthetic_atlas
 
 def printed(show, atlas):
     target = io.StringIO()
-    show(atlas, Console(file=target, width=200))
+    show(atlas, Console(file=target, width=80))
     return target.getvalue()
 
 
@@ -26,16 +26,19 @@ def test_the_summary_holds_the_headline_table_in_order(atlas):
     text = printed(print_summary, atlas)
     networks, headline = atlas.table("networks"), atlas.table("headline")
     assert f"demo: {networks.passed.sum()} of {len(networks)} networks learned their task" in text
-    assert len([line for line in text.splitlines() if re.match("flip_flop|sine_wave|context", line)]) == len(
-        headline.groupby(["task", "measure"])
-    )
+    lines = [line.rstrip() for line in text.splitlines()]
+    tables = {task: lines.index(task) for task in ("flip_flop", "sine_wave", "context_integration")}
+    of_matrices = [line for line in lines if re.match("  (geometry|topology|linearized dynamics): ", line)]
+    assert len(of_matrices) == len(headline.groupby(["task", "measure"]))
+    assert all(len(line) <= 80 for line in of_matrices)
+    flip_flop = lines[tables["flip_flop"] + 1 : tables["sine_wave"]]
     rows = headline[(headline.task == "flip_flop") & (headline.measure == "cka")]
-    [line] = [line for line in text.splitlines() if line.startswith("flip_flop") and " cka " in line]
+    [line] = [line for line in flip_flop if ": cka " in line]
     for row in rows.itertuples():
         star = "*" if row.p_adjusted < 0.05 else ""
         assert f"{row.r2:.2f}{star}" in line
-    aspects = [line.split()[1] for line in text.splitlines() if line.startswith("flip_flop")]
-    assert aspects == ["geometry", "geometry", "topology", "topology", "linearized"]
+    aspects = [line.split(":")[0].strip() for line in flip_flop]
+    assert aspects == ["geometry", "geometry", "topology", "topology", "linearized dynamics"]
 
 
 def test_every_finding_is_printed_with_its_source(atlas):

@@ -7,9 +7,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from dynatlas.schema import ASPECTS
 from dynatlas.store import Atlas
-
-ASPECTS = ("geometry", "topology", "linearized dynamics")
 
 
 def print_summary(atlas: Atlas, console: Console) -> None:
@@ -20,8 +19,9 @@ def print_summary(atlas: Atlas, console: Console) -> None:
     for reason, count in networks.reason[networks.reason != ""].value_counts().items():
         console.print(f"  left out: {count} × {reason}", markup=False)
     if len(headline):
-        console.print("\nShare of the variance between networks that each factor explains (R² of PERMANOVA;")
-        console.print("* p < 0.05, corrected for the number of factors; “seed” is what no factor explains):\n")
+        console.print("\nShare of the variance between networks that each factor explains (R²).")
+        console.print("*: more than by chance, p < 0.05, corrected for the number of factors.")
+        console.print("seed: what no factor explains. Below 0: kinds differ more within than between.\n")
         console.print(headline_table(headline))
     counts = claims.verdict.value_counts()
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
@@ -31,13 +31,19 @@ def print_summary(atlas: Atlas, console: Console) -> None:
 
 
 def headline_table(headline: pd.DataFrame) -> Table:
-    """The table ``headline``: a row for each distance matrix, geometry before topology."""
+    """The table ``headline``: under each task a row for each distance matrix, geometry before topology."""
     factors = [name for name in dict.fromkeys(headline.factor) if name not in ("interactions", "seed")]
     columns = [*factors, *(name for name in ("interactions", "seed") if name in set(headline.factor))]
-    table = Table("task", "aspect", "measure", *columns, box=None, pad_edge=False)
-    for (task, aspect, measure), rows in _in_order(headline):
-        cells = {row.factor: _cell(row) for row in rows.itertuples()}
-        table.add_row(task, aspect, measure, *(cells.get(column, "–") for column in columns))
+    table = Table("", *columns, box=None, pad_edge=False)
+    for task in dict.fromkeys(headline.task):
+        table.add_row(task)
+        of_task = headline[headline.task == task]
+        for aspect in ASPECTS:
+            for measure, rows in of_task[of_task.aspect == aspect].groupby("measure", sort=False):
+                cells = {row.factor: _cell(row) for row in rows.itertuples()}
+                table.add_row(
+                    f"  {aspect}: {_short(str(measure), aspect)}", *(cells.get(name, "–") for name in columns)
+                )
     return table
 
 
@@ -53,10 +59,9 @@ def print_claims(atlas: Atlas, console: Console) -> None:
                     console.print(textwrap.indent(textwrap.fill(text, 90), " " * 22), markup=False, soft_wrap=True)
 
 
-def _in_order(headline: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
-    groups: Any = headline.groupby(["task", "aspect", "measure"], sort=False)
-    tasks = list(dict.fromkeys(headline.task))
-    return sorted(groups, key=lambda group: (tasks.index(group[0][0]), ASPECTS.index(group[0][1])))
+def _short(measure: str, aspect: str) -> str:
+    """A measure's name beside its aspect, so that the table fits a terminal of 80 columns."""
+    return measure.replace("_", " ").removesuffix(" graph") if aspect == "topology" else measure
 
 
 def _cell(row: Any) -> str:
