@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from unittest.mock import patch
@@ -12,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from command_line import call
 from dynatlas import Network, analyze
 from dynatlas.analysis import page, write_folder
-from dynatlas.cli import main
 from dynatlas.errors import NetworkError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -22,15 +23,6 @@ DATA = Path(__file__).parent / "data"
 # Trained by validation/train_torch.py: nn.GRU, 64 units, seed 0, its weights alone.
 FLIP_FLOP = DATA / "flip_flop_gru.safetensors"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}"
-
-
-def call(*arguments):
-    """Run the command line; give its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as exit_:
-        return exit_.code or 0
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -217,13 +209,8 @@ class TestCommand:
         assert call("analyze", tmp_path / "nothing.npz") == 8
         assert "nothing.npz: No such file" in capsys.readouterr().err
 
-    def test_a_checkpoint_without_pytorch_says_what_to_do(self, tmp_path, capsys):
-        try:
-            import torch  # noqa: F401
-        except ImportError:
-            pass
-        else:
-            pytest.skip("PyTorch is installed")
+    def test_a_checkpoint_without_pytorch_says_what_to_do(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
         (tmp_path / "net.pt").write_bytes(b"\x80\x02}.")
         assert call("analyze", tmp_path / "net.pt") == 8
         assert f"dynatlas convert {tmp_path / 'net.pt'} NEW.safetensors" in capsys.readouterr().err

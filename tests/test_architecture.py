@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "linearization": {"batches", "root_search"},
     "fixed_points": {"_collection", "batches", "certificates", "root_search"},
     "_collection": {"batches", "linearization", "root_search"},
+    "point_facts": {"fixed_points", "linearization"},
     "line_attractors": {"root_search"},
     "cycles": {"linearization", "root_search"},
     "topology": {"batches", "fixed_points", "root_search"},
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     "geometry": {"pairs"},
     "networks": {"_atomic", "cells", "errors", "root_search"},
     "analysis": {
-        *("networks", "fixed_points", "certificates", "linearization", "cycles", "batches"),
+        *("networks", "fixed_points", "point_facts", "certificates", "linearization", "cycles", "batches"),
         *("figures", "report", "_atomic", "errors"),
     },
     "tabular": {"_atomic", "errors"},
@@ -72,6 +73,7 @@ MAY_IMPORT = {
         *(
             "batches",
             "fixed_points",
+            "point_facts",
             "certificates",
             "linearization",
             "line_attractors",
@@ -96,7 +98,7 @@ MAY_IMPORT = {
     "calibration": {"geometry", "pairs", "stages", "study", "training"},
     "planning": {"calibration", "cluster", "jobs", "pairs", "stages", "study"},
     "__main__": {"cli"},
-    "summary": {"store"},
+    "summary": {"schema", "store"},
     "cli": {
         *("jobs", "pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study"),
         *("summary", "network_commands", "errors"),

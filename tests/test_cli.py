@@ -5,9 +5,10 @@ import re
 
 import pytest
 
+from command_line import call
 from dynatlas import Atlas, Study
 from dynatlas.claims import CLAIMS
-from dynatlas.cli import duration, main
+from dynatlas.cli import duration
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
 TINY = """
@@ -44,15 +45,6 @@ def finished(tmp_path_factory):
     (folder / "tiny.toml").write_text(TINY)
     call("run", folder / "tiny.toml", folder / "atlas", "--workers", 1)
     return folder / "atlas"
-
-
-def call(*arguments):
-    """Run the command line; give its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as exit_:
-        return exit_.code or 0
-    return 0
 
 
 def test_new_writes_a_commented_study_that_loads(tmp_path, capsys):

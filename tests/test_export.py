@@ -10,9 +10,9 @@ import pytest
 import xarray as xr
 from safetensors.numpy import load_file
 
+from command_line import call
 from dynatlas import read_network
 from dynatlas.cells import CELLS
-from dynatlas.cli import main
 from dynatlas.errors import NetworkError
 from dynatlas.networks import export_network
 from synthetic_atlas import synthetic_atlas
@@ -117,13 +117,6 @@ def test_a_file_of_a_cell_that_is_spoilt_is_explained(tmp_path):
 
 
 class TestCommand:
-    def call(self, *arguments):
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as exit_:
-            return exit_.code or 0
-        return 0
-
     @pytest.fixture(scope="class")
     def atlas(self, tmp_path_factory):
         folder = tmp_path_factory.mktemp("export") / "atlas"
@@ -131,8 +124,8 @@ class TestCommand:
         return folder
 
     def test_a_table(self, atlas, tmp_path, capsys):
-        assert self.call("export", atlas, "fixed_points", tmp_path / "points.csv") == 0
-        assert self.call("export", atlas, "fixed_points", tmp_path / "points.parquet") == 0
+        assert call("export", atlas, "fixed_points", tmp_path / "points.csv") == 0
+        assert call("export", atlas, "fixed_points", tmp_path / "points.parquet") == 0
         assert "rows of the table fixed_points" in capsys.readouterr().out
         text, exact = pd.read_csv(tmp_path / "points.csv"), pd.read_parquet(tmp_path / "points.parquet")
         assert len(text) == len(exact) > 0
@@ -140,7 +133,7 @@ class TestCommand:
         np.testing.assert_allclose(json.loads(text.readout[0]), exact.readout[0])
 
     def test_arrays(self, atlas, tmp_path):
-        assert self.call("export", atlas, "distances/flip_flop/cka", tmp_path / "cka.nc") == 0
+        assert call("export", atlas, "distances/flip_flop/cka", tmp_path / "cka.nc") == 0
         from dynatlas import Atlas
 
         expected = Atlas.open(atlas).arrays("distances/flip_flop/cka")
@@ -149,7 +142,7 @@ class TestCommand:
             assert [str(name) for name in seen["network"].values.astype(str)] == list(expected["network"].values)
 
     def test_what_is_not_there_and_other_endings(self, atlas, tmp_path, capsys):
-        assert self.call("export", atlas, "fixed_points", tmp_path / "points.xlsx") == 8
+        assert call("export", atlas, "fixed_points", tmp_path / "points.xlsx") == 8
         assert "points.xlsx ends in '.xlsx'; expected .npz or .safetensors for a network" in capsys.readouterr().err
-        assert self.call("export", atlas, "no-such", tmp_path / "net.npz") == 4
+        assert call("export", atlas, "no-such", tmp_path / "net.npz") == 4
         assert "no-such" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from dynatlas import network_commands
 from dynatlas.errors import AtlasError, DamagedAtlasError, DynatlasError, StudyError
 
 if TYPE_CHECKING:
+    from dynatlas.store import Atlas
     from dynatlas.study import Study
 
 app = App(
@@ -259,12 +260,9 @@ def report(atlas: AtlasFolder, /) -> None:
         atlas: The atlas folder.
     """
     from dynatlas.pipeline import rebuild_report
-    from dynatlas.store import Atlas
     from dynatlas.summary import print_summary
 
-    opened = Atlas.open(atlas)
-    if not opened.has("tables/claims.parquet"):
-        raise AtlasError(f"{atlas} is not finished; go on with: dynatlas run {atlas / 'study.toml'} {atlas}")
+    opened = _finished(atlas)
     rebuild_report(opened)
     print_summary(opened, Console())
 
@@ -277,12 +275,9 @@ def claims(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         atlas: The atlas folder.
         as_json: Print JSON for scripts.
     """
-    from dynatlas.store import Atlas
     from dynatlas.summary import print_claims
 
-    opened = Atlas.open(atlas)
-    if not opened.has("tables/claims.parquet"):
-        raise AtlasError(f"{atlas} is not finished; go on with: dynatlas run {atlas / 'study.toml'} {atlas}")
+    opened = _finished(atlas)
     if as_json:
         print(opened.table("claims").to_json(orient="records"))
     else:
@@ -316,6 +311,16 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} seconds"
+
+
+def _finished(folder: Path) -> "Atlas":
+    """An atlas of which everything but the report is there."""
+    from dynatlas.store import Atlas
+
+    atlas = Atlas.open(folder)
+    if not atlas.has("tables/claims.parquet"):
+        raise AtlasError(f"{folder} is not finished; go on with: dynatlas run {folder / 'study.toml'} {folder}")
+    return atlas
 
 
 def _file_name(study: "Study") -> str:
