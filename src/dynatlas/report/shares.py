@@ -50,7 +50,7 @@ class Share(NamedTuple):
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f}".replace("-", "−")
+    return f"{round(100 * share)}".replace("-", "−")
 
 
 class SharesRow(NamedTuple):
