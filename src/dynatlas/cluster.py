@@ -6,13 +6,14 @@ that dies is replaced and its job done again, and a job that keeps killing its w
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dynatlas import interruption
 from dynatlas.errors import DynatlasError
+from dynatlas.plugins import Code
 from dynatlas.slurm import Slurm
 
 if TYPE_CHECKING:
@@ -132,11 +133,11 @@ def job_script(slurm: Slurm) -> str:
     return job.job_script()
 
 
-def terms_for(folder: str, token: str, content: str) -> "Terms":
-    """What the workers of a run must find."""
+def terms_for(folder: str, token: str, content: str, code: Sequence[Code] = ()) -> "Terms":
+    """What the workers of a run must find, and the foreign code that they need for it."""
     from dynatlas import _worker
 
-    return _worker.Terms(folder, token, content, _worker.versions(), WORKER_ENVIRONMENT)
+    return _worker.Terms(folder, token, content, _worker.versions(), WORKER_ENVIRONMENT, tuple(code))
 
 
 def prepare_workers(

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -33,9 +33,11 @@ from dynatlas.cluster import (
     terms_for,
 )
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
+from dynatlas.foreign import FOLDER
 from dynatlas.interruption import Caught, caught_signals
 from dynatlas.jobs import Job, jobs_of
 from dynatlas.pairs import available_cores
+from dynatlas.plugins import Code
 from dynatlas.progress import Quiet, RunProgress
 from dynatlas.slurm import Slurm
 from dynatlas.status import StatusFile
@@ -77,7 +79,7 @@ def run(
         The finished atlas.
 
     Raises:
-        StudyError, AtlasError, DifferentStudyError: see their messages.
+        StudyError, PluginError, AtlasError, DifferentStudyError: see their messages.
         Interrupted, Stopped: on Ctrl-C; on SIGTERM or SIGUSR1. What was finished is kept.
 
     A script that calls this must guard its entry point with ``if __name__ == "__main__":``, as the workers import it.
@@ -91,9 +93,12 @@ def run(
     if sum(choice is not None for choice in (workers, scheduler, slurm)) > 1:
         raise DynatlasError("give one of workers, scheduler and slurm: they say where the jobs run")
     study = study if isinstance(study, Study) else Study.load(study)
+    study.check_foreign()
+    code = study.foreign_code()
     progress = progress or Quiet()
     atlas = Atlas.create(out, study)
     with atlas.lock():
+        _keep_code(atlas, code)
         jobs = _until(jobs_of(atlas.study), until)
         entries = atlas.entries  # read once: with the paper's study it is large, and there are thousands of jobs
         todo = [job for job in jobs if not job.is_done(entries)]
@@ -106,7 +111,7 @@ def run(
                 where = slurm_cluster(slurm)
             else:
                 where = local_cluster(min(workers or available_cores(), len(todo)))
-            _carry_out(atlas, jobs, where, progress)
+            _carry_out(atlas, jobs, where, progress, code)
     return atlas
 
 
@@ -130,12 +135,26 @@ def rebuild_report(atlas: Atlas) -> Atlas:
     return atlas
 
 
-def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], where: AbstractContextManager[Any], progress: RunProgress) -> None:
+def _keep_code(atlas: Atlas, code: Sequence[Code]) -> None:
+    """Copy the study's own files into the atlas: for the record, and so that it can be gone on with from there."""
+    for one in code:
+        name = f"{FOLDER}/{one.origin.name}"
+        if one.origin.is_file and not atlas.has(name):
+            atlas.enter(atlas.write_plugin(name, one.source))
+
+
+def _carry_out(
+    atlas: Atlas,
+    jobs: tuple[Job, ...],
+    where: AbstractContextManager[Any],
+    progress: RunProgress,
+    code: Sequence[Code],
+) -> None:
     """Do every job that is not done, with the end marked in the progress file, whatever it is."""
     status = StatusFile(atlas, progress)
     try:
         with caught_signals() as caught, atlas.token() as token, where as client:
-            run = _Run(atlas, jobs, client, terms_for(str(atlas.path), *token), status, caught)
+            run = _Run(atlas, jobs, client, terms_for(str(atlas.path), *token, code), status, caught)
             run.go()
     except (Interrupted, Stopped):
         status.close("stopped")

@@ -29,7 +29,7 @@ from dynatlas._creation import begin, differences, is_new
 from dynatlas._lock import LOCK, one_writer
 from dynatlas._manifest import MANIFEST, STUDY, Entry, Manifest, check_name, reason
 from dynatlas._verification import Problem, find_problems
-from dynatlas.cells import Cell
+from dynatlas.cells import Cell, leaf_name
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError, StudyError
 from dynatlas.pairs import Reduced
 from dynatlas.study import Block, Configuration, Matrix, Member, Shape, Study
@@ -182,6 +182,7 @@ class Atlas:
 
         Raises:
             AtlasError: it is not in the atlas, or the study keeps no untrained controls.
+            PluginError: their cell is not ours, and its code has not been imported.
             DamagedAtlasError: its file is not what was written.
         """
         if untrained and not self.study.population.untrained_controls:
@@ -192,7 +193,7 @@ class Atlas:
         skeleton = jax.eval_shape(lambda: self.study.cell(block, jax.random.key(0)))
 
         def stored(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
-            key = f"{kind}/{path[-1].name}"
+            key = f"{kind}/{leaf_name(path)}"
             shape = arrays[key].shape if key in arrays else None
             if shape != (count, *leaf.shape):
                 raise DamagedAtlasError(
@@ -281,6 +282,10 @@ class Atlas:
         if not name.startswith("report/"):
             raise ValueError(f"{name!r} is not in the report; expected a name such as 'report/index.html'")
         return self._write(name, lambda path: path.write_bytes(content))
+
+    def write_plugin(self, file: str, source: bytes) -> Entry:
+        """Keep a file that the study's own tasks, cells or measures come from; nothing in it is run when it is read."""
+        return self._write(file, lambda path: path.write_bytes(source))
 
     def write_checkpoint(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep what an unfinished job has so far, in place of what was kept of it before."""

@@ -37,6 +37,7 @@ from dynatlas.figures.style import (
 from dynatlas.tasks import ContextIntegration, SineWave, Task
 
 MOST_TRIALS = {"flip_flop": 16, "sine_wave": 13, "context_integration": 40}
+OTHER_TRIALS = 16
 MOST_STEPS = 150
 # Seen from above and the side, so that no axis is hidden behind another.
 _AZIMUTH, _ELEVATION = np.deg2rad(-55.0), np.deg2rad(22.0)
@@ -79,7 +80,7 @@ def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
     if len(rows) != len(points):  # without their table, points have no stability: they are not drawn
         points, directions, rows = points[:0], directions[:0], rows[:0]
     values, contexts = _trial_labels(task, data)
-    keep = _evenly(len(values), MOST_TRIALS.get(task.kind, 16))
+    keep = _evenly(len(values), MOST_TRIALS.get(task.kind, OTHER_TRIALS))
     trajectories = data["trajectory"].values[keep, -MOST_STEPS:]
     low, high = (extreme(data["trajectory"].values, axis=(0, 1)) for extreme in (np.min, np.max))
     near = ((points >= 2 * low - high) & (points <= 2 * high - low)).all(axis=1)
