@@ -14,7 +14,7 @@ class StudyError(DynatlasError):
 
 
 class PluginError(StudyError):
-    """Code of a task, a cell or a measure that is not ours: it cannot be imported, fails a check, or is not there."""
+    """Code of a task, a cell or a measure that is not ours: it cannot be imported, or is not there."""
 
 
 class AtlasError(DynatlasError):

@@ -6,7 +6,7 @@ have the code, and by whoever does not want to run it.
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 
@@ -25,8 +25,8 @@ class Plugin(Settings):
     sha256: str = ""
     package: str = ""
     version: str = ""
-    tasks: dict[str, TaskFacts] = {}
-    cells: dict[str, Annotated[tuple[CellSize, ...], Field(min_length=1)]] = {}
+    tasks: dict[str, TaskFacts] = Field(default_factory=dict)
+    cells: dict[str, tuple[CellSize, ...]] = Field(default_factory=dict)
     measures: tuple[str, ...] = ()
 
     @model_validator(mode="after")

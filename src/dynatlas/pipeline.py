@@ -93,7 +93,6 @@ def run(
     if sum(choice is not None for choice in (workers, scheduler, slurm)) > 1:
         raise DynatlasError("give one of workers, scheduler and slurm: they say where the jobs run")
     study = study if isinstance(study, Study) else Study.load(study)
-    study.check_foreign()
     code = study.foreign_code()
     progress = progress or Quiet()
     atlas = Atlas.create(out, study)

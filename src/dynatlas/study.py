@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import tomli_w
 from jaxtyping import PRNGKeyArray
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dynatlas import costs
@@ -163,20 +163,20 @@ class Study(Settings):
 
     @field_validator("tasks", mode="before")
     @classmethod
-    def _tasks_without_code(cls, value: Any, info: ValidationInfo) -> Any:
+    def _tasks_without_code(cls, value: Any, info: Any) -> Any:
         known = Known(info.data.get("plugins", ()))
         return [known.task(item) for item in value] if isinstance(value, list | tuple) else value
 
     @field_validator("population")
     @classmethod
-    def _known_cells(cls, value: Population, info: ValidationInfo) -> Population:
+    def _known_cells(cls, value: Population, info: Any) -> Population:
         known = Known(info.data.get("plugins", ()))
         _refuse_unknown("cell", known.cells, {("architectures", i): name for i, name in enumerate(value.architectures)})
         return value
 
     @field_validator("overrides")
     @classmethod
-    def _known_factors(cls, value: tuple[Override, ...], info: ValidationInfo) -> tuple[Override, ...]:
+    def _known_factors(cls, value: tuple[Override, ...], info: Any) -> tuple[Override, ...]:
         known = Known(info.data.get("plugins", ()))
         _refuse_unknown("task", known.tasks, {(i, "task"): override.task for i, override in enumerate(value)})
         _refuse_unknown("cell", known.cells, {(i, "architecture"): item.architecture for i, item in enumerate(value)})
@@ -184,7 +184,7 @@ class Study(Settings):
 
     @field_validator("analysis")
     @classmethod
-    def _known_measures(cls, value: Analysis, info: ValidationInfo) -> Analysis:
+    def _known_measures(cls, value: Analysis, info: Any) -> Analysis:
         known = Known(info.data.get("plugins", ()))
         for name in value.measures:
             if not known.without_code("measures", name):
@@ -200,7 +200,10 @@ class Study(Settings):
         for named in self._foreign_names():
             if known.without_code(*named):
                 kept[known.of[named].origin] = known.of[named]
-            elif origin := origin_of(*named):
+                continue
+            if named not in known.of:  # in a record stands only what has passed
+                self._check(*named)
+            if origin := origin_of(*named):
                 used.setdefault(origin, []).append(named)
         found = [record(origin, *self._facts(names)) for origin, names in used.items()]
         plugins = (*kept.values(), *found)
@@ -225,7 +228,7 @@ class Study(Settings):
         Raises:
             StudyError: no such file or built-in study, not TOML, an unknown key (the nearest valid one is named),
                 a value of the wrong type or out of range.
-            PluginError: a file that it names under ``plugins`` cannot be imported; a task or a cell fails a check.
+            PluginError: a file that it names under ``plugins`` cannot be imported.
 
         The files under ``plugins`` are imported, which runs them.
         """
@@ -246,9 +249,7 @@ class Study(Settings):
             import_code(data, path.parent)
         except PluginError as error:
             raise PluginError(f"{source}: {error}") from None
-        study = cls._validated(data, str(source), path.parent)
-        study.check_foreign(str(source))
-        return study
+        return cls._validated(data, str(source), path.parent)
 
     @classmethod
     def parse(cls, text: str, source: str = "study", folder: Path = Path()) -> "Study":
@@ -402,25 +403,6 @@ class Study(Settings):
             raise code_is_missing("cell", architecture)
         return CELLS[architecture]
 
-    def check_foreign(self, source: str = "study") -> None:
-        """Look at the tasks and cells that are not ours, if their code is here.
-
-        Raises:
-            PluginError: one of them does not keep what every stage relies on.
-        """
-        known = Known(self.plugins)
-        population, first = self.population, self.tasks[0]
-        try:
-            for group, name in self._foreign_names():
-                if group == "tasks" and not known.without_code(group, name):
-                    check_task(self.task(name))
-                if group == "cells" and not known.without_code(group, name):
-                    for activation in population.activations:
-                        sizes = (first.n_inputs, min(population.units), first.n_outputs)
-                        check_cell(name, CELLS[name], *sizes, activation)
-        except ValueError as error:
-            raise PluginError(f"{source}: {error}") from None
-
     def foreign_code(self) -> list[Code]:
         """The code of its tasks, cells and measures that are not ours, as workers need it.
 
@@ -441,6 +423,15 @@ class Study(Settings):
         yield from (("tasks", task.kind) for task in self.tasks if task.kind not in OUR_TASKS)
         yield from (("cells", name) for name in self.population.architectures if name not in OUR_CELLS)
         yield from (("measures", name) for name in self.analysis.measures)
+
+    def _check(self, group: str, name: str) -> None:
+        """Look at a task or a cell that is not ours; ValueError says what is wrong with it."""
+        if group == "tasks":
+            check_task(self.task(name))
+        if group == "cells":
+            for activation in self.population.activations:
+                task, units = self.tasks[0], min(self.population.units)
+                check_cell(name, CELLS[name], task.n_inputs, units, task.n_outputs, activation)
 
     def _facts(self, names: Sequence[tuple[str, str]]) -> tuple[Any, Any, Any]:
         """What is to be recorded of some tasks, cells and measures whose code is here."""
