@@ -30,3 +30,12 @@ def quick_workers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         yield
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """Whatever a test registers is forgotten after it."""
+    from foreign_code import registries_kept
+
+    with registries_kept():
+        yield

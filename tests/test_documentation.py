@@ -1,7 +1,8 @@
 """Pages of the documentation do what they say: their Python is run in order, their commands are carried out.
 
 Blocks marked ``notest`` need what is no dependency, or repeat what another one does at the cost of seconds. A ``text``
-block stands for what the block above it prints, where … stands for anything.
+block stands for what the block above it prints, where … stands for anything. A block that begins with a file's name in
+a comment is that file.
 """
 
 import contextlib
@@ -16,7 +17,8 @@ from dynatlas.cli import main
 from dynatlas.geometry import MEASURES
 
 DOCS = Path(__file__).parents[1] / "docs"
-BLOCK = re.compile(r"^```(python|console|text)( notest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
+BLOCK = re.compile(r"^```(python|toml|console|text)( notest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def carry_out(page):
@@ -25,6 +27,9 @@ def carry_out(page):
     printed = ""
     for kind, untested, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         if untested:
+            continue
+        if file := FILE.match(text):
+            Path(file[1]).write_text(text, encoding="utf-8")
             continue
         if kind == "text":
             pattern = ".*".join(re.escape(part) for part in text.strip().split("…"))
@@ -66,3 +71,11 @@ def test_comparing_networks():
             del MEASURES[name]
     text = (DOCS / "comparing.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in text for name in known)
+
+
+@pytest.mark.usefixtures("quick_compilation", "quick_workers", "forgotten")
+def test_my_task(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = carry_out(DOCS / "my-task.md")
+    assert (tmp_path / "my-atlas" / "plugins" / "my_task.py").read_bytes() == (tmp_path / "my_task.py").read_bytes()
+    assert namespace["study"].analysis.measures == ("svcca", "participation")

@@ -145,7 +145,7 @@ STEPS: dict[type[StagedCell], type[Step]] = {
 }
 
 
-def register_derivative(cell: type[StagedCell]) -> Callable[[Class], Class]:
+def register_derivative(cell: Any) -> Callable[[Class], Class]:
     """Have networks of exactly this cell trained by a ``Step``, instead of by automatic differentiation.
 
     When a study that uses the cell is loaded, the two gradients are compared.

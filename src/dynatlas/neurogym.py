@@ -82,11 +82,18 @@ def _sequence(environment: Any, steps: int) -> tuple[NDArray[np.float32], NDArra
     truths: list[NDArray[Any]] = []
     length = 0
     while length < steps:
-        environment.new_trial()
-        observation, truth = np.asarray(environment.ob), np.asarray(environment.gt)
-        if not len(observation) or len(observation) != len(truth):
+        name = type(environment).__name__
+        try:
+            environment.new_trial()
+            observation, truth = np.asarray(environment.ob), np.asarray(environment.gt)
+        except Exception as error:
             raise PluginError(
-                f"a trial of {type(environment).__name__} has {len(observation)} observations and {len(truth)} answers"
+                f"{name} gives no whole trial with its ground truth ({type(error).__name__}: {error}); only "
+                "environments that neurogym.Dataset can draw from are supervised tasks"
+            ) from None
+        if observation.ndim == 0 or not len(observation) or np.shape(truth)[:1] != observation.shape[:1]:
+            raise PluginError(
+                f"{name} gives observations {observation.shape} and answers {truth.shape}: not step by step"
             )
         observations.append(observation.reshape(len(observation), -1))
         truths.append(_one_output_each(truth, environment.action_space))

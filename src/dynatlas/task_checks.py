@@ -26,7 +26,7 @@ def check_task(task: Task) -> None:
     _check_declarations(task, name)
     keys = jax.random.split(jax.random.key(0, impl="threefry2x32"), KEYS)
     first = _called(f"{name}: trial(key)", lambda: task.trial(keys[0]))
-    _check_trial(first, f"{name}: trial(key)", (task.steps,), task)
+    _check_type(first, f"{name}: trial(key)")
     if not _same(first, task.trial(keys[0])):
         raise ValueError(
             f"{name}: trial(key) gave two different trials for the same key; all randomness must come from the key"
@@ -38,6 +38,7 @@ def check_task(task: Task) -> None:
             f"{name}: trial(key) cannot be traced by JAX ({_first_line(error)}); write it with jax.numpy and "
             "jax.random, without NumPy and without Python's if on what was drawn"
         ) from None
+    _check_trial(first, f"{name}: trial(key)", (task.steps,), task)
     if not np.allclose(several.targets[0], first.targets, atol=1e-4) or not np.allclose(
         several.inputs[0], first.inputs, atol=1e-4
     ):
@@ -67,10 +68,13 @@ def _check_declarations(task: Task, name: str) -> None:
         raise ValueError(f"{name}: comparison_settings names {strange[0]!r}, which is not among its settings")
 
 
-def _check_trial(trial: Any, what: str, leading: tuple[int, ...], task: Task) -> None:
-    """Shapes, type and finiteness of one trial or of stacked ones."""
+def _check_type(trial: Any, what: str) -> None:
     if not isinstance(trial, Trial):
         raise ValueError(f"{what} gives a {type(trial).__name__}; expected dynatlas.tasks.Trial(inputs, targets)")
+
+
+def _check_trial(trial: Trial, what: str, leading: tuple[int, ...], task: Task) -> None:
+    """Shapes, type and finiteness of one trial or of stacked ones."""
     for part, channels in (("inputs", task.n_inputs), ("targets", task.n_outputs)):
         array = np.asarray(getattr(trial, part))
         expected = (*leading, channels)
