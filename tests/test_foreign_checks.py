@@ -314,6 +314,15 @@ def test_a_continuous_answer_is_the_target_itself():
 def test_an_environment_that_is_not_there(gym, monkeypatch):
     with pytest.raises(PluginError, match=r"NeuroGym cannot make 'Other-v0' with {}: KeyError"):
         sides("Other-v0")(pool=16).sequences()
+    seeds = iter(range(9))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Environment, "seed", lambda self, seed: setattr(self, "random", np.random.RandomState(next(seeds)))
+        )
+        with pytest.raises(PluginError, match="gives other trials when it is made and seeded again"):
+            sides()(pool=16, steps=6).sequences()
+    with pytest.raises(PluginError, match=r"names the actions \[0, 1, 2\], and the space has 2"):
+        sides(actions=SimpleNamespace(n=2))(pool=16, steps=50).sequences()
     monkeypatch.delattr(Environment, "new_trial")
     with pytest.raises(PluginError, match="has no new_trial"):
         sides()(pool=16).sequences()

@@ -21,10 +21,10 @@ FOLDER: Final = "plugins"  # where an atlas keeps copies of files
 class Plugin(Settings):
     """A file or a package that a study's own tasks, cells or measures come from."""
 
-    file: str = ""  # its place in the atlas, beside the study file
-    sha256: str = ""
-    package: str = ""
-    version: str = ""
+    file: str | None = None  # its place in the atlas, beside the study file
+    sha256: str | None = None
+    package: str | None = None
+    version: str | None = None
     tasks: dict[str, TaskFacts] = Field(default_factory=dict)
     cells: dict[str, tuple[CellSize, ...]] = Field(default_factory=dict)
     measures: tuple[str, ...] = ()
@@ -41,8 +41,8 @@ class Plugin(Settings):
     def origin(self) -> Origin:
         """Where the code is to be had."""
         if self.file:
-            return Origin(PurePosixPath(self.file).name, self.sha256, is_file=True)
-        return Origin(self.package, self.version, is_file=False)
+            return Origin(PurePosixPath(self.file).name, self.sha256 or "", is_file=True)
+        return Origin(self.package or "", self.version or "", is_file=False)
 
     @property
     def identity(self) -> str:

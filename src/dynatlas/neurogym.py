@@ -20,6 +20,8 @@ from pydantic import Field
 from dynatlas.errors import PluginError
 from dynatlas.tasks import Task, Trial
 
+COMPARED = 8  # sequences that are drawn twice, to see whether the seed fixes them
+
 
 class NeuroGym(Task):
     """A supervised task from an environment with ``new_trial``: observations in, ground truth out.
@@ -69,9 +71,20 @@ class NeuroGym(Task):
 
 @lru_cache(maxsize=8)
 def _sequences(task: NeuroGym) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    inputs, targets = _drawn(task, task.pool)
+    for drawn, again in zip((inputs, targets), _drawn(task, COMPARED), strict=True):
+        if not np.array_equal(drawn[:COMPARED], again):
+            raise PluginError(
+                f"{task.environment} gives other trials when it is made and seeded again, so that every worker would "
+                "have its own; it draws random numbers that its seed does not fix"
+            )
+    return inputs, targets
+
+
+def _drawn(task: NeuroGym, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     environment = _environment(task.environment, task.options)
     environment.seed(task.pool_seed)
-    pairs = [_sequence(environment, task.steps) for _ in range(task.pool)]
+    pairs = [_sequence(environment, task.steps) for _ in range(count)]
     inputs, targets = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
     return inputs, targets
 
@@ -107,7 +120,12 @@ def _one_output_each(truth: NDArray[Any], actions: Any) -> NDArray[Any]:
     count = getattr(actions, "n", None)
     if count is None:
         return truth.reshape(len(truth), -1)
-    return np.eye(int(count))[truth.astype(int) - int(getattr(actions, "start", 0))]
+    numbers = truth.astype(int) - int(getattr(actions, "start", 0))
+    if numbers.min() < 0 or numbers.max() >= count:
+        raise PluginError(
+            f"the ground truth names the actions {sorted(set(truth.tolist()))}, and the space has {count}"
+        )
+    return np.eye(int(count))[numbers]
 
 
 def _environment(name: str, options: dict[str, Any]) -> Any:

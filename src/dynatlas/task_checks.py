@@ -53,7 +53,13 @@ def check_task(task: Task) -> None:
 
 
 def _check_declarations(task: Task, name: str) -> None:
-    if hash(task) != hash(type(task).model_validate(task.model_dump())):
+    try:
+        hash(task)
+    except TypeError as error:
+        raise ValueError(
+            f"{name}: its settings cannot be hashed ({error}); keep to numbers, texts and tuples"
+        ) from None
+    if type(task).model_validate(task.model_dump(mode="json")) != task:
         raise ValueError(
             f"{name}: its settings do not survive being written to a file; keep to numbers, texts and tuples"
         )
