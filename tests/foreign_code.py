@@ -132,11 +132,12 @@ bootstraps = 9
 """
 
 
-def write_all(folder):
+def write_all(folder, architectures='"vanilla", "leaky", "nested"'):
     """The study and the files that it names; the path of the study."""
     (folder / "code").mkdir(parents=True, exist_ok=True)
-    files = {"my_task.py": TASK, "code/my_cell.py": CELL, "my_measure.py": MEASURE, "study.toml": STUDY}
-    for name, text in files.items():
+    files = {"my_task.py": TASK, "code/my_cell.py": CELL, "my_measure.py": MEASURE}
+    study = STUDY.replace('"vanilla", "leaky", "nested"', architectures)
+    for name, text in (files | {"study.toml": study}).items():
         (folder / name).write_text(text)
     return folder / "study.toml"
 

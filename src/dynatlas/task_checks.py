@@ -56,9 +56,7 @@ def _check_declarations(task: Task, name: str) -> None:
     try:
         hash(task)
     except TypeError as error:
-        raise ValueError(
-            f"{name}: its settings cannot be hashed ({error}); keep to numbers, texts and tuples"
-        ) from None
+        raise ValueError(f"{name}: its settings cannot be hashed ({error}); expected numbers, texts, tuples") from None
     if type(task).model_validate(task.model_dump(mode="json")) != task:
         raise ValueError(
             f"{name}: its settings do not survive being written to a file; keep to numbers, texts and tuples"

@@ -84,9 +84,24 @@ class Cell(eqx.Module):
         del inputs
         return None
 
+    def under(self, inputs: Float[Array, " inputs"]) -> Callable[[Array, Array], Array]:
+        """The same map under a static input: (state, no input) → state."""
+        return _Under(self, inputs)
+
     def astype(self, dtype: Any) -> "Cell":
         """The same network with its weights in another floating-point type."""
         return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
+
+
+class _Under(eqx.Module):
+    """A cell with its input held."""
+
+    cell: Cell
+    held: Float[Array, " inputs"]
+
+    def __call__(self, state: Float[Array, " state"], inputs: Float[Array, "0"]) -> Float[Array, " state"]:
+        del inputs
+        return self.cell(state, self.held)
 
 
 class CellSize(NamedTuple):

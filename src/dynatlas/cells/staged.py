@@ -21,6 +21,7 @@ places, since the paper changes every non-gate activation; Collins keeps tanh on
 
 import itertools
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -146,6 +147,19 @@ class StagedCell(Cell):
             return self._relu_box(inputs)
         bound = self._state_bound(inputs)
         return -bound, bound
+
+    def under(self, inputs: Float[Array, " inputs"]) -> Callable[[Array, Array], Array]:
+        """The same map under a static input, which is now part of the biases: no input channels, nothing to read out.
+
+        Networks of one shape then share their compiled programs, whatever task they have learned.
+        """
+        if type(self).project is not StagedCell.project or type(self).__call__ is not StagedCell.__call__:
+            return super().under(inputs)  # its input may act in another way
+        return eqx.tree_at(
+            lambda cell: (cell.bias, cell.input_weights, cell.readout_weights, cell.readout_bias),
+            self,
+            (self.project(inputs), self.input_weights[:, :0], self.readout_weights[:0], self.readout_bias[:0]),
+        )
 
     def _initial_bias(self, units: int) -> Array:
         return jnp.zeros(len(self.gates) * units, jnp.float32)

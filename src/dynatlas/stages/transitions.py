@@ -1,6 +1,7 @@
 """The transition graphs of networks under one static input, as rows of tables."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -57,10 +58,12 @@ def transition_sensitivity(
 def _graph(
     study: Study, member: Member, cell: Cell, points: FixedPoints, inputs: NDArray[np.float64], scale: float
 ) -> NDArray[np.float64]:
+    with jax.enable_x64(True):
+        step = cell.under(jnp.asarray(inputs))
     return transition_graph(
-        cell,
+        step,
         points.roots(),
-        inputs,
+        np.zeros(0),
         trials=study.analysis.transition_trials,
         scale=scale,
         key=jax.random.fold_in(member.key("analysis"), 1_000_003),
