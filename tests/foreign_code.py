@@ -17,6 +17,8 @@ Path(__file__).with_suffix(".imported").touch()
 
 @register_task("held_sign")
 class HeldSign(Task):
+    '''Hold the sign of the first pulse.'''
+
     steps: int = 6
     noise: float = 0.0
     title = "held sign"

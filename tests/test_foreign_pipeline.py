@@ -67,6 +67,8 @@ def test_it_is_opened_checked_and_shown_without_running_its_code(own, capsys):
     assert call("claims", own / "atlas") == 0
     page = build_page(atlas)["report/index.html"].decode()
     assert "Held sign" in page
+    assert "Hold the sign of the first pulse." in page
+    assert "adds up one of its noisy inputs" not in page
     drawn = pictures(atlas)
     assert {"trajectories-held_sign", "trial-held_sign", "distances-held_sign-spread"} <= drawn.keys()
     assert "held sign" in drawn["trial-held_sign"].caption.lower()

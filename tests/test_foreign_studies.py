@@ -50,6 +50,7 @@ def test_the_frozen_study_is_the_same_with_the_code_and_without(study_file):
     assert without.matrices == study.matrices
     task = without.task("held_sign")
     assert (task.title, task.n_inputs, task.n_outputs, task.steps) == ("held sign", 1, 1, 6)
+    assert task.summary == "Hold the sign of the first pulse."
     assert task.condition_names() == ("no input",)
     assert task.passes(1.0, -99.0)
 

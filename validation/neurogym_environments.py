@@ -46,7 +46,10 @@ def verdict_on(name: str, number: int) -> str:
 
 
 def first_of_dataset(name: str) -> np.ndarray:
-    """The first sequence that NeuroGym itself would give under the same seed."""
+    """The first sequence that NeuroGym itself gives under the same seed, after others that it has drawn already.
+
+    It is another one where a trial depends on those before it.
+    """
     dataset = neurogym.Dataset(neurogym.make(name), batch_size=1, seq_len=STEPS, cache_len=STEPS)
     dataset.seed(0)
     dataset._cache()  # anew, now that it is seeded

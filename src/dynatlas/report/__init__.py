@@ -159,6 +159,7 @@ class _Content:
             "kind": kind,
             "title": TASK_TITLES[kind],
             "n_outputs": task.n_outputs,
+            "summary": task.summary,
             "sentences": [text for text in sentences if text],
             "performance": self._plot(f"performance-{kind}", plots.performance_plot, kind),
             "representatives": self.get(representatives, kind)["value"] or [],

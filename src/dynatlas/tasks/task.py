@@ -5,6 +5,7 @@ probe on which all networks are compared, and names the static inputs under whic
 Everything random is written for one trial; callers ``vmap`` over keys.
 """
 
+import inspect
 from abc import abstractmethod
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
@@ -61,6 +62,12 @@ class Task(BaseModel):
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("r2", 0.9)
     # The values that each output has at an ideal fixed point, if there are such: fixed points are ordered by them.
     ideal_outputs: ClassVar[tuple[float, ...]] = ()
+
+    @property
+    def summary(self) -> str:
+        """What the network is asked to do, in words: the first paragraph of the class's docstring."""
+        paragraph, *_ = inspect.cleandoc(type(self).__doc__ or "").split("\n\n")
+        return " ".join(paragraph.split())
 
     @abstractmethod
     def trial(self, key: PRNGKeyArray) -> Trial:

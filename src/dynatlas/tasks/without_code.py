@@ -15,6 +15,7 @@ class TaskFacts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
+    summary: str
     n_inputs: int
     n_outputs: int
     condition_names: tuple[str, ...]
@@ -27,6 +28,7 @@ class TaskFacts(BaseModel):
         """The facts of a task whose code is there."""
         return cls(
             title=task.title,
+            summary=task.summary,
             n_inputs=task.n_inputs,
             n_outputs=task.n_outputs,
             condition_names=task.condition_names(),
@@ -42,6 +44,10 @@ class _WithoutCode(Task):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     facts: ClassVar[TaskFacts]
+
+    @property
+    def summary(self) -> str:
+        return self.facts.summary
 
     @property
     def n_inputs(self) -> int:
