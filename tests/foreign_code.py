@@ -111,7 +111,7 @@ plugins = ["my_task.py", "code/my_cell.py", "my_measure.py"]
 [[tasks]]
 kind = "held_sign"
 [population]
-architectures = ["vanilla", "leaky", "nested"]
+architectures = ["vanilla", "nested"]
 activations = ["tanh"]
 units = [3]
 l2 = [1e-6]
@@ -134,11 +134,11 @@ bootstraps = 9
 """
 
 
-def write_all(folder, architectures='"vanilla", "leaky", "nested"'):
+def write_all(folder, architectures='"vanilla", "nested"'):
     """The study and the files that it names; the path of the study."""
     (folder / "code").mkdir(parents=True, exist_ok=True)
     files = {"my_task.py": TASK, "code/my_cell.py": CELL, "my_measure.py": MEASURE}
-    study = STUDY.replace('"vanilla", "leaky", "nested"', architectures)
+    study = STUDY.replace('"vanilla", "nested"', architectures)
     for name, text in (files | {"study.toml": study}).items():
         (folder / name).write_text(text)
     return folder / "study.toml"

@@ -76,6 +76,8 @@ def _load_package(name: str, expected: Any = None) -> Origin:
         ) from None
     origin = Origin(distribution.metadata["Name"], distribution.version, is_file=False)
     _hold_against(origin, expected, f"the package {name!r}")
+    if _is_current(origin):
+        return origin
     offered = [point for point in distribution.entry_points if point.group.removeprefix("dynatlas.") in GROUPS]
     _import_entry_points(origin, [point for point in offered if point.group.startswith("dynatlas.")])
     return origin
@@ -170,7 +172,7 @@ def provide(codes: Iterable[Code]) -> None:
     for code in codes:
         if code.origin.is_file:
             _import_source(code.origin, code.source, code.origin.name)
-        elif not _is_current(code.origin):
+        else:
             _load_package(code.origin.name, code.origin.version)
 
 
@@ -230,8 +232,9 @@ def _import_entry_points(origin: Origin, points: list[metadata.EntryPoint]) -> N
             registry, register = GROUPS[group]
             try:
                 found = point.load()
-                # Again, if its module has done so itself: it may have been imported before anyone asked whence.
-                register(point.name)(registry.get(point.name, found))
+                if (group, point.name) not in registered:
+                    # Again, if its module has done so before anyone asked whence.
+                    register(point.name)(registry.get(point.name, found))
             except Exception as error:
                 raise PluginError(
                     f"cannot import {point.value!r} of the package {origin.name!r}: {type(error).__name__}: {error}"
