@@ -17,6 +17,7 @@ from dynatlas.linearization import linearize as linearize
 from dynatlas.networks import Network as Network
 from dynatlas.networks import read_network as read_network
 from dynatlas.pipeline import run as run
+from dynatlas.placement import place_recording as place_recording
 from dynatlas.spectra import spectrum_distance as spectrum_distance
 from dynatlas.statistics import permanova as permanova
 from dynatlas.store import Atlas as Atlas

@@ -71,20 +71,7 @@ def format_of(path: Path) -> Format:
     Raises:
         NetworkError: no such file, not a plain file, or none of the formats.
     """
-    try:
-        kind = path.lstat()
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror}") from None
-    if stat.S_ISLNK(kind.st_mode):
-        raise NetworkError(f"{path} is a symbolic link; name the file that it points to: {path.resolve()}")
-    if not stat.S_ISREG(kind.st_mode):
-        what = "a folder" if path.is_dir() else "no regular file"
-        raise NetworkError(f"{path} is {what}; expected a file of weights")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror}") from None
+    head = first_bytes(path, "a file of weights")
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"
     if head.startswith(b"\x93NUMPY"):
@@ -97,9 +84,35 @@ def format_of(path: Path) -> Format:
     if head.startswith(b"\x80") or path.suffix in {".pt", ".pth", ".pkl", ".pickle", ".ckpt"}:
         raise NetworkError(f"{path} {PICKLED.format(path=path)}")
     raise NetworkError(
-        f"{path} ({kind.st_size} bytes) is no file of weights that is known here; expected .safetensors, .npz, .npy or "
-        "Keras' .h5, as told by its first bytes"
+        f"{path} ({path.stat().st_size} bytes) is no file of weights that is known here; expected "
+        ".safetensors, .npz, .npy or Keras' .h5, as told by its first bytes"
     )
+
+
+def first_bytes(path: Path, expected: str) -> bytes:
+    """How a file begins, which tells its format better than its name.
+
+    Args:
+        path: the file.
+        expected: what to say was expected where there is none: "a file of weights".
+
+    Raises:
+        NetworkError: no such file, or not a plain file.
+    """
+    try:
+        kind = path.lstat()
+    except OSError as error:
+        raise NetworkError(f"cannot read {path}: {error.strerror}") from None
+    if stat.S_ISLNK(kind.st_mode):
+        raise NetworkError(f"{path} is a symbolic link; name the file that it points to: {path.resolve()}")
+    if not stat.S_ISREG(kind.st_mode):
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise NetworkError(f"{path} is {what}; expected {expected}")
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except OSError as error:
+        raise NetworkError(f"cannot read {path}: {error.strerror}") from None
 
 
 def checked(path: Path | str, declared: dict[str, Declared]) -> None:
