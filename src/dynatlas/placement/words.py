@@ -51,7 +51,7 @@ def level_label(factor: str, level: str) -> str:
 
 def number(value: float) -> str:
     """A distance."""
-    return f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}"
+    return (f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}").replace("-", "−")
 
 
 def with_ends(row: Row) -> str:
@@ -71,8 +71,8 @@ def _training(controls: Mapping[str, Row]) -> str:
     )
     if gain["p"] >= ALPHA:
         return (
-            f"Trained networks are no nearer than untrained ones: {numbers} By this measure the likeness is there "
-            "without training, and says nothing of what was learned."
+            f"Trained networks are not measurably nearer than untrained ones: {numbers} By this measure the likeness "
+            "is no sign of anything learned."
         )
     if gain["value"] < 0:
         return (
@@ -87,7 +87,9 @@ def _time(controls: Mapping[str, Row]) -> str:
     value, p = number(controls[kind]["value"]), f"p = {controls[kind]['p']:.2g}"
     if controls[kind]["p"] < ALPHA:
         return f"Out of time ({kind}) the recording is {value} away ({p})."
-    return f"That is no nearer than the recording out of time ({kind}: {value}, {p}): no likeness is left to explain."
+    return (
+        f"That is not measurably nearer than the recording out of time ({kind}: {value}, {p}): no sign of a likeness."
+    )
 
 
 def _scale(controls: Mapping[str, Row]) -> list[str]:
