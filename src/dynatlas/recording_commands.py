@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dynatlas.placement import Placement
 
 WIDTH = 79
+NEAREST = 3  # networks printed; the page has more
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
 
@@ -96,7 +97,7 @@ def place(
 
 
 def _print_placement(placement: "Placement") -> None:
-    from dynatlas.placement.words import WARNING, measure_label
+    from dynatlas.placement.words import WARNING, measure_label, of
 
     for recording in placement.recordings:
         for measure in placement.measures:
@@ -104,6 +105,10 @@ def _print_placement(placement: "Placement") -> None:
             _print(f"\n{several}{measure_label(measure)}:")
             for sentence in placement.said(recording, measure):
                 _print(sentence, "  ")
+            distances = of(placement.tables, "distances", recording, measure)
+            nearest = distances[distances["version"] == "trained"].nsmallest(NEAREST, "distance")
+            for name, distance in zip(nearest["name"], nearest["distance"], strict=True):
+                print(f"    {distance:.3f}  {name}")
     for note in (*placement.notes, WARNING[0]):
         print()
         _print(f"note: {note}")

@@ -20,8 +20,6 @@ def write_folder(placement: Placement, folder: Path) -> Path:
     """
     if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / MARK).exists())):
         raise NetworkError(f"{folder} exists and is no earlier placement; choose another folder with --out")
-    if (folder / "manifest.json").exists():
-        raise NetworkError(f"{folder} is an atlas; choose another folder with --out")
     try:
         with temporary_beside(folder) as temporary:
             temporary.mkdir()

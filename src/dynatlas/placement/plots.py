@@ -21,16 +21,13 @@ def map_plot(placement: Placement, recording: str, measure: str) -> Plot:
     networks = places[places["network"] != ""].merge(distances, on="network")
     groups: Any = networks.groupby(["architecture", "activation"], sort=False)
     traces: list[Plot] = [
-        _marks(rows, rows["x"], rows["y"], architecture, activation)
-        | {"name": f"{architecture_label(architecture)} {activation}"}
-        for (architecture, activation), rows in groups
+        _marks(rows, rows["x"], rows["y"], architecture, activation) for (architecture, activation), rows in groups
     ]
     spot = places[places["network"] == ""].iloc[0]
     traces.append(
         {
             "type": "scatter",
             "mode": "markers",
-            "name": "recording",
             "x": [number(spot["x"])],
             "y": [number(spot["y"])],
             "marker": {"color": "@ink", "size": 17, "symbol": "star", "line": {"color": "@surface", "width": 1.5}},
@@ -44,8 +41,6 @@ def map_plot(placement: Placement, recording: str, measure: str) -> Plot:
             "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
             "xaxis": blank,
             "yaxis": blank | {"scaleanchor": "x"},
-            "showlegend": True,
-            "legend": {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top"},
         },
     }
 
@@ -80,7 +75,7 @@ def strip_plot(placement: Placement, recording: str, measure: str) -> Plot:
         "data": traces,
         "layout": {
             "margin": {"l": 10, "r": 12, "t": 8, "b": 40},
-            "xaxis": {"title": {"text": "distance from the recording"}, "rangemode": "tozero", "zeroline": False},
+            "xaxis": {"title": {"text": "distance"}, "rangemode": "tozero", "zeroline": False},
             "yaxis": {
                 "tickvals": [-place for place in range(len(ticks))],
                 "ticktext": ticks,

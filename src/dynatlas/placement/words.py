@@ -111,7 +111,7 @@ def _factors(tables: Mapping[str, pd.DataFrame], recording: str, measure: str) -
             nearest = min(of_factor, key=lambda row: row["value"])
             found.append(
                 f"{level_label(effect['factor'], nearest['level'])} {with_ends(nearest)} ({effect['factor']} explains "
-                f"{100 * effect['r2']:.0f} % of the differences, p = {effect['p_adjusted']:.2g})"
+                f"{100 * effect['r2']:.0f}\u00a0% of the differences, p = {effect['p_adjusted']:.2g})"
             )
     if found:
         return [f"Nearest on average: {'; '.join(found)}."]
