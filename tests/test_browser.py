@@ -474,14 +474,13 @@ def test_recordings_among_networks_fit_and_are_chosen(opened: Any, tmp_path: Pat
     index = tmp_path / "index.html"
     index.write_text(placement_page(placement), encoding="utf-8")
     for width, scheme in ((1200, "light"), (360, "dark")):
-        page = opened(index, viewport={"width": width, "height": 900}, color_scheme=scheme).page
+        page = opened(index, viewport={"width": width, "height": 5000}, color_scheme=scheme).page
         page.goto(index.as_uri())
         expect(page.locator("[data-choice]:visible")).to_have_count(1)
         page.locator("select[data-of=measure]").select_option("cka")
         page.locator("select[data-of=recording]").select_option(label=name)
         shown = page.locator("[data-choice]:visible")
         expect(shown).to_have_attribute("data-choice", "1-cka")
-        shown.scroll_into_view_if_needed()
         page.wait_for_function(
             "() => document.querySelectorAll('[data-choice]:not([hidden]) .plot[data-drawn]').length === 2"
         )
