@@ -4,6 +4,7 @@ HDF5 can point to other files, compute datasets from others, and name filters th
 in a file of weights, and all of it is refused.
 """
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,13 +27,17 @@ class Hdf5(NamedTuple):
     texts: dict[str, str]
 
 
-def read_hdf5(path: Path) -> Hdf5:
+def read_hdf5(path: Path, content: bytes | None = None) -> Hdf5:
     """All arrays of an HDF5 file, by their paths, and the text attributes of its root.
+
+    Args:
+        path: the file; with ``content``, what to call it.
+        content: its bytes, of a file that lies in another one.
 
     Raises:
         NetworkError: no h5py; a file that is damaged, or links elsewhere, or holds what is no array of numbers.
     """
-    with open_hdf5(path) as (file, h5py):
+    with open_hdf5(path, content) as (file, h5py):
         datasets: dict[str, Any] = {}
         _walk(path, file, "", datasets, h5py, strict=True)
         checked(path, {name: _declared(each) for name, each in datasets.items()})
@@ -42,7 +47,7 @@ def read_hdf5(path: Path) -> Hdf5:
 
 
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[tuple[Any, Any]]:
+def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple[Any, Any]]:
     """An open HDF5 file and the module h5py; what goes wrong inside becomes an error that names the file.
 
     Raises:
@@ -53,7 +58,7 @@ def open_hdf5(path: Path) -> Iterator[tuple[Any, Any]]:
     except ImportError:
         raise NetworkError(f"{path} is HDF5, which needs h5py: pip install h5py") from None
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
             yield file, h5py
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeDecodeError, OverflowError) as error:
         raise NetworkError(f"{path} is damaged or truncated: {str(error).splitlines()[0]}") from None
