@@ -1,5 +1,7 @@
 """An atlas of random networks, some of which pass for trained: enough to compare activity with, made in a second."""
 
+import json
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -30,19 +32,19 @@ untrained_controls = {untrained}
 [training]
 iterations = 1
 [analysis]
-measures = ["svcca", "cka", "procrustes"]
+measures = {measures}
 permutations = 199
 bootstraps = 99
 """
 
 
-def random_atlas(folder, *, untrained=True):
+def random_atlas(folder, *, untrained=True, measures=("svcca", "cka")):
     """An atlas whose "trained" networks follow their inputs, and whose untrained ones remember as chance has it.
 
     Returns:
         The atlas, and activity on the probe [samples, units] by ("trained" or "untrained", network).
     """
-    study = Study.parse(STUDY.format(untrained=str(untrained).lower()))
+    study = Study.parse(STUDY.format(untrained=str(untrained).lower(), measures=json.dumps(measures)))
     atlas = Atlas.create(folder, study)
     inputs = study.tasks[0].probe().inputs
     random = np.random.default_rng(0)

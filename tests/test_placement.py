@@ -19,12 +19,14 @@ from dynatlas.recordings import align, probe_of
 from dynatlas.training import begin
 from random_atlas import random_atlas
 
+MEASURES = ("svcca", "cka", "procrustes", "rsa", "cca", "pwcca")
+TURNABLE = MEASURES[:-1]  # pwcca minds the units' axes
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return random_atlas(tmp_path_factory.mktemp("placement") / "atlas")
+    return random_atlas(tmp_path_factory.mktemp("placement") / "atlas", measures=MEASURES)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +57,8 @@ def control(placement, name, recording, measure="cka"):
 class TestDistances:
     def test_a_turned_copy_is_at_its_network_by_every_measure(self, made, turned):
         member, _, placement = turned
-        assert placement.measures == ("svcca", "cka", "procrustes")
-        for measure in placement.measures:
+        assert placement.measures == MEASURES
+        for measure in TURNABLE:
             away = rows(placement, "distances", recording="exact", measure=measure, version="trained")
             nearest = away.nsmallest(1, "distance").iloc[0]
             assert nearest.network == member.id
@@ -78,7 +80,7 @@ class TestDistances:
 
     def test_noise_leads_away(self, turned):
         member, _, placement = turned
-        for measure in placement.measures:
+        for measure in TURNABLE:
             away = [
                 rows(placement, "distances", recording=name, measure=measure, version="trained", network=member.id)
                 for name in ("exact", "noisy", "noisier")
@@ -183,7 +185,7 @@ class TestMap:
     def test_a_turned_copy_lies_on_its_network(self, made, turned):
         atlas, _ = made
         member, _, placement = turned
-        for measure in placement.measures:
+        for measure in TURNABLE:
             places = rows(placement, "map", recording="exact", measure=measure)
             network, own = (places[places.network == which].iloc[0] for which in (member.id, ""))
             assert np.hypot(network.x - own.x, network.y - own.y) < 1e-3
@@ -214,7 +216,11 @@ class TestErrors:
         ("options", "error", "message"),
         [
             ({"task": "sine_wave"}, AtlasError, "no task 'sine_wave'.* has: flip_flop"),
-            ({"measures": ["rsa"]}, AtlasError, "does not compare by 'rsa'; it has: svcca, cka, procrustes"),
+            (
+                {"measures": ["rsb"]},
+                AtlasError,
+                "does not compare by 'rsb'; it has: svcca, cka, procrustes, rsa, cca, pwcca",
+            ),
             ({"shuffles": 0}, NetworkError, "shuffles is 0; expected at least 1"),
             ({"recording": {}}, NetworkError, "there is no recording"),
             ({"recording": np.zeros((3, 3))}, NetworkError, "expected the probe's samples of the task flip_flop"),
@@ -292,10 +298,7 @@ class TestPage:
         assert not re.search(r"""(src|href)=["'](?!#)""", text.split("<script>")[0])
         data = json.loads(re.search(r'id="atlas-data">(.*?)</script>', text).group(1))
         assert set(data["plots"]) == {
-            f"{kind}-{place}-{measure}"
-            for kind in ("map", "strip")
-            for place in range(4)
-            for measure in ("svcca", "cka", "procrustes")
+            f"{kind}-{place}-{measure}" for kind in ("map", "strip") for place in range(4) for measure in MEASURES
         }
         drawn = data["plots"]["map-0-cka"]["data"]
         assert sum(len(trace["x"]) for trace in drawn) == 9
