@@ -470,7 +470,7 @@ def test_recordings_among_networks_fit_and_are_chosen(opened: Any, tmp_path: Pat
     noise = np.random.default_rng(0).normal(size=(120, 5))
     name = PAYLOADS[3].format("alert(1)")
     recordings = {"copy": next(iter(activities.values())), name: noise}
-    placement = place_recording(atlas, recordings, measures=["svcca", "cka"], shuffles=9)
+    placement = place_recording(atlas, recordings, measures=["svcca", "cka"], shuffles=19)
     index = tmp_path / "index.html"
     index.write_text(placement_page(placement), encoding="utf-8")
     for width, scheme in ((1200, "light"), (360, "dark")):

@@ -12,9 +12,11 @@ from command_line import call
 from dynatlas import distance, place_recording
 from dynatlas.errors import AtlasError, NetworkError
 from dynatlas.placement import page, write_folder
+from dynatlas.placement.findings import sign_flips
 from dynatlas.placement.population import _before_training
 from dynatlas.placement.spot import spot
 from dynatlas.placement.surrogates import shifted
+from dynatlas.placement.words import sentences
 from dynatlas.recordings import align, probe_of
 from dynatlas.training import begin
 from random_atlas import random_atlas
@@ -97,7 +99,7 @@ class TestDistances:
             if version == "trained"
         }
         one = next(iter(means))
-        placement = place_recording(atlas, means[one], measures=["cka"], shuffles=9)
+        placement = place_recording(atlas, means[one], measures=["cka"], shuffles=19)
         away = rows(placement, "distances", version="trained")
         expected = [distance(means[one], means[network], "cka") for network in away.network]
         np.testing.assert_allclose(away.distance, expected, atol=1e-9)
@@ -108,7 +110,7 @@ class TestDistances:
     def test_few_rows_are_warned_of(self, made):
         rows_ = np.repeat(np.arange(5), 24).reshape(10, 12)
         noise = np.random.default_rng(0).normal(size=(5, 6))
-        placement = place_recording(made[0], noise, measures=["svcca"], rows=rows_, shuffles=1)
+        placement = place_recording(made[0], noise, measures=["svcca"], rows=rows_, shuffles=19)
         assert "5 rows are few" in placement.notes[0]
 
 
@@ -155,7 +157,7 @@ class TestControls:
         """Two halves of very many copies of the same units are the same but for their number."""
         atlas, _ = made
         _, recordings, _ = turned
-        placement = place_recording(atlas, np.tile(recordings["exact"], 40), measures=["cka"], shuffles=1)
+        placement = place_recording(atlas, np.tile(recordings["exact"], 40), measures=["cka"], shuffles=19)
         assert control(placement, "own halves", "recording").value < 0.1
 
     def test_distances_without_noise_are_reliable(self, turned):
@@ -170,6 +172,35 @@ class TestFactors:
             some = away[away.architecture == row.level].distance
             assert row.value == pytest.approx(some.mean())
             assert row.low < row.value < row.high
+
+    def test_what_training_does_to_one_kind_is_not_hidden_by_another(self, turned):
+        """Vanilla networks come nearer, GRUs are led away: as a whole nothing, and the words say which."""
+        _, _, placement = turned
+        gains = {"vanilla": (0.4, 0.01), "gru": (-0.4, 0.01)}
+        levels = rows(placement, "levels", recording="exact", measure="cka").copy()
+        for level, (gain, p) in gains.items():
+            levels.loc[levels.level == level, ["gain", "gain_p"]] = gain, p
+        controls = placement.tables["controls"].copy()
+        controls.loc[controls.control == "untrained minus trained", "p"] = 0.9
+        (said, *_) = sentences(placement.tables | {"levels": levels, "controls": controls}, "exact", "cka")
+        assert "not nearer than untrained ones as a whole" in said
+        assert said.endswith("Some kinds are: Vanilla (nearer by 0.40, p = 0.01).")
+
+    def test_gains_are_differences_of_the_same_networks(self, turned):
+        _, _, placement = turned
+        away = rows(placement, "distances", recording="exact", measure="cka")
+        by_version = away.pivot(index="network", columns="version", values="distance")
+        gain = by_version.untrained - by_version.trained
+        kinds = away.drop_duplicates("network").set_index("network").architecture
+        levels = rows(placement, "levels", recording="exact", measure="cka", factor="architecture").set_index("level")
+        for level in ("vanilla", "gru"):
+            assert levels.loc[level, "gain"] == pytest.approx(gain[kinds == level].mean())
+        # Holm: the smaller p counts twice.
+        p = [
+            sign_flips(gain[kinds == level].loc[away.network.unique()[kinds == level]].to_numpy(), 199, 0)
+            for level in ("vanilla", "gru")
+        ]
+        assert levels.gain_p.min() == pytest.approx(2 * min(p))
 
     def test_the_share_explained_is_that_of_an_analysis_of_variance(self, turned):
         _, _, placement = turned
@@ -207,7 +238,9 @@ class TestUntrained:
         start = begin(members, lambda key: atlas.study.cell(block, key)).fits.cell
         for row, cell in enumerate(_before_training(atlas, block).values()):
             jax.tree.map(lambda one, all_, row=row: np.testing.assert_array_equal(one, all_[row]), cell, start)
-        placement = place_recording(atlas, np.random.default_rng(0).normal(size=(120, 5)), measures=["cka"], shuffles=1)
+        placement = place_recording(
+            atlas, np.random.default_rng(0).normal(size=(120, 5)), measures=["cka"], shuffles=19
+        )
         assert len(rows(placement, "distances", version="untrained")) == 8
 
 
@@ -221,7 +254,7 @@ class TestErrors:
                 AtlasError,
                 "does not compare by 'rsb'; it has: svcca, cka, procrustes, rsa, cca, pwcca",
             ),
-            ({"shuffles": 0}, NetworkError, "shuffles is 0; expected at least 1"),
+            ({"shuffles": 18}, NetworkError, "shuffles is 18; expected at least 19, for a p of 0.05"),
             ({"recording": {}}, NetworkError, "there is no recording"),
             ({"recording": np.zeros((3, 3))}, NetworkError, "expected the probe's samples of the task flip_flop"),
             ({"recording": "nowhere.npy"}, NetworkError, "cannot read nowhere.npy: No such file"),
@@ -244,7 +277,7 @@ class TestCommands:
         atlas, _ = made
         np.save(tmp_path / "a.npy", turned[1]["noisy"])
         np.save(tmp_path / "b.npy", turned[1]["noisier"])
-        arguments = ["place", atlas.path, tmp_path / "a.npy", tmp_path / "b.npy", "--measure", "cka", "--shuffles", 9]
+        arguments = ["place", atlas.path, tmp_path / "a.npy", tmp_path / "b.npy", "--measure", "cka", "--shuffles", 19]
         assert call(*arguments) == 0
         out = capsys.readouterr().out
         assert all(len(line) < 80 for line in out.splitlines() if not line.startswith("page:"))
@@ -308,7 +341,7 @@ class TestPage:
     def test_names_are_text(self, made):
         name = "<img src=x onerror=alert(1)></script>"
         activity = np.random.default_rng(0).normal(size=(120, 5))
-        text = page(place_recording(made[0], {name: activity}, measures=["cka"], shuffles=1))
+        text = page(place_recording(made[0], {name: activity}, measures=["cka"], shuffles=19))
         assert "<img" not in text
         assert "random <b>" not in text
         assert "random &lt;b&gt;networks" in text

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from dynatlas.effects import factor_effects
+from dynatlas.effects import factor_effects, holm
 from dynatlas.placement.measured import Measured
 from dynatlas.placement.spot import spot
 from dynatlas.resampling import interval, mean_interval, mean_of_pairs, reliability_of_values
@@ -83,17 +83,35 @@ def sign_flips(differences: Float[np.ndarray, " n"], permutations: int, seed: in
 
 
 def levels_of(
-    away: Float[np.ndarray, " networks"], labels: Mapping[str, Sequence[Any]], bootstraps: int, seed: int
+    measured: Measured,
+    recording: int,
+    labels: Mapping[str, Sequence[Any]],
+    permutations: int,
+    bootstraps: int,
+    seed: int,
 ) -> Rows:
-    """The mean distance from the trained networks of every architecture, and so on."""
-    rows = []
+    """The mean distance from the trained networks of every architecture, and so on.
+
+    ``gain`` is how much nearer training brings these networks: over all kinds together, those that it leads away can
+    hide it. Its p is corrected for the number of levels (``holm``).
+    """
+    away, before = measured.away(recording), measured.untrained_away(recording)
+    rows: Rows = []
     for factor, levels in labels.items():
-        for level in dict.fromkeys(levels):
-            some = away[[each == level for each in levels]]
-            rows.append(
-                {"factor": factor, "level": str(level)}
-                | _numbers(some.mean(), mean_interval(some, bootstraps, seed), len(some))
-            )
+        kinds = list(dict.fromkeys(levels))
+        for level in kinds:
+            places = [place for place, each in enumerate(levels) if each == level]
+            some = away[places]
+            row = {"factor": factor, "level": str(level)}
+            row |= _numbers(some.mean(), mean_interval(some, bootstraps, seed), len(some))
+            gain = np.array([before[place] - away[place] for place in places if place in before])
+            ends = mean_interval(gain, bootstraps, seed)
+            row |= {"gain": gain.mean() if len(gain) else np.nan, "gain_low": ends.low, "gain_high": ends.high}
+            is_tested = len(kinds) > 1 and len(gain) > 1
+            rows.append(row | {"gain_p": sign_flips(gain, permutations, seed) if is_tested else np.nan})
+    tested = [row for row in rows if row["gain_p"] == row["gain_p"]]
+    for row, p in zip(tested, holm([row["gain_p"] for row in tested]), strict=True):
+        row["gain_p"] = p
     return rows
 
 

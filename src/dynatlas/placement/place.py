@@ -19,6 +19,7 @@ from dynatlas.store import Atlas
 from dynatlas.study import Member
 
 FEWEST_NETWORKS: Final = 3
+FEWEST_SHUFFLES: Final = 19
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,8 +98,8 @@ def place_recording(
     """
     opened = atlas if isinstance(atlas, Atlas) else Atlas.open(atlas)
     kind, names = task_of(opened, task), _measures(opened, measures)
-    if shuffles < 1:
-        raise NetworkError(f"shuffles is {shuffles}; expected at least 1")
+    if shuffles < FEWEST_SHUFFLES:
+        raise NetworkError(f"shuffles is {shuffles}; expected at least {FEWEST_SHUFFLES}, for a p of 0.05")
     probe = probe_of(opened.study.task(kind))
     recordings = {
         name: align(values, probe, name, rows, resample=resample) for name, values in _named(recording).items()
@@ -146,7 +147,7 @@ def _tables(
             rows = {
                 "distances": distance_rows(members, away, one.untrained_away(place)),
                 "controls": controls_of(one, place, analysis.permutations, analysis.bootstraps, seed),
-                "levels": levels_of(away, labels, analysis.bootstraps, seed),
+                "levels": levels_of(one, place, labels, analysis.permutations, analysis.bootstraps, seed),
                 "effects": effects_of(away, labels, analysis.permutations, analysis.bootstraps, seed),
                 "map": map_rows(members, coordinates, stress, away),
                 "recordings": [

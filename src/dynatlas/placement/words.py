@@ -1,6 +1,6 @@
 """What the numbers say of a recording, and what they do not, in sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -21,7 +21,8 @@ Row = dict[str, Any]
 def sentences(tables: Mapping[str, pd.DataFrame], recording: str, measure: str) -> list[str]:
     """Nearer than before training? Nearer than out of time? Which architecture? What to compare the distance with?"""
     controls = controls_by_name(tables, recording, measure)
-    return [_training(controls), _time(controls), *_scale(controls), *_factors(tables, recording, measure)]
+    levels: Any = of(tables, "levels", recording, measure).to_dict("records")
+    return [_training(controls, levels), _time(controls), *_scale(controls), *_factors(tables, recording, measure)]
 
 
 def of(tables: Mapping[str, pd.DataFrame], table: str, recording: str, measure: str) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def with_ends(row: Row) -> str:
     return f"{number(row['value'])}{ends}"
 
 
-def _training(controls: Mapping[str, Row]) -> str:
+def _training(controls: Mapping[str, Row], levels: Sequence[Row]) -> str:
     trained = with_ends(controls["trained"])
     if "untrained" not in controls:
         return f"Trained networks are {trained} away; they are too few to be held against themselves before training."
@@ -69,7 +70,14 @@ def _training(controls: Mapping[str, Row]) -> str:
         f"{trained} away, the same networks before training {with_ends(controls['untrained'])} (difference "
         f"{with_ends(gain)}, p = {gain['p']:.2g})."
     )
-    if gain["p"] >= ALPHA:
+    if gain["p"] > ALPHA:
+        brought = [row for row in levels if row["gain_p"] <= ALPHA and row["gain"] > 0]
+        if brought:
+            kinds = ", ".join(
+                f"{level_label(row['factor'], row['level'])} (nearer by {number(row['gain'])}, p = {row['gain_p']:.2g})"
+                for row in brought
+            )
+            return f"Trained networks are not nearer than untrained ones as a whole: {numbers} Some kinds are: {kinds}."
         return (
             f"Trained networks are not measurably nearer than untrained ones: {numbers} By this measure the likeness "
             "is no sign of anything learned."
@@ -85,7 +93,7 @@ def _training(controls: Mapping[str, Row]) -> str:
 def _time(controls: Mapping[str, Row]) -> str:
     kind = "shifted trials" if "shifted trials" in controls else "shuffled time"
     value, p = number(controls[kind]["value"]), f"p = {controls[kind]['p']:.2g}"
-    if controls[kind]["p"] < ALPHA:
+    if controls[kind]["p"] <= ALPHA:
         return f"Out of time ({kind}) the recording is {value} away ({p})."
     return (
         f"That is not measurably nearer than the recording out of time ({kind}: {value}, {p}): no sign of a likeness."
@@ -106,7 +114,7 @@ def _factors(tables: Mapping[str, pd.DataFrame], recording: str, measure: str) -
     levels = of(tables, "levels", recording, measure)
     found = []
     for effect in effects:
-        if effect["p_adjusted"] < ALPHA:
+        if effect["p_adjusted"] <= ALPHA:
             of_factor: Any = levels[levels["factor"] == effect["factor"]].to_dict("records")
             nearest = min(of_factor, key=lambda row: row["value"])
             found.append(
