@@ -102,7 +102,7 @@ def levels_of(
         for level in kinds:
             places = [place for place, each in enumerate(levels) if each == level]
             some = away[places]
-            row = {"factor": factor, "level": str(level)}
+            row: dict[str, Any] = {"factor": factor, "level": str(level)}
             row |= _numbers(some.mean(), mean_interval(some, bootstraps, seed), len(some))
             gain = np.array([before[place] - away[place] for place in places if place in before])
             ends = mean_interval(gain, bootstraps, seed)
