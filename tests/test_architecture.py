@@ -58,6 +58,23 @@ MAY_IMPORT = {
         *("figures", "report", "_atomic", "errors"),
     },
     "tabular": {"_atomic", "errors"},
+    "recordings": {"_atomic", "errors", "figures", "networks", "tasks"},
+    "placement": {
+        *(
+            "recordings",
+            "cells",
+            "effects",
+            "embedding",
+            "errors",
+            "figures",
+            "geometry",
+            "pairs",
+            "report",
+            "resampling",
+        ),
+        *("stages", "store", "study", "_atomic"),
+    },
+    "recording_commands": {"errors", "placement", "recordings", "store"},
     "network_commands": {"analysis", "networks", "store", "tabular", "errors"},
     "embedding": set(),
     "statistics": {"embedding"},
@@ -110,7 +127,7 @@ MAY_IMPORT = {
     "summary": {"schema", "store"},
     "cli": {
         *("jobs", "pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study"),
-        *("summary", "network_commands", "errors"),
+        *("summary", "network_commands", "recording_commands", "errors"),
     },
 }
 

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynatlas import report
+from dynatlas import place_recording, report
+from dynatlas.placement import page as placement_page
 from dynatlas.study import Study
+from random_atlas import random_atlas
 from synthetic_atlas import SyntheticAtlas, synthetic_atlas
 
 REASON = ""
@@ -461,3 +463,25 @@ def test_a_page_of_a_thousand_networks_is_seen_soon(large: Path, opened: Any) ->
     print(f"1,008 networks, {size:.1f} MB: {json.dumps({view: round(value, 2) for view, value in seconds.items()})} s")
     assert size < 15
     assert seconds["overview"] < 10  # 2 s is what we want; a busy machine must not fail the test
+
+
+def test_recordings_among_networks_fit_and_are_chosen(opened: Any, tmp_path: Path) -> None:
+    atlas, activities = random_atlas(tmp_path / "atlas")
+    noise = np.random.default_rng(0).normal(size=(120, 5))
+    name = PAYLOADS[3].format("alert(1)")
+    recordings = {"copy": next(iter(activities.values())), name: noise}
+    placement = place_recording(atlas, recordings, measures=["svcca", "cka"], shuffles=19)
+    index = tmp_path / "index.html"
+    index.write_text(placement_page(placement), encoding="utf-8")
+    for width, scheme in ((1200, "light"), (360, "dark")):
+        page = opened(index, viewport={"width": width, "height": 5000}, color_scheme=scheme).page
+        page.goto(index.as_uri())
+        expect(page.locator("[data-choice]:visible")).to_have_count(1)
+        page.locator("select[data-of=measure]").select_option("cka")
+        page.locator("select[data-of=recording]").select_option(label=name)
+        shown = page.locator("[data-choice]:visible")
+        expect(shown).to_have_attribute("data-choice", "1-cka")
+        page.wait_for_function(
+            "() => document.querySelectorAll('[data-choice]:not([hidden]) .plot[data-drawn]').length === 2"
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

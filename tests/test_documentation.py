@@ -15,6 +15,7 @@ import pytest
 
 from dynatlas.cli import main
 from dynatlas.geometry import MEASURES
+from random_atlas import random_atlas
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
@@ -60,6 +61,17 @@ def test_my_pytorch_network(tmp_path, monkeypatch):
     assert namespace["mine"].is_slow
     assert (tmp_path / "two-conditions" / "index.html").exists()
     assert len((tmp_path / "two-conditions" / "searches.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_my_recordings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    random_atlas(tmp_path / "my-atlas")
+    namespace = carry_out(DOCS / "my-recordings.md")
+    assert (tmp_path / "monkey-placement" / "index.html").exists()
+    controls = set(namespace["placement"].tables["controls"]["control"])
+    text = (DOCS / "my-recordings.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in controls)
 
 
 def test_comparing_networks():

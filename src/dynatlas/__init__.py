@@ -18,6 +18,7 @@ from dynatlas.linearization import linearize as linearize
 from dynatlas.networks import Network as Network
 from dynatlas.networks import read_network as read_network
 from dynatlas.pipeline import run as run
+from dynatlas.placement import place_recording as place_recording
 from dynatlas.plugins import load_package as load_package
 from dynatlas.plugins import load_plugin as load_plugin
 from dynatlas.spectra import spectrum_distance as spectrum_distance

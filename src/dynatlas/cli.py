@@ -12,7 +12,7 @@ from cyclopts import App, Group, Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
-from dynatlas import network_commands
+from dynatlas import network_commands, recording_commands
 from dynatlas.errors import AtlasError, DamagedAtlasError, DynatlasError, StudyError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ app = App(
         dynatlas status my-atlas           how far it is, also while it runs
         dynatlas report my-atlas           where the page is
         dynatlas analyze NETWORK           what a network that was trained elsewhere computes
+        dynatlas place my-atlas RECORDING  where a recording lies among the networks
 
     Exit codes:
 
@@ -38,7 +39,7 @@ app = App(
         1  something went wrong      5  folder holds a different study
         2  wrong arguments           6  atlas is damaged
         3  bad study file            7  stopped by SIGTERM or SIGUSR1; run again to go on
-        8  bad file of a network     130  interrupted; run again to go on
+        8  bad network or recording  130  interrupted; run again to go on
     """,
     help_format="plaintext",
 )
@@ -287,6 +288,8 @@ def claims(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
 app.command(network_commands.analyze)
 app.command(network_commands.convert)
 app.command(network_commands.export)
+app.command(recording_commands.probe)
+app.command(recording_commands.place)
 
 
 def main(arguments: list[str] | None = None) -> None:
