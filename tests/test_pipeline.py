@@ -13,7 +13,7 @@ import pytest
 import dynatlas
 from dynatlas import Atlas, Study
 from dynatlas.errors import DifferentStudyError, DynatlasError
-from dynatlas.jobs import jobs_of
+from dynatlas.jobs import jobs_of, to_redo
 from dynatlas.pipeline import rebuild_report
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
@@ -86,6 +86,15 @@ def test_every_job_is_done_and_everything_verifies(atlas):
     for name in TABLES:
         assert atlas.has(f"tables/{name}.parquet")
     assert atlas.has("report/index.html")
+
+
+def test_every_entry_is_one_jobs_own_so_that_damage_to_it_is_redone(atlas):
+    jobs = jobs_of(atlas.study)
+    for name in atlas.entries:
+        [owner] = [job for job in jobs if job.writes(name)]
+        redone = to_redo(atlas.study, [name])
+        assert redone == owner.promises | {name}
+        assert not owner.is_done(dict.fromkeys(atlas.entries.keys() - redone))
 
 
 def test_networks_are_listed_in_the_order_of_the_study_with_their_verdicts(atlas):
@@ -174,7 +183,7 @@ def test_killed_at_random_moments_and_run_again_it_ends_the_same(atlas, study_fi
     """kill -9 at three moments of one run, then to the end: not a bit differs."""
     random = np.random.default_rng(int.from_bytes(os.urandom(4), "big"))
     folder = tmp_path / "killed"
-    delays = random.uniform(4, 14, size=3)
+    delays = random.uniform(2, 8, size=3)
     for delay in delays:
         process = start_run(study_file, folder)
         time.sleep(delay)

@@ -231,6 +231,7 @@ def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False
         repair: Take damaged entries out of the manifest, so that the next run makes them again.
         as_json: Print JSON for scripts.
     """
+    from dynatlas.jobs import to_redo
     from dynatlas.store import Atlas
 
     opened = Atlas.open(atlas)
@@ -238,7 +239,7 @@ def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False
     damaged = [problem for problem in problems if problem.what != "unknown"]
     if repair and damaged:
         with opened.lock():
-            opened.discard(*(problem.name for problem in damaged))
+            opened.discard(*to_redo(opened.study, [problem.name for problem in damaged]))
     if as_json:
         found = [{"name": problem.name, "what": problem.what} for problem in problems]
         print(json.dumps({"entries": len(opened.entries), "problems": found}))
