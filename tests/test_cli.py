@@ -12,6 +12,7 @@ from command_line import call
 from dynatlas import Atlas, Study
 from dynatlas.claims import CLAIMS
 from dynatlas.cli import duration
+from dynatlas.progress import LOG
 
 pytestmark = pytest.mark.usefixtures("quick_workers", "quick_compilation")
 TINY = """
@@ -94,6 +95,24 @@ def test_run_ends_with_the_result_and_the_path_of_the_report(run):
 def test_run_quietly(finished, capsys):
     assert call("run", finished / "study.toml", finished, "--quiet") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_run_verbosely_tells_of_every_job_and_changes_no_number(finished, study_file, tmp_path, capsys):
+    folder = tmp_path / "atlas"
+    assert call("run", study_file, folder, "--workers", 1, "--until", "geometry", "--verbose") == 0
+    error = capsys.readouterr().err
+    first, second = Atlas.open(finished).entries, Atlas.open(folder).entries
+    assert len(second) > 10
+    assert {name: first[name] for name in second} == dict(second)
+    lines = error.splitlines()
+    assert all(re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d\] ", line) for line in lines)
+    block = "train flip_flop-vanilla-tanh-4"
+    assert [line.count(f"{block}: begun by worker 0 on ") for line in lines].count(1) == 1
+    [took] = re.findall(rf"{block}: done in ([\d.]+) s", error)
+    [stored] = [run["job_seconds"][block] for run in Atlas.open(folder).provenance["runs"]]
+    assert float(took) == stored
+    assert not LOG.handlers[1:]
+    assert call("run", study_file, folder, "--quiet", "--verbose") == 2
 
 
 def test_status_counts_jobs(finished, capsys):

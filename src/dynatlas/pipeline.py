@@ -36,7 +36,7 @@ from dynatlas.errors import DynatlasError, Interrupted, Stopped
 from dynatlas.interruption import Caught, caught_signals
 from dynatlas.jobs import Job, jobs_of
 from dynatlas.pairs import available_cores
-from dynatlas.progress import Quiet, RunProgress
+from dynatlas.progress import LOG, Quiet, RunProgress
 from dynatlas.slurm import Slurm
 from dynatlas.status import StatusFile
 from dynatlas.store import Atlas
@@ -162,12 +162,13 @@ class _Run:
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
+        self.workers: dict[str, str] = {}  # job → the worker at which it was last begun
         self.topic = f"dynatlas-{terms.content}"  # this run's own: others may share the scheduler
 
     def go(self) -> None:
         """Until all is done, or a signal asks for an end."""
         self._show()
-        self.client.subscribe_topic(self.topic, lambda event: self._show_training(event[1]))
+        self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
         prepare_workers(self.client, self.terms, self.status.note, self._stopping)
         self._submit_ready()
         looked = time.monotonic()
@@ -221,6 +222,7 @@ class _Run:
         if future.status == "error":
             error = future.exception()
             if isinstance(error, Stopped):  # its worker has to go; the run goes on
+                LOG.warning("%s: its worker has to go; another one will do it", job.name)
                 take_back_requests(self.client)
                 self._submit(job)
                 return
@@ -228,6 +230,7 @@ class _Run:
         entries, self.seconds[job.name] = future.result()
         self.atlas.enter(*entries)
         self.done.add(job.name)
+        LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
         self._show()
         if job.name == "sum up":
             # The report shows how the study was run, so this has to be there before it.
@@ -264,9 +267,14 @@ class _Run:
         for stage, (finished, total) in totals.items():
             self.status.stage(stage, finished, total)
 
-    def _show_training(self, event: Mapping[str, Any]) -> None:
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        """What a job tells: that it begins, or how far it is."""
         job = self.by_name[event["job"]]
-        if job.stage == "training":
+        if "worker" in event:
+            again = f" again, after worker {self.workers[job.name]}" if job.name in self.workers else ""
+            self.workers[job.name] = event["worker"]
+            LOG.info("%s: begun%s by worker %s", job.name, again, event["worker"])
+        elif job.stage == "training":
             block = job.arguments[0].name
             self.status.training(block, job.networks, event["done"], job.iterations, event["loss"])
 
