@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -158,6 +158,7 @@ class _Run:
         entries = atlas.entries
         self.done = {job.name for job in jobs if job.is_done(entries)}
         self.waiting = [job for job in jobs if job.name not in self.done]
+        self.needs = _open_needs(jobs, self.done)
         self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
         self.started = datetime.now(UTC)
@@ -190,7 +191,7 @@ class _Run:
         return self.caught.received is not None
 
     def _submit_ready(self) -> None:
-        for job in [job for job in self.waiting if job.needs <= self.done]:
+        for job in [job for job in self.waiting if self.needs[job.name] <= self.done]:
             self.waiting.remove(job)
             leftovers = job.promises & self.atlas.entries.keys()
             if leftovers:  # after damage to its other files: made anew with them
@@ -270,13 +271,24 @@ class _Run:
     def _hear(self, event: Mapping[str, Any]) -> None:
         """What a job tells: that it begins, or how far it is."""
         job = self.by_name[event["job"]]
-        if "worker" in event:
-            again = f" again, after worker {self.workers[job.name]}" if job.name in self.workers else ""
-            self.workers[job.name] = event["worker"]
-            LOG.info("%s: begun%s by worker %s", job.name, again, event["worker"])
+        if "begun_by" in event:
+            again = f" again (before by worker {self.workers[job.name]})" if job.name in self.workers else ""
+            self.workers[job.name] = event["begun_by"]
+            LOG.info("%s: begun%s by worker %s", job.name, again, event["begun_by"])
         elif job.stage == "training":
             block = job.arguments[0].name
             self.status.training(block, job.networks, event["done"], job.iterations, event["loss"])
+
+
+def _open_needs(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, frozenset[str]]:
+    """The jobs not done that each one needs, also through jobs that are done, as what these read is made anew.
+
+    So it is after damage. ``jobs`` are in an order in which they could be done.
+    """
+    needs: dict[str, frozenset[str]] = {}
+    for job in jobs:
+        needs[job.name] = frozenset().union(*(needs[need] if need in done else {need} for need in job.needs))
+    return needs
 
 
 def _failure(job: Job, error: BaseException) -> DynatlasError:
