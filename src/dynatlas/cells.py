@@ -156,6 +156,17 @@ class Cell(eqx.Module):
         bound = self._state_bound(inputs)
         return -bound, bound
 
+    def under(self, inputs: Float[Array, " inputs"]) -> "Cell":
+        """The same map under a static input, which is now part of the biases: no input channels, nothing to read out.
+
+        Networks of one shape then share their compiled programs, whatever task they have learned.
+        """
+        return eqx.tree_at(
+            lambda cell: (cell.bias, cell.input_weights, cell.readout_weights, cell.readout_bias),
+            self,
+            (self.project(inputs), self.input_weights[:, :0], self.readout_weights[:0], self.readout_bias[:0]),
+        )
+
     def astype(self, dtype: Any) -> "Cell":
         """The same network with its weights in another floating-point type."""
         return jax.tree.map(lambda leaf: leaf.astype(dtype), self)

@@ -4,11 +4,13 @@ Each is a context manager that gives a ``distributed.Client``. What they promise
 that dies is replaced and its job done again, and a job that keeps killing its worker is given up.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dynatlas import interruption
@@ -51,7 +53,9 @@ def local_cluster(workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     with (
+        TemporaryDirectory(prefix="dynatlas-compiled-") as compiled,
         dask.config.set(_SETTINGS),
+        dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT | _sharing(compiled)}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -63,6 +67,20 @@ def local_cluster(workers: int) -> Iterator[Any]:
         Client(cluster) as client,
     ):
         yield client
+
+
+def _sharing(folder: str) -> dict[str, str]:
+    """What makes workers share their compiled programs, which are most of the work on small networks.
+
+    Not kept beyond a run, nor shared between machines: they fit one processor and one version of everything.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # the user has a place for them
+        return {}
+    return {
+        "JAX_COMPILATION_CACHE_DIR": folder,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+    }
 
 
 @contextmanager

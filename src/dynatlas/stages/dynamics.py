@@ -33,6 +33,8 @@ from dynatlas.topology import canonical_order
 FLIP_FLOP_VALUES = (-1.0, 0.0, 1.0)
 # Starts of a search, however many conditions share a network's starts.
 FEWEST_STARTS = 64
+# What a cell takes that is under a static input.
+NO_INPUTS = np.zeros(0)
 # The tables that the job writes.
 TABLES = (
     *("searches", "fixed_points", "transitions", "transition_sensitivity"),
@@ -127,9 +129,9 @@ def search_condition(
     noise = random.normal(size=(starts, visited.shape[1]))
     with jax.enable_x64(True):
         points = find_fixed_points(
-            cell,
+            cell.under(jnp.asarray(inputs)),
             visited[rows] + settings.fixed_point_noise * noise,
-            inputs,
+            NO_INPUTS,
             box=cell.box(jnp.asarray(inputs)),
             tol=settings.fixed_point_tolerance,
             slow_tol=settings.slow_point_tolerance,
@@ -172,7 +174,9 @@ def _points(member: Member, task: Task, condition: int, cell: Cell, points: Fixe
     """The points of one condition."""
     inputs = np.asarray(task.conditions()[condition], np.float64)
     states = points.states.reshape(-1, cell.initial_state.shape[0])
-    around, proof = linearize(cell, states, inputs), uniqueness(cell, states, inputs)
+    with jax.enable_x64(True):
+        step = cell.under(jnp.asarray(inputs))
+    around, proof = linearize(step, states, NO_INPUTS), uniqueness(step, states, NO_INPUTS)
     return pd.DataFrame(
         {
             "network": member.id,

@@ -1,6 +1,7 @@
 """The transition graphs of flip-flop networks, as rows of tables."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -48,10 +49,12 @@ def transition_sensitivity(
 
 
 def _graph(study: Study, member: Member, cell: Cell, points: FixedPoints, scale: float) -> NDArray[np.float64]:
+    with jax.enable_x64(True):
+        step = cell.under(jnp.zeros(cell.input_weights.shape[1]))
     return transition_graph(
-        cell,
+        step,
         points.roots(),
-        np.zeros(cell.input_weights.shape[1]),
+        np.zeros(0),
         trials=study.analysis.transition_trials,
         scale=scale,
         key=jax.random.fold_in(member.key("analysis"), 1_000_003),
