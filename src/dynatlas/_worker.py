@@ -105,6 +105,7 @@ def run_job(
     def report(done: int, loss: float) -> None:
         worker.log_event(topic, {"job": name, "done": done, "loss": loss})
 
+    worker.log_event(topic, {"job": name, "begun_by": f"{worker.name} on {platform.node()}"})
     with _noted(terms.folder, name):
         return compute(Path(terms.folder), *arguments, report), time.monotonic() - begun
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -38,7 +38,7 @@ from dynatlas.interruption import Caught, caught_signals
 from dynatlas.jobs import Job, jobs_of
 from dynatlas.pairs import available_cores
 from dynatlas.plugins import Code
-from dynatlas.progress import Quiet, RunProgress
+from dynatlas.progress import LOG, Quiet, RunProgress
 from dynatlas.slurm import Slurm
 from dynatlas.status import StatusFile
 from dynatlas.store import Atlas
@@ -176,16 +176,18 @@ class _Run:
         entries = atlas.entries
         self.done = {job.name for job in jobs if job.is_done(entries)}
         self.waiting = [job for job in jobs if job.name not in self.done]
+        self.needs = _open_needs(jobs, self.done)
         self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
+        self.workers: dict[str, str] = {}  # job → the worker at which it was last begun
         self.topic = f"dynatlas-{terms.content}"  # this run's own: others may share the scheduler
 
     def go(self) -> None:
         """Until all is done, or a signal asks for an end."""
         self._show()
-        self.client.subscribe_topic(self.topic, lambda event: self._show_training(event[1]))
+        self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
         prepare_workers(self.client, self.terms, self.status.note, self._stopping)
         self._submit_ready()
         looked = time.monotonic()
@@ -207,7 +209,7 @@ class _Run:
         return self.caught.received is not None
 
     def _submit_ready(self) -> None:
-        for job in [job for job in self.waiting if job.needs <= self.done]:
+        for job in [job for job in self.waiting if self.needs[job.name] <= self.done]:
             self.waiting.remove(job)
             leftovers = job.promises & self.atlas.entries.keys()
             if leftovers:  # after damage to its other files: made anew with them
@@ -239,6 +241,7 @@ class _Run:
         if future.status == "error":
             error = future.exception()
             if isinstance(error, Stopped):  # its worker has to go; the run goes on
+                LOG.warning("%s: its worker has to go; another one will do it", job.name)
                 take_back_requests(self.client)
                 self._submit(job)
                 return
@@ -246,6 +249,7 @@ class _Run:
         entries, self.seconds[job.name] = future.result()
         self.atlas.enter(*entries)
         self.done.add(job.name)
+        LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
         self._show()
         if job.name == "sum up":
             # The report shows how the study was run, so this has to be there before it.
@@ -282,11 +286,27 @@ class _Run:
         for stage, (finished, total) in totals.items():
             self.status.stage(stage, finished, total)
 
-    def _show_training(self, event: Mapping[str, Any]) -> None:
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        """What a job tells: that it begins, or how far it is."""
         job = self.by_name[event["job"]]
-        if job.stage == "training":
+        if "begun_by" in event:
+            again = f" again (before by worker {self.workers[job.name]})" if job.name in self.workers else ""
+            self.workers[job.name] = event["begun_by"]
+            LOG.info("%s: begun%s by worker %s", job.name, again, event["begun_by"])
+        elif job.stage == "training":
             block = job.arguments[0].name
             self.status.training(block, job.networks, event["done"], job.iterations, event["loss"])
+
+
+def _open_needs(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, frozenset[str]]:
+    """The jobs not done that each one needs, also through jobs that are done, as what these read is made anew.
+
+    So it is after damage. ``jobs`` are in an order in which they could be done.
+    """
+    needs: dict[str, frozenset[str]] = {}
+    for job in jobs:
+        needs[job.name] = frozenset().union(*(needs[need] if need in done else {need} for need in job.needs))
+    return needs
 
 
 def _failure(job: Job, error: BaseException) -> DynatlasError:

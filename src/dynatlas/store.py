@@ -28,7 +28,9 @@ from dynatlas._atomic import publish, remove_temporaries, temporary_beside, writ
 from dynatlas._creation import begin, differences, is_new
 from dynatlas._lock import LOCK, one_writer
 from dynatlas._manifest import MANIFEST, STUDY, Entry, Manifest, check_name, reason
+from dynatlas._overview import damaged, overview
 from dynatlas._verification import Problem, find_problems
+from dynatlas.cards import Card, Shown
 from dynatlas.cells import Cell, leaf_name
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError, StudyError
 from dynatlas.pairs import Reduced
@@ -42,7 +44,7 @@ Named = Block | Shape | Configuration | Matrix
 
 
 @dataclass(frozen=True, repr=False)
-class Atlas:
+class Atlas(Shown):
     """A study and what has been computed of it, in one folder. Pickling carries the path alone.
 
     Example:
@@ -340,20 +342,12 @@ class Atlas:
                 path.write_text(content)
             yield path.name, content
 
-    def __repr__(self) -> str:
+    def _card(self) -> Card:
         try:
-            names = self.entries
+            names = self.entries.keys()
         except AtlasError as error:
-            return f"Atlas of {self.study.name!r} at {self.path}: {error}"
-        trained = [members for block, members in self.study.blocks.items() if _block_file(block) in names]
-        tables = [Path(name).stem for name in sorted(names) if name.startswith("tables/")]
-        groups = sum(name.startswith(f"{ARRAYS}/") for name in names)
-        return (
-            f"Atlas of {self.study.name!r} at {self.path}: {sum(map(len, trained))} of "
-            f"{len(self.study.members)} networks trained ({len(trained)} of {len(self.study.blocks)} blocks)"
-            f"; tables: {', '.join(tables) or 'none'}; {groups} groups of arrays; "
-            f"{'a report' if 'report/index.html' in names else 'no report'}"
-        )
+            return damaged(self.study, self.path, error)
+        return overview(self.study, self.path, names, self.table)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).open, (self.path,)

@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dynatlas import costs
+from dynatlas.cards import Card, Shown
 from dynatlas.cell_checks import check_cell
 from dynatlas.cells import BUILT_IN as OUR_CELLS
 from dynatlas.cells import CELLS, Cell, CellSize, size_of
@@ -140,7 +141,7 @@ def key_from(text: str) -> PRNGKeyArray:
     return jax.random.key(int.from_bytes(digest[:4], "big"), impl="threefry2x32")
 
 
-class Study(Settings):
+class Study(Shown, Settings):
     """A study: tasks × population × training × analysis.
 
     Example:
@@ -447,6 +448,29 @@ class Study(Settings):
             for n_inputs, n_outputs in channels
             for units in self.population.units
         )
+
+    def _card(self) -> Card:
+        of, training = self.population, self.training
+        factors = {
+            "architectures": of.architectures,
+            "activations": of.activations,
+            "units": of.units,
+            "l2": [f"{value:g}" for value in of.l2],
+        }
+        rows = [("about", self.description)] if self.description else []
+        rows += [("tasks", ", ".join(task.kind for task in self.tasks))]
+        rows += [(name, ", ".join(map(str, levels))) for name, levels in factors.items()]
+        rows += [("seeds", str(of.seeds))]
+        rows += [
+            (
+                "training",
+                f"{training.iterations:,} iterations of {training.optimizer}, batches of {training.batch_size}",
+            )
+        ]
+        if self.search:
+            rows += [("search", f"{self.search.method}, {self.search.samples} samples for each configuration")]
+        rows += [("networks", f"{len(self.members):,} in {len(self.blocks):,} blocks")]
+        return Card(f"Study {self.name!r}", tuple(rows), 'dynatlas.run(study, "FOLDER") gives its atlas')
 
     def _members(self) -> Iterator[Member]:
         factors = self.population
