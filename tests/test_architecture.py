@@ -49,6 +49,7 @@ MAY_IMPORT = {
         *("figures", "report", "_atomic", "errors"),
     },
     "tabular": {"_atomic", "errors"},
+    "figure_commands": {"figures", "report", "jobs", "store", "_atomic", "errors"},
     "network_commands": {"analysis", "networks", "store", "tabular", "errors"},
     "embedding": set(),
     "statistics": {"embedding"},
@@ -56,6 +57,7 @@ MAY_IMPORT = {
     "schema": set(),
     "store": {
         *("study", "cells", "errors", "pairs", "schema"),
+        "figures",  # Atlas.plot draws
         *("_atomic", "_checkpoints", "_creation", "_formats", "_lock", "_manifest", "_verification"),
     },
     "_atomic": set(),
@@ -82,7 +84,7 @@ MAY_IMPORT = {
             "graph_distances",
             "spectra",
         ),
-        *("claims", "report", "schema"),
+        *("claims", "figures", "report", "schema"),
         *("search", "autotuning", "interruption", "errors", "progress", "settings"),
     },
     "progress": set(),
@@ -101,7 +103,7 @@ MAY_IMPORT = {
     "summary": {"schema", "store"},
     "cli": {
         *("jobs", "pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study"),
-        *("summary", "network_commands", "errors"),
+        *("summary", "figure_commands", "network_commands", "errors"),
     },
 }
 
