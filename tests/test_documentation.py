@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from dynatlas.cli import main
+from dynatlas.figures import pictures
 from dynatlas.geometry import MEASURES
+from synthetic_atlas import synthetic_atlas
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```(python|console|text)( notest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -55,6 +57,16 @@ def test_my_pytorch_network(tmp_path, monkeypatch):
     assert namespace["mine"].is_slow
     assert (tmp_path / "two-conditions" / "index.html").exists()
     assert len((tmp_path / "two-conditions" / "searches.csv").read_text().splitlines()) == 3
+
+
+def test_figures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}]).store(tmp_path / "my-atlas")
+    namespace = carry_out(DOCS / "figures.md")
+    text = (DOCS / "figures.md").read_text(encoding="utf-8")
+    for name in pictures(namespace["atlas"]):
+        assert f"`{re.split('-flip_flop', name)[0]}" in text, name
+    assert (tmp_path / "map.svg").exists()
 
 
 def test_comparing_networks():

@@ -13,6 +13,7 @@ from dynatlas.figures.counts import fixed_point_counts
 from dynatlas.figures.distances import distance_map, effects
 from dynatlas.figures.dynamics import line_attractors, oscillation_frequencies, transition_graphs
 from dynatlas.figures.paper import captions as paper_captions
+from dynatlas.figures.paper.measures import COMPARED
 from dynatlas.figures.performance import loss_curves, performance
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, measures, tasks
 from dynatlas.figures.shepard import shepard
@@ -52,7 +53,7 @@ DYNAMICS: dict[str, tuple[str, Callable[..., Figure], Callable[..., str]]] = {
 
 
 def pictures(atlas: AtlasLike) -> dict[str, Picture]:
-    """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-svcca``."""
+    """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-spectrum``."""
     return {picture.name: picture for picture in _pictures(Snapshot(atlas))}
 
 
@@ -88,6 +89,8 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
         yield Picture(name, partial(draw, atlas), partial(describe, atlas))
         yield Picture(f"shepard-{task}", partial(shepard, atlas, task), partial(captions.shepard_caption, atlas, task))
         for measure in measures(atlas, task):
+            if measure in COMPARED:  # appendix E holds the same
+                continue
             yield Picture(
                 f"distances-{task}-{measure}",
                 partial(distance_map, atlas, task, measure),
