@@ -25,6 +25,7 @@ from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
+    MOST_MARKS,
     SMALLEST,
     TASK_TITLES,
     Look,
@@ -36,8 +37,6 @@ from dynatlas.figures.style import (
 )
 
 SIGNIFICANT = 0.05
-# More marks than these are one picture in a vector file, which would take seconds to open otherwise.
-MOST_MARKS = 500
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
@@ -45,7 +44,7 @@ def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
     with styled():
         figure = new_figure(2.9)
         above, below = rows_of(figure, [2.4, 0.42])
-        left, middle, right = above.subplots(1, 3, width_ratios=[1.12, 1, 1])
+        left, middle, right = above.subplots(1, 3, width_ratios=[1.3, 1, 1])
         figure.suptitle(f"{TASK_TITLES[task]}: {measure_label(measure)} distances", fontsize=8, fontweight="bold")
         left.set_title("bars: architecture, activation", fontsize=SMALLEST, fontweight="normal")
         panel(left, draw_matrix, atlas, task, measure)

@@ -59,6 +59,8 @@ FREQUENCY_COLORS: Final = ("#46327E", "#31688E", "#1F9E89", "#5EC962")
 EVIDENCE_COLORS: Final = ("#0072B2", "#9C9C9C", "#D55E00")
 
 PAGE_WIDTH: Final = 7.1  # inches: two journal columns
+# More marks or lines than these in a panel are one picture in a vector file, which else would take seconds to open.
+MOST_MARKS: Final = 500
 SMALLEST: Final = 6  # points: the least size of type that journals print
 GREY: Final = "#6B6B6B"
 
@@ -134,7 +136,7 @@ def columns_of(part: Figure | SubFigure, widths: Sequence[float]) -> list[SubFig
     return list(grid[0])
 
 
-def heading(part: SubFigure, letter: str, title: str, size: float = 8) -> None:
+def heading(part: SubFigure, letter: str, title: str, size: float = 8.0) -> None:
     """The letter and the title of a part of a figure, above it at the left."""
     part.suptitle(f"{letter}   {title[0].upper()}{title[1:]}", x=0.01, ha="left", fontsize=size, fontweight="bold")
 

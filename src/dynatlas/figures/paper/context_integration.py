@@ -31,8 +31,8 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
     geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(TASK).topology[0]
     top, middle, bottom, legends = rows_of(figure, [3.1, 2.1, 2.0, 0.9])
     a, b = columns_of(top, [1.9, 5.2])
-    c, d = columns_of(middle, [1, 1])
-    e, f = columns_of(bottom, [1, 1])
+    c, d = columns_of(middle, [1.0, 1.0])
+    e, f = columns_of(bottom, [1.0, 1.0])
     heading(a, "a", "Task and probe")
     _draw_task(a, atlas)
     heading(b, "b", "Trajectories and line attractors")
@@ -43,7 +43,7 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
     panel(e.subplots(), draw_spectra, atlas)
     heading(f, "f", "Integral against modes kept")
     panel(f.subplots(), draw_responses, atlas)
-    maps, lines = rows_of(legends, [1, 1])
+    maps, lines = rows_of(legends, [1.0, 1.0])
     draw_map_legends(maps, atlas, TASK)
     draw_legends(lines, [style_legend(atlas), point_legend(seen)])
 

@@ -24,7 +24,7 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
     geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(TASK).topology[0]
     top, middle, bottom, legends = rows_of(figure, [3.0, 2.2, 2.2, 0.5])
     a, b = columns_of(top, [1.9, 5.2])
-    c, d = columns_of(middle, [2.6, 4.5])
+    c, d = columns_of(middle, [2.95, 4.15])
     e, f = columns_of(bottom, [3.4, 3.7])
     heading(a, "a", "Task")
     draw_example(a, atlas, TASK)

@@ -25,8 +25,8 @@ def measures_compared(atlas: AtlasLike) -> Figure:
     with styled():
         figure = new_figure(3.6)
         above, below = rows_of(figure, [3.1, 0.45])
-        for part, letter, task in zip(columns_of(above, [1] * len(kinds)), "abcdef", kinds, strict=False):
-            heading(part, letter, TASK_TITLES[task], size=7)
+        for part, letter, task in zip(columns_of(above, [1.0] * len(kinds)), "abcdef", kinds, strict=False):
+            heading(part, letter, TASK_TITLES[task], size=7.0)
             grid = part.subplots(3, len(COMPARED))
             for column, measure in enumerate(COMPARED):
                 matrix, *maps = grid[:, column]
