@@ -373,6 +373,8 @@ class _Maker:
             self.rows["embeddings_3d"].append(
                 {"task": task, "measure": measure, "network": member.id, "x": x, "y": y, "z": x - y}
             )
+        if measure in self.study.analysis.measures:
+            self.controls(task, measure, members)
         n_left_out = len(self.passed[task]) - len(members)
         self.rows["maps"].append(
             {
@@ -398,6 +400,32 @@ class _Maker:
             of | {"aspect": aspect(measure), "p_adjusted": p.get(part["factor"], np.nan)} | part
             for part in decomposition(matrix, labels, bootstraps=99)
         ]
+
+    def controls(self, task: str, measure: str, members: list[Member]) -> None:
+        """Every network again as if it were untrained: nearer to the middle, at places of its own."""
+        rng = np.random.default_rng(len(members))  # of its own, so that nothing else changes
+        count = len(members)
+        places = rng.normal(size=(2 * count, 2)) * np.repeat([1.0, 0.4], count)[:, None]
+        ids = [member.id for member in members]
+        names = np.array([*ids, *(f"{name} untrained" for name in ids)])
+        self.groups[f"controls/{task}/{measure}"] = xr.Dataset(
+            {
+                "distance": (
+                    ("network", "other_network"),
+                    np.linalg.norm(places[:, None] - places[None], axis=-1),
+                ),
+                "is_trained": (("network",), np.repeat([True, False], count)),
+            },
+            coords={"network": names, "other_network": names},
+        )
+        of = {"task": task, "measure": measure}
+        for value, control in enumerate(("reliability", "trained", "shuffled time", "untrained"), 1):
+            limits = {"low": 0.2 * value - 0.05, "high": 0.2 * value + 0.05}
+            self.rows["controls"].append(of | limits | {"control": control, "value": 0.2 * value, "n_networks": count})
+        for number, (x, y) in enumerate(places):
+            member = members[number % count]
+            row = {"architecture": member.architecture, "network": member.id, "is_trained": number < count}
+            self.rows["control_embeddings"].append(of | row | {"x": x, "y": y, "stress": 0.11})
 
     def _place(self, member: Member, measure: str) -> np.ndarray:
         scatter = self.rng.normal(size=4) * (1.0 if "transition" in measure else 0.18)

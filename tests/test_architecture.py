@@ -76,6 +76,7 @@ MAY_IMPORT = {
         *("stages", "store", "study", "_atomic"),
     },
     "recording_commands": {"errors", "placement", "recordings", "store"},
+    "figure_commands": {"figures", "report", "jobs", "store", "_atomic", "errors"},
     "network_commands": {"analysis", "networks", "store", "tabular", "errors"},
     "embedding": set(),
     "statistics": {"embedding"},
@@ -83,6 +84,7 @@ MAY_IMPORT = {
     "schema": set(),
     "store": {
         *("cards", "study", "cells", "errors", "pairs", "schema"),
+        "figures",  # Atlas.plot draws
         *("_atomic", "_checkpoints", "_creation", "_formats", "_lock", "_manifest", "_overview", "_verification"),
     },
     "_atomic": set(),
@@ -110,7 +112,7 @@ MAY_IMPORT = {
             "graph_distances",
             "spectra",
         ),
-        *("claims", "report", "schema"),
+        *("claims", "figures", "report", "schema"),
         *("search", "autotuning", "interruption", "errors", "progress", "settings"),
     },
     "progress": set(),
@@ -129,7 +131,7 @@ MAY_IMPORT = {
     "summary": {"schema", "store"},
     "cli": {
         *("jobs", "pipeline", "planning", "tuned", "cluster", "slurm", "progress", "status", "store", "study"),
-        *("summary", "network_commands", "recording_commands", "errors"),
+        *("summary", "figure_commands", "network_commands", "recording_commands", "errors"),
     },
 }
 

@@ -145,6 +145,17 @@ def test_controls_are_what_they_say(atlas):
     assert rows.value["untrained"] == pytest.approx(together.values[10:, 10:][pairs].mean())
     assert rows.value["shuffled time"] > rows.value["trained"]
     assert rows.value["explained by training"] == pytest.approx(permanova(together, [1] * 10 + [0] * 10).r2, abs=1e-9)
+    architectures = {member.id: member.architecture for member in atlas.study.members}
+    places = atlas.part("control_embeddings", Matrix("sine_wave", "cka"))
+    assert len(places) == 20
+    assert places.is_trained.sum() == 10
+    for architecture, of_map in places.groupby("architecture"):
+        own = [name if trained else f"{name} untrained" for name, trained in of_map[["network", "is_trained"]].values]
+        assert {architectures[name] for name in of_map.network} == {architecture}
+        drawn = np.linalg.norm(of_map[["x", "y"]].values[:, None] - of_map[["x", "y"]].values[None], axis=-1)
+        given = together.sel(network=own, other_network=own).values
+        stress = np.sqrt(((drawn - given) ** 2).sum() / (given**2).sum())
+        assert of_map.stress.iloc[0] == pytest.approx(stress, abs=1e-9)
     # Odd and even commands: five trials of twelve steps.
     by_trial = {name: trained[name].reshape(5, 12, 4) for name in networks}
     halves = [

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from dynatlas.cli import main
+from dynatlas.figures import pictures
 from dynatlas.geometry import MEASURES
 from random_atlas import random_atlas
+from synthetic_atlas import synthetic_atlas
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
@@ -72,6 +74,16 @@ def test_my_recordings(tmp_path, monkeypatch):
     controls = set(namespace["placement"].tables["controls"]["control"])
     text = (DOCS / "my-recordings.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in text for name in controls)
+
+
+def test_figures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}]).store(tmp_path / "my-atlas")
+    namespace = carry_out(DOCS / "figures.md")
+    text = (DOCS / "figures.md").read_text(encoding="utf-8")
+    for name in pictures(namespace["atlas"]):
+        assert f"`{re.split('-flip_flop', name)[0]}" in text, name
+    assert (tmp_path / "map.svg").exists()
 
 
 def test_comparing_networks():

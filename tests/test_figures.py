@@ -1,6 +1,8 @@
 """The print figures: they are drawn from whatever is there, say what is not, and never change by themselves."""
 
+import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from dynatlas import figures
+from dynatlas.errors import UnknownFigureError
 from dynatlas.figures.captions import left_out
 from dynatlas.figures.counts import composition, searches
 from dynatlas.figures.reading import Snapshot
@@ -18,7 +21,11 @@ from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES
 from dynatlas.tasks import ContextIntegration, FlipFlop, SineWave, Trial
 from synthetic_atlas import SyntheticAtlas, synthetic_atlas
 
-TABLES = ("networks", "losses", "searches", "fixed_points", "embeddings", "maps", "effects", "headline", "controls")
+TABLES = (
+    *("networks", "losses", "searches", "fixed_points", "embeddings", "maps", "effects", "headline"),
+    *("controls", "control_embeddings", "transitions", "oscillations", "frequencies", "spectra"),
+)
+PAPER = {"fig1": "abcdef", "fig2": "abcdef", "fig3": "abcdef", "fig4": "abc", "appendix-c": "", "appendix-e": "abc"}
 
 
 @cache
@@ -42,17 +49,63 @@ def texts(figure: Figure) -> str:
 
 def test_every_figure_of_a_full_atlas_is_drawn_and_described() -> None:
     pictures = figures.pictures(full())
-    assert {"performance", "loss-curves", "effects", "fixed-point-counts"} <= set(pictures)
-    assert {"trajectories-sine_wave", "trial-flip_flop", "distances-flip_flop-transition_graph"} <= set(pictures)
+    assert {"performance", "loss-curves", "effects", "fixed-point-counts", *PAPER} <= set(pictures)
+    assert {"trajectories-sine_wave", "distances-flip_flop-transition_graph"} <= set(pictures)
     for picture in pictures.values():
         figure = picture.draw()
-        assert "not in this atlas" not in texts(figure), picture.name
+        assert "dynatlas run" not in texts(figure), picture.name
         assert len(picture.caption) > 80, picture.name
+        for letter in PAPER.get(picture.name, ""):
+            assert re.search(rf"^{letter}   \w", texts(figure), re.MULTILINE), f"{picture.name} has no panel {letter}"
+            assert re.search(rf"\b{letter}, ", picture.caption), f"{picture.name} does not describe its panel {letter}"
+        # Journals print no smaller type; it is 7.1 inches wide at most, two columns.
+        assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 6, picture.name
+        assert figure.get_figwidth() <= 7.25, picture.name
+
+
+def test_captions_of_the_paper_count_the_networks_and_who_was_left_out() -> None:
+    pictures = figures.pictures(full())
+    assert "23 of 24 trained networks. Left out: 1 — MSE is not below 0.01" in pictures["fig1"].caption
+    assert "(n = 21, stress 0.13; 2 left out: another number of fixed points" in pictures["fig1"].caption
+    assert "22 of 24 trained networks" in pictures["fig2"].caption
+    assert "flip-flop 0.20; sine wave 0.20" in pictures["fig4"].caption
+    assert "(flip-flop 5; " in pictures["fig4"].caption  # Vanilla networks that passed
+    assert "all 72 trained networks" in pictures["appendix-c"].caption
+    assert "a, flip-flop (SVCCA: n = 23, stress 0.13; CKA: n = 23" in pictures["appendix-e"].caption
+
+
+def test_a_histogram_counts_every_network_with_a_finite_error() -> None:
+    figure = figures.pictures(full())["appendix-c"]()
+    bars = [patch for axes in figure.axes for patch in axes.patches]
+    counted = 0.0
+    for bar in bars:
+        x, y = bar.get_path().vertices[:-1].T  # the outline of a histogram on a logarithmic axis: area over its bins
+        steps = np.unique(np.round(np.log(x), 9))
+        width = np.diff(steps).min()
+        counted += abs(np.trapezoid(y, np.log(x))) / width
+    assert counted == pytest.approx(np.isfinite(full().table("networks")["mse"]).sum(), rel=1e-3)
+
+
+def test_a_study_without_a_task_says_so_in_the_figure_of_that_task() -> None:
+    picture = figures.pictures(small())["fig2"]
+    assert "has no sine wave task" in " ".join(texts(picture()).split())
+    assert 'kind = "sine_wave"' in picture.caption
+
+
+def test_a_study_without_a_measure_or_untrained_networks_says_so() -> None:
+    atlas = synthetic_atlas(
+        tasks=[{"kind": "flip_flop", "steps": 20}],
+        analysis={"measures": ["svcca"]},
+        population=full().study.population.model_dump() | {"untrained_controls": False},
+    )
+    pictures = figures.pictures(atlas)
+    assert "does not compare by CKA" in " ".join(texts(pictures["appendix-e"]()).split())
+    assert "population.untrained_controls = true" in " ".join(texts(pictures["fig4"]()).split())
 
 
 def test_text_in_an_svg_stays_text() -> None:
     pictures = figures.pictures(small())
-    for picture in (pictures["effects"], pictures["trial-flip_flop"], pictures["distances-flip_flop-cka"]):
+    for picture in (pictures["effects"], pictures["fig1"], pictures["distances-flip_flop-spectrum"]):
         root = ElementTree.fromstring(svg(picture.draw()))  # noqa: S314 - our own file
         shown = {"".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")}
         assert len(shown) > 5, f"{picture.name} has outlines instead of text"
@@ -65,21 +118,31 @@ def test_text_in_an_svg_stays_text() -> None:
         ("losses", "loss-curves"),
         ("searches", "fixed-point-counts"),
         ("fixed_points", "fixed-point-counts"),
-        ("embeddings", "distances-flip_flop-svcca"),
-        ("distances/", "distances-flip_flop-svcca"),
+        ("embeddings", "distances-flip_flop-spectrum"),
+        ("distances/", "distances-flip_flop-spectrum"),
+        ("distances/", "fig1"),
+        ("transitions", "fig1"),
+        ("oscillations", "fig2"),
+        ("frequencies", "fig2"),
+        ("spectra", "fig3"),
+        ("control_embeddings", "fig4"),
+        ("networks", "appendix-c"),
+        ("distances/", "appendix-e"),
         ("effects", "effects"),
         ("trajectories/", "trajectories-sine_wave"),
-        ("trajectories/", "trial-sine_wave"),
+        ("trajectories/", "fig1"),
+        ("trajectories/", "fig3"),
     ],
 )
 def test_a_missing_part_is_said_in_its_panel_with_what_to_do(part: str, name: str) -> None:
     figure = figures.pictures(full().without(part))[name].draw()
-    assert "in this atlas" in texts(figure)
-    assert "dynatlas run" in texts(figure)
+    said = " ".join(texts(figure).split())
+    assert "in this atlas" in said
+    assert "dynatlas run" in said
     svg(figure)
 
 
-@pytest.mark.parametrize("part", [*TABLES, "distances/", "trajectories/"])
+@pytest.mark.parametrize("part", [*TABLES, "distances/", "trajectories/", "controls/", "fixed_points/"])
 def test_whatever_is_missing_every_figure_can_be_drawn(part: str) -> None:
     for picture in figures.pictures(small().without(part)).values():
         assert texts(picture.draw())
@@ -89,8 +152,9 @@ def test_whatever_is_missing_every_figure_can_be_drawn(part: str) -> None:
 def test_an_empty_atlas_gives_every_figure() -> None:
     atlas = small().without(*TABLES, "distances/", "trajectories/")
     for picture in figures.pictures(atlas).values():
-        assert "not in this atlas" in texts(picture.draw()), picture.name
-        assert "not in this atlas" in picture.caption, picture.name
+        missing = "has no" if picture.name in ("fig2", "fig3") else "not in this atlas"  # of tasks not studied
+        assert missing in " ".join(texts(picture.draw()).split()), picture.name
+        assert missing in picture.caption, picture.name
 
 
 def test_a_task_on_which_no_network_passed_says_so() -> None:
@@ -106,7 +170,7 @@ def test_a_task_on_which_no_network_passed_says_so() -> None:
 
 def test_the_same_atlas_gives_the_same_svg_and_pdf() -> None:
     first, second = (figures.pictures(synthetic_atlas(tasks=[{"kind": "flip_flop"}])) for _ in range(2))
-    for name in ("distances-flip_flop-svcca", "trajectories-flip_flop"):
+    for name in ("fig1", "trajectories-flip_flop"):
         assert svg(first[name].draw()) == svg(second[name].draw()), name
     assert b"CreationDate" not in figures.render(first["effects"].draw(), "pdf")
 
@@ -121,8 +185,28 @@ def test_a_users_own_matplotlib_settings_neither_matter_nor_change() -> None:
 
 def test_save_all_names_its_files() -> None:
     files = figures.save_all(small().without(*TABLES, "distances/", "trajectories/"), formats=("svg",))
-    assert "fig-performance.svg" in files
-    assert all(name.startswith("fig-") and content.startswith(b"<?xml") for name, content in files.items())
+    assert "performance.svg" in files
+    assert all(name.endswith(".svg") and content.startswith(b"<?xml") for name, content in files.items())
+    assert list(figures.save_all(small(), ("png",), ["appendix_c"])) == ["appendix-c.png"]
+
+
+def test_an_atlas_draws_its_figures_by_name(tmp_path: Path) -> None:
+    plot = small().store(tmp_path / "atlas").plot
+    assert {"fig1", "appendix_c", "performance", "trajectories_flip_flop"} <= set(dir(plot))
+    assert "fig1" in repr(plot)
+    assert plot.appendix_c.caption.startswith("Error on held-out trials")
+    assert svg(plot.appendix_c()) == svg(plot("appendix-c")) == svg(figures.pictures(small())["appendix-c"]())
+    with pytest.raises(AttributeError, match="no figure 'preformance'; the nearest: performance"):
+        plot.preformance  # noqa: B018
+    with pytest.raises(UnknownFigureError, match=r"no figure 'fig7'; the nearest: fig.* There are: fig1, fig2"):
+        plot("fig7")
+
+
+def test_a_figure_keeps_its_style_when_it_is_saved_and_is_shown_in_notebooks(tmp_path: Path) -> None:
+    figure = figures.effects(small())
+    assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+    figure.savefig(tmp_path / "effects.svg")
+    assert "<text" in (tmp_path / "effects.svg").read_text()
 
 
 def test_png_and_pdf_are_what_they_say() -> None:

@@ -12,7 +12,7 @@ from cyclopts import App, Group, Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
-from dynatlas import network_commands, recording_commands
+from dynatlas import figure_commands, network_commands, recording_commands
 from dynatlas.errors import AtlasError, DamagedAtlasError, DynatlasError, StudyError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ app = App(
         dynatlas run study.toml my-atlas   carry it out; run again to go on after an interruption
         dynatlas status my-atlas           how far it is, also while it runs
         dynatlas report my-atlas           where the page is
+        dynatlas figures my-atlas          the figures of the paper, and more, for print
         dynatlas analyze NETWORK           what a network that was trained elsewhere computes
         dynatlas place my-atlas RECORDING  where a recording lies among the networks
 
@@ -292,6 +293,7 @@ def claims(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         print_claims(opened, Console(highlight=False))
 
 
+app.command(figure_commands.figures)
 app.command(network_commands.analyze)
 app.command(network_commands.convert)
 app.command(network_commands.export)

@@ -41,6 +41,12 @@ class NetworkError(DynatlasError):
     exit_code = 8
 
 
+class UnknownFigureError(DynatlasError):
+    """A name that no figure has."""
+
+    exit_code = 2
+
+
 class Interrupted(DynatlasError):  # noqa: N818 - not a fault of anyone's
     """The run was stopped from outside; what was finished is in the atlas."""
 

@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from dynatlas import stages
-from dynatlas.schema import OF_MATRICES
+from dynatlas.schema import OF_CONTROLS, OF_MATRICES
 from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.stages.geometry import controls_of
+from dynatlas.stages.report import FIGURE_JOBS
 from dynatlas.store import Entry, part_name, reduced_name
 from dynatlas.study import Block, Matrix, Shape, Study
 
@@ -163,13 +164,14 @@ def _reduces(stage: str, block: Block) -> str:
 
 
 def _mapping(matrix: Matrix) -> Job:
-    promises = frozenset(part_name(table, matrix) for table in OF_MATRICES if table != "controls")
+    promises = frozenset(part_name(table, matrix) for table in OF_MATRICES if table not in OF_CONTROLS)
     return Job(f"map {matrix.name}", "maps", stages.embed, (matrix,), frozenset([f"join {matrix.name}"]), promises)
 
 
 def _controls(study: Study, task: str) -> Job:
     needs = frozenset(_reduces("geometry", block) for block in study.blocks if block.task == task)
-    promises = frozenset(part_name("controls", Matrix(task, measure)) for measure in study.analysis.measures)
+    matrices = [Matrix(task, measure) for measure in study.analysis.measures]
+    promises = frozenset(part_name(table, matrix) for table in OF_CONTROLS for matrix in matrices)
     beyond = (f"arrays.zarr/controls/{task}/*",)
     return Job(f"control {task}", "controls", stages.controls, (task,), needs, promises, beyond=beyond)
 
@@ -177,16 +179,16 @@ def _controls(study: Study, task: str) -> Job:
 def _report(after: Job) -> Iterator[Job]:
     page = frozenset(["report/index.html"])
     yield Job("write the page", "report", stages.page, (), _names([after]), page, beyond=("report/detail/*",))
-    for file_format in ("pdf", "png", "svg"):
+    for number in range(FIGURE_JOBS):
         yield Job(
-            f"draw the figures as {file_format}",
+            f"draw figures ({number + 1} of {FIGURE_JOBS})",
             "report",
             stages.figures,
-            (file_format,),
+            (number,),
             _names([after]),
-            # The first of them; all are entered at once.
-            frozenset([f"report/figures/fig-effects.{file_format}"]),
-            beyond=(f"report/figures/*.{file_format}",),
+            # The first of its figures; all are entered at once.
+            frozenset([f"report/figures/fig{number + 1}.svg"]),
+            beyond=("report/figures/*",),
         )
 
 

@@ -283,6 +283,16 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "high": Column("float64", "upper end"),
         "n_networks": Column("int64", "networks it was made with"),
     },
+    # One row per network of the controls and version of it: a map of each architecture's, trained and untrained.
+    "control_embeddings": {
+        **MATRIX,
+        "architecture": Column("string", "whose map it is"),
+        "network": Column("string", "the member's id"),
+        "is_trained": Column("bool", "after its training, or before"),
+        "x": Column("float64", "first MDS coordinate"),
+        "y": Column("float64", "second MDS coordinate"),
+        "stress": Column("float64", "Kruskal's stress-1 of the map"),
+    },
     # One row per claim and matrix, task or group that it speaks of.
     "claims": {
         "claim": Column("string", "its number, and a letter where a claim has parts"),
@@ -314,8 +324,9 @@ def aspect(measure: str) -> str:
     return _ASPECT_OF.get(measure, "geometry")
 
 
-# The tables of which each matrix writes its part.
-OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", "controls")
+# The tables of which each matrix writes its part; the last of them come from the job that makes the controls.
+OF_CONTROLS: Final = ("controls", "control_embeddings")
+OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", *OF_CONTROLS)
 
 # Group of arrays.zarr → variable → dimensions. ‹…› stands for a name that varies.
 ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,9 @@ from dynatlas.cells import Cell, leaf_name
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError, StudyError
 from dynatlas.pairs import Reduced
 from dynatlas.study import Block, Configuration, Matrix, Member, Shape, Study
+
+if TYPE_CHECKING:
+    from dynatlas.figures import Plots
 
 __all__ = ["Atlas", "Entry", "Problem"]
 
@@ -123,6 +126,13 @@ class Atlas(Shown):
             if exclusive:
                 remove_temporaries(self.path)
             yield
+
+    @property
+    def plot(self) -> "Plots":
+        """Every figure by its name, ``atlas.plot.fig1()`` or ``atlas.plot("performance")``; ``dir`` lists them."""
+        from dynatlas.figures import Plots
+
+        return Plots(self)
 
     @property
     def entries(self) -> Mapping[str, Entry]:

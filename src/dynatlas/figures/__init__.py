@@ -1,5 +1,6 @@
 """Print figures: stored tables → matplotlib figures. Nothing is computed here beyond counting and grouping."""
 
+from dynatlas.figures.accessor import Plots as Plots
 from dynatlas.figures.counts import fixed_point_counts as fixed_point_counts
 from dynatlas.figures.distances import distance_map as distance_map
 from dynatlas.figures.distances import effects as effects
@@ -10,7 +11,6 @@ from dynatlas.figures.performance import loss_curves as loss_curves
 from dynatlas.figures.performance import performance as performance
 from dynatlas.figures.saving import pictures as pictures
 from dynatlas.figures.saving import save_all as save_all
-from dynatlas.figures.saving import task_example as task_example
+from dynatlas.figures.state_spaces import trajectories as trajectories
 from dynatlas.figures.style import render as render
-from dynatlas.figures.trajectories import trajectories as trajectories
 from dynatlas.figures.trial import trial_figure as trial_figure

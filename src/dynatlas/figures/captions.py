@@ -8,9 +8,8 @@ import pandas as pd
 from dynatlas.figures.counts import searches
 from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table
 from dynatlas.figures.shepard import MOST_PAIRS
-from dynatlas.figures.style import MEASURES, TASK_TITLES, variant_label
+from dynatlas.figures.style import TASK_TITLES, measure_label
 from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS, OTHER_TRIALS
-from dynatlas.figures.untrained import control_rows
 
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)", re.IGNORECASE)
 
@@ -35,7 +34,8 @@ def count_of(number: int, what: str, several: str = "") -> str:
     return f"{number:,} {what if number == 1 else several or what + 's'}"
 
 
-def _left_out_sentence(networks: pd.DataFrame) -> str:
+def left_out_sentence(networks: pd.DataFrame) -> str:
+    """How many networks did not pass, and why."""
     reasons = left_out(networks)
     if not reasons:
         return "No network was left out."
@@ -50,7 +50,7 @@ def performance_caption(atlas: AtlasLike) -> str:
         f"Error of {count_of(len(networks), 'trained network')} on held-out trials, on a logarithmic scale; lower "
         "is better. Each mark is one network. The dashed line is the task’s threshold: networks above it are "
         "marked with a cross and left out of all analyses; a triangle marks an error that is not a finite number. "
-        f"{_left_out_sentence(networks)}"
+        f"{left_out_sentence(networks)}"
     )
 
 
@@ -109,29 +109,20 @@ def trajectories_caption(atlas: AtlasLike, task: str) -> str:
     )
 
 
-def trial_caption(atlas: AtlasLike, task: str) -> str:
-    """The caption of ``task_example``."""
-    one = representatives(atlas, task)[0]
-    return (
-        f"{TASK_TITLES[task]}: one probe trial; what the network sees, what it should answer, and what one trained "
-        f"network ({variant_label(one.architecture, one.activation)}) answers."
-    )
-
-
 def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
     """The caption of ``distance_map`` for one task and measure."""
     facts = map_facts(atlas, task, measure)
     if facts is None:
         table(atlas, "maps", task)  # says what to do if it is the table that is missing
         raise Missing(f"The table “maps” has no row for {measure} in this atlas.")
-    failed = _left_out_sentence(table(atlas, "networks", task))
+    failed = left_out_sentence(table(atlas, "networks", task))
     here = (
         f" Of those that passed, {facts['n_left_out']} were left out of this map: {facts['left_out_reason']}."
         if facts["n_left_out"]
         else ""
     )
     return (
-        f"{TASK_TITLES[task]}: {MEASURES.get(measure, measure)} distances between "
+        f"{TASK_TITLES[task]}: {measure_label(measure)} distances between "
         f"{count_of(int(facts['n_networks']), 'network')}, sorted by architecture and activation, and their metric MDS "
         f"in two dimensions (stress {facts['stress']:.2f}: 0 would be a map without distortion), coloured by each "
         f"factor, the other one shown by shape. {failed}{here}"
@@ -145,22 +136,6 @@ def shepard_caption(atlas: AtlasLike, task: str) -> str:
         f"{TASK_TITLES[task]}: the distance of every pair of networks on each map in two dimensions against the "
         "distance that was measured; on the line, a map without distortion. Of more than "
         f"{MOST_PAIRS:,} pairs an even selection."
-    )
-
-
-def untrained_caption(atlas: AtlasLike, task: str) -> str:
-    """The caption of ``untrained``."""
-    measure = atlas.study.analysis.measures[0]
-    n_networks = int(control_rows(atlas, task, measure)["n_networks"].iloc[0])
-    rows = table(atlas, "controls", task)
-    [reliability] = rows.loc[(rows["measure"] == measure) & (rows["control"] == "reliability"), "value"]
-    return (
-        f"{TASK_TITLES[task]}: mean {MEASURES.get(measure, measure)} distances between "
-        f"{count_of(n_networks, 'network')}, an even selection of those that passed: between trained ones; with each "
-        "network's samples in an order of its own, which leaves nothing in common; and, where a study keeps them, with "
-        "what the networks were before training. Distances from the even trials of the probe predict those from the "
-        f"odd ones with a reliability of {reliability:.2f}. Right: distances between Vanilla networks, trained and "
-        "untrained."
     )
 
 

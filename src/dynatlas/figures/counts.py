@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dynatlas.figures.reading import AtlasLike, panel, table, tasks, variants
-from dynatlas.figures.style import GREY, narrow_title, new_figure, styled, variant_label
+from dynatlas.figures.style import GREY, SMALLEST, narrow_title, new_figure, styled, variant_label
 
 CERTIFICATES = {
     "complete": "#009E73",
@@ -93,7 +93,7 @@ def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> 
         members = _of_variant(networks, *variant)
         of_variant = [_folded(search.by_unstable, columns) for search in found if search.network in members]
         if not of_variant:
-            axes.text(columns / 2 - 0.5, row, "none analysed", ha="center", va="center", color=GREY, fontsize=5.5)
+            axes.text(columns / 2 - 0.5, row, "none analysed", ha="center", va="center", color=GREY, fontsize=SMALLEST)
             continue
         for column in range(columns):
             count, times = Counter(counts[column] for counts in of_variant).most_common(1)[0]

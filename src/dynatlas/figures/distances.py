@@ -4,13 +4,16 @@ import math
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from dynatlas.figures.legends import LOOKS, OTHER, Legend, draw_legends, map_legend
 from dynatlas.figures.reading import (
     AtlasLike,
+    Missing,
     distances,
     embedding,
     map_facts,
@@ -22,36 +25,44 @@ from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
-    MEASURES,
+    MOST_MARKS,
+    SMALLEST,
     TASK_TITLES,
     Look,
+    measure_label,
     narrow_title,
     new_figure,
+    rows_of,
     styled,
 )
 
-FACTORS = {"architecture": ARCHITECTURES, "activation": ACTIVATIONS}
 SIGNIFICANT = 0.05
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
     """The matrix of one measure, sorted by architecture and activation, and its MDS coloured by each of them."""
     with styled():
-        figure = new_figure(2.75)
-        left, middle, right = figure.subplots(1, 3, width_ratios=[1.12, 1, 1])
-        title = MEASURES.get(measure, measure)
-        figure.suptitle(f"{TASK_TITLES[task]}: {title} distances", fontsize=8, fontweight="bold")
-        panel(left, _draw_matrix, atlas, task, measure)
+        figure = new_figure(2.9)
+        above, below = rows_of(figure, [2.4, 0.42])
+        left, middle, right = above.subplots(1, 3, width_ratios=[1.3, 1, 1])
+        figure.suptitle(f"{TASK_TITLES[task]}: {measure_label(measure)} distances", fontsize=8, fontweight="bold")
+        left.set_title("bars: architecture, activation", fontsize=SMALLEST, fontweight="normal")
+        panel(left, draw_matrix, atlas, task, measure)
         for axes, factor in ((middle, "architecture"), (right, "activation")):
             axes.set_title(f"MDS by {factor}", fontsize=7)
-            panel(axes, _draw_map, atlas, task, measure, factor)
-        facts = map_facts(atlas, task, measure)
-        if facts is not None:
-            left_out = f", {facts['n_left_out']} left out" if facts["n_left_out"] else ""
-            middle.set_xlabel(
-                f"n = {facts['n_networks']}{left_out}; stress {facts['stress']:.2f}", color=GREY, fontsize=6.5
-            )
+            panel(axes, draw_map, atlas, task, measure, factor)
+        draw_map_legends(below, atlas, task)
     return figure
+
+
+def draw_map_legends(part: SubFigure, atlas: AtlasLike, task: str, *others: Legend) -> None:
+    """The legends of a task's maps, and others beside them."""
+    try:
+        networks = table(atlas, "networks", task)
+    except Missing:
+        draw_legends(part, others)
+    else:
+        draw_legends(part, [*(map_legend(networks, factor) for factor in LOOKS), *others])
 
 
 def groups(networks: pd.DataFrame, *columns: str) -> list[tuple[Any, int, int]]:
@@ -71,98 +82,88 @@ def levels(networks: pd.DataFrame, *columns: str) -> list[tuple[tuple[str, ...],
     return [(tuple(map(str, key)), rows) for key, rows in networks.groupby(list(columns), sort=False)]
 
 
-def _draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
+def draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str, *, named: bool = True) -> None:
+    """The distances of one measure; bars at the side are the architectures, by name if there is room, and activations.
+
+    Raises:
+        Missing: the matrix is not stored.
+    """
     networks, matrix = distances(atlas, task, measure)
     count = len(networks)
-    image = axes.imshow(matrix, cmap="cividis", vmin=0, interpolation="nearest", rasterized=count > 100)
-    scale: Any = axes.figure.colorbar(image, ax=axes, fraction=0.04, pad=0.03, label="distance")
+    image = axes.imshow(matrix, cmap="cividis", vmin=0, interpolation="auto", rasterized=count > 100)
+    scale: Any = axes.figure.colorbar(image, ax=axes, fraction=0.045, pad=0.03, label="distance" if named else "")
     scale.outline.set_visible(False)
-    bar = 0.035 * count
-    for key, start, stop in groups(networks, "architecture", "activation"):
-        _draw_bar(axes, -0.5 - 1.4 * bar, bar, start, stop, ACTIVATIONS[key[1]])
-    for key, start, stop in groups(networks, "architecture"):
-        look = ARCHITECTURES[key[0]]
-        _draw_bar(axes, -0.5 - 2.7 * bar, bar, start, stop, look)
-        axes.text(
-            -0.5 - 3.2 * bar, (start + stop - 1) / 2, look.label, rotation=90, ha="right", va="center", fontsize=6
-        )
-        if start:
-            axes.axhline(start - 0.5, color="white", linewidth=0.5)
-            axes.axvline(start - 0.5, color="white", linewidth=0.5)
+    for _, start, _ in groups(networks, "architecture")[1:]:
+        axes.axhline(start - 0.5, color="white", linewidth=0.5)
+        axes.axvline(start - 0.5, color="white", linewidth=0.5)
     axes.set_xlim(-0.5, count - 0.5)
     axes.set_ylim(count - 0.5, -0.5)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    handles = [
-        Line2D([], [], color=ACTIVATIONS[name].color, linewidth=3, label=name)
-        for name in ACTIVATIONS
-        if (networks["activation"] == name).any()
-    ]
-    axes.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.02),
-        ncols=2,
-        handlelength=1,
-        title="inner bar: activation; outer: architecture",
-        title_fontsize=5.5,
-        borderpad=0,
+    _draw_bars(axes, networks, named=named)
+
+
+def _draw_bars(axes: Axes, networks: pd.DataFrame, *, named: bool) -> None:
+    """At the side of a matrix, where each architecture is, and within it each activation."""
+    side = axes.inset_axes((-0.105, 0, 0.09, 1))
+    for key, start, stop in groups(networks, "architecture", "activation"):
+        _draw_bar(side, 0.55, start, stop, ACTIVATIONS[key[1]])
+    ticks = []
+    for key, start, stop in groups(networks, "architecture"):
+        _draw_bar(side, 0.0, start, stop, ARCHITECTURES[key[0]])
+        ticks.append(((start + stop - 1) / 2, ARCHITECTURES[key[0]].label))
+    side.set_xlim(0, 1)
+    side.set_ylim(axes.get_ylim())
+    side.set_xticks([])
+    labels = [label if named else "" for _, label in ticks]
+    side.set_yticks([place for place, _ in ticks], labels, rotation=90, va="center", fontsize=SMALLEST)
+    side.tick_params(length=0, pad=1)
+    side.spines[:].set_visible(False)
+
+
+def _draw_bar(axes: Axes, left: float, start: int, stop: int, look: Look) -> None:
+    axes.fill_between([left, left + 0.4], start - 0.42, stop - 0.58, color=look.color, linewidth=0)
+
+
+def draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str, *, note: bool = True) -> None:
+    """The MDS of one measure, coloured by a factor; ``note`` says below it how many networks, and its stress.
+
+    Raises:
+        Missing: the map is not stored.
+    """
+    networks = embedding(atlas, task, measure)
+    for (level, shape), rows in levels(networks, factor, OTHER[factor]):
+        draw_places(axes, rows, LOOKS[factor][level].color, LOOKS[OTHER[factor]][shape].marker, of=len(networks))
+    frame_map(axes)
+    facts = map_facts(atlas, task, measure)
+    if note and facts is not None:
+        axes.set_xlabel(f"n = {facts['n_networks']}, stress {facts['stress']:.2f}", color=GREY, fontsize=SMALLEST)
+
+
+def draw_places(axes: Axes, rows: pd.DataFrame, color: str, marker: str, *, of: int, hollow: bool = False) -> None:
+    """Marks of networks at x and y, the smaller the more there are ``of`` them."""
+    axes.scatter(
+        rows["x"],
+        rows["y"],
+        s=float(np.clip(1500 / of, 3, 15)),
+        marker=marker,
+        facecolors="white" if hollow else color,
+        edgecolors=color if hollow else "white",
+        linewidths=0.9 if hollow else 0.3,
+        alpha=0.9,
+        rasterized=of > MOST_MARKS,
     )
 
 
-def _draw_bar(axes: Axes, left: float, width: float, start: int, stop: int, look: Look) -> None:
-    axes.fill_between([left, left + width], start - 0.42, stop - 0.58, color=look.color, linewidth=0, clip_on=False)
-
-
-def _draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str) -> None:
-    networks = embedding(atlas, task, measure)
-    other = "activation" if factor == "architecture" else "architecture"
-    for (level, shape), rows in levels(networks, factor, other):
-        axes.scatter(
-            rows["x"],
-            rows["y"],
-            s=15,
-            color=FACTORS[factor][level].color,
-            marker=FACTORS[other][shape].marker,
-            linewidths=0.3,
-            edgecolors="white",
-            alpha=0.9,
-        )
+def frame_map(axes: Axes) -> None:
+    """A map has no scale of its own: equal units, a frame, no ticks."""
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.08)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[:].set_color("#BBBBBB")
-    colors = [
-        Line2D([], [], linestyle="", marker="o", markersize=4, color=look.color, label=look.label)
-        for name, look in FACTORS[factor].items()
-        if (networks[factor] == name).any()
-    ]
-    shapes = [
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker=look.marker,
-            markersize=3.5,
-            color=GREY,
-            markerfacecolor="none",
-            label=look.label,
-        )
-        for name, look in FACTORS[other].items()
-        if (networks[other] == name).any()
-    ]
-    # Two short columns of names below the map, beside each other: colour, then shape.
-    axes.legend(
-        handles=colors + shapes,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.09),
-        ncols=3,
-        columnspacing=0.8,
-        handlelength=1,
-    )
 
 
 def effects(atlas: AtlasLike) -> Figure:
@@ -202,15 +203,13 @@ def _draw_effects(axes: Axes, atlas: AtlasLike, task: str) -> float:
     position = 0.0
     for measure, of_measure in rows.groupby("measure", sort=False):
         known = of_measure[of_measure["r2"].notna()]
-        axes.text(
-            0.03, position, MEASURES.get(str(measure), str(measure)), va="center", fontweight="bold", fontsize=6.5
-        )
+        axes.text(0.03, position, measure_label(str(measure)), va="center", fontweight="bold", fontsize=6.5)
         position += 1
         for factor, r2, p in known[["factor", "r2", "p"]].itertuples(index=False, name=None):
             axes.plot([0, r2], [position, position], color="#BBBBBB", linewidth=1.5, zorder=1)
             face = "#222222" if p < SIGNIFICANT else "white"
             axes.plot(r2, position, "o", color="#222222", markerfacecolor=face, markersize=4.5, zorder=2, clip_on=False)
-            axes.text(1.04, position, f"{r2:.2f} (p {p_text(p)})", va="center", fontsize=5.5, color=GREY)
+            axes.text(1.04, position, f"{r2:.2f} (p {p_text(p)})", va="center", fontsize=SMALLEST, color=GREY)
             labels.append((position, str(factor)))
             position += 1
         position += 0.3

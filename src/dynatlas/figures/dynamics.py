@@ -1,6 +1,7 @@
 """What the fixed points of each task form: transition graphs, oscillations, line attractors."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -8,14 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from dynatlas.figures.legends import LOOKS, dot, variant_handles
 from dynatlas.figures.reading import AtlasLike, Missing, arrays, ordered, panel, representatives, table, variants
 from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
+    LINE_STYLES,
+    Look,
     new_figure,
     styled,
     unstable_color,
@@ -23,13 +27,15 @@ from dynatlas.figures.style import (
     variant_label,
     variant_ticks,
 )
+from dynatlas.tasks import SineWave
 
 # Edges that fewer displaced states follow are not drawn.
 LEAST_PROBABILITY = 0.02
 # Between an arrow and a point, and the length of an arrow's head, where outputs are 1 apart.
 GAP = 0.05
 HEAD = 0.09
-_LINE_STYLES: dict[str, Any] = {"tanh": "-", "relu": (0, (3, 1.2))}
+# Responses beyond this are drawn on a logarithmic axis.
+MOST_RESPONSE = 2
 
 
 def transition_graphs(atlas: AtlasLike) -> Figure:
@@ -49,18 +55,21 @@ def transition_graphs(atlas: AtlasLike) -> Figure:
         for one in shown:
             axes = grid[activations.index(one.activation), architectures.index(one.architecture)]
             axes.set_title(variant_label(one.architecture, one.activation), fontsize=7)
-            panel(axes, _draw_transitions, atlas, one.network)
+            panel(axes, draw_transitions, atlas, one.network)
         if not shown:
             panel(grid[0, 0], lambda _: representatives(atlas, "flip_flop"))
-        handles = [
-            Line2D([], [], linestyle="", marker="o", color=unstable_color(n), markersize=4, label=unstable_label(n))
-            for n in range(4)
-        ]
+        handles = [dot(unstable_label(n), unstable_color(n)) for n in range(4)]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
-def _draw_transitions(axes: Axes, atlas: AtlasLike, network: str) -> None:
+def draw_transitions(axes: Axes, atlas: AtlasLike, network: str) -> None:
+    """The fixed points of a flip-flop network at the places of their readouts, and where the flow leads from each.
+
+    Raises:
+        Missing: they are not stored, or there are none.
+    """
+    axes.set_axis_off()
     points = table(atlas, "fixed_points", "flip_flop")
     points = points[(points["network"] == network) & ~points["is_slow"].astype(bool)].sort_values("point")
     edges = table(atlas, "transitions", "flip_flop")
@@ -72,7 +81,7 @@ def _draw_transitions(axes: Axes, atlas: AtlasLike, network: str) -> None:
     _draw_arrows(axes, places, edges, points["n_unstable"].to_numpy())
     colors = [unstable_color(int(n)) for n in points["n_unstable"]]
     axes.scatter(places[:, 0], places[:, 1], s=14, c=colors, zorder=3, edgecolors="white", linewidths=0.4)
-    axes.set_aspect("equal")
+    axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.12)
 
 
@@ -107,23 +116,54 @@ def oscillation_frequencies(atlas: AtlasLike) -> Figure:
         grid[1, 0].set_ylabel("cycle, rotation number:\noffset (10⁻³ cycles per step)")
         for column, factor in enumerate(("architecture", "activation")):
             grid[0, column].set_title(f"by {factor}")
-            panel(grid[0, column], _draw_offsets, atlas, factor, "linear_frequency")
-            panel(grid[1, column], _draw_offsets, atlas, factor, "rotation_number")
+            panel(grid[0, column], draw_offsets, atlas, factor, "linear_frequency")
+            panel(grid[1, column], draw_offsets, atlas, factor, "rotation_number")
             grid[1, column].set_xlabel("frequency asked for (cycles per step)")
     return figure
 
 
-def _draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None:
+def draw_frequencies(axes: Axes, atlas: AtlasLike, factor: str) -> None:
+    """The frequency of the linear dynamics against the one asked for, a mean for each level of a factor.
+
+    Raises:
+        Missing: they are not stored.
+    """
+    for look, rows in _by_level(atlas, factor):
+        mean, error = rows["linear_frequency"], rows["linear_frequency_se"].fillna(0)
+        axes.errorbar(
+            rows["frequency"],
+            mean,
+            yerr=error,
+            color=look.color,
+            marker="o",
+            markersize=2,
+            elinewidth=0.6,
+        )
+    task = cast(SineWave, atlas.study.task("sine_wave"))
+    ends = [task.offset, task.offset + task.slope]
+    axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=3)
+    axes.set(xlabel="frequency asked for\n(cycles per step)")
+
+
+def _by_level(atlas: AtlasLike, factor: str) -> Iterator[tuple[Look, pd.DataFrame]]:
+    """A factor's levels in canonical order, each with its rows of ``frequencies``, from low to high."""
     frequencies = table(atlas, "frequencies")
     rows = frequencies[frequencies["factor"] == factor]
-    looks = ARCHITECTURES if factor == "architecture" else ACTIVATIONS
-    for level in ordered(rows["level"], looks):
-        of_level = rows[rows["level"] == level].sort_values("frequency")
-        offset = 1000 * (of_level[column] - of_level["frequency"])
-        error = 1000 * of_level[f"{column}_se"].fillna(0)
-        look = looks[level]
-        axes.plot(of_level["frequency"], offset, color=look.color, marker="o", markersize=2, label=look.label)
-        axes.fill_between(of_level["frequency"], offset - error, offset + error, color=look.color, alpha=0.2, lw=0)
+    for level in ordered(rows["level"], LOOKS[factor]):
+        yield LOOKS[factor][level], rows[rows["level"] == level].sort_values("frequency")
+
+
+def draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None:
+    """How far one of the frequencies is off the one asked for, a mean for each level of a factor.
+
+    Raises:
+        Missing: they are not stored.
+    """
+    for look, rows in _by_level(atlas, factor):
+        offset = 1000 * (rows[column] - rows["frequency"])
+        error = 1000 * rows[f"{column}_se"].fillna(0)
+        axes.plot(rows["frequency"], offset, color=look.color, marker="o", markersize=2, label=look.label)
+        axes.fill_between(rows["frequency"], offset - error, offset + error, color=look.color, alpha=0.2, lw=0)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     # Most offsets are below one, and a single network that turns at another frequency may be off by a hundred.
     axes.set_yscale("symlog", linthresh=1)
@@ -135,47 +175,58 @@ def line_attractors(atlas: AtlasLike) -> Figure:
     with styled():
         figure = new_figure(2.5)
         spectrum, response, drift = figure.subplots(1, 3)
-        panel(spectrum, _draw_spectra, atlas)
-        panel(response, _draw_responses, atlas)
-        panel(drift, _draw_drift, atlas)
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=ARCHITECTURES[architecture].color,
-                linestyle=_LINE_STYLES.get(activation, "-"),
-                label=variant_label(architecture, activation),
-            )
-            for architecture, activation in variants(atlas)
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        for axes, title, draw in (
+            (spectrum, "spectrum", draw_spectra),
+            (response, "linear integral", draw_responses),
+            (drift, "drift along the line", draw_drift),
+        ):
+            axes.set_title(title)
+            panel(axes, draw, atlas)
+        figure.legend(handles=variant_handles(atlas), loc="outside lower center", ncols=4)
     return figure
 
 
-def _draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
+def draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
+    """The moduli of the eigenvalues along line attractors, by rank: a mean for each variant.
+
+    Raises:
+        Missing: it is not stored.
+    """
     spectra = table(atlas, "spectra")
     for architecture, activation in variants(atlas):
         rows = spectra[(spectra["architecture"] == architecture) & (spectra["activation"] == activation)]
         mean = rows.groupby("rank")["modulus"].mean()
-        axes.plot(
-            mean.index + 1, mean, color=ARCHITECTURES[architecture].color, linestyle=_LINE_STYLES.get(activation, "-")
-        )
+        axes.plot(mean.index + 1, mean, color=ARCHITECTURES[architecture].color, linestyle=LINE_STYLES[activation])
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
-    axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean along the line", title="spectrum")
+    axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean along the line")
 
 
-def _draw_responses(axes: Axes, atlas: AtlasLike) -> None:
-    for (architecture, activation), mean in _mean_responses(atlas).items():
+def draw_responses(axes: Axes, atlas: AtlasLike) -> None:
+    """What the linear dynamics make of a unit of input, with the largest modes only: a mean for each variant.
+
+    Raises:
+        Missing: it is not stored.
+    """
+    means = _mean_responses(atlas)
+    if not means:
+        raise Missing("No network’s modes could be told apart.")
+    for (architecture, activation), mean in means.items():
         axes.plot(
             np.arange(1, len(mean) + 1),
             mean,
             color=ARCHITECTURES[architecture].color,
-            linestyle=_LINE_STYLES.get(activation, "-"),
+            linestyle=LINE_STYLES[activation],
         )
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
-    # Linear around the ideal; a network whose modes grow may be far beyond.
-    axes.set_yscale("symlog", linthresh=2)
-    axes.set(xlabel="modes kept", ylabel="output after a unit of input", title="linear integral", xscale="log")
+    if max(abs(mean).max() for mean in means.values()) > MOST_RESPONSE:
+        # Linear around the ideal; a network whose modes grow may be far beyond.
+        axes.set_yscale("symlog", linthresh=MOST_RESPONSE)
+    axes.set_ylim(bottom=min(0.0, 1.1 * min(mean.min() for mean in means.values())))
+    axes.set(xlabel="modes kept", ylabel="output after a unit of input", xscale="log")
+    most = max(len(mean) for mean in means.values())
+    axes.set_xticks(2 ** np.arange(int(np.log2(most)) + 1), minor=False)
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _mean_responses(atlas: AtlasLike) -> dict[tuple[str, str], NDArray[np.float64]]:
@@ -198,7 +249,12 @@ def _mean_responses(atlas: AtlasLike) -> dict[tuple[str, str], NDArray[np.float6
     return means
 
 
-def _draw_drift(axes: Axes, atlas: AtlasLike) -> None:
+def draw_drift(axes: Axes, atlas: AtlasLike) -> None:
+    """By how much a held output drifts in a step: a mark for each network and context.
+
+    Raises:
+        Missing: it is not stored.
+    """
     lines = table(atlas, "line_attractors", "context_integration")
     joined = pd.merge(lines, table(atlas, "networks")[["network", "architecture", "activation"]], on="network")
     columns = variants(atlas)
@@ -209,4 +265,4 @@ def _draw_drift(axes: Axes, atlas: AtlasLike) -> None:
     if (joined["drift_share"] > 0).all():
         axes.set_yscale("log")
     variant_ticks(axes, columns)
-    axes.set(ylabel="drift per step (% of the range)", title="drift along the line")
+    axes.set(ylabel="drift per step (% of the range)")

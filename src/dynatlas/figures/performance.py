@@ -14,6 +14,7 @@ from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
+    MOST_MARKS,
     narrow_title,
     new_figure,
     styled,
@@ -78,9 +79,10 @@ def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
         values, passed = finite.loc[rows.index].to_numpy(), rows["passed"].to_numpy(dtype=bool)
         known = np.isfinite(values)
         color = ARCHITECTURES[architecture].color
-        axes.scatter(across[known & passed], values[known & passed], s=10, color=color, linewidths=0)
-        axes.scatter(across[known & ~passed], values[known & ~passed], s=16, color=color, marker="x")
-        axes.scatter(across[~known], np.full((~known).sum(), top * 2.5), s=18, color=color, marker="v")
+        rest: Any = {"color": color, "rasterized": len(networks) > MOST_MARKS}
+        axes.scatter(across[known & passed], values[known & passed], s=10, linewidths=0, **rest)
+        axes.scatter(across[known & ~passed], values[known & ~passed], s=16, marker="x", **rest)
+        axes.scatter(across[~known], np.full((~known).sum(), top * 2.5), s=18, marker="v", **rest)
     axes.axhline(error.bound, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8)
     axes.set_yscale("log")
     low, high = axes.get_ylim()
@@ -120,9 +122,9 @@ def _draw_losses(axes: Axes, atlas: AtlasLike, task: str) -> None:
         colors.append(ARCHITECTURES[factors["architecture"]].color)
         styles.append(_LINE_STYLES[activations.index(factors["activation"])])
     opacity = float(np.clip(20 / len(curves), 0.15, 0.8))
-    axes.add_collection(
-        LineCollection(curves, colors=colors, linestyles=styles, linewidths=0.7, alpha=opacity), autolim=True
-    )
+    lines = LineCollection(curves, colors=colors, linestyles=styles, linewidths=0.7, alpha=opacity)
+    lines.set_rasterized(len(curves) > MOST_MARKS)
+    axes.add_collection(lines, autolim=True)
     axes.set_yscale("log")
     axes.autoscale()
     axes.margins(x=0)

@@ -1,34 +1,39 @@
 """Every figure of an atlas, by name, and as files."""
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
 from matplotlib.figure import Figure
 
-from dynatlas.figures import captions
+from dynatlas.errors import UnknownFigureError
+from dynatlas.figures import captions, paper
 from dynatlas.figures.counts import fixed_point_counts
 from dynatlas.figures.distances import distance_map, effects
 from dynatlas.figures.dynamics import line_attractors, oscillation_frequencies, transition_graphs
+from dynatlas.figures.paper import captions as paper_captions
+from dynatlas.figures.paper.measures import COMPARED
 from dynatlas.figures.performance import loss_curves, performance
-from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, arrays, measures, representatives, tasks
+from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, measures, tasks
 from dynatlas.figures.shepard import shepard
-from dynatlas.figures.style import TASK_TITLES, new_figure, render, styled, write_message
-from dynatlas.figures.trajectories import trajectories
-from dynatlas.figures.trial import trial_figure
-from dynatlas.figures.untrained import untrained
-from dynatlas.tasks import Trial
+from dynatlas.figures.state_spaces import trajectories
+from dynatlas.figures.style import render
 
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
 
 
 class Picture(NamedTuple):
-    """A figure that can be drawn, and its caption."""
+    """A figure that can be drawn, by calling this, and its caption."""
 
     name: str
     draw: Callable[[], Figure]
     describe: Callable[[], str]
+
+    def __call__(self) -> Figure:
+        """Draw it."""
+        return self.draw()
 
     @property
     def caption(self) -> str:
@@ -48,11 +53,24 @@ DYNAMICS: dict[str, tuple[str, Callable[..., Figure], Callable[..., str]]] = {
 
 
 def pictures(atlas: AtlasLike) -> dict[str, Picture]:
-    """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-svcca``."""
+    """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-spectrum``."""
     return {picture.name: picture for picture in _pictures(Snapshot(atlas))}
 
 
+# The figures of the paper: what draws them, and what describes them.
+PAPER: dict[str, tuple[Callable[..., Figure], Callable[..., str]]] = {
+    "fig1": (paper.flip_flop, paper_captions.flip_flop_caption),
+    "fig2": (paper.sine_wave, paper_captions.sine_wave_caption),
+    "fig3": (paper.context_integration, paper_captions.context_integration_caption),
+    "fig4": (paper.untrained, paper_captions.untrained_caption),
+    "appendix-c": (paper.errors, paper_captions.errors_caption),
+    "appendix-e": (paper.measures_compared, paper_captions.measures_caption),
+}
+
+
 def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
+    for name, (draw, describe) in PAPER.items():
+        yield Picture(name, partial(draw, atlas), partial(describe, atlas))
     yield Picture("effects", partial(effects, atlas), partial(captions.effects_caption, atlas))
     yield Picture("performance", partial(performance, atlas), partial(captions.performance_caption, atlas))
     yield Picture("loss-curves", partial(loss_curves, atlas), partial(captions.loss_curves_caption, atlas))
@@ -62,7 +80,6 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
         partial(captions.fixed_point_counts_caption, atlas),
     )
     for task in tasks(atlas):
-        yield Picture(f"trial-{task}", partial(task_example, atlas, task), partial(captions.trial_caption, atlas, task))
         yield Picture(
             f"trajectories-{task}",
             partial(trajectories, atlas, task),
@@ -71,11 +88,10 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
         if task in DYNAMICS:
             name, draw, describe = DYNAMICS[task]
             yield Picture(name, partial(draw, atlas), partial(describe, atlas))
-        yield Picture(
-            f"controls-{task}", partial(untrained, atlas, task), partial(captions.untrained_caption, atlas, task)
-        )
         yield Picture(f"shepard-{task}", partial(shepard, atlas, task), partial(captions.shepard_caption, atlas, task))
         for measure in measures(atlas, task):
+            if measure in COMPARED:  # appendix E holds the same
+                continue
             yield Picture(
                 f"distances-{task}-{measure}",
                 partial(distance_map, atlas, task, measure),
@@ -83,30 +99,43 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
             )
 
 
-def task_example(atlas: AtlasLike, task: str) -> Figure:
-    """One probe trial of a task, with the answer of its first representative network."""
-    try:
-        one = representatives(atlas, task)[0]
-        data = arrays(atlas, f"trajectories/{one.network}", task)
-    except Missing as missing:
-        with styled():
-            figure = new_figure(1.6, width=4.6)
-            write_message(figure.subplots(), str(missing))
-        return figure
-    trial = len(data["inputs"]) // 3  # the ends of a grid of commands are its least typical trials
-    shown = Trial(data["inputs"].values[trial], data["targets"].values[trial])
-    return trial_figure(TASK_TITLES[task], shown, data["outputs"].values[trial])
+def find(atlas: AtlasLike, names: Sequence[str]) -> list[Picture]:
+    """The figures of these names, in this order; ``_`` may stand for ``-``.
+
+    Raises:
+        UnknownFigureError: there is no such figure; the nearest names are given, and all.
+    """
+    known = pictures(atlas)
+    by_attribute = {attribute(name): name for name in known}
+    found = []
+    for name in names:
+        if attribute(name) not in by_attribute:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            nearest = f"; the nearest: {', '.join(near)}" if near else ""
+            raise UnknownFigureError(f"no figure {name!r}{nearest}. There are: {', '.join(known)}")
+        found.append(known[by_attribute[attribute(name)]])
+    return found
 
 
-def save_all(atlas: AtlasLike, formats: Sequence[Format] = FORMATS) -> dict[str, bytes]:
-    """Draw every figure of an atlas.
+def attribute(name: str) -> str:
+    """A figure's name as Python can write it."""
+    return name.replace("-", "_")
+
+
+def save_all(
+    atlas: AtlasLike, formats: Sequence[Format] = FORMATS, names: Sequence[str] | None = None
+) -> dict[str, bytes]:
+    """Draw the figures of an atlas: all, or those of some names.
 
     Returns:
-        File name, such as ``fig-performance.svg``, → its content. The same atlas gives the same bytes.
+        File name, such as ``performance.svg``, → its content. The same atlas gives the same bytes.
+
+    Raises:
+        UnknownFigureError: there is no figure of one of the names.
     """
     files = {}
-    for picture in pictures(atlas).values():
-        figure = picture.draw()
+    for picture in pictures(atlas).values() if names is None else find(atlas, names):
+        figure = picture()
         for format_ in formats:
-            files[f"fig-{picture.name}.{format_}"] = render(figure, format_)
+            files[f"{picture.name}.{format_}"] = render(figure, format_)
     return files

@@ -5,13 +5,14 @@ the second factor, so that no picture depends on colour alone.
 """
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 
 class Look(NamedTuple):
@@ -64,6 +65,7 @@ ACTIVATIONS: Final = {
     "tanh": Look("tanh", "#D55E00", "o", "circle"),
     "relu": Look("relu", "#56B4E9", "D", "diamond"),
 }
+LINE_STYLES: Final[dict[str, Any]] = {"tanh": "-", "relu": (0, (3, 1.2))}
 MEASURES: Final = {
     "svcca": "SVCCA",
     "cka": "CKA",
@@ -90,6 +92,9 @@ FREQUENCY_COLORS: Final = ("#46327E", "#31688E", "#1F9E89", "#5EC962")
 EVIDENCE_COLORS: Final = ("#0072B2", "#9C9C9C", "#D55E00")
 
 PAGE_WIDTH: Final = 7.1  # inches: two journal columns
+# More marks or lines than these in a panel are one picture in a vector file, which else would take seconds to open.
+MOST_MARKS: Final = 500
+SMALLEST: Final = 6  # points: the least size of type that journals print
 GREY: Final = "#6B6B6B"
 
 _RC: Final[Any] = {
@@ -135,9 +140,38 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float, width: float = PAGE_WIDTH) -> Figure:
+class PrintFigure(Figure):
+    """A figure that keeps its style when it is saved, and that notebooks show, also without pyplot."""
+
+    def savefig(self, *args: Any, **settings: Any) -> None:
+        """As matplotlib's, in the one style: text in an SVG stays text."""
+        with styled():
+            super().savefig(*args, **settings)
+
+    def _repr_png_(self) -> bytes:
+        return render(self, "png")
+
+
+def new_figure(height: float, width: float = PAGE_WIDTH) -> PrintFigure:
     """An empty figure, in inches, that lays itself out."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return PrintFigure(figsize=(width, height), layout="constrained")
+
+
+def rows_of(part: Figure | SubFigure, heights: Sequence[float]) -> list[SubFigure]:
+    """Parts one below another, of heights in proportion."""
+    grid: Any = part.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
+    return list(grid[:, 0])
+
+
+def columns_of(part: Figure | SubFigure, widths: Sequence[float]) -> list[SubFigure]:
+    """Parts beside each other, of widths in proportion."""
+    grid: Any = part.subfigures(1, len(widths), squeeze=False, width_ratios=widths)
+    return list(grid[0])
+
+
+def heading(part: SubFigure, letter: str, title: str, size: float = 8.0) -> None:
+    """The letter and the title of a part of a figure, above it at the left."""
+    part.suptitle(f"{letter}   {title[0].upper()}{title[1:]}", x=0.01, ha="left", fontsize=size, fontweight="bold")
 
 
 def render(figure: Figure, format: Literal["svg", "pdf", "png"]) -> bytes:  # noqa: A002 - matplotlib's word
@@ -165,6 +199,11 @@ def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
     return f"{n_unstable}{more} unstable direction{'s' if n_unstable > 1 or or_more else ''}"
 
 
+def measure_label(measure: str) -> str:
+    """A measure as people write it."""
+    return MEASURES.get(measure, measure)
+
+
 def variant_label(architecture: str, activation: str) -> str:
     """An architecture with its activation, as people write it."""
     return f"{architecture_label(architecture)} {activation}"
@@ -189,15 +228,18 @@ def architecture_label(architecture: str) -> str:
 def write_message(axes: Axes, message: str) -> None:
     """Say in an otherwise empty panel why it is empty."""
     axes.set_axis_off()
+    # As many letters as fit, since matplotlib's own wrapping knows the figure's width only.
+    letters = max(14, int(axes.bbox.width / axes.figure.dpi * 72 / (0.55 * SMALLEST)))
+    lines = [part for line in message.splitlines() for part in textwrap.wrap(line, letters)]
     axes.text(
         0.5,
         0.5,
-        message,
+        "\n".join(lines),
         transform=axes.transAxes,
         ha="center",
         va="center",
         color=GREY,
-        fontsize=6.5,
-        wrap=True,
+        fontsize=SMALLEST,
         parse_math=False,
+        in_layout=False,  # a long message must not shrink its neighbours
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from dynatlas.figures.style import GREY, new_figure, styled
@@ -42,17 +42,25 @@ def trial_figure(title: str, trial: Any, output: Any = None) -> Figure:
 
 
 def _draw(title: str, inputs: Any, targets: Any, answer: Any) -> Figure:
-    paired = _pulses(inputs) and inputs.shape[1] == targets.shape[1]
+    figure = new_figure(0.75 + 0.75 * sum(_heights(inputs, targets)), width=4.6)
+    draw_trial(figure, inputs, targets, answer)
+    figure.suptitle(title, fontsize=8, fontweight="bold", parse_math=False)
+    handles = trial_handles(answered=answer is not None)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def draw_trial(part: FigureBase, inputs: Any, targets: Any, answer: Any = None) -> None:
+    """Rows of inputs ``[steps, inputs]`` and of targets and answers ``[steps, outputs]``, over one axis of steps."""
+    paired = _is_paired(inputs, targets)
     n_inputs, n_outputs = inputs.shape[1], targets.shape[1]
-    input_rows = 0 if paired else min(n_inputs, _MAX_ROWS)
-    output_rows = min(n_outputs, _MAX_ROWS)
-    heights = [0.6] * input_rows + [0.8 if paired else 1.2] * output_rows
-    figure = new_figure(0.75 + 0.75 * sum(heights), width=4.6)
-    rows = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    heights = _heights(inputs, targets)
+    input_rows = len(heights) - min(n_outputs, _MAX_ROWS)
+    rows = part.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for row, channel in zip(rows[:input_rows], range(input_rows), strict=True):
-        _draw_line(row, inputs[:, channel], INPUT_COLOR)
-        row.set_ylabel(f"input {channel + 1}" if n_inputs > 1 else "input", **_HORIZONTAL)
-    for row, channel in zip(rows[input_rows:], range(output_rows), strict=True):
+        draw_line(row, inputs[:, channel], INPUT_COLOR)
+        row.set_ylabel(f"input {channel + 1}" if n_inputs > 1 else "input", **HORIZONTAL)
+    for row, channel in zip(rows[input_rows:], range(len(rows) - input_rows), strict=True):
         if paired:
             _draw_pulses(row, inputs[:, channel])
         style = "steps-mid" if paired else "default"
@@ -60,18 +68,29 @@ def _draw(title: str, inputs: Any, targets: Any, answer: Any) -> Figure:
         if answer is not None:
             row.plot(answer[:, channel], color=OUTPUT_COLOR, linewidth=0.9)
         name = "channel" if paired else "output"
-        row.set_ylabel(f"{name} {channel + 1}" if n_outputs > 1 else name, **_HORIZONTAL)
+        row.set_ylabel(f"{name} {channel + 1}" if n_outputs > 1 else name, **HORIZONTAL)
     rows[-1].set_xlabel("step")
     rows[-1].set_xlim(-0.5, len(targets) - 0.5)
-    figure.suptitle(title, fontsize=8, fontweight="bold", parse_math=False)
+
+
+def trial_handles(*, answered: bool) -> list[Line2D]:
+    """What the lines of a trial are."""
     handles = [Line2D([], [], color=INPUT_COLOR, label="input"), _handle("target", TARGET_COLOR, 2.4)]
-    if answer is not None:
-        handles.append(_handle("network’s output", OUTPUT_COLOR, 0.9))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    return figure
+    return [*handles, _handle("network’s output", OUTPUT_COLOR, 0.9)] if answered else handles
 
 
-_HORIZONTAL: Any = {"rotation": 0, "ha": "right", "va": "center"}
+def _is_paired(inputs: Any, targets: Any) -> bool:
+    return _pulses(inputs) and inputs.shape[1] == targets.shape[1]
+
+
+def _heights(inputs: Any, targets: Any) -> list[float]:
+    """Of each row, relative to the others."""
+    paired = _is_paired(inputs, targets)
+    input_rows = 0 if paired else min(inputs.shape[1], _MAX_ROWS)
+    return [0.6] * input_rows + [0.8 if paired else 1.2] * min(targets.shape[1], _MAX_ROWS)
+
+
+HORIZONTAL: Any = {"rotation": 0, "ha": "right", "va": "center"}
 
 
 def _handle(label: str, color: str, width: float) -> Line2D:
@@ -92,7 +111,8 @@ def _draw_pulses(axes: Axes, channel: Any) -> None:
     axes.set_yticks([-1, 0, 1])
 
 
-def _draw_line(axes: Axes, channel: Any, color: str) -> None:
+def draw_line(axes: Axes, channel: Any, color: str) -> None:
+    """One input against the step."""
     axes.step(range(len(channel)), channel, where="mid", color=color)
     low, high = float(channel.min()), float(channel.max())
     margin = 0.15 * (high - low) or 0.5

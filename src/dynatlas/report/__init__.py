@@ -48,7 +48,7 @@ def build_page(atlas: AtlasLike) -> dict[str, bytes]:
         {
             "name": picture.name,
             "caption": picture.caption,
-            "files": {format_: f"figures/fig-{picture.name}.{format_}" for format_ in FORMATS},
+            "files": {format_: f"figures/{picture.name}.{format_}" for format_ in FORMATS},
         }
         for picture in pictures(snapshot).values()
     ]
@@ -57,9 +57,11 @@ def build_page(atlas: AtlasLike) -> dict[str, bytes]:
     return files | {"report/index.html": page(snapshot, shown).encode()}
 
 
-def build_figures(atlas: AtlasLike, formats: Sequence[Format] = FORMATS) -> dict[str, bytes]:
-    """Draw the figures in some formats."""
-    return {f"{FIGURES}/{name}": content for name, content in save_all(atlas, formats).items()}
+def build_figures(
+    atlas: AtlasLike, formats: Sequence[Format] = FORMATS, names: Sequence[str] | None = None
+) -> dict[str, bytes]:
+    """Draw figures, by default all, in some formats."""
+    return {f"{FIGURES}/{name}": content for name, content in save_all(atlas, formats, names).items()}
 
 
 def page(atlas: AtlasLike, figures: list[dict[str, Any]]) -> str:

@@ -10,14 +10,18 @@ They are made with an even selection of the trained networks, the same for every
 - ``own untrained``: between a network and itself before training.
 - ``trained to untrained``: between a trained network and another one before training.
 - ``explained by training``: the share of the variance between all of these networks (R² of PERMANOVA).
+
+With untrained networks, those of each architecture are also put on a map, trained and untrained together.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dynatlas.embedding import mds
 from dynatlas.geometry import Measure
 from dynatlas.pairs import Reduced, all_pairs, labelled
 from dynatlas.progress import Report
@@ -43,7 +47,7 @@ def controls(path: Path, task: str, report: Report) -> list[Entry]:
             for control, (value, ends) in _values(kept, measure, analysis.bootstraps).items()
         ]
         matrix = Matrix(task, name)
-        entries.append(atlas.write_part("controls", matrix, pd.DataFrame([matrix._asdict() | row for row in rows])))
+        places = []
         if kept.get("untrained"):
             together = all_pairs(kept["whole"] + kept["untrained"], measure, threads=1)
             names = [*networks, *(f"{network} untrained" for network in networks)]
@@ -52,7 +56,32 @@ def controls(path: Path, task: str, report: Report) -> list[Entry]:
             entries.append(
                 atlas.write_arrays(f"controls/{task}/{name}", dataset.assign(is_trained=("network", is_trained)))
             )
+            architecture_of = {member.id: member.architecture for member in atlas.study.members_of(task)}
+            places = _places(together, networks, [architecture_of[network] for network in networks])
+        for table, of_table in (("controls", rows), ("control_embeddings", places)):
+            frame = pd.DataFrame([matrix._asdict() | row for row in of_table])
+            entries.append(atlas.write_part(table, matrix, frame))
     return entries
+
+
+def _places(together: Array, networks: list[str], architectures: list[str]) -> list[dict[str, Any]]:
+    """A map of each architecture's networks; ``together`` [2 networks, 2 networks], the trained ones first."""
+    rows = []
+    for architecture in dict.fromkeys(architectures):
+        own = np.flatnonzero(np.array(architectures * 2) == architecture)
+        coordinates, stress = mds(together[np.ix_(own, own)])
+        rows += [
+            {
+                "architecture": architecture,
+                "network": networks[place % len(networks)],
+                "is_trained": bool(place < len(networks)),
+                "x": x,
+                "y": y,
+                "stress": stress,
+            }
+            for place, (x, y) in zip(own, coordinates, strict=True)
+        ]
+    return rows
 
 
 def _kept(atlas: Atlas, task: str, measure: str) -> tuple[list[str], dict[str, list[Reduced]]]:

@@ -1,10 +1,13 @@
 """The jobs that write the report."""
 
 from pathlib import Path
-from typing import Literal
 
 from dynatlas.progress import Report
 from dynatlas.store import Atlas, Entry
+
+# The figures are dealt out to so many jobs. Each has its figures in all formats: laying a figure out takes as long as
+# saving it.
+FIGURE_JOBS = 3
 
 
 def page(path: Path, report: Report) -> list[Entry]:
@@ -15,9 +18,11 @@ def page(path: Path, report: Report) -> list[Entry]:
     return [atlas.write_bytes(name, content) for name, content in build_page(atlas).items()]
 
 
-def figures(path: Path, file_format: Literal["svg", "pdf", "png"], report: Report) -> list[Entry]:
-    """All figures in one format."""
+def figures(path: Path, job: int, report: Report) -> list[Entry]:
+    """The share of the figures that falls to one of the ``FIGURE_JOBS`` jobs."""
+    from dynatlas.figures import pictures
     from dynatlas.report import build_figures
 
     atlas = Atlas.open(path)
-    return [atlas.write_bytes(name, content) for name, content in build_figures(atlas, [file_format]).items()]
+    files = build_figures(atlas, names=list(pictures(atlas))[job::FIGURE_JOBS])
+    return [atlas.write_bytes(name, content) for name, content in files.items()]

@@ -1,0 +1,138 @@
+"""What colours, shapes and lines mean: said once a figure, below its panels."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
+
+from dynatlas.figures.reading import AtlasLike, ordered, variants
+from dynatlas.figures.style import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    GREY,
+    LINE_STYLES,
+    UNSTABLE,
+    Look,
+    unstable_color,
+    unstable_label,
+    variant_label,
+)
+
+LOOKS = {"architecture": ARCHITECTURES, "activation": ACTIVATIONS}
+OTHER = {"architecture": "activation", "activation": "architecture"}
+ROW_HEIGHT = 0.42  # inches: a title and the first line of names
+LINE_HEIGHT = 0.13
+
+
+class Legend(NamedTuple):
+    """A block of names under a title."""
+
+    title: str
+    handles: list[Line2D]
+    columns: int
+
+    @property
+    def height(self) -> float:
+        """What it takes, in inches."""
+        return ROW_HEIGHT + LINE_HEIGHT * (-(-len(self.handles) // self.columns) - 1)
+
+
+def draw_legends(part: SubFigure, legends: Sequence[Legend]) -> None:
+    """Set the blocks beside each other, as wide as they need to be."""
+    widths = [_width(legend) for legend in legends]
+    whole = part.bbox.width / part.figure.dpi
+    gap = max(0.0, 1 - sum(widths) / whole) / (len(legends) + 1)
+    left = gap
+    for legend, width in zip(legends, widths, strict=True):
+        part.legend(
+            handles=legend.handles,
+            title=legend.title,
+            ncols=legend.columns,
+            loc="upper left",
+            bbox_to_anchor=(left, 1.0),
+            borderaxespad=0,
+            borderpad=0,
+            alignment="left",
+            title_fontproperties={"weight": "bold", "size": 6.5},
+        )
+        left += width / whole + gap
+
+
+def _width(legend: Legend) -> float:
+    """About how wide a block is, in inches."""
+    columns = np.array_split([len(str(handle.get_label())) for handle in legend.handles], legend.columns)
+    letters = sum(max(column, default=0) for column in columns)
+    return max(0.055 * letters + 0.36 * len(columns), 0.06 * len(legend.title))
+
+
+def map_legend(networks: Any, factor: str) -> Legend:
+    """Of maps coloured by one factor: its colours, and the other factor's shapes."""
+    other = OTHER[factor]
+    handles = [dot(look.label, look.color) for look in _present(networks, factor)]
+    handles += [dot(look.label, GREY, marker=look.marker, hollow=True) for look in _present(networks, other)]
+    return Legend(f"By {factor} (shape: {other})", handles, 3)
+
+
+def point_legend(seen: set[Any]) -> Legend:
+    """The kinds of fixed points that were drawn, as ``draw_state_space`` gives them."""
+    handles = point_handles(seen, short=True)
+    return Legend("Points, by unstable directions", handles, -(-len(handles) // 2) or 1)
+
+
+def style_legend(atlas: AtlasLike) -> Legend:
+    """Lines of which the colour is said elsewhere."""
+    activations = dict.fromkeys(activation for _, activation in variants(atlas))
+    handles = [Line2D([], [], color=GREY, linestyle=LINE_STYLES[name], label=name) for name in activations]
+    return Legend("Lines (colour: architecture)", handles, 1)
+
+
+def variant_handles(atlas: AtlasLike) -> list[Line2D]:
+    """Lines coloured by architecture, their style the activation."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=ARCHITECTURES[architecture].color,
+            linestyle=LINE_STYLES[activation],
+            label=variant_label(architecture, activation),
+        )
+        for architecture, activation in variants(atlas)
+    ]
+
+
+def dot(label: str, color: str, marker: str = "o", *, hollow: bool = False, size: float = 4) -> Line2D:
+    """A mark and its name."""
+    face = "none" if hollow else color
+    return Line2D([], [], linestyle="", marker=marker, color=color, markerfacecolor=face, markersize=size, label=label)
+
+
+def point_handles(seen: set[Any], *, short: bool = False) -> list[Line2D]:
+    """The marks of the kinds of points, and the lines, that were drawn; in short, under a title that says the rest."""
+    handles = []
+    for n_unstable in range(len(UNSTABLE)):
+        if n_unstable in seen:
+            most = n_unstable == len(UNSTABLE) - 1
+            label = unstable_label(n_unstable, or_more=most)
+            if short and n_unstable:
+                label = f"{n_unstable}{' or more' if most else ''}"
+            handles.append(dot(label, unstable_color(n_unstable), hollow=n_unstable > 0))
+    if "slow" in seen:
+        handles.append(dot("slow (not a root)" if short else "slow point (not a root)", GREY, marker="x"))
+    if "direction" in seen:
+        label = "leading direction" if short else "leading unstable direction"
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, label=label))
+    contexts = sorted(int(item[1]) for item in seen if isinstance(item, tuple))
+    for context in contexts:
+        style: Any = "-" if context == 0 else (0, (4, 1.5))
+        label = f"context {context + 1}" if len(contexts) == 2 or context == 0 else "other contexts"
+        handles.append(Line2D([], [], color=GREY, linestyle=style, linewidth=0.8, label=label))
+        if context > 0 and len(contexts) > 2:
+            break
+    return handles
+
+
+def _present(networks: Any, factor: str) -> list[Look]:
+    looks = LOOKS[factor]
+    return [looks[level] for level in ordered(networks[factor], looks) if level in looks]

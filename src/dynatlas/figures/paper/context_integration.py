@@ -1,0 +1,89 @@
+"""Figure 3: context-dependent integration."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure, SubFigure
+
+from dynatlas.figures.distances import draw_map_legends
+from dynatlas.figures.dynamics import draw_responses, draw_spectra
+from dynatlas.figures.legends import draw_legends, point_legend, style_legend
+from dynatlas.figures.paper.parts import draw_maps, figure_of_task
+from dynatlas.figures.reading import AtlasLike, Missing, arrays, panel, representatives
+from dynatlas.figures.state_spaces import colors_of, draw_variants
+from dynatlas.figures.style import columns_of, heading, rows_of, write_message
+from dynatlas.figures.trajectories import color_scale, trial_labels
+from dynatlas.figures.trial import HORIZONTAL, INPUT_COLOR, TARGET_COLOR, draw_line
+from dynatlas.tasks import PROBE_SEED
+
+TASK = "context_integration"
+
+
+def context_integration(atlas: AtlasLike) -> Figure:
+    """Task and probe, trajectories with line attractors, distances, spectra along the lines, what modes integrate."""
+    return figure_of_task(atlas, TASK, 8.1, _draw)
+
+
+def _draw(figure: Figure, atlas: AtlasLike) -> None:
+    geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(TASK).topology[0]
+    top, middle, bottom, legends = rows_of(figure, [3.1, 2.1, 2.0, 0.9])
+    a, b = columns_of(top, [1.9, 5.2])
+    c, d = columns_of(middle, [1.0, 1.0])
+    e, f = columns_of(bottom, [1.0, 1.0])
+    heading(a, "a", "Task and probe")
+    _draw_task(a, atlas)
+    heading(b, "b", "Trajectories and line attractors")
+    seen = draw_variants(b, atlas, TASK)
+    draw_maps(c, "c", atlas, TASK, geometry)
+    draw_maps(d, "d", atlas, TASK, topology)
+    heading(e, "e", "Spectra along the lines")
+    panel(e.subplots(), draw_spectra, atlas)
+    heading(f, "f", "Integral against modes kept")
+    panel(f.subplots(), draw_responses, atlas)
+    maps, lines = rows_of(legends, [1.0, 1.0])
+    draw_map_legends(maps, atlas, TASK)
+    draw_legends(lines, [style_legend(atlas), point_legend(seen)])
+
+
+def _draw_task(part: SubFigure, atlas: AtlasLike) -> None:
+    """Above, a random trial: the cued stream, another one, the target. Below, the probe and one network's answers."""
+    task: Any = atlas.study.task(TASK)
+    trial = task.trial(jax.random.key(PROBE_SEED))
+    inputs, targets = np.asarray(trial.inputs), np.asarray(trial.targets)
+    cued = int(inputs[0, task.streams :].argmax())
+    streams = [(cued, "cued\nstream", INPUT_COLOR)]
+    if task.streams > 1:
+        streams.append(((cued + 1) % task.streams, "other\nstream", TARGET_COLOR))
+    heights = [0.7] * len(streams) + [1.0, 0.7, 1.2]
+    *of_streams, total, probe, answers = part.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    for axes, (stream, name, color) in zip(of_streams, streams, strict=True):
+        draw_line(axes, inputs[:, stream], color)
+        axes.set_ylabel(name, **HORIZONTAL)
+    total.plot(targets[:, 0], color=INPUT_COLOR, linewidth=1.2)
+    total.set_ylabel("sum to\nreport", **HORIZONTAL)
+    try:
+        _draw_probe(probe, answers, task, atlas)
+    except Missing as missing:
+        probe.set_axis_off()
+        write_message(answers, str(missing))
+    probe.set_ylabel("probe", **HORIZONTAL)
+    answers.set_ylabel("its\nanswers", **HORIZONTAL)
+    answers.set_xlabel("step")
+    answers.set_xlim(-0.5, len(targets) - 0.5)
+
+
+def _draw_probe(probe: Axes, answers: Axes, task: Any, atlas: AtlasLike) -> None:
+    """The cued stream of each probe trial that is stored, and what a network answers, coloured by the evidence."""
+    data = arrays(atlas, f"trajectories/{representatives(atlas, TASK)[0].network}", TASK)
+    evidence, contexts = trial_labels(task, data)
+    inputs, outputs = data["inputs"].values, data["outputs"].values
+    own = np.flatnonzero(contexts == 0)
+    colors = colors_of(color_scale(atlas, TASK), evidence[own])
+    steps = np.arange(inputs.shape[1])
+    for axes, of_trials in ((probe, inputs[own, :, 0]), (answers, outputs[own, :, 0])):
+        lines = [np.stack([steps, values], axis=1) for values in of_trials]
+        axes.add_collection(LineCollection(lines, colors=colors, linewidths=0.7))
+        axes.autoscale()

@@ -1,0 +1,91 @@
+"""Appendix C: how well the networks of each kind do their task, as histograms."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from dynatlas.figures.performance import Error, error_of
+from dynatlas.figures.reading import AtlasLike, Missing, ordered, table, tasks, variants
+from dynatlas.figures.style import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    GREY,
+    SMALLEST,
+    TASK_TITLES,
+    architecture_label,
+    new_figure,
+    styled,
+    write_message,
+)
+
+BINS = 24
+
+
+def errors(atlas: AtlasLike) -> Figure:
+    """A column for each task, a row for each architecture: how many networks have which error on held-out trials."""
+    rows = ordered(atlas.study.population.architectures, ARCHITECTURES)
+    kinds = tasks(atlas)
+    with styled():
+        figure = new_figure(0.9 + 1.05 * len(rows))
+        grid = figure.subplots(len(rows), len(kinds), squeeze=False, sharex="col")
+        for column, task in enumerate(kinds):
+            try:
+                _draw_column(list(grid[:, column]), atlas, task, rows)
+            except Missing as missing:
+                for axes in grid[:, column]:
+                    axes.set_axis_off()
+                write_message(grid[0, column], str(missing))
+            grid[0, column].set_title(TASK_TITLES[task], fontsize=7)
+        for axes, architecture in zip(grid[:, 0], rows, strict=True):
+            axes.set_ylabel(f"{architecture_label(architecture)}\nnetworks")
+        activations = ordered(atlas.study.population.activations, ACTIVATIONS)
+        handles: list[Any] = [Patch(color=ACTIVATIONS[name].color, alpha=0.6, label=name) for name in activations]
+        handles.append(
+            Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, label="threshold: left out beyond it")
+        )
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures: list[str]) -> None:
+    networks = table(atlas, "networks", task)
+    error = error_of(atlas, task, networks)
+    known = error.values[np.isfinite(error.values) & (error.values > 0)]
+    ends = [*known, error.bound]
+    edges = np.geomspace(min(ends) / 1.3, max(ends) * 1.3, BINS + 1)
+    for axes, architecture in zip(column, architectures, strict=True):
+        _draw_histograms(axes, atlas, networks, error, architecture, edges)
+    column[-1].set_xlabel(error.label)
+
+
+def _draw_histograms(
+    axes: Axes, atlas: AtlasLike, networks: pd.DataFrame, error: Error, architecture: str, edges: Any
+) -> None:
+    unknown = 0
+    for _, activation in (variant for variant in variants(atlas) if variant[0] == architecture):
+        own = (networks["architecture"] == architecture) & (networks["activation"] == activation)
+        values = error.values[own]
+        known = values[np.isfinite(values) & (values > 0)]
+        unknown += len(values) - len(known)
+        color = ACTIVATIONS[activation].color
+        axes.hist(known, bins=edges, color=color, alpha=0.6, histtype="stepfilled", edgecolor=color, linewidth=0.8)
+    axes.axvline(error.bound, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8)
+    axes.set_xscale("log")
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    if unknown:
+        axes.text(
+            1.0,
+            0.98,
+            f"{unknown} not finite",
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            color=GREY,
+            fontsize=SMALLEST,
+        )

@@ -1,0 +1,53 @@
+"""Figure 1: the flip-flop."""
+
+from typing import Any
+
+from matplotlib.figure import Figure, SubFigure
+
+from dynatlas.figures.distances import draw_map_legends, draw_matrix
+from dynatlas.figures.dynamics import draw_transitions
+from dynatlas.figures.legends import point_legend
+from dynatlas.figures.paper.parts import draw_example, draw_maps, figure_of_task
+from dynatlas.figures.reading import AtlasLike, Missing, panel, representatives
+from dynatlas.figures.state_spaces import draw_state_space, draw_variants
+from dynatlas.figures.style import columns_of, heading, measure_label, rows_of, variant_label, write_message
+
+TASK = "flip_flop"
+
+
+def flip_flop(atlas: AtlasLike) -> Figure:
+    """A trial, trajectories, distances in geometry, fixed points with what leads where, distances in topology."""
+    return figure_of_task(atlas, TASK, 7.9, _draw)
+
+
+def _draw(figure: Figure, atlas: AtlasLike) -> None:
+    geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(TASK).topology[0]
+    top, middle, bottom, legends = rows_of(figure, [3.0, 2.2, 2.2, 0.5])
+    a, b = columns_of(top, [1.9, 5.2])
+    c, d = columns_of(middle, [2.95, 4.15])
+    e, f = columns_of(bottom, [3.4, 3.7])
+    heading(a, "a", "Task")
+    draw_example(a, atlas, TASK)
+    heading(b, "b", "Trajectories")
+    draw_variants(b, atlas, TASK, points=False)
+    heading(c, "c", f"{measure_label(geometry)} distances")
+    panel(c.subplots(), draw_matrix, atlas, TASK, geometry)
+    draw_maps(d, "d", atlas, TASK, geometry)
+    seen = _draw_network(e, atlas)
+    draw_maps(f, "f", atlas, TASK, topology)
+    draw_map_legends(legends, atlas, TASK, point_legend(seen))
+
+
+def _draw_network(part: SubFigure, atlas: AtlasLike) -> set[Any]:
+    """One network: its fixed points in state space, and what leads where in the space of its outputs."""
+    heading(part, "e", "Fixed points and transitions")
+    try:
+        one = representatives(atlas, TASK)[0]
+    except Missing as missing:
+        write_message(part.subplots(), str(missing))
+        return set()
+    left, right = part.subplots(1, 2)
+    left.set_title(f"{variant_label(one.architecture, one.activation)}, state space", fontsize=7, fontweight="normal")
+    right.set_title("its transitions, in outputs", fontsize=7, fontweight="normal")
+    panel(right, draw_transitions, atlas, one.network)
+    return panel(left, draw_state_space, atlas, one, None) or set()

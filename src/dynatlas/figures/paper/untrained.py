@@ -1,0 +1,155 @@
+"""Figure 4: trained against untrained networks. How much of a likeness is there before any training."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynatlas.figures.distances import draw_places, frame_map, groups, levels
+from dynatlas.figures.legends import Legend, dot, draw_legends
+from dynatlas.figures.reading import AtlasLike, Missing, arrays, ordered, panel, table, tasks
+from dynatlas.figures.style import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    GREY,
+    SMALLEST,
+    TASK_TITLES,
+    heading,
+    measure_label,
+    new_figure,
+    rows_of,
+    styled,
+)
+
+NO_DISTANCES = ("reliability", "explained by training")
+NOT_KEPT = (
+    "This study keeps no untrained networks; set population.untrained_controls = true and run it into a new atlas."
+)
+
+
+def untrained(atlas: AtlasLike) -> Figure:
+    """For each task, trained and untrained networks of one architecture on a map, their distances, and the means."""
+    with styled():
+        figure = new_figure(5.9)
+        maps, matrices, means, legends = rows_of(figure, [2.2, 1.7, 1.6, 0.4])
+        measure = atlas.study.analysis.measures[0]
+        label = measure_label(measure)
+        for part, letter, title, draw in (
+            (maps, "a", f"{chosen_label(atlas)} networks, trained and untrained: {label}, MDS", _draw_map),
+            (matrices, "b", "Their distances", _draw_matrix),
+            (means, "c", "Mean distances, all architectures", _draw_controls),
+        ):
+            heading(part, letter, title)
+            kinds = tasks(atlas)
+            for axes, task in zip(part.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+                if part is maps:
+                    axes.set_title(TASK_TITLES[task], fontsize=7, fontweight="normal")
+                panel(axes, draw, atlas, task, measure)
+        draw_legends(legends, [_legend(atlas)])
+    return figure
+
+
+def chosen_architecture(atlas: AtlasLike) -> str:
+    """Vanilla, as in the paper, or the first that the study has."""
+    return ordered(atlas.study.population.architectures, ARCHITECTURES)[0]
+
+
+def chosen_label(atlas: AtlasLike) -> str:
+    """Its name."""
+    return ARCHITECTURES[chosen_architecture(atlas)].label
+
+
+def control_rows(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
+    """The rows of ``controls`` that are distances.
+
+    Raises:
+        Missing: there are none.
+    """
+    rows = table(atlas, "controls", task)
+    rows = rows[(rows["measure"] == measure) & ~rows["control"].isin(NO_DISTANCES)]
+    if rows.empty:
+        raise Missing("No controls: they need three trained networks.")
+    return rows
+
+
+def control_map(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
+    """The map of trained and untrained networks of the chosen architecture: a row for each, with its activation.
+
+    Raises:
+        Missing: there is none.
+    """
+    if not atlas.study.population.untrained_controls:
+        raise Missing(NOT_KEPT)
+    rows = table(atlas, "control_embeddings", task)
+    rows = rows[(rows["measure"] == measure) & (rows["architecture"] == chosen_architecture(atlas))]
+    if rows.empty:
+        raise Missing(f"No {chosen_label(atlas)} network of this task passed.")
+    return rows.merge(table(atlas, "networks", task)[["network", "activation"]], on="network")
+
+
+def _legend(atlas: AtlasLike) -> Legend:
+    looks = [ACTIVATIONS[name] for name in ordered(atlas.study.population.activations, ACTIVATIONS)]
+    handles = [
+        dot(f"{look.label}, {state}", look.color, hollow=state == "untrained")
+        for look in looks
+        for state in ("trained", "untrained")
+    ]
+    return Legend("Marks in a", handles, len(handles))
+
+
+def _draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
+    rows = control_map(atlas, task, measure)
+    for (activation, is_trained), of_kind in levels(rows, "activation", "is_trained"):
+        draw_places(axes, of_kind, ACTIVATIONS[activation].color, "o", of=len(rows), hollow=is_trained == "False")
+    frame_map(axes)
+    axes.set_xlabel(f"n = 2 × {len(rows) // 2}, stress {rows['stress'].iloc[0]:.2f}", color=GREY, fontsize=SMALLEST)
+
+
+def _draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
+    if not atlas.study.population.untrained_controls:
+        raise Missing(NOT_KEPT)
+    stored = arrays(atlas, f"controls/{task}/{measure}", task)
+    networks = table(atlas, "networks", task).set_index("network")
+    rows = networks.loc[[name.removesuffix(" untrained") for name in stored["network"].values.astype(str)]]
+    rows = rows.assign(is_trained=stored["is_trained"].values, place=np.arange(len(rows)))
+    rows = rows[rows["architecture"] == chosen_architecture(atlas)].sort_values(
+        ["activation", "is_trained"], ascending=False, kind="stable"
+    )
+    if rows.empty:
+        raise Missing(f"No {chosen_label(atlas)} network of this task passed.")
+    places = rows["place"].to_numpy(int)
+    matrix = stored["distance"].values[np.ix_(places, places)]
+    image = axes.imshow(matrix, cmap="cividis", vmin=0, interpolation="auto", rasterized=len(rows) > 100)
+    scale: Any = axes.figure.colorbar(image, ax=axes, fraction=0.045, pad=0.03, label="distance")
+    scale.outline.set_visible(False)
+    ticks: list[tuple[float, str]] = []
+    for (activation, is_trained), start, stop in groups(rows, "activation", "is_trained"):
+        ticks.append(((start + stop - 1) / 2, f"{activation},\n{'trained' if is_trained else 'untrained'}"))
+        if start:
+            axes.axhline(start - 0.5, color="white", linewidth=0.7)
+            axes.axvline(start - 0.5, color="white", linewidth=0.7)
+    axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks], fontsize=SMALLEST)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_controls(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
+    rows = control_rows(atlas, task, measure).iloc[::-1]
+    places = np.arange(len(rows))
+    axes.errorbar(
+        rows["value"],
+        places,
+        xerr=[rows["value"] - rows["low"], rows["high"] - rows["value"]],
+        fmt="o",
+        markersize=3.5,
+        color="#3b6ea8",
+        ecolor=GREY,
+        elinewidth=0.9,
+    )
+    axes.set_yticks(places, rows["control"])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("mean distance")
