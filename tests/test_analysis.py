@@ -130,11 +130,9 @@ def test_each_condition_is_searched_from_the_activity_given(found):
     assert found.visited.said == "the activity given (4 trials of 20 steps)"
     expected = np.array([[1.0], [-1.0]]) * 0.9999
     np.testing.assert_allclose(second.states.T, expected, atol=1e-3)
-    text = repr(found).splitlines()
-    assert text[0].startswith(
-        "condition 0: 9 roots (4 + 4 + 1), index sum 1, complete; attractors that 4 runs reached: "
-    )
-    assert text[1] == "condition 1: 1 root (1), index sum 1, complete; attractors that 4 runs reached: 1 fixed point"
+    said = " ".join(repr(found).split())
+    assert "condition 0 9 roots (4 + 4 + 1), index sum 1, complete; attractors that 4 runs reached: " in said
+    assert "condition 1 1 root (1), index sum 1, complete; attractors that 4 runs reached: 1 fixed point" in said
 
 
 def test_points_are_in_the_order_of_stability_and_readout(found):
@@ -161,8 +159,9 @@ def test_attractors_are_named_after_the_points_next_to_them(found):
 def test_a_network_without_a_box_is_not_certified_and_one_that_runs_away_says_so():
     growing = switches(step=lambda h, x: 2 * h + x, bounds=None, readout=None)
     result = analyze(growing, trials=np.ones((2, 8, 2)), starts=64, max_starts=64, key=jax.random.key(0))
-    assert "1 root (0 + 0 + 1), index sum 1, not certifiable" in repr(result)
-    assert "2 ran away" in repr(result)
+    said = " ".join(repr(result).split())
+    assert "1 root (0 + 0 + 1), index sum 1, not certifiable" in said
+    assert "2 ran away" in said
     assert result.warnings == (
         "No box is known that this network maps into itself, so that no count of fixed points can be certified.",
     )

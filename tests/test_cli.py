@@ -1,7 +1,10 @@
 """The command line as a person or a script meets it: output, messages, exit codes."""
 
+import io
 import json
 import re
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
@@ -9,8 +12,9 @@ from command_line import call
 from dynatlas import Atlas, Study
 from dynatlas.claims import CLAIMS
 from dynatlas.cli import duration
+from dynatlas.progress import LOG
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
+pytestmark = pytest.mark.usefixtures("quick_workers", "quick_compilation")
 TINY = """
 name = "tiny"
 [[tasks]]
@@ -40,11 +44,24 @@ def study_file(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def run(tmp_path_factory):
+    """The study carried out: (exit code, standard output, standard error, atlas)."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.toml").write_text(TINY)
-    call("run", folder / "tiny.toml", folder / "atlas", "--workers", 1)
-    return folder / "atlas"
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = call("run", folder / "tiny.toml", folder / "atlas", "--workers", 1)
+    return code, out.getvalue(), err.getvalue(), folder / "atlas"
+
+
+@pytest.fixture(scope="module")
+def finished(run):
+    return run[-1]
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A finished atlas that a test may damage."""
+    return shutil.copytree(finished, tmp_path / "atlas")
 
 
 def test_new_writes_a_commented_study_that_loads(tmp_path, capsys):
@@ -63,20 +80,39 @@ def test_new_never_overwrites(tmp_path, capsys):
     assert "exists; choose another name" in capsys.readouterr().err
 
 
-def test_run_ends_with_the_result_and_the_path_of_the_report(study_file, tmp_path, capsys):
-    assert call("run", study_file, tmp_path / "atlas", "--workers", 1) == 0
-    captured = capsys.readouterr()
-    assert "0 of 2 networks learned their task" in captured.out
-    assert "left out: 2 × MSE is not below 0.01" in captured.out
-    report = re.search(r"report: (.*)", captured.out).group(1)
-    assert report == str(tmp_path / "atlas" / "report" / "index.html")
-    assert "training: 2 of 2 networks done" in captured.err  # plain lines: this is no terminal
-    assert "\x1b" not in captured.err + captured.out
+def test_run_ends_with_the_result_and_the_path_of_the_report(run):
+    code, out, err, folder = run
+    assert code == 0
+    assert "0 of 2 networks learned their task" in out
+    assert "left out: 2 × MSE is not below 0.01" in out
+    report = re.search(r"report: (.*)", out).group(1)
+    assert report == str(folder / "report" / "index.html")
+    assert "training: 2 of 2 networks done" in err  # plain lines: this is no terminal
+    assert "\x1b" not in err + out
+    assert "\r" not in err
 
 
 def test_run_quietly(finished, capsys):
     assert call("run", finished / "study.toml", finished, "--quiet") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_run_verbosely_tells_of_every_job_and_changes_no_number(finished, study_file, tmp_path, capsys):
+    folder = tmp_path / "atlas"
+    assert call("run", study_file, folder, "--workers", 1, "--until", "geometry", "--verbose") == 0
+    error = capsys.readouterr().err
+    first, second = Atlas.open(finished).entries, Atlas.open(folder).entries
+    assert len(second) > 10
+    assert {name: first[name] for name in second} == dict(second)
+    lines = error.splitlines()
+    assert all(re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d\] ", line) for line in lines)
+    block = "train flip_flop-vanilla-tanh-4"
+    assert [line.count(f"{block}: begun by worker 0 on ") for line in lines].count(1) == 1
+    [took] = re.findall(rf"{block}: done in ([\d.]+) s", error)
+    [stored] = [run["job_seconds"][block] for run in Atlas.open(folder).provenance["runs"]]
+    assert float(took) == stored
+    assert not LOG.handlers[1:]
+    assert call("run", study_file, folder, "--quiet", "--verbose") == 2
 
 
 def test_status_counts_jobs(finished, capsys):
@@ -97,9 +133,8 @@ def test_status_of_an_unfinished_atlas_says_how_to_go_on(study_file, tmp_path, c
     assert "is not finished" in capsys.readouterr().err
 
 
-def test_verify_finds_damage_and_a_repaired_atlas_heals(study_file, tmp_path, capsys):
-    folder = tmp_path / "atlas"
-    call("run", study_file, folder, "--workers", 1, "--quiet")
+def test_verify_finds_damage_and_a_repaired_atlas_heals(study_file, copied, capsys):
+    folder = copied
     assert call("verify", folder) == 0
     assert "0 damaged" in capsys.readouterr().out
     table = folder / "tables" / "losses.parquet"
@@ -111,10 +146,17 @@ def test_verify_finds_damage_and_a_repaired_atlas_heals(study_file, tmp_path, ca
     assert "dynatlas verify --repair" in captured.err
     assert call("verify", folder, "--json") == 6
     assert json.loads(capsys.readouterr().out)["problems"] == [{"name": "tables/losses.parquet", "what": "truncated"}]
+    # Files that no job promises, as which there are depends on results.
+    detail = folder / "report" / "detail" / "table-losses.js"
+    figure = min(path for path in (folder / "report" / "figures").glob("*.png") if path.stem != "fig-effects")
+    before = detail.read_bytes(), figure.read_bytes()
+    detail.unlink()
+    figure.write_bytes(b"")
     assert call("verify", folder, "--repair") == 0
     assert call("run", study_file, folder, "--workers", 1, "--quiet") == 0
     assert call("verify", folder) == 0
     assert table.read_bytes() == content
+    assert (detail.read_bytes(), figure.read_bytes()) == before
 
 
 def test_a_search_becomes_a_table_that_another_study_can_use(tmp_path, capsys):
@@ -202,9 +244,8 @@ def test_a_folder_that_cannot_be_written_is_refused(study_file, tmp_path, capsys
     assert call("run", study_file, tmp_path / "file") == 4
 
 
-def test_a_truncated_network_file_is_named(study_file, tmp_path, capsys):
-    folder = tmp_path / "atlas"
-    call("run", study_file, folder, "--workers", 1, "--quiet")
+def test_a_truncated_network_file_is_named(study_file, copied, capsys):
+    folder = copied
     weights = folder / "networks" / "flip_flop-vanilla-tanh-4.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
     for name in ("tables/networks.parquet", "parts/searches/flip_flop-vanilla-tanh-4.parquet"):

@@ -58,14 +58,11 @@ def study_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quickly(tmp_path_factory):
-    """Without figures, which are not what is compared; and every program is compiled once for all workers."""
+def _quickly():
+    """Without the report, which is not what is compared."""
     every = pipeline.jobs_of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "jobs_of", lambda study: tuple(job for job in every(study) if job.stage != "report"))
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("programs")))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
         yield
 
 

@@ -1,7 +1,8 @@
 """Pages of the documentation do what they say: their Python is run in order, their commands are carried out.
 
 Blocks marked ``notest`` need what is no dependency, or repeat what another one does at the cost of seconds. A ``text``
-block stands for what the block above it prints, where … stands for anything.
+block stands for what the block above it prints, where … stands for anything. A block that begins with a file's name in
+a comment is that file.
 """
 
 import contextlib
@@ -15,10 +16,12 @@ import pytest
 from dynatlas.cli import main
 from dynatlas.figures import pictures
 from dynatlas.geometry import MEASURES
+from random_atlas import random_atlas
 from synthetic_atlas import synthetic_atlas
 
 DOCS = Path(__file__).parents[1] / "docs"
-BLOCK = re.compile(r"^```(python|console|text)( notest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
+BLOCK = re.compile(r"^```(python|toml|console|text)( notest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def carry_out(page):
@@ -27,6 +30,9 @@ def carry_out(page):
     printed = ""
     for kind, untested, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         if untested:
+            continue
+        if file := FILE.match(text):
+            Path(file[1]).write_text(text, encoding="utf-8")
             continue
         if kind == "text":
             pattern = ".*".join(re.escape(part) for part in text.strip().split("…"))
@@ -59,6 +65,17 @@ def test_my_pytorch_network(tmp_path, monkeypatch):
     assert len((tmp_path / "two-conditions" / "searches.csv").read_text().splitlines()) == 3
 
 
+@pytest.mark.usefixtures("quick_compilation")
+def test_my_recordings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    random_atlas(tmp_path / "my-atlas")
+    namespace = carry_out(DOCS / "my-recordings.md")
+    assert (tmp_path / "monkey-placement" / "index.html").exists()
+    controls = set(namespace["placement"].tables["controls"]["control"])
+    text = (DOCS / "my-recordings.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in controls)
+
+
 def test_figures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}]).store(tmp_path / "my-atlas")
@@ -78,3 +95,11 @@ def test_comparing_networks():
             del MEASURES[name]
     text = (DOCS / "comparing.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in text for name in known)
+
+
+@pytest.mark.usefixtures("quick_compilation", "quick_workers", "forgotten")
+def test_my_task(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = carry_out(DOCS / "my-task.md")
+    assert (tmp_path / "my-atlas" / "plugins" / "my_task.py").read_bytes() == (tmp_path / "my_task.py").read_bytes()
+    assert namespace["study"].analysis.measures == ("svcca", "participation")

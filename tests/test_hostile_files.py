@@ -61,6 +61,24 @@ def whole_npz():
     return target.getvalue()
 
 
+def lambda_keras(_):
+    """A whole model whose configuration has code, and whose weights are in order."""
+    code = {"class_name": "Lambda", "config": {"name": "x", "function": {"class_name": "__lambda__"}}}
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        file["layers/simple_rnn/cell/vars/0"] = np.ones((2, 3), np.float32)
+        file["layers/simple_rnn/cell/vars/1"] = np.ones((3, 3), np.float32)
+    configuration = json.dumps({"class_name": "Sequential", "config": {"layers": [code]}})
+    return archive(("config.json", configuration), ("model.weights.h5", weights.getvalue()))
+
+
+def bomb_keras(_):
+    """An archive whose directory says that the weights have 4 GiB."""
+    whole = archive(("config.json", "{}"), ("model.weights.h5", "x"))
+    place = whole.rindex(b"model.weights.h5") - 46
+    return whole[: place + 24] + struct.pack("<I", 2**32 - 2) + whole[place + 28 :]
+
+
 def linked_member():
     member = zipfile.ZipInfo("W_rec.npy")
     member.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -152,11 +170,24 @@ FILES = {
     ),
     "odd.npz": (
         lambda _: archive(("W.npy", npy((1,), b"\0" * 4)), compression=zipfile.ZIP_BZIP2),
-        "is compressed in a way that NumPy does not use",
+        "is compressed in an unusual way",
     ),
     "truncated.npz": (lambda _: whole_npz()[:-40], "is damaged or truncated"),
     "corrupted.npz": (lambda _: corrupted(), "is damaged or truncated: Bad CRC-32"),
-    "model.keras": (lambda _: archive(("config.json", "{}"), ("model.weights.h5", "")), "is an archive of Keras; save"),
+    "empty.keras": (
+        lambda _: archive(("config.json", "{}"), ("model.weights.h5", "")),
+        "empty.keras/model.weights.h5 is damaged or truncated",
+    ),
+    "lambda.keras": (lambda_keras, "has a Lambda layer, which is code in the file; it is not run"),
+    "nonsense.keras": (
+        lambda _: archive(("config.json", "{"), ("model.weights.h5", "")),
+        "the model's configuration is not JSON",
+    ),
+    "slip.keras": (
+        lambda _: archive(("config.json", "{}"), ("model.weights.h5", ""), ("../assets/x", "")),
+        "has a member '../assets/x' whose name leads out of the archive",
+    ),
+    "bomb.keras": (bomb_keras, "'model.weights.h5' has the shape .* and would take 4.29e.09 bytes"),
     # neither
     "empty.safetensors": (lambda _: b"", "is no file of weights that is known here"),
     "noise.h5": (lambda _: bytes(range(256)) * 8, "is no file of weights that is known here"),

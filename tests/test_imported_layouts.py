@@ -14,6 +14,7 @@ from dynatlas import read_network
 from dynatlas.cells import CELLS
 from dynatlas.errors import NetworkError
 from dynatlas.networks import check
+from dynatlas.networks.keras_archive import own_names
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 DATA = Path(__file__).parent / "data"
@@ -49,6 +50,23 @@ class TestKeras:
         assert network.source[-1] == "readout dense_2 [3, 2], before its softmax"
         assert network.n_states == 2 * 5 + 4 + 3
         assert_runs_as(network, keras_run("stack"))
+
+    def test_an_archive_is_the_same_model(self):
+        """Its weights are filed as layers/gru, and the configuration calls that layer gru_2."""
+        network = read_network(DATA / "keras_stack.keras")
+        assert network.source == read_network(DATA / "keras_stack.h5").source
+        assert_runs_as(network, keras_run("stack"))
+
+    def test_layers_of_one_class_are_told_apart_by_their_order(self):
+        inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": []}}
+        layers = [{"class_name": kind, "config": {"name": name}} for kind, name in (("GRU", "b"), ("GRU", "a"))]
+        inner["config"]["layers"] = [{"class_name": "SimpleRNN", "config": {"name": "c"}}]
+        assert own_names({"config": {"layers": [*layers, inner]}}) == {
+            "layers/gru": "b",
+            "layers/gru_1": "a",
+            "layers/sequential": "inner",
+            "layers/sequential/layers/simple_rnn": "c",
+        }
 
     def test_a_layer_of_several_can_be_chosen(self):
         network = read_network(DATA / "keras_stack.h5", layer="gru_2")

@@ -1,9 +1,11 @@
 import io
+import re
+from datetime import UTC, datetime
 
 from rich.console import Console
 
 from dynatlas import progress
-from dynatlas.progress import LiveProgress, PlainProgress, progress_on
+from dynatlas.progress import LOG, LiveProgress, PlainProgress, every_job_noted, progress_on
 
 
 def tell(display):
@@ -34,6 +36,37 @@ def test_lines_count_fractions_of_networks_once(monkeypatch):
         "training: 6 of 6",
     ]
     assert "block-a at 50/100, loss 0.5" in lines[0]
+
+
+def test_a_log_has_a_line_a_minute_and_one_for_the_end_of_each_stage(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    file = io.StringIO()
+    with PlainProgress(Console(file=file, force_terminal=False)) as display:
+        display.stage("training", 0, 600)
+        for second in range(1, 601):
+            now[0] = float(second)
+            display.training("block", 600, second, 600, 1.0)
+        display.stage("training", 600, 600)
+        display.stage("maps", 1, 2)
+        display.stage("maps", 2, 2)
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 600 / 60 + 2
+    assert not re.search(r"[\r\x1b]", file.getvalue())
+    moments = [datetime.fromisoformat(line[1:].split("]")[0]) for line in lines]
+    assert all(abs((datetime.now(UTC) - moment).total_seconds()) < 60 for moment in moments)
+
+
+def test_what_is_logged_is_noted_only_when_asked_for():
+    file = io.StringIO()
+    display = PlainProgress(Console(file=file))
+    LOG.info("before")
+    with every_job_noted(display):
+        LOG.info("train [b]: done in %.1f s", 1.25)
+        LOG.debug("too much")
+    LOG.info("after")
+    [line] = file.getvalue().splitlines()
+    assert line.endswith("] train [b]: done in 1.2 s")
 
 
 def test_the_live_display_shows_networks_and_loss():

@@ -578,14 +578,17 @@ def test_provenance_is_merged(atlas: Atlas) -> None:
 
 
 def test_repr_says_how_far_it_is(atlas: Atlas) -> None:
-    assert repr(atlas) == (
-        f"Atlas of 'tiny' at {atlas.path}: 0 of 4 networks trained (0 of 2 blocks); tables: none; "
-        "0 groups of arrays; no report"
-    )
+    def rows() -> dict[str, str]:
+        return dict(atlas._card().rows)
+
+    assert rows()["folder"] == str(atlas.path)
+    assert (rows()["networks"], rows()["done"]) == ("0 of 4 trained", "nothing yet")
     write_all(atlas)
-    assert repr(atlas).endswith(
-        "2 of 4 networks trained (1 of 2 blocks); tables: networks; 1 groups of arrays; a report"
-    )
+    assert rows()["networks"] == "1 of 2 learned their task"
+    assert rows()["done"] == "training (1 of 2), distances (1 of 5), tables (1 of 3), report"
+    assert f'next: dynatlas.run(atlas.study, "{atlas.path}") goes on' in " ".join(repr(atlas).split())
+    atlas.discard("tables/networks.parquet")
+    assert rows()["networks"] == "2 of 4 trained"
 
 
 # ── Damage ──

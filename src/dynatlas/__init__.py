@@ -3,6 +3,7 @@
 from dynatlas import cells as cells
 from dynatlas import tasks as tasks
 from dynatlas.analysis import analyze as analyze
+from dynatlas.cells import register_cell as register_cell
 from dynatlas.certificates import uniqueness as uniqueness
 from dynatlas.cycles import find_attractors as find_attractors
 from dynatlas.embedding import mds as mds
@@ -17,8 +18,12 @@ from dynatlas.linearization import linearize as linearize
 from dynatlas.networks import Network as Network
 from dynatlas.networks import read_network as read_network
 from dynatlas.pipeline import run as run
+from dynatlas.placement import place_recording as place_recording
+from dynatlas.plugins import load_package as load_package
+from dynatlas.plugins import load_plugin as load_plugin
 from dynatlas.spectra import spectrum_distance as spectrum_distance
 from dynatlas.statistics import permanova as permanova
 from dynatlas.store import Atlas as Atlas
 from dynatlas.study import Study as Study
+from dynatlas.tasks import register_task as register_task
 from dynatlas.topology import transition_graph as transition_graph

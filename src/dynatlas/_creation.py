@@ -52,6 +52,7 @@ def _settings(study: Study) -> dict[str, str]:
     content = study.model_dump(mode="json", exclude={"name", "description"})
     content["tasks"] = {task.pop("kind"): task for task in content["tasks"]}
     content["overrides"] = dict(enumerate(content["overrides"]))
+    content["plugins"] = {plugin.origin.name: plugin.identity for plugin in study.plugins}
 
     def flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):

@@ -15,7 +15,8 @@ from distributed import Worker, WorkerPlugin, get_worker
 from distributed.core import Status
 
 from dynatlas import interruption
-from dynatlas.errors import DynatlasError, Stopped
+from dynatlas.errors import DynatlasError, PluginError, Stopped
+from dynatlas.plugins import Code, provide
 
 # Versions that must agree: they decide what a job is, and its numbers.
 PACKAGES = ("dynatlas", "jax", "jaxlib")
@@ -30,6 +31,7 @@ class Terms(NamedTuple):
     content: str  # … and what the main process wrote there
     versions: Mapping[str, str]
     environment: Mapping[str, str]
+    code: tuple[Code, ...] = ()  # that the study has of its own: imported before its jobs
 
 
 def versions() -> dict[str, str]:
@@ -39,6 +41,8 @@ def versions() -> dict[str, str]:
 
 def check(terms: Terms) -> None:
     """Refuse to work with other code than the main process has, or in a folder that only looks like its atlas.
+
+    Foreign code is imported here, as the main process did; what stands in the atlas is not.
 
     Raises:
         DynatlasError: what differs, and what to do.
@@ -60,6 +64,10 @@ def check(terms: Terms) -> None:
             f"{here} cannot see the atlas folder {terms.folder}{reason}. Put the atlas on a filesystem that the main "
             "process and all workers share under the same path"
         )
+    try:
+        provide(terms.code)
+    except PluginError as error:
+        raise PluginError(f"{here}: {error}") from None
 
 
 def examine(terms: Terms, dask_worker: Any) -> list[str]:
@@ -97,6 +105,7 @@ def run_job(
     def report(done: int, loss: float) -> None:
         worker.log_event(topic, {"job": name, "done": done, "loss": loss})
 
+    worker.log_event(topic, {"job": name, "begun_by": f"{worker.name} on {platform.node()}"})
     with _noted(terms.folder, name):
         return compute(Path(terms.folder), *arguments, report), time.monotonic() - begun
 

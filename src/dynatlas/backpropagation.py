@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dynatlas.cells import Activation, Cell
+from dynatlas.cells import Activation, Cell, StagedCell
 from dynatlas.derivatives import STEPS, Kept, State, Step
 
 # At most so many steps' deltas are gathered: with more they leave the cache, with one the sums are read too often.
@@ -30,7 +30,7 @@ _Tree = TypeVar("_Tree")
 
 def batch_outputs(cell: Cell, inputs: Float[Array, "batch steps inputs"]) -> Float[Array, "steps batch outputs"]:
     """The outputs after each step of every trial: those of ``cell.respond``, time first."""
-    if type(cell) not in STEPS:
+    if not isinstance(cell, StagedCell) or type(cell) not in STEPS:
         return jax.vmap(cell.respond)(inputs)[1].swapaxes(0, 1)
     weights = jnp.concatenate([cell.recurrent_weights, cell.input_weights, cell.bias[:, None]], axis=1)
     inputs = inputs.swapaxes(0, 1)

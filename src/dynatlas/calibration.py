@@ -3,11 +3,13 @@
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from dynatlas.plugins import Code, provide
 from dynatlas.study import Shape, Study
 
 # Iterations that are timed; the first call, which compiles, is timed apart.
@@ -23,10 +25,11 @@ class Cost(NamedTuple):
     memory_bytes: float = 0.0  # the worker's peak
 
 
-def time_training(study_toml: str, shape: Shape) -> Cost:
+def time_training(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
     """Compiling, and an iteration of one network; measured in this process."""
     from dynatlas.training import begin, train
 
+    provide(code)
     study = Study.parse(study_toml)
     member = study.shapes[shape][0]
     state = begin([member], lambda key: study.cell(shape, key))
@@ -42,10 +45,11 @@ def time_training(study_toml: str, shape: Shape) -> Cost:
     return Cost(first - short, per_iteration, _peak_memory())
 
 
-def time_dynamics(study_toml: str, shape: Shape) -> Cost:
+def time_dynamics(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
     """Compiling, and everything that is sought in one untrained network."""
     from dynatlas.stages.dynamics import findings
 
+    provide(code)
     study = Study.parse(study_toml)
     task, member = study.task(shape.task), study.shapes[shape][0]
     cell = jax.tree.map(np.asarray, study.cell(shape, member.key("weights"))).astype(np.float64)
@@ -59,12 +63,13 @@ def time_dynamics(study_toml: str, shape: Shape) -> Cost:
     return Cost(max(first - second, 0.0), second, _peak_memory())
 
 
-def time_geometry(study_toml: str) -> dict[str, tuple[float, float]]:
+def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[float, float]]:
     """Per measure: seconds to reduce a network of the largest size, and seconds per pair, on untrained networks."""
     from dynatlas.geometry import reduced
     from dynatlas.pairs import all_pairs
     from dynatlas.stages.geometry import probe_activity
 
+    provide(code)
     study = Study.parse(study_toml)
     units = max(study.population.units)
     shapes = [shape for shape in study.shapes if shape.units == units]

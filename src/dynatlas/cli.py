@@ -12,7 +12,7 @@ from cyclopts import App, Group, Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
-from dynatlas import figure_commands, network_commands
+from dynatlas import figure_commands, network_commands, recording_commands
 from dynatlas.errors import AtlasError, DamagedAtlasError, DynatlasError, StudyError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ app = App(
         dynatlas report my-atlas           where the page is
         dynatlas figures my-atlas          the figures of the paper, and more, for print
         dynatlas analyze NETWORK           what a network that was trained elsewhere computes
+        dynatlas place my-atlas RECORDING  where a recording lies among the networks
 
     Exit codes:
 
@@ -39,13 +40,14 @@ app = App(
         1  something went wrong      5  folder holds a different study
         2  wrong arguments           6  atlas is damaged
         3  bad study file            7  stopped by SIGTERM or SIGUSR1; run again to go on
-        8  bad file of a network     130  interrupted; run again to go on
+        8  bad network or recording  130  interrupted; run again to go on
     """,
     help_format="plaintext",
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for scripts.")]
 StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo, desk, paper.")]
+TELLING = Group("What is printed meanwhile (one of)", validator=validators.MutuallyExclusive())
 WHERE = Group("Where the jobs run (one of)", validator=validators.MutuallyExclusive())
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
@@ -123,7 +125,8 @@ def run(
     cluster: Annotated[Path | None, Parameter(group=WHERE)] = None,
     show_job_script: Annotated[bool, Parameter(negative="")] = False,
     until: str | None = None,
-    quiet: Annotated[bool, Parameter(negative="", help="Print only the result.")] = False,
+    quiet: Annotated[bool, Parameter(group=TELLING, negative="")] = False,
+    verbose: Annotated[bool, Parameter(group=TELLING, negative="")] = False,
 ) -> None:
     """Carry out a study: train, analyse, map, report. Run it again to go on after an interruption.
 
@@ -136,12 +139,13 @@ def run(
         show_job_script: Print the script of the SLURM jobs, and do nothing.
         until: The last stage to carry out, such as "search" or "training"; by default all.
         quiet: Print only the result.
+        verbose: Print where and when each job begins and ends, and what is done again.
     """
     from contextlib import nullcontext
 
     from dynatlas import pipeline
     from dynatlas.cluster import job_script
-    from dynatlas.progress import Quiet, progress_on
+    from dynatlas.progress import Quiet, every_job_noted, progress_on
     from dynatlas.slurm import Slurm
     from dynatlas.study import Study
     from dynatlas.summary import print_summary
@@ -154,7 +158,10 @@ def run(
         return
     loaded = Study.load(study)
     folder = out or Path("atlases") / _file_name(loaded)
-    with nullcontext(Quiet()) if quiet else progress_on(Console(stderr=True)) as progress:
+    with (
+        nullcontext(Quiet()) if quiet else progress_on(Console(stderr=True)) as progress,
+        every_job_noted(progress) if verbose else nullcontext(),
+    ):
         atlas = pipeline.run(
             loaded, folder, workers=workers, scheduler=scheduler, slurm=slurm, progress=progress, until=until
         )
@@ -232,6 +239,7 @@ def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False
         repair: Take damaged entries out of the manifest, so that the next run makes them again.
         as_json: Print JSON for scripts.
     """
+    from dynatlas.jobs import to_redo
     from dynatlas.store import Atlas
 
     opened = Atlas.open(atlas)
@@ -239,7 +247,7 @@ def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False
     damaged = [problem for problem in problems if problem.what != "unknown"]
     if repair and damaged:
         with opened.lock():
-            opened.discard(*(problem.name for problem in damaged))
+            opened.discard(*to_redo(opened.study, [problem.name for problem in damaged]))
     if as_json:
         found = [{"name": problem.name, "what": problem.what} for problem in problems]
         print(json.dumps({"entries": len(opened.entries), "problems": found}))
@@ -289,6 +297,8 @@ app.command(figure_commands.figures)
 app.command(network_commands.analyze)
 app.command(network_commands.convert)
 app.command(network_commands.export)
+app.command(recording_commands.probe)
+app.command(recording_commands.place)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -4,15 +4,18 @@ Each is a context manager that gives a ``distributed.Client``. What they promise
 that dies is replaced and its job done again, and a job that keeps killing its worker is given up.
 """
 
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dynatlas import interruption
 from dynatlas.errors import DynatlasError
+from dynatlas.plugins import Code
 from dynatlas.slurm import Slurm
 
 if TYPE_CHECKING:
@@ -51,7 +54,9 @@ def local_cluster(workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     with (
+        TemporaryDirectory(prefix="dynatlas-compiled-") as compiled,
         dask.config.set(_SETTINGS),
+        dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT | _sharing(compiled)}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -63,6 +68,20 @@ def local_cluster(workers: int) -> Iterator[Any]:
         Client(cluster) as client,
     ):
         yield client
+
+
+def _sharing(folder: str) -> dict[str, str]:
+    """What makes workers share their compiled programs, which are most of the work on small networks.
+
+    Not kept beyond a run, nor shared between machines: they fit one processor and one version of everything.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # the user has a place for them
+        return {}
+    return {
+        "JAX_COMPILATION_CACHE_DIR": folder,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+    }
 
 
 @contextmanager
@@ -132,11 +151,11 @@ def job_script(slurm: Slurm) -> str:
     return job.job_script()
 
 
-def terms_for(folder: str, token: str, content: str) -> "Terms":
-    """What the workers of a run must find."""
+def terms_for(folder: str, token: str, content: str, code: Sequence[Code] = ()) -> "Terms":
+    """What the workers of a run must find, and the foreign code that they need for it."""
     from dynatlas import _worker
 
-    return _worker.Terms(folder, token, content, _worker.versions(), WORKER_ENVIRONMENT)
+    return _worker.Terms(folder, token, content, _worker.versions(), WORKER_ENVIRONMENT, tuple(code))
 
 
 def prepare_workers(

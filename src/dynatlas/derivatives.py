@@ -16,17 +16,18 @@ array, where it would otherwise compute the same gates once for each of their us
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from dynatlas.cells import GRU, LSTM, UGRNN, Activation, Cell, Vanilla
+from dynatlas.cells import GRU, LSTM, UGRNN, Activation, StagedCell, Vanilla
 
 State = tuple[Array, ...]  # one [batch, units] for each number that a unit carries, the hidden units first
 # (stage, operand) → the stage's sums; in the backward step (stage, deltas) → the derivative by the operand.
 Product = Callable[[int, Array], Array]
+Class = TypeVar("Class", bound=type)
 
 
 class Kept(NamedTuple):
@@ -136,12 +137,49 @@ class _LSTMStep(Step):
 
 
 # By the exact class: a subclass may compute something else.
-STEPS: dict[type[Cell], type[Step]] = {
+STEPS: dict[type[StagedCell], type[Step]] = {
     Vanilla: _VanillaStep,
     UGRNN: _UGRNNStep,
     GRU: _GRUStep,
     LSTM: _LSTMStep,
 }
+
+
+def register_derivative(cell: Any) -> Callable[[Class], Class]:
+    """Have networks of exactly this cell trained by a ``Step``, instead of by automatic differentiation.
+
+    When a study that uses the cell is loaded, the two gradients are compared.
+
+    Raises:
+        ValueError: the cell is not written in stages, or what is registered is no ``Step``.
+
+    Example:
+        >>> class Doubled(Vanilla):
+        ...     def combine(self, state, sums):
+        ...         return super().combine(state, (2 * sums[0],))
+        >>> @register_derivative(Doubled)
+        ... class DoubledStep(Step):
+        ...     @staticmethod
+        ...     def forward(activation, state, product):
+        ...         return (jnp.tanh(2 * product(0, state[0])),), Kept((), ())
+        ...
+        ...     @staticmethod
+        ...     def backward(activation, kept, hidden, by_state, product):
+        ...         deltas = 2 * (1 - hidden**2) * by_state[0]
+        ...         return (product(0, deltas),), (deltas,)
+        >>> STEPS.pop(Doubled) is DoubledStep  # and forgotten again
+        True
+    """
+
+    def register(step: Any) -> Any:
+        if not (isinstance(cell, type) and issubclass(cell, StagedCell)):
+            raise ValueError(f"{cell!r} does not derive from dynatlas.cells.StagedCell")
+        if not (isinstance(step, type) and issubclass(step, Step)):
+            raise ValueError(f"{step!r} does not derive from dynatlas.derivatives.Step")
+        STEPS[cell] = step
+        return step
+
+    return register
 
 
 def _activate(

@@ -13,6 +13,10 @@ class StudyError(DynatlasError):
     exit_code = 3
 
 
+class PluginError(StudyError):
+    """Code of a task, a cell or a measure that is not ours: it cannot be imported, or is not there."""
+
+
 class AtlasError(DynatlasError):
     """A folder that is not an atlas, cannot be written, or is being written by someone else."""
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dynatlas._collection import FOLLOWED, Collection, after
 from dynatlas.batches import generator
+from dynatlas.cards import Card, Shown
 from dynatlas.certificates import Coverage, coverage
 from dynatlas.root_search import Step
 
@@ -32,8 +33,8 @@ BOX_MARGIN = 1.0
 RANGE_MARGIN = 10.0
 
 
-@dataclass(frozen=True, eq=False)
-class FixedPoints:
+@dataclass(frozen=True, eq=False, repr=False)
+class FixedPoints(Shown):
     """The roots and slow points of one map under one static input.
 
     Roots come first, then slow points; within each, fewer unstable directions first.
@@ -101,13 +102,19 @@ class FixedPoints:
         per_point = [field.name for field in fields(self) if isinstance(getattr(self, field.name), np.ndarray)]
         return replace(self, **{name: getattr(self, name)[order] for name in per_point})
 
-    def __repr__(self) -> str:
+    def _card(self) -> Card:
         roots = self.roots()
         by_instability = Counter(roots.n_unstable.tolist())
         counts = ", ".join(f"{count} with {n} unstable" for n, count in sorted(by_instability.items()))
-        return (
-            f"FixedPoints({len(roots)} roots ({counts or 'none'}), {int(self.is_slow.sum())} slow points, "
-            f"index sum {self.index_sum}, {self.certificate}, {self.n_starts} starts, rejected {self.rejected})"
+        rejected = ", ".join(f"{count} {reason}" for reason, count in self.rejected.items() if count)
+        return Card(
+            f"FixedPoints in {self.states.shape[1]} dimensions",
+            (
+                ("roots", f"{len(roots)}{f' ({counts})' if counts else ''}"),
+                ("slow points", str(int(self.is_slow.sum()))),
+                ("index sum", f"{self.index_sum}: {self.certificate}"),
+                ("starts", f"{self.n_starts:,}; rejected: {rejected or 'none'}"),
+            ),
         )
 
 

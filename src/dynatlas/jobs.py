@@ -4,7 +4,8 @@ A job reads the atlas, computes, writes its files, and returns their entries. It
 done, and it is done when the entries that it promises stand in the manifest.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from dynatlas import stages
@@ -27,13 +28,24 @@ class Job(NamedTuple):
     compute: Callable[..., list[Entry]]  # (atlas path, *arguments, report) → entries
     arguments: tuple[Any, ...]
     needs: frozenset[str]  # names of jobs
-    promises: frozenset[str]  # names of entries; the job may write more
+    promises: frozenset[str]  # names of entries
     networks: int = 1  # units of work, for the progress display
     iterations: int = 1
+    beyond: tuple[str, ...] = ()  # patterns of the names of what it writes besides, as far as there is something
 
     def is_done(self, entries: Mapping[str, Entry]) -> bool:
         """Whether everything it promises is among an atlas's entries."""
         return self.promises <= entries.keys()
+
+    def writes(self, name: str) -> bool:
+        """Whether this entry is one of its own."""
+        return name in self.promises or any(fnmatchcase(name, pattern) for pattern in self.beyond)
+
+
+def to_redo(study: Study, damaged: Collection[str]) -> frozenset[str]:
+    """The entries to discard so that the next run makes damaged ones anew: they, and all that their jobs promise."""
+    promised = (job.promises for job in jobs_of(study) if any(job.writes(name) for name in damaged))
+    return frozenset(damaged).union(*promised)
 
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
@@ -42,7 +54,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     tunes = {shape: frozenset([job.name]) for shape, job in tuning.items()}
     searching = list(_searching(study, tunes))
     training = list(_training(study, tunes, searching))
-    dynamics = [_dynamics(job.arguments[0], job) for job in training]
+    dynamics = [_dynamics(study, job.arguments[0], job) for job in training]
     comparing = list(_comparing(study, training, dynamics))
     controls = [_controls(study, task.kind) for task in study.tasks]
     tables = Job(
@@ -103,7 +115,9 @@ def _training(study: Study, tunes: Mapping[Shape, frozenset[str]], searching: li
         )
 
 
-def _dynamics(block: Block, train: Job) -> Job:
+def _dynamics(study: Study, block: Block, train: Job) -> Job:
+    groups = [f"{group}/{block.name}" for group in ("fixed_points", "state_spaces", "line_attractors")]
+    groups += [f"trajectories/{member.id}" for member in study.blocks[block]]
     return Job(
         f"find fixed points {block.name}",
         "fixed points",
@@ -111,6 +125,7 @@ def _dynamics(block: Block, train: Job) -> Job:
         (block,),
         _names([train]),
         frozenset(part_name(table, block) for table in DYNAMICS_TABLES),
+        beyond=tuple(f"arrays.zarr/{group}" for group in groups),
     )
 
 
@@ -157,11 +172,13 @@ def _controls(study: Study, task: str) -> Job:
     needs = frozenset(_reduces("geometry", block) for block in study.blocks if block.task == task)
     matrices = [Matrix(task, measure) for measure in study.analysis.measures]
     promises = frozenset(part_name(table, matrix) for table in OF_CONTROLS for matrix in matrices)
-    return Job(f"control {task}", "controls", stages.controls, (task,), needs, promises)
+    beyond = (f"arrays.zarr/controls/{task}/*",)
+    return Job(f"control {task}", "controls", stages.controls, (task,), needs, promises, beyond=beyond)
 
 
 def _report(after: Job) -> Iterator[Job]:
-    yield Job("write the page", "report", stages.page, (), _names([after]), frozenset(["report/index.html"]))
+    page = frozenset(["report/index.html"])
+    yield Job("write the page", "report", stages.page, (), _names([after]), page, beyond=("report/detail/*",))
     for number in range(FIGURE_JOBS):
         yield Job(
             f"draw figures ({number + 1} of {FIGURE_JOBS})",
@@ -171,6 +188,7 @@ def _report(after: Job) -> Iterator[Job]:
             _names([after]),
             # The first of its figures; all are entered at once.
             frozenset([f"report/figures/fig{number + 1}.svg"]),
+            beyond=("report/figures/*",),
         )
 
 

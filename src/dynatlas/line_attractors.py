@@ -15,14 +15,15 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
+from dynatlas.cards import Card, Shown
 from dynatlas.root_search import Step, residual_and_jacobian
 
 ITERATIONS = 60
 FIRST_DAMPING = 1e-2
 
 
-@dataclass(frozen=True, eq=False)
-class SlowManifold:
+@dataclass(frozen=True, eq=False, repr=False)
+class SlowManifold(Shown):
     """A chain of states, one at each value of an output.
 
     Attributes:
@@ -51,6 +52,17 @@ class SlowManifold:
         """
         reach = float(np.ptp(self.values))
         return float(np.sqrt((self.drift**2).mean())) / reach if reach > 0 else float("nan")
+
+    def _card(self) -> Card:
+        return Card(
+            f"SlowManifold of {len(self.values)} states in {self.states.shape[1]} dimensions",
+            (
+                ("outputs", f"{self.values.min():.4g} to {self.values.max():.4g}"),
+                ("largest q", f"{self.q.max():.3g}"),
+                ("drift", f"{self.drift_share:.3g} of the outputs' range per step"),
+                ("straightness", f"{self.line_share:.4f} of the variance along one dimension"),
+            ),
+        )
 
 
 def slow_manifold(

@@ -11,7 +11,7 @@ UNSAID = Group("What the file does not say")
 
 
 def analyze(
-    network: Annotated[Path, Parameter(help="A file of weights: .safetensors, .npz, or Keras' .h5.")],
+    network: Annotated[Path, Parameter(help="A file of weights: .safetensors, .npz, or Keras' .keras or .h5.")],
     /,
     *,
     inputs: Path | None = None,

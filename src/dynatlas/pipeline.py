@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -33,10 +33,12 @@ from dynatlas.cluster import (
     terms_for,
 )
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
+from dynatlas.foreign import FOLDER
 from dynatlas.interruption import Caught, caught_signals
 from dynatlas.jobs import Job, jobs_of
 from dynatlas.pairs import available_cores
-from dynatlas.progress import Quiet, RunProgress
+from dynatlas.plugins import Code
+from dynatlas.progress import LOG, Quiet, RunProgress
 from dynatlas.slurm import Slurm
 from dynatlas.status import StatusFile
 from dynatlas.store import Atlas
@@ -77,7 +79,7 @@ def run(
         The finished atlas.
 
     Raises:
-        StudyError, AtlasError, DifferentStudyError: see their messages.
+        StudyError, PluginError, AtlasError, DifferentStudyError: see their messages.
         Interrupted, Stopped: on Ctrl-C; on SIGTERM or SIGUSR1. What was finished is kept.
 
     A script that calls this must guard its entry point with ``if __name__ == "__main__":``, as the workers import it.
@@ -91,9 +93,11 @@ def run(
     if sum(choice is not None for choice in (workers, scheduler, slurm)) > 1:
         raise DynatlasError("give one of workers, scheduler and slurm: they say where the jobs run")
     study = study if isinstance(study, Study) else Study.load(study)
+    code = study.foreign_code()
     progress = progress or Quiet()
     atlas = Atlas.create(out, study)
     with atlas.lock():
+        _keep_code(atlas, code)
         jobs = _until(jobs_of(atlas.study), until)
         entries = atlas.entries  # read once: with the paper's study it is large, and there are thousands of jobs
         todo = [job for job in jobs if not job.is_done(entries)]
@@ -106,7 +110,7 @@ def run(
                 where = slurm_cluster(slurm)
             else:
                 where = local_cluster(min(workers or available_cores(), len(todo)))
-            _carry_out(atlas, jobs, where, progress)
+            _carry_out(atlas, jobs, where, progress, code)
     return atlas
 
 
@@ -130,12 +134,26 @@ def rebuild_report(atlas: Atlas) -> Atlas:
     return atlas
 
 
-def _carry_out(atlas: Atlas, jobs: tuple[Job, ...], where: AbstractContextManager[Any], progress: RunProgress) -> None:
+def _keep_code(atlas: Atlas, code: Sequence[Code]) -> None:
+    """Copy the study's own files into the atlas: for the record, and so that it can be gone on with from there."""
+    for one in code:
+        name = f"{FOLDER}/{one.origin.name}"
+        if one.origin.is_file and not atlas.has(name):
+            atlas.enter(atlas.write_plugin(name, one.source))
+
+
+def _carry_out(
+    atlas: Atlas,
+    jobs: tuple[Job, ...],
+    where: AbstractContextManager[Any],
+    progress: RunProgress,
+    code: Sequence[Code],
+) -> None:
     """Do every job that is not done, with the end marked in the progress file, whatever it is."""
     status = StatusFile(atlas, progress)
     try:
         with caught_signals() as caught, atlas.token() as token, where as client:
-            run = _Run(atlas, jobs, client, terms_for(str(atlas.path), *token), status, caught)
+            run = _Run(atlas, jobs, client, terms_for(str(atlas.path), *token, code), status, caught)
             run.go()
     except (Interrupted, Stopped):
         status.close("stopped")
@@ -158,16 +176,18 @@ class _Run:
         entries = atlas.entries
         self.done = {job.name for job in jobs if job.is_done(entries)}
         self.waiting = [job for job in jobs if job.name not in self.done]
+        self.needs = _open_needs(jobs, self.done)
         self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
+        self.workers: dict[str, str] = {}  # job → the worker at which it was last begun
         self.topic = f"dynatlas-{terms.content}"  # this run's own: others may share the scheduler
 
     def go(self) -> None:
         """Until all is done, or a signal asks for an end."""
         self._show()
-        self.client.subscribe_topic(self.topic, lambda event: self._show_training(event[1]))
+        self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
         prepare_workers(self.client, self.terms, self.status.note, self._stopping)
         self._submit_ready()
         looked = time.monotonic()
@@ -189,7 +209,7 @@ class _Run:
         return self.caught.received is not None
 
     def _submit_ready(self) -> None:
-        for job in [job for job in self.waiting if job.needs <= self.done]:
+        for job in [job for job in self.waiting if self.needs[job.name] <= self.done]:
             self.waiting.remove(job)
             leftovers = job.promises & self.atlas.entries.keys()
             if leftovers:  # after damage to its other files: made anew with them
@@ -221,6 +241,7 @@ class _Run:
         if future.status == "error":
             error = future.exception()
             if isinstance(error, Stopped):  # its worker has to go; the run goes on
+                LOG.warning("%s: its worker has to go; another one will do it", job.name)
                 take_back_requests(self.client)
                 self._submit(job)
                 return
@@ -228,6 +249,7 @@ class _Run:
         entries, self.seconds[job.name] = future.result()
         self.atlas.enter(*entries)
         self.done.add(job.name)
+        LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
         self._show()
         if job.name == "sum up":
             # The report shows how the study was run, so this has to be there before it.
@@ -264,11 +286,27 @@ class _Run:
         for stage, (finished, total) in totals.items():
             self.status.stage(stage, finished, total)
 
-    def _show_training(self, event: Mapping[str, Any]) -> None:
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        """What a job tells: that it begins, or how far it is."""
         job = self.by_name[event["job"]]
-        if job.stage == "training":
+        if "begun_by" in event:
+            again = f" again (before by worker {self.workers[job.name]})" if job.name in self.workers else ""
+            self.workers[job.name] = event["begun_by"]
+            LOG.info("%s: begun%s by worker %s", job.name, again, event["begun_by"])
+        elif job.stage == "training":
             block = job.arguments[0].name
             self.status.training(block, job.networks, event["done"], job.iterations, event["loss"])
+
+
+def _open_needs(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, frozenset[str]]:
+    """The jobs not done that each one needs, also through jobs that are done, as what these read is made anew.
+
+    So it is after damage. ``jobs`` are in an order in which they could be done.
+    """
+    needs: dict[str, frozenset[str]] = {}
+    for job in jobs:
+        needs[job.name] = frozenset().union(*(needs[need] if need in done else {need} for need in job.needs))
+    return needs
 
 
 def _failure(job: Job, error: BaseException) -> DynatlasError:

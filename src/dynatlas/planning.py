@@ -79,7 +79,7 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
         start_up = time.perf_counter() - begun
         training = _calibrated(client, study, time_training, _ends(study))
         searches = _calibrated(client, study, time_dynamics, _ends(study))
-        pair_seconds = client.submit(time_geometry, study.to_toml(), pure=False).result()
+        pair_seconds = client.submit(time_geometry, study.to_toml(), study.foreign_code(), pure=False).result()
     jobs = jobs_of(study)
     costs = {job.name: _job_cost(study, job, training, searches, pair_seconds) for job in jobs}
     spans = simulate(jobs, costs, workers, start_up)
@@ -142,10 +142,9 @@ def _ends(study: Study) -> list[Shape]:
     return list(chosen.values())
 
 
-def _calibrated(
-    client: Any, study: Study, measure: Callable[[str, Shape], Cost], shapes: list[Shape]
-) -> dict[Shape, Cost]:
-    futures = client.map(measure, [study.to_toml()] * len(shapes), shapes, pure=False)
+def _calibrated(client: Any, study: Study, measure: Callable[..., Cost], shapes: list[Shape]) -> dict[Shape, Cost]:
+    given = ([value] * len(shapes) for value in (study.to_toml(), study.foreign_code()))
+    futures = client.map(measure, *given, shapes, pure=False)
     return dict(zip(shapes, client.gather(futures), strict=True))
 
 
@@ -258,7 +257,7 @@ def _disk(study: Study) -> float:
         task, size = study.task(member.task), study.size(member)
         weights = 4.0 * size.weights * (2 if study.population.untrained_controls else 1)
         points = POINTS_PER_CONDITION.get(task.kind, 3 ** getattr(task, "channels", 0)) * task.n_conditions
-        states = (2 if member.architecture == "lstm" else 1) * member.units
+        states = size.states
         curves = 30.0 * member.training.iterations / member.training.validation_interval
         return weights + points * states * (8 + 16) + curves
 

@@ -1,15 +1,22 @@
 """What a run tells the person who waits for it: a live display on a terminal, plain lines in a log."""
 
+import logging
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-PLAIN_INTERVAL = 15.0  # seconds between lines in a log
+PLAIN_INTERVAL = 60.0  # seconds between lines in a log
+
+# Where each job begins and ends, for who asks for it; a library says nothing of itself until it is asked.
+LOG = logging.getLogger("dynatlas")
+LOG.addHandler(logging.NullHandler())
 
 
 # What a job tells while it runs: iterations done (or other units), and its loss.
@@ -104,7 +111,7 @@ class LiveProgress:
 
     def note(self, text: str) -> None:
         """Print above the bars."""
-        self._progress.console.print(text)
+        self._progress.console.print(text, markup=False, highlight=False)
 
 
 class PlainProgress:
@@ -153,14 +160,35 @@ class PlainProgress:
 
     def _print(self, text: str) -> None:
         self._last = time.monotonic()
-        self._console.print(
-            f"[{self._last - self._started:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
-        )
+        moment = datetime.now().astimezone().isoformat(" ", "seconds")
+        self._console.print(f"[{moment}] {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_on(console: Console) -> LiveProgress | PlainProgress:
     """The display that suits where the output goes."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+@contextmanager
+def every_job_noted(display: RunProgress) -> Iterator[None]:
+    """Meanwhile the display has a note of all that is logged: where each job begins and ends, what is retried."""
+    handler, level = _Noting(display), LOG.level
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+
+
+class _Noting(logging.Handler):
+    def __init__(self, display: RunProgress) -> None:
+        super().__init__()
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.note(self.format(record))
 
 
 def _loss(loss: float) -> str:

@@ -141,9 +141,27 @@ def reliability(
     Source: Spearman 1910; Brown 1910.
     """
     r, (low, high) = correlation_of_pairs(first, second, bootstraps, seed)
-    # A correlation of −1 would have no correction.
-    value, lower, upper = (2 * each / (1 + max(each, -1 + 1e-9)) for each in (r, low, high))
-    return value, Interval(lower, upper)
+    return _of_the_whole(r), Interval(_of_the_whole(low), _of_the_whole(high))
+
+
+def reliability_of_values(
+    first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"], bootstraps: int = 999, seed: int = 0
+) -> tuple[float, Interval]:
+    """``reliability`` of one value for each network, such as its distance from a recording.
+
+    Example:
+        >>> values = np.arange(10.0)
+        >>> round(reliability_of_values(values, values**2)[0], 2)
+        0.98
+    """
+    r = float(_correlations(first, second, np.ones((1, len(first))))[0])
+    low, high = interval(_correlations(first, second, draws(len(first), bootstraps, seed)))
+    return _of_the_whole(r), Interval(_of_the_whole(low), _of_the_whole(high))
+
+
+def _of_the_whole(r: float) -> float:
+    """Spearman's and Brown's correction. A correlation of −1 would have none."""
+    return 2 * r / (1 + max(r, -1 + 1e-9))
 
 
 def draws(n: int, bootstraps: int, seed: int) -> Float[np.ndarray, "bootstraps n"]:

@@ -15,7 +15,9 @@ class Column(NamedTuple):
 
 # What the seeds of one configuration share.
 CONFIGURATION: Final = {
-    "task": Column("string", "flip_flop, sine_wave or context_integration"),
+    "task": Column(
+        "string", "the kind of its task: flip_flop, sine_wave, context_integration, or one of the user's own"
+    ),
     "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
     "activation": Column("string", "tanh or relu"),
     "units": Column("int64", "hidden units"),
@@ -33,7 +35,9 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     "networks": {
         "network": Column("string", "the member's id: a hash of everything that decides its weights"),
         "name": Column("string", "its name for people"),
-        "task": Column("string", "flip_flop, sine_wave or context_integration"),
+        "task": Column(
+            "string", "the kind of its task: flip_flop, sine_wave, context_integration, or one of the user's own"
+        ),
         "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
         "activation": Column("string", "tanh or relu"),
         "units": Column("int64", "hidden units"),

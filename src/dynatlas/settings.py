@@ -4,14 +4,15 @@ Every setting is checked when a file is read, and none can be changed afterwards
 """
 
 import difflib
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dynatlas.geometry.measure import Measure, measure_of
 
-Architecture = Literal["vanilla", "ugrnn", "gru", "lstm"]
+# Which of these there are, a study says (see ``study``): some may be its user's own.
+Name = Annotated[str, Field(min_length=1)]
 ActivationName = Literal["tanh", "relu"]
 
 
@@ -39,8 +40,8 @@ class Training(Settings):
 class Override(Settings):
     """Training settings for the members that match every factor given."""
 
-    task: Literal["flip_flop", "sine_wave", "context_integration"] | None = None
-    architecture: Architecture | None = None
+    task: Name | None = None
+    architecture: Name | None = None
     activation: ActivationName | None = None
     units: int | None = None
     l2: float | None = None
@@ -120,7 +121,7 @@ class Execution(Settings):
 class Population(Settings):
     """The factors that are crossed: every combination is trained with every seed."""
 
-    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = ("vanilla", "ugrnn", "gru", "lstm")
+    architectures: Annotated[tuple[Name, ...], Field(min_length=1)] = ("vanilla", "ugrnn", "gru", "lstm")
     activations: Annotated[tuple[ActivationName, ...], Field(min_length=1)] = ("tanh", "relu")
     units: Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(min_length=1)] = (64, 128, 256)
     l2: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -159,14 +160,12 @@ class Analysis(Settings):
     control_networks: Annotated[int, Field(ge=4, le=10_000)] = 128  # a task's, that the controls are made with
 
     @model_validator(mode="after")
-    def _known_measures(self) -> "Analysis":
+    def _measures_agree(self) -> "Analysis":
         if len(set(self.measures)) < len(self.measures):
             raise ValueError(f"measures {list(self.measures)} names one twice; each may stand once")
         unused = sorted(set(self.measure_options) - set(self.measures))
         if unused:
             raise ValueError(f"measure_options has options for {unused[0]!r}, which is not among the measures")
-        for name in self.measures:
-            self.measure(name)
         return self
 
     def measure(self, name: str) -> Measure:
@@ -177,19 +176,16 @@ class Analysis(Settings):
         return measure_of(name, default | self.measure_options.get(name, {}))
 
 
-def explain(
-    error: Any, valid_keys: Callable[[Sequence[Any]], list[str]], whole: str, hidden: Container[Any] = ()
-) -> str:
+def explain(error: Any, valid_keys: Callable[[Sequence[Any]], list[str]], whole: str) -> str:
     """One of pydantic's validation errors as a sentence: where, what was seen, what was expected.
 
     Args:
         error: the error.
         valid_keys: a table's location → the keys that it may have.
         whole: what to call the whole file.
-        hidden: parts of a location that no user has written.
     """
     location = list(error["loc"])
-    where = ".".join(str(part) for part in location if part not in hidden) or whole
+    where = ".".join(map(str, location)) or whole
     if error["type"] == "extra_forbidden":
         valid = valid_keys(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)

@@ -28,8 +28,10 @@ from dynatlas._atomic import publish, remove_temporaries, temporary_beside, writ
 from dynatlas._creation import begin, differences, is_new
 from dynatlas._lock import LOCK, one_writer
 from dynatlas._manifest import MANIFEST, STUDY, Entry, Manifest, check_name, reason
+from dynatlas._overview import damaged, overview
 from dynatlas._verification import Problem, find_problems
-from dynatlas.cells import Cell
+from dynatlas.cards import Card, Shown
+from dynatlas.cells import Cell, leaf_name
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError, StudyError
 from dynatlas.pairs import Reduced
 from dynatlas.study import Block, Configuration, Matrix, Member, Shape, Study
@@ -45,7 +47,7 @@ Named = Block | Shape | Configuration | Matrix
 
 
 @dataclass(frozen=True, repr=False)
-class Atlas:
+class Atlas(Shown):
     """A study and what has been computed of it, in one folder. Pickling carries the path alone.
 
     Example:
@@ -192,6 +194,7 @@ class Atlas:
 
         Raises:
             AtlasError: it is not in the atlas, or the study keeps no untrained controls.
+            PluginError: their cell is not ours, and its code has not been imported.
             DamagedAtlasError: its file is not what was written.
         """
         if untrained and not self.study.population.untrained_controls:
@@ -202,7 +205,7 @@ class Atlas:
         skeleton = jax.eval_shape(lambda: self.study.cell(block, jax.random.key(0)))
 
         def stored(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
-            key = f"{kind}/{path[-1].name}"
+            key = f"{kind}/{leaf_name(path)}"
             shape = arrays[key].shape if key in arrays else None
             if shape != (count, *leaf.shape):
                 raise DamagedAtlasError(
@@ -292,6 +295,10 @@ class Atlas:
             raise ValueError(f"{name!r} is not in the report; expected a name such as 'report/index.html'")
         return self._write(name, lambda path: path.write_bytes(content))
 
+    def write_plugin(self, file: str, source: bytes) -> Entry:
+        """Keep a file that the study's own tasks, cells or measures come from; nothing in it is run when it is read."""
+        return self._write(file, lambda path: path.write_bytes(source))
+
     def write_checkpoint(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep what an unfinished job has so far, in place of what was kept of it before."""
         with self._writing(f"{checkpoints.FOLDER}/{name}"):
@@ -345,20 +352,12 @@ class Atlas:
                 path.write_text(content)
             yield path.name, content
 
-    def __repr__(self) -> str:
+    def _card(self) -> Card:
         try:
-            names = self.entries
+            names = self.entries.keys()
         except AtlasError as error:
-            return f"Atlas of {self.study.name!r} at {self.path}: {error}"
-        trained = [members for block, members in self.study.blocks.items() if _block_file(block) in names]
-        tables = [Path(name).stem for name in sorted(names) if name.startswith("tables/")]
-        groups = sum(name.startswith(f"{ARRAYS}/") for name in names)
-        return (
-            f"Atlas of {self.study.name!r} at {self.path}: {sum(map(len, trained))} of "
-            f"{len(self.study.members)} networks trained ({len(trained)} of {len(self.study.blocks)} blocks)"
-            f"; tables: {', '.join(tables) or 'none'}; {groups} groups of arrays; "
-            f"{'a report' if 'report/index.html' in names else 'no report'}"
-        )
+            return damaged(self.study, self.path, error)
+        return overview(self.study, self.path, names, self.table)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).open, (self.path,)

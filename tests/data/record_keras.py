@@ -43,6 +43,7 @@ def record_keras(random):
             weights.assign(0.6 * random.normal(size=weights.shape))
         if name == "stack":
             model.save(HERE / f"keras_{name}.h5")
+            model.save(HERE / f"keras_{name}.keras")
         else:
             model.save_weights(HERE / f"keras_{name}.weights.h5")
         values = runs["inputs"]

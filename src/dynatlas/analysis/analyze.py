@@ -13,6 +13,7 @@ from dynatlas.analysis.endings import reached_attractors
 from dynatlas.analysis.starts import Visited, starts_around, visited_states
 from dynatlas.analysis.tables import attractor_rows, point_rows, search_row
 from dynatlas.batches import generator
+from dynatlas.cards import Card, Shown
 from dynatlas.cycles import Attractor
 from dynatlas.fixed_points import FixedPoints, find_fixed_points
 from dynatlas.networks import Network
@@ -23,8 +24,8 @@ FEWEST_STARTS = 64
 MOST_STARTS, MOST_STARTS_FOR = 16_384, 64
 
 
-@dataclass(frozen=True, eq=False)
-class Analysis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Analysis(Shown):
     """What was found of one network.
 
     Attributes:
@@ -49,6 +50,11 @@ class Analysis:
     def __repr__(self) -> str:
         lines = [f"condition {row.condition}: {row.summary}" for row in self.tables["searches"].itertuples()]
         return "\n".join(lines)
+
+    def _card(self) -> Card:
+        rows = [(f"condition {row.condition}", str(row.summary)) for row in self.tables["searches"].itertuples()]
+        rows += [("note", warning) for warning in self.warnings]
+        return Card(f"Analysis of a network with {self.network.n_states} states", tuple(rows))
 
 
 def analyze(

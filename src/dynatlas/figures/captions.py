@@ -9,7 +9,7 @@ from dynatlas.figures.counts import searches
 from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table
 from dynatlas.figures.shepard import MOST_PAIRS
 from dynatlas.figures.style import TASK_TITLES, measure_label
-from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS
+from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS, OTHER_TRIALS
 
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)", re.IGNORECASE)
 
@@ -95,13 +95,14 @@ def trajectories_caption(atlas: AtlasLike, task: str) -> str:
         "flip_flop": "Grey: probe trajectories.",
         "sine_wave": "Colour: the commanded frequency.",
         "context_integration": "Colour: the cued evidence; line style: the context.",
-    }[task]
+    }.get(task, "Grey: probe trajectories.")
     settings = atlas.study.task(task)
+    trials = MOST_TRIALS.get(task, OTHER_TRIALS)
     steps = f" (the last {MOST_STEPS} steps of each)" if settings.steps > MOST_STEPS else ""
     return (
         f"{TASK_TITLES[task]}: state space of {count_of(len(chosen), 'representative network')}, one per variant, in "
         "the first three principal components of its own probe activity, each component scaled to its range; "
-        f"the percentages are their shares of the variance. {colors} At most {MOST_TRIALS[task]} probe trials are "
+        f"the percentages are their shares of the variance. {colors} At most {trials} probe trials are "
         f"drawn{steps}. Filled points: stable fixed points; open points: saddles, coloured by their number of unstable "
         "directions; line through a saddle: its leading unstable direction; ×: slow point, not a root. "
         "Points further from the activity than its own range are not drawn but counted."

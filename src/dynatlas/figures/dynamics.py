@@ -1,6 +1,7 @@
 """What the fixed points of each task form: transition graphs, oscillations, line attractors."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from dynatlas.figures.style import (
     variant_label,
     variant_ticks,
 )
+from dynatlas.tasks import SineWave
 
 # Edges that fewer displaced states follow are not drawn.
 LEAST_PROBABILITY = 0.02
@@ -137,8 +139,8 @@ def draw_frequencies(axes: Axes, atlas: AtlasLike, factor: str) -> None:
             markersize=2,
             elinewidth=0.6,
         )
-    task = atlas.study.task("sine_wave")
-    ends = [task.offset, task.offset + task.slope]  # type: ignore[union-attr]
+    task = cast(SineWave, atlas.study.task("sine_wave"))
+    ends = [task.offset, task.offset + task.slope]
     axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=3)
     axes.set(xlabel="frequency asked for\n(cycles per step)")
 

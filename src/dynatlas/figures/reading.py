@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES, write_message
 from dynatlas.study import Study
+from dynatlas.tasks import BUILT_IN as OURS
 
 TRAJECTORIES = "arrays.zarr/trajectories/"
 
@@ -39,6 +40,10 @@ class Snapshot:
         self._atlas = atlas
         self.study = atlas.study
         self.path = atlas.path
+        # In the study's order, so that cells of its own look the same in every picture of it.
+        for architecture in self.study.population.architectures:
+            ARCHITECTURES[architecture]
+        TASK_TITLES.update({task.kind: task.title.capitalize() for task in self.study.tasks if task.kind not in OURS})
         self._tables: dict[str, pd.DataFrame] = {}
         self._arrays: dict[str, xr.Dataset] = {}
 

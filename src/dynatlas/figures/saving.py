@@ -44,7 +44,7 @@ class Picture(NamedTuple):
             return str(missing).replace("\n", " ")
 
 
-# Of each task, the figure of what its fixed points form.
+# Of each task that has one, the figure of what its fixed points form.
 DYNAMICS: dict[str, tuple[str, Callable[..., Figure], Callable[..., str]]] = {
     "flip_flop": ("transition-graphs", transition_graphs, captions.transition_graphs_caption),
     "sine_wave": ("oscillation-frequencies", oscillation_frequencies, captions.oscillation_frequencies_caption),
@@ -85,8 +85,9 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
             partial(trajectories, atlas, task),
             partial(captions.trajectories_caption, atlas, task),
         )
-        name, draw, describe = DYNAMICS[task]
-        yield Picture(name, partial(draw, atlas), partial(describe, atlas))
+        if task in DYNAMICS:
+            name, draw, describe = DYNAMICS[task]
+            yield Picture(name, partial(draw, atlas), partial(describe, atlas))
         yield Picture(f"shepard-{task}", partial(shepard, atlas, task), partial(captions.shepard_caption, atlas, task))
         for measure in measures(atlas, task):
             if measure in COMPARED:  # appendix E holds the same

@@ -24,12 +24,43 @@ class Look(NamedTuple):
     symbol: str  # plotly's name
 
 
-ARCHITECTURES: Final = {
-    "vanilla": Look("Vanilla", "#0072B2", "o", "circle"),
-    "ugrnn": Look("UGRNN", "#E69F00", "s", "square"),
-    "gru": Look("GRU", "#009E73", "D", "diamond"),
-    "lstm": Look("LSTM", "#CC79A7", "^", "triangle-up"),
-}
+class _Looks(dict[str, Look]):
+    """Looks by name; a name that is not ours gets the next of some others, and keeps it."""
+
+    _OTHERS = (
+        ("#A6761D", "v", "triangle-down"),
+        ("#7570B3", "P", "cross"),
+        ("#666666", "X", "x"),
+        ("#E7298A", "p", "pentagon"),
+        ("#1B7837", "h", "hexagon"),
+        ("#8C2D04", "*", "star"),
+    )
+
+    def __init__(self, ours: dict[str, Look]):
+        super().__init__(ours)
+        self._ours = len(ours)
+
+    def __missing__(self, name: str) -> Look:
+        place = (len(self) - self._ours) % len(self._OTHERS)
+        self[name] = Look(name.replace("_", " "), *self._OTHERS[place])
+        return self[name]
+
+
+class _Titles(dict[str, str]):
+    """Titles by name; of a name that is not ours, its words."""
+
+    def __missing__(self, name: str) -> str:
+        return name.replace("_", " ").capitalize()
+
+
+ARCHITECTURES: Final = _Looks(
+    {
+        "vanilla": Look("Vanilla", "#0072B2", "o", "circle"),
+        "ugrnn": Look("UGRNN", "#E69F00", "s", "square"),
+        "gru": Look("GRU", "#009E73", "D", "diamond"),
+        "lstm": Look("LSTM", "#CC79A7", "^", "triangle-up"),
+    }
+)
 ACTIVATIONS: Final = {
     "tanh": Look("tanh", "#D55E00", "o", "circle"),
     "relu": Look("relu", "#56B4E9", "D", "diamond"),
@@ -47,11 +78,13 @@ MEASURES: Final = {
     "neighbor_graph": "neighbour graph",
     "spectrum": "spectrum",
 }
-TASK_TITLES: Final = {
-    "flip_flop": "Flip-flop",
-    "sine_wave": "Sine wave",
-    "context_integration": "Context-dependent integration",
-}
+TASK_TITLES: Final = _Titles(
+    {
+        "flip_flop": "Flip-flop",
+        "sine_wave": "Sine wave",
+        "context_integration": "Context-dependent integration",
+    }
+)
 # Colour of a fixed point by its number of unstable directions; the last stands for all higher numbers.
 UNSTABLE: Final = ("#1A1A1A", "#4477AA", "#EE6677", "#B8860B", "#AA3377")
 # Low to high; neither end vanishes on white or on black.
@@ -189,7 +222,7 @@ def narrow_title(task: str) -> str:
 
 def architecture_label(architecture: str) -> str:
     """An architecture as people write it."""
-    return ARCHITECTURES[architecture].label if architecture in ARCHITECTURES else architecture
+    return ARCHITECTURES[architecture].label
 
 
 def write_message(axes: Axes, message: str) -> None:

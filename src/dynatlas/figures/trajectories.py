@@ -11,6 +11,7 @@ from dynatlas.figures.style import EVIDENCE_COLORS, FREQUENCY_COLORS
 from dynatlas.tasks import ContextIntegration, SineWave, Task
 
 MOST_TRIALS = {"flip_flop": 16, "sine_wave": 13, "context_integration": 40}
+OTHER_TRIALS = 16
 MOST_STEPS = 150
 
 
@@ -51,7 +52,7 @@ def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
     if len(rows) != len(points):  # without their table, points have no stability: they are not drawn
         points, directions, rows = points[:0], directions[:0], rows[:0]
     values, contexts = trial_labels(task, data)
-    keep = _evenly(len(values), MOST_TRIALS.get(task.kind, 16))
+    keep = _evenly(len(values), MOST_TRIALS.get(task.kind, OTHER_TRIALS))
     trajectories = data["trajectory"].values[keep, -MOST_STEPS:]
     low, high = (extreme(data["trajectory"].values, axis=(0, 1)) for extreme in (np.min, np.max))
     near = ((points >= 2 * low - high) & (points <= 2 * high - low)).all(axis=1)

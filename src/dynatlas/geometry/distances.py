@@ -66,7 +66,7 @@ def distance_matrix(
 
     Returns:
         Distances with dimensions ("network", "other_network"), exactly symmetric and exactly 0 on the diagonal, named
-        after the measure, with the measure and its options in ``attrs``.
+        after the measure, with the measure, its options and the number of networks in ``attrs``.
 
     Raises:
         ValueError: as in ``distance``, naming the network; also if two networks have the same name.
@@ -81,7 +81,8 @@ def distance_matrix(
     chosen = measure_of(measure, options)
     reduced = _reduced(activities, chosen, stacklevel=3)
     matrix = all_pairs([one for _, one in reduced], chosen)
-    return labelled(matrix, [name for name, _ in reduced], measure, **settings_of(chosen))
+    about = {"long_name": f"{measure} distance between networks", "n_networks": len(reduced)}
+    return labelled(matrix, [name for name, _ in reduced], measure, **settings_of(chosen)).assign_attrs(about)
 
 
 def settings_of(measure: Measure) -> dict[str, Any]:

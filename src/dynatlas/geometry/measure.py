@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from dynatlas.origins import enter
 from dynatlas.pairs import Comparison, Reduced
 
 
@@ -62,10 +63,7 @@ def register_measure(name: str) -> Callable[[Class], Class]:
     def register(measure: Any) -> Any:
         if not (isinstance(measure, type) and issubclass(measure, Measure) and is_dataclass(measure)):
             raise ValueError(f"{measure!r} is not a dataclass that derives from dynatlas.geometry.Measure")
-        known = MEASURES.get(name)
-        if known is not None and (known.__module__, known.__qualname__) != (measure.__module__, measure.__qualname__):
-            raise ValueError(f"the measure {name!r} is {known.__qualname__} already; choose another name")
-        MEASURES[name] = measure
+        enter(MEASURES, "measures", name, measure)
         return measure
 
     return register

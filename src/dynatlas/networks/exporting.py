@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from dynatlas._atomic import publish, temporary_beside
-from dynatlas.cells import LSTM, Cell, Vanilla
+from dynatlas.cells import LSTM, Cell, StagedCell, Vanilla
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
 from dynatlas.networks.files import format_of
-from dynatlas.networks.own_layout import cell_arrays
+from dynatlas.networks.own_layout import cell_arrays, one_of_ours
 from dynatlas.networks.reading import read_network
 
 SAMPLES: Final = 100  # random states that one step is compared on
@@ -36,11 +36,13 @@ def export_network(cell: Cell, path: Path) -> float:
         The largest difference between one step of the cell and one of the file, over 100 random states.
 
     Raises:
-        NetworkError: a form that the format has no place for, another ending, or a file that cannot be written.
+        NetworkError: a cell that is not ours, a form that the format has no place for, another ending, or a file that
+            cannot be written.
     """
     if path.suffix not in (".npz", ".safetensors"):
         raise NetworkError(f"{path.name} ends in {path.suffix!r}; expected .npz or .safetensors")
-    arrays = torch_state_dict(cell) if path.suffix == ".safetensors" else cell_arrays(cell)
+    ours = one_of_ours(cell)
+    arrays = torch_state_dict(ours) if path.suffix == ".safetensors" else cell_arrays(ours)
     try:
         with temporary_beside(path) as temporary:
             if path.suffix == ".safetensors":
@@ -48,14 +50,14 @@ def export_network(cell: Cell, path: Path) -> float:
             else:
                 with temporary.open("wb") as file:
                     np.savez(file, allow_pickle=False, **arrays)
-            difference = _difference(cell, temporary)
+            difference = _difference(ours, temporary)
             publish(temporary, path)
     except OSError as error:
         raise NetworkError(f"cannot write {path}: {error.strerror}") from error
     return difference
 
 
-def torch_state_dict(cell: Cell) -> dict[str, NDArray[Any]]:
+def torch_state_dict(cell: StagedCell) -> dict[str, NDArray[Any]]:
     """A cell's weights by PyTorch's names and in PyTorch's order of gates; the bias stands in ``bias_ih_l0``.
 
     Raises:
@@ -88,7 +90,7 @@ def torch_state_dict(cell: Cell) -> dict[str, NDArray[Any]]:
     }
 
 
-def _difference(cell: Cell, path: Path) -> float:
+def _difference(cell: StagedCell, path: Path) -> float:
     """How far one step of the file is from one of the cell, at most; NetworkError if that is more than rounding."""
     is_relu_state_dict = format_of(path) == "safetensors" and cell.activation == "relu"
     network = read_network(path, activation="relu" if is_relu_state_dict else None)

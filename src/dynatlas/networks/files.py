@@ -20,19 +20,22 @@ from numpy.typing import NDArray
 from dynatlas.errors import NetworkError
 
 Arrays = dict[str, NDArray[Any]]
-Format = Literal["safetensors", "npz", "npy", "hdf5"]
+Format = Literal["safetensors", "npz", "npy", "hdf5", "keras"]
 
 MOST_BYTES: Final = 2 * 2**30  # of all arrays of a file together
 MOST_ARRAYS: Final = 10_000
 LONGEST_HEADER: Final = 100_000_000  # as in the definition of safetensors
 MOST_DIMENSIONS: Final = 32
 LONGEST_TEXT: Final = 1000
+KERAS_MEMBERS: Final = {"config.json", "model.weights.h5"}  # of a whole model as Keras 3 saves it
 # Names of safetensors' types → NumPy's; bfloat16 is the upper half of a float32.
 SAFETENSORS_TYPES: Final = (
     {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"}
     | {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"}
     | {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"}
 )
+# What zipfile raises at damage: RuntimeError and NotImplementedError too, for encryption and for unknown methods.
+DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 PICKLED: Final = (
     "is a pickle, which runs code when it is loaded, and is not opened. A checkpoint of PyTorch becomes a safetensors "
     "file by: dynatlas convert {path} NEW.safetensors"
@@ -49,7 +52,8 @@ class Declared(NamedTuple):
 def read_arrays(path: Path) -> tuple[Format, Arrays]:
     """All arrays of a file, by their names, and the format it has.
 
-    The one array of a ``.npy`` file has the name "array". HDF5 is told, but read by ``keras_files``.
+    The one array of a ``.npy`` file has the name "array". HDF5 and archives of Keras are told, and read by ``hdf5`` and
+    ``keras_archive``.
 
     Raises:
         NetworkError: no such file, not a plain file, none of the formats, or one that is damaged or not to be trusted.
@@ -71,6 +75,34 @@ def format_of(path: Path) -> Format:
     Raises:
         NetworkError: no such file, not a plain file, or none of the formats.
     """
+    head = first_bytes(path, "a file of weights")
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if head.startswith(b"PK"):
+        return "keras" if _names(path) >= KERAS_MEMBERS else "npz"
+    # A pickle of protocol 2 or later begins with 0x80, and so may the length in front of a safetensors header.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LONGEST_HEADER:
+        return "safetensors"
+    if head.startswith(b"\x80") or path.suffix in {".pt", ".pth", ".pkl", ".pickle", ".ckpt"}:
+        raise NetworkError(f"{path} {PICKLED.format(path=path)}")
+    raise NetworkError(
+        f"{path} ({path.stat().st_size} bytes) is no file of weights that is known here; expected "
+        ".safetensors, .npz, .npy or Keras' .keras or .h5, as told by its first bytes"
+    )
+
+
+def first_bytes(path: Path, expected: str) -> bytes:
+    """How a file begins, which tells its format better than its name.
+
+    Args:
+        path: the file.
+        expected: what to say was expected where there is none: "a file of weights".
+
+    Raises:
+        NetworkError: no such file, or not a plain file.
+    """
     try:
         kind = path.lstat()
     except OSError as error:
@@ -79,27 +111,12 @@ def format_of(path: Path) -> Format:
         raise NetworkError(f"{path} is a symbolic link; name the file that it points to: {path.resolve()}")
     if not stat.S_ISREG(kind.st_mode):
         what = "a folder" if path.is_dir() else "no regular file"
-        raise NetworkError(f"{path} is {what}; expected a file of weights")
+        raise NetworkError(f"{path} is {what}; expected {expected}")
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            return file.read(16)
     except OSError as error:
         raise NetworkError(f"cannot read {path}: {error.strerror}") from None
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return "hdf5"
-    if head.startswith(b"\x93NUMPY"):
-        return "npy"
-    if head.startswith(b"PK"):
-        return "npz"
-    # A pickle of protocol 2 or later begins with 0x80, and so may the length in front of a safetensors header.
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LONGEST_HEADER:
-        return "safetensors"
-    if head.startswith(b"\x80") or path.suffix in {".pt", ".pth", ".pkl", ".pickle", ".ckpt"}:
-        raise NetworkError(f"{path} {PICKLED.format(path=path)}")
-    raise NetworkError(
-        f"{path} ({kind.st_size} bytes) is no file of weights that is known here; expected .safetensors, .npz, .npy or "
-        "Keras' .h5, as told by its first bytes"
-    )
 
 
 def checked(path: Path | str, declared: dict[str, Declared]) -> None:
@@ -182,9 +199,17 @@ def _read_npz(path: Path, file: BinaryIO) -> Arrays:
                 with archive.open(member) as content:
                     loaded[name] = _read_npy(f"{path}: {name!r}", content, member.file_size)
             return loaded
-    # What zipfile raises at damage: RuntimeError and NotImplementedError too, for encryption and for unknown methods.
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except DAMAGE as error:
         raise NetworkError(f"{path} is damaged or truncated: {error}") from None
+
+
+def _names(path: Path) -> set[str]:
+    """The names of an archive's members; none of one that cannot be read, which whoever reads it explains."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist())
+    except DAMAGE:
+        return set()
 
 
 def _refuse_odd_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -192,18 +217,26 @@ def _refuse_odd_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
         name = member.filename
         if name.endswith(".pkl") or "/data/" in name:
             raise NetworkError(f"{path} {PICKLED.format(path=path)}")
-        if name in {"metadata.json", "config.json", "model.weights.h5"}:
-            raise NetworkError(
-                f"{path} is an archive of Keras; save its weights alone: model.save_weights('NEW.weights.h5')"
-            )
+    refuse_unsafe_members(path, members)
+    for member in members:
+        if not member.filename.endswith(".npy"):
+            raise NetworkError(f"{path} has a member {member.filename!r}; expected the arrays of an .npz file alone")
+
+
+def refuse_unsafe_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse an archive with a member that leads out of it, or is packed in an unusual way.
+
+    Raises:
+        NetworkError: there is one.
+    """
+    for member in members:
+        name = member.filename
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name or "\0" in name:
             raise NetworkError(f"{path} has a member {name!r} whose name leads out of the archive; it is not opened")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise NetworkError(f"{path} has a member {name!r} that is a symbolic link; it is not opened")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise NetworkError(f"{path}: {name!r} is compressed in a way that NumPy does not use; it is not opened")
-        if not name.endswith(".npy"):
-            raise NetworkError(f"{path} has a member {name!r}; expected the arrays of an .npz file alone")
+            raise NetworkError(f"{path}: {name!r} is compressed in an unusual way; it is not opened")
 
 
 def _read_npy(what: str, content: Any, size: int) -> NDArray[Any]:

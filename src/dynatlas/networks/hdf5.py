@@ -4,7 +4,10 @@ HDF5 can point to other files, compute datasets from others, and name filters th
 in a file of weights, and all of it is refused.
 """
 
+import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -24,48 +27,85 @@ class Hdf5(NamedTuple):
     texts: dict[str, str]
 
 
-def read_hdf5(path: Path) -> Hdf5:
+def read_hdf5(path: Path, content: bytes | None = None) -> Hdf5:
     """All arrays of an HDF5 file, by their paths, and the text attributes of its root.
+
+    Args:
+        path: the file; with ``content``, what to call it.
+        content: its bytes, of a file that lies in another one.
 
     Raises:
         NetworkError: no h5py; a file that is damaged, or links elsewhere, or holds what is no array of numbers.
     """
+    with open_hdf5(path, content) as (file, h5py):
+        datasets: dict[str, Any] = {}
+        _walk(path, file, "", datasets, h5py, strict=True)
+        checked(path, {name: _declared(each) for name, each in datasets.items()})
+        texts = {name: file.attrs[name] for name in file.attrs if _is_text(file, name, h5py)}
+        decoded = {name: text.decode() if isinstance(text, bytes) else str(text) for name, text in texts.items()}
+        return Hdf5({name: np.asarray(each[()]) for name, each in datasets.items()}, decoded)
+
+
+@contextmanager
+def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+    """An open HDF5 file and the module h5py; what goes wrong inside becomes an error that names the file.
+
+    Raises:
+        NetworkError: no h5py, or a file that is damaged.
+    """
     try:
         import h5py
     except ImportError:
-        raise NetworkError(f"{path} is HDF5, which needs h5py: pip install 'dynatlas[keras]'") from None
+        raise NetworkError(f"{path} is HDF5, which needs h5py: pip install h5py") from None
     try:
-        with h5py.File(path, "r") as file:
-            datasets: dict[str, Any] = {}
-            _walk(path, file, "", datasets, h5py)
-            sizes = {
-                name: Declared(each.shape, math.prod(each.shape) * each.dtype.itemsize)
-                for name, each in datasets.items()
-            }
-            checked(path, sizes)
-            texts = {name: file.attrs[name] for name in file.attrs if _is_text(file, name, h5py)}
-            decoded = {name: text.decode() if isinstance(text, bytes) else str(text) for name, text in texts.items()}
-            return Hdf5({name: np.asarray(each[()]) for name, each in datasets.items()}, decoded)
+        with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
+            yield file, h5py
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeDecodeError, OverflowError) as error:
         raise NetworkError(f"{path} is damaged or truncated: {str(error).splitlines()[0]}") from None
 
 
-def _walk(path: Path, group: Any, prefix: str, datasets: dict[str, Any], h5py: Any) -> None:
+def datasets_in(path: Path, file: Any, h5py: Any) -> dict[str, Any]:
+    """The datasets of an open file by their paths, none of them read; links are left out, not followed."""
+    datasets: dict[str, Any] = {}
+    _walk(path, file, "", datasets, h5py, strict=False)
+    return datasets
+
+
+def load(path: Path, name: str, dataset: Any) -> Any:
+    """One dataset's numbers, if it can be trusted to be what it says.
+
+    Raises:
+        NetworkError: no numbers, values kept in another file, an unknown filter, or more than anyone would read.
+    """
+    _refuse_odd_dataset(path, name, dataset)
+    checked(path, {name: _declared(dataset)})
+    return np.asarray(dataset[()])
+
+
+def _declared(dataset: Any) -> Declared:
+    return Declared(dataset.shape, math.prod(dataset.shape) * dataset.dtype.itemsize)
+
+
+def _walk(path: Path, group: Any, prefix: str, datasets: dict[str, Any], h5py: Any, *, strict: bool) -> None:
+    """Collect datasets; a ``strict`` walk refuses what no file of weights has, others pass it by."""
     if prefix.count("/") > DEEPEST:
-        raise NetworkError(f"{path}: groups are nested more than {DEEPEST} deep; expected a file of weights")
+        raise NetworkError(f"{path}: groups are nested more than {DEEPEST} deep; expected a file of arrays")
     for name in group:
         full = f"{prefix}{name}"
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
+            if not strict:
+                continue
             raise NetworkError(f"{path}: {full!r} is a link to elsewhere ({type(link).__name__}); it is not followed")
         item = group[name]
         if isinstance(item, h5py.Group):
-            _walk(path, item, f"{full}/", datasets, h5py)
+            _walk(path, item, f"{full}/", datasets, h5py, strict=strict)
         elif isinstance(item, h5py.Dataset):
-            _refuse_odd_dataset(path, full, item)
+            if strict:
+                _refuse_odd_dataset(path, full, item)
             datasets[full] = item
         if len(datasets) > MOST_ARRAYS:
-            raise NetworkError(f"{path} holds more than {MOST_ARRAYS} arrays; expected a file of weights")
+            raise NetworkError(f"{path} holds more than {MOST_ARRAYS} arrays; expected fewer")
 
 
 def _refuse_odd_dataset(path: Path, name: str, dataset: Any) -> None:

@@ -1,4 +1,4 @@
-"""Weights as Keras stores them: SimpleRNN, GRU and LSTM from ``.weights.h5``, and from a whole model in ``.h5``.
+"""Weights as Keras stores them: SimpleRNN, GRU and LSTM, in ``.weights.h5``, and whole models in ``.keras`` or ``.h5``.
 
     kernel [inputs, gates·units]   recurrent_kernel [units, gates·units]   bias [gates·units]
 
@@ -148,7 +148,7 @@ def _by_size(recurrent: Sequence[Weights], names: list[str]) -> tuple[list[Weigh
         return chain, (f"stacked as {', '.join(one.name for one in chain)}: their sizes fit; the file does not say",)
     raise NetworkError(
         f"the file has the recurrent layers {', '.join(names)} and does not say how they follow each other; choose one "
-        "with layer=… (--layer), or save the whole model: model.save('NEW.h5')"
+        "with layer=… (--layer), or save the whole model: model.save('NEW.keras')"
     )
 
 

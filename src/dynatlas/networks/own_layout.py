@@ -7,13 +7,27 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.cells import ACTIVATIONS, CELLS, Cell
+from dynatlas.cells import ACTIVATIONS, BUILT_IN, CELLS, Cell, StagedCell
 from dynatlas.errors import NetworkError
 
 NAMES: Final = ("architecture", "activation")
 
 
-def cell_arrays(cell: Cell) -> dict[str, NDArray[Any]]:
+def one_of_ours(cell: Cell) -> StagedCell:
+    """The cell, if it is of one of our four kinds.
+
+    Raises:
+        NetworkError: it is not, so that a file of its fields would mean nothing without its code.
+    """
+    if isinstance(cell, StagedCell) and any(type(cell) is CELLS[name] for name in BUILT_IN):
+        return cell
+    raise NetworkError(
+        f"a {type(cell).__name__} is not one of dynatlas' own cells, and a file of its weights would mean nothing "
+        "without its code; atlas.network(…) gives the cell itself"
+    )
+
+
+def cell_arrays(cell: StagedCell) -> dict[str, NDArray[Any]]:
     """The fields of a cell, by their names.
 
     Example:
@@ -33,16 +47,16 @@ def cell_of(arrays: Mapping[str, Any]) -> Cell:
         NetworkError: no such architecture or activation, a field that is missing or has another shape.
     """
     architecture, activation = (str(arrays.get(name, "")) for name in NAMES)
-    for seen, known in ((architecture, CELLS), (activation, ACTIVATIONS)):
+    for seen, known in ((architecture, [name for name in CELLS if name in BUILT_IN]), (activation, list(ACTIVATIONS))):
         if seen not in known:
             raise NetworkError(f"the file names {seen!r}; expected one of {', '.join(known)}")
     for name, dimensions in (("input_weights", 2), ("readout_weights", 2)):
         if name not in arrays or arrays[name].ndim != dimensions:
             raise NetworkError(f"the file has no {name} of {dimensions} axes; expected the fields of a {architecture}")
     (_, n_inputs), (n_outputs, units) = arrays["input_weights"].shape, arrays["readout_weights"].shape
-    kind = CELLS[architecture]
+    kind: Any = CELLS[architecture]
     try:
-        skeleton = jax.eval_shape(lambda: kind(n_inputs, units, n_outputs, activation, key=jax.random.key(0)))  # type: ignore[arg-type]
+        skeleton = jax.eval_shape(lambda: kind(n_inputs, units, n_outputs, activation, key=jax.random.key(0)))
     except ValueError as error:
         raise NetworkError(f"the fields of the {architecture} do not fit: {error}") from None
 

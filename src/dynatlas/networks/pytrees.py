@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynatlas.cells import Cell
+from dynatlas.cells import StagedCell
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import GRU, LSTM, Layer, Matrix, Plain, Stack
 from dynatlas.networks.network import Network, network_of_layers
@@ -39,7 +39,7 @@ def pytree_network(tree: Any, options: Options) -> Network:
         NetworkError: nothing recurrent in it that is known here, or several.
     """
     refuse_options(options, "reset", "alpha", "form", "readout", because="a module says what it is")
-    if isinstance(tree, Cell):
+    if isinstance(tree, StagedCell):
         return _own_cell(tree)
     if hasattr(tree, "weight_ih") and hasattr(tree, "weight_hh"):
         return _one(_equinox(tree), f"{type(tree).__module__.split('.')[0]}'s {type(tree).__name__}")
@@ -53,7 +53,7 @@ def pytree_network(tree: Any, options: Options) -> Network:
     )
 
 
-def _own_cell(cell: Cell) -> Network:
+def _own_cell(cell: StagedCell) -> Network:
     """One of our cells, in float64."""
     exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), cell)
     name = type(cell).__name__

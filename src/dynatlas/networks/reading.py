@@ -6,6 +6,7 @@ from typing import Any
 from dynatlas.errors import NetworkError
 from dynatlas.networks.files import read_arrays
 from dynatlas.networks.hdf5 import read_hdf5
+from dynatlas.networks.keras_archive import read_keras_archive
 from dynatlas.networks.keras_layout import keras_network
 from dynatlas.networks.layers import Form, Reset
 from dynatlas.networks.matrices import are_matrices, matrix_network
@@ -34,8 +35,8 @@ def read_network(
 
     Args:
         source: a file with weights: a state dict of PyTorch as ``.safetensors`` or ``.npz``, Keras' ``.weights.h5`` or
-            whole model as ``.h5``, plain matrices as ``.npz``, or what ``dynatlas export`` writes. Or a module in
-            memory: a cell of Equinox or of dynatlas, or Flax' parameters as nested dictionaries.
+            whole model as ``.keras`` or ``.h5``, plain matrices as ``.npz``, or what ``dynatlas export`` writes. Or a
+            module in memory: a cell of Equinox or of dynatlas, or Flax' parameters as nested dictionaries.
         layer: the recurrent layer, where there are several that are not stacked.
         readout: the linear layer that reads out, where several would fit; "" for none.
         activation: the activation, where the file does not say and it is not tanh.
@@ -52,6 +53,8 @@ def read_network(
         return pytree_network(source, options)
     path = Path(source)
     form_of_file, arrays = read_arrays(path)
+    if form_of_file == "keras":
+        return keras_network(read_keras_archive(path), options)
     if form_of_file == "hdf5":
         return keras_network(read_hdf5(path), options)
     if "architecture" in arrays:

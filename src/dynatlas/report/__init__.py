@@ -148,6 +148,7 @@ class _Content:
             "title": TASK_TITLES[kind],
             "conditions": list(self.atlas.study.task(kind).condition_names()),
             "scale": None if scale is None else scale._asdict(),
+            "graph": any("transition" in measure for measure in self.atlas.study.task(kind).topology),
         }
 
     def _task_section(self, kind: str) -> dict[str, Any]:
@@ -160,6 +161,7 @@ class _Content:
             "kind": kind,
             "title": TASK_TITLES[kind],
             "n_outputs": task.n_outputs,
+            "summary": task.summary,
             "sentences": [text for text in sentences if text],
             "performance": self._plot(f"performance-{kind}", plots.performance_plot, kind),
             "representatives": self.get(representatives, kind)["value"] or [],
@@ -177,6 +179,8 @@ class _Content:
 
     def _dynamics(self, kind: str) -> dict[str, str]:
         """The figure of what the fixed points form, as an element of the page."""
+        if kind not in DYNAMICS:
+            return {"missing": "A task that is not one of dynatlas’ own has no figure of what its fixed points form."}
         name, draw, describe = DYNAMICS[kind]
         caption = self.get(describe)
         if caption["missing"]:

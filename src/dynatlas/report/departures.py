@@ -6,12 +6,14 @@ from typing import Any, Final, NamedTuple
 from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES
 from dynatlas.settings import SEARCHED
 from dynatlas.study import Study
+from dynatlas.tasks import SineWave
 
 UNITS: Final = (64, 128, 256)
 L2: Final = (1e-5, 1e-4, 1e-3, 1e-2)
 SEEDS: Final = 30
 ITERATIONS: Final = 20_000
 BATCH_SIZE: Final = 64
+CELLS: Final = ("vanilla", "ugrnn", "gru", "lstm")
 STEPS: Final = {"flip_flop": 100, "sine_wave": 500, "context_integration": 30}
 COMMANDS: Final = 51
 
@@ -37,7 +39,7 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     """(setting, the paper's value, the study's value); several values at once are tuples."""
     population = study.population
     yield "tasks", _titles(STEPS), _titles(task.kind for task in study.tasks)
-    yield "architectures", _labels(ARCHITECTURES), _labels(population.architectures)
+    yield "architectures", _labels(CELLS), _labels(population.architectures)
     yield "activations", tuple(ACTIVATIONS), population.activations
     yield "hidden units", UNITS, population.units
     yield "L2 penalty", L2, population.l2
@@ -48,8 +50,9 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     yield "learning rate, decay, momentum and clipping", "searched for each configuration", _searched(study)
     for task in study.tasks:
         title = TASK_TITLES[task.kind].lower()
-        yield f"trial length of the {title}", f"{STEPS[task.kind]} steps", f"{task.steps} steps"
-        if task.kind == "sine_wave":
+        if task.kind in STEPS:
+            yield f"trial length of the {title}", f"{STEPS[task.kind]} steps", f"{task.steps} steps"
+        if isinstance(task, SineWave):
             yield "commands at which the sine is compared", COMMANDS, task.commands
 
 

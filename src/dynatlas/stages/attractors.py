@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from dynatlas.cells import Cell
 from dynatlas.cycles import find_attractors
+from dynatlas.stages.networks import linear_readout
 from dynatlas.study import Member, Study
 from dynatlas.tasks import Task
 
@@ -17,7 +18,7 @@ def attractors(study: Study, task: Task, member: Member, cell: Cell, visited: ND
     reached = find_attractors(
         cell, starts, np.asarray(task.conditions(), np.float64), max_steps=study.analysis.attractor_steps, n_exponents=2
     )
-    weights = np.asarray(cell.readout_weights, np.float64)[0]
+    first_output = linear_readout(cell)[0][0]
     return pd.DataFrame(
         {
             "network": member.id,
@@ -27,7 +28,7 @@ def attractors(study: Study, task: Task, member: Member, cell: Cell, visited: ND
             "period": attractor.period,
             "rotation_number": attractor.rotation_number,
             "amplitude": attractor.amplitude,
-            "output_amplitude": float(np.ptp(attractor.states[:, : cell.units] @ weights)) / 2,
+            "output_amplitude": float(np.ptp(attractor.states @ first_output)) / 2,
             "exponent_1": attractor.exponents[0],
             "exponent_2": attractor.exponents[1] if len(attractor.exponents) > 1 else np.nan,
         }

@@ -74,7 +74,7 @@ def compare_tile(path: Path, tile: Tile, report: Report) -> list[Entry]:
         for network, reduced in atlas.reduced(measure, block).items()
     }
     if measure == "transition_graph":
-        modal = modal_count(atlas)
+        modal = modal_count(atlas, tile.matrix.task)
         kept = {network: reduced for network, reduced in kept.items() if len(reduced["edges"]) == modal}
     rows, columns = (
         [[member.id for member in group if member.id in kept] for group in in_groups(side)]
@@ -109,17 +109,17 @@ def join_tiles(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
     settings = {} if measure in TOPOLOGY else settings_of(atlas.study.analysis.measure(measure))
     reason = REASONS.get(measure, "")
     if measure == "transition_graph":
-        reason = f"not the modal number of roots, {modal_count(atlas)}"
+        reason = f"not the modal number of roots, {modal_count(atlas, task)}"
     labelled_distances = labelled(distances, names, measure, left_out_reason=reason, **settings)
     return [atlas.write_arrays(f"distances/{task}/{measure}", labelled_distances.rename("distance").to_dataset())]
 
 
-def modal_count(atlas: Atlas) -> int:
-    """The number of roots that most flip-flop networks have; the larger one of two that tie."""
+def modal_count(atlas: Atlas, task: str) -> int:
+    """The number of roots that most of a task's networks have; the larger one of two that tie."""
     counts = [
         int(count)
         for block in atlas.study.blocks
-        if block.task == "flip_flop"
+        if block.task == task
         for count in atlas.part("searches", block)["n_roots"]
     ]
     return max(counts, key=lambda count: (counts.count(count), count), default=0)

@@ -20,19 +20,21 @@ from dynatlas.point_facts import point_facts, search_facts
 from dynatlas.progress import Report
 from dynatlas.stages.attractors import attractors
 from dynatlas.stages.integration import Integration, integration, integration_arrays
-from dynatlas.stages.networks import responses, trained
+from dynatlas.stages.networks import linear_readout, responses, trained
 from dynatlas.stages.oscillations import oscillations
 from dynatlas.stages.trajectories import state_spaces, trajectories
 from dynatlas.stages.transitions import transition_sensitivity, transitions
 from dynatlas.store import Atlas, Entry
 from dynatlas.study import Block, Member, Study
-from dynatlas.tasks import ContextIntegration, FlipFlop, SineWave, Task
+from dynatlas.tasks import ContextIntegration, SineWave, Task
 from dynatlas.topology import canonical_order
 
-# What the outputs of the flip-flop are at an ideal fixed point; see ``canonical_order``.
-FLIP_FLOP_VALUES = (-1.0, 0.0, 1.0)
+# The measures that compare transition graphs, which are made for tasks that name one of them.
+GRAPHS = frozenset(["transition_graph", "fused_transition_graph"])
 # Starts of a search, however many conditions share a network's starts.
 FEWEST_STARTS = 64
+# What a cell takes that is under a static input.
+NO_INPUTS = np.zeros(0)
 # The tables that the job writes.
 TABLES = (
     *("searches", "fixed_points", "transitions", "transition_sensitivity"),
@@ -89,10 +91,11 @@ def findings(study: Study, task: Task, member: Member, cell: Cell) -> Findings:
         "attractors": attractors(study, task, member, cell, visited),
     }
     lines: list[Integration] = []
-    if isinstance(task, FlipFlop):
-        graph = transitions(study, member, cell, conditions[0])
+    if GRAPHS & set(task.topology):
+        inputs = np.asarray(task.conditions()[0], np.float64)  # the only condition
+        graph = transitions(study, member, cell, conditions[0], inputs)
         tables["transitions"] = graph
-        tables["transition_sensitivity"] = transition_sensitivity(study, member, cell, conditions[0], graph)
+        tables["transition_sensitivity"] = transition_sensitivity(study, member, cell, conditions[0], graph, inputs)
     if isinstance(task, SineWave):
         tables["oscillations"] = oscillations(task, member, cell, conditions, visited)
     if isinstance(task, ContextIntegration):
@@ -108,8 +111,9 @@ def search_starts(study: Study, task: Task) -> int:
 
 def probe_states(task: Task, cell: Cell) -> NDArray[np.float64]:
     """The states that a network visits on the probe [trials, steps, state]."""
+    inputs = np.asarray(task.probe().inputs, np.float64)
     with jax.enable_x64(True):
-        states, _ = responses(cell, jnp.asarray(np.asarray(task.probe().inputs, np.float64)))
+        states, _ = responses(cell, jnp.asarray(inputs))
         return np.asarray(states)
 
 
@@ -127,23 +131,23 @@ def search_condition(
     noise = random.normal(size=(starts, visited.shape[1]))
     with jax.enable_x64(True):
         points = find_fixed_points(
-            cell,
+            cell.under(jnp.asarray(inputs)),
             visited[rows] + settings.fixed_point_noise * noise,
-            inputs,
+            NO_INPUTS,
             box=cell.box(jnp.asarray(inputs)),
             tol=settings.fixed_point_tolerance,
             slow_tol=settings.slow_point_tolerance,
             max_starts=settings.fixed_point_max_starts,
             key=search_key,
         )
-        ideal = FLIP_FLOP_VALUES if isinstance(task, FlipFlop) else ()
-        return _in_canonical_order(points, _readouts(cell, points), ideal)
+        return _in_canonical_order(points, _readouts(cell, points), task.ideal_outputs)
 
 
 def _readouts(cell: Cell, points: FixedPoints) -> NDArray[np.float64]:
     """The network's output at each point."""
-    hidden = points.states[:, : cell.units] if len(points) else np.zeros((0, cell.units))
-    return np.asarray(hidden @ np.asarray(cell.readout_weights).T + np.asarray(cell.readout_bias), np.float64)
+    weights, constant = linear_readout(cell)
+    states = points.states if len(points) else np.zeros((0, weights.shape[1]))
+    return states @ weights.T + constant
 
 
 def _in_canonical_order(points: FixedPoints, readouts: NDArray[np.float64], ideal: Sequence[float]) -> FixedPoints:
@@ -172,7 +176,9 @@ def _points(member: Member, task: Task, condition: int, cell: Cell, points: Fixe
     """The points of one condition."""
     inputs = np.asarray(task.conditions()[condition], np.float64)
     states = points.states.reshape(-1, cell.initial_state.shape[0])
-    around, proof = linearize(cell, states, inputs), uniqueness(cell, states, inputs)
+    with jax.enable_x64(True):
+        step = cell.under(jnp.asarray(inputs))
+    around, proof = linearize(step, states, NO_INPUTS), uniqueness(step, states, NO_INPUTS)
     return pd.DataFrame(
         {
             "network": member.id,

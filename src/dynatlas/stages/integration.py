@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dynatlas.cells import Cell
 from dynatlas.line_attractors import SlowManifold, slow_manifold
 from dynatlas.linearization import Linearization, integrated_response, linearize, modes_needed
-from dynatlas.stages.networks import stored_arrays
+from dynatlas.stages.networks import linear_readout, stored_arrays
 from dynatlas.store import Atlas
 from dynatlas.study import Member, Study
 from dynatlas.tasks import ContextIntegration
@@ -49,10 +49,8 @@ def _in_context(
     context: int,
 ) -> Integration:
     inputs = np.asarray(task.conditions()[context], np.float64)
-    # The output sees the hidden units; the memory of an LSTM only by way of them.
-    weights = np.zeros(visited.shape[-1])
-    weights[: cell.units] = np.asarray(cell.readout_weights)[0]
-    bias = float(cell.readout_bias[0])
+    every_weight, every_bias = linear_readout(cell)
+    weights, bias = every_weight[0], float(every_bias[0])
     states = visited.reshape(-1, visited.shape[-1])
     low, high = np.quantile(states @ weights + bias, REACH)
     outputs = np.linspace(low, high, study.analysis.manifold_points)

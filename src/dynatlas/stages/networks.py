@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from dynatlas.cells import Cell
+from dynatlas.cells import Cell, StagedCell
 from dynatlas.store import Atlas
 from dynatlas.study import Block, Member
 
@@ -32,3 +34,14 @@ def stored_arrays(atlas: Atlas, kind: str, group: str) -> Iterator[tuple[Block, 
 def responses(cell: Cell, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """States and outputs of one network on a batch of trials."""
     return jax.vmap(cell.respond)(inputs)
+
+
+def linear_readout(cell: Cell) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The readout of any state as weights [outputs, state] and a constant [outputs]."""
+    if isinstance(cell, StagedCell):  # it sees the hidden units; the memory of an LSTM only by way of them
+        weights = np.zeros((len(cell.readout_bias), len(cell.initial_state)))
+        weights[:, : cell.units] = np.asarray(cell.readout_weights)
+        return weights, np.asarray(cell.readout_bias, np.float64)
+    with jax.enable_x64(True):
+        origin = jnp.zeros(len(cell.initial_state))
+        return np.asarray(jax.jacobian(cell.readout)(origin)), np.asarray(cell.readout(origin))

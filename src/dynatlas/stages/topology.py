@@ -12,6 +12,7 @@ from dynatlas.spectra import quantiles
 from dynatlas.stages.transitions import graph_of
 from dynatlas.store import Atlas, Entry
 from dynatlas.study import Block
+from dynatlas.tasks import SineWave
 from dynatlas.topology import neighbor_graph
 
 
@@ -19,7 +20,7 @@ def reduce_findings(path: Path, block: Block, report: Report) -> list[Entry]:
     """Write the graphs and spectra of a block's trained networks; those that have none are left out."""
     atlas = Atlas.open(path)
     return [
-        atlas.write_reduced(measure, block, _READERS[measure, block.task](atlas, block))
+        atlas.write_reduced(measure, block, _READERS[measure](atlas, block))
         for measure in atlas.study.task(block.task).topology
     ]
 
@@ -36,6 +37,12 @@ def _transition_graphs(atlas: Atlas, block: Block) -> dict[str, Reduced]:
         }
         for network, roots in points[~points.is_slow.astype(bool)].groupby("network", sort=False)
     }
+
+
+def _chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """The neighbour graphs along what a task's points form; only these two tasks have such a line."""
+    is_sine = isinstance(atlas.study.task(block.task), SineWave)
+    return _command_chains(atlas, block) if is_sine else _context_chains(atlas, block)
 
 
 def _command_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
@@ -81,10 +88,9 @@ def _spectra(atlas: Atlas, block: Block) -> dict[str, Reduced]:
     return spectra
 
 
-_READERS: dict[tuple[str, str], Callable[[Atlas, Block], dict[str, Reduced]]] = {
-    ("transition_graph", "flip_flop"): _transition_graphs,
-    ("fused_transition_graph", "flip_flop"): _transition_graphs,
-    ("neighbor_graph", "sine_wave"): _command_chains,
-    ("neighbor_graph", "context_integration"): _context_chains,
-    **{("spectrum", task): _spectra for task in ("flip_flop", "sine_wave", "context_integration")},
+_READERS: dict[str, Callable[[Atlas, Block], dict[str, Reduced]]] = {
+    "transition_graph": _transition_graphs,
+    "fused_transition_graph": _transition_graphs,
+    "neighbor_graph": _chains,
+    "spectrum": _spectra,
 }

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynatlas import autotuning
-from dynatlas.cells import Cell
+from dynatlas.cells import Cell, leaf_name
 from dynatlas.errors import Stopped
 from dynatlas.interruption import stop_requested
 from dynatlas.progress import Report
@@ -207,7 +207,7 @@ def _median_loss(state: BlockState) -> float:
 def _arrays(cells: Cell) -> dict[str, NDArray[Any]]:
     """A cell's weights by the names of its fields."""
     leaves = jax.tree_util.tree_leaves_with_path(cells)
-    return {path[0].name: np.asarray(leaf) for path, leaf in leaves}
+    return {leaf_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def _factors(member: Member) -> dict[str, Any]:

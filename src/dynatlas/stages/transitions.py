@@ -1,6 +1,7 @@
-"""The transition graphs of flip-flop networks, as rows of tables."""
+"""The transition graphs of networks under one static input, as rows of tables."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -12,9 +13,11 @@ from dynatlas.study import Member, Study
 from dynatlas.topology import transition_graph
 
 
-def transitions(study: Study, member: Member, cell: Cell, points: FixedPoints) -> pd.DataFrame:
+def transitions(
+    study: Study, member: Member, cell: Cell, points: FixedPoints, inputs: NDArray[np.float64]
+) -> pd.DataFrame:
     """The edges of one network's graph; roots come first, so their numbers are those of the table."""
-    graph = _graph(study, member, cell, points, study.analysis.transition_scale)
+    graph = _graph(study, member, cell, points, inputs, study.analysis.transition_scale)
     source, target = np.nonzero(graph)
     return pd.DataFrame(
         {"network": member.id, "source": source, "target": target, "probability": graph[source, target]}
@@ -29,12 +32,17 @@ def graph_of(edges: pd.DataFrame, nodes: int) -> NDArray[np.float64]:
 
 
 def transition_sensitivity(
-    study: Study, member: Member, cell: Cell, points: FixedPoints, edges: pd.DataFrame
+    study: Study,
+    member: Member,
+    cell: Cell,
+    points: FixedPoints,
+    edges: pd.DataFrame,
+    inputs: NDArray[np.float64],
 ) -> pd.DataFrame:
     """How far the graphs at other displacements are from the one at the study's own."""
     own = graph_of(edges, len(points.roots()))
     graphs = {study.analysis.transition_scale: own} | {
-        scale: _graph(study, member, cell, points, scale) for scale in study.analysis.sensitivity_scales
+        scale: _graph(study, member, cell, points, inputs, scale) for scale in study.analysis.sensitivity_scales
     }
     return pd.DataFrame(
         {
@@ -47,11 +55,15 @@ def transition_sensitivity(
     )
 
 
-def _graph(study: Study, member: Member, cell: Cell, points: FixedPoints, scale: float) -> NDArray[np.float64]:
+def _graph(
+    study: Study, member: Member, cell: Cell, points: FixedPoints, inputs: NDArray[np.float64], scale: float
+) -> NDArray[np.float64]:
+    with jax.enable_x64(True):
+        step = cell.under(jnp.asarray(inputs))
     return transition_graph(
-        cell,
+        step,
         points.roots(),
-        np.zeros(cell.input_weights.shape[1]),
+        np.zeros(0),
         trials=study.analysis.transition_trials,
         scale=scale,
         key=jax.random.fold_in(member.key("analysis"), 1_000_003),

@@ -1,4 +1,4 @@
-// The transition graph of a flip-flop network: from each saddle, the stable points that small displacements lead to.
+// A transition graph: from each saddle, the stable points that small displacements lead to.
 function graphPlot(points, edges) {
   const roots = points.condition.map((_, point) => point).filter((point) => !points.is_slow[point]);
   const ranks = [...new Set(roots.map((point) => points.n_unstable[point]))].sort((a, b) => a - b);
@@ -50,7 +50,7 @@ function frequencyPlot({ frequency, linear_frequency }) {
 function formOf(network, details) {
   const task = valueOf(network, "task");
   const { fixed_points: points, transitions, oscillations, line_attractors: lines } = details;
-  if (task === "flip_flop") {
+  if (atlas.tasks[task].graph) {
     const why = [points, transitions].find((part) => part.missing !== undefined);
     return section("Transition graph",
       paragraph("Each point is a fixed point, in a row by its number of unstable directions. A line says where small displacements along these directions settle; the bolder, the more of them."),
@@ -62,6 +62,9 @@ function formOf(network, details) {
       paragraph("The frequency at which the linearised network turns about its fixed point, for each command. On the dashed line it is the one asked for. There is no transition graph: a command has one fixed point as a rule."),
       oscillations.missing !== undefined ? missing(oscillations.missing || "No oscillation was found.") :
       new Frame(`frequencies-${nameOf(network)}`, `Linearised against commanded frequency of ${nameOf(network)}`, frequencyPlot(oscillations)).element);
+  }
+  if (task !== "context_integration") {
+    return section("What they form", paragraph("This task is not one of dynatlas’ own, and names no graph of its fixed points."));
   }
   return section("Lines that hold the sum",
     paragraph("For each context, the slow points along which the network keeps its sum: the share of their variance along one line, how fast the output drifts there (as a share of its range, per step), and the output that half a trial later answers a unit of input (1 would be perfect). There is no transition graph: nothing leads from point to point."),

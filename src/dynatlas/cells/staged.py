@@ -22,7 +22,7 @@ places, since the paper changes every non-gate activation; Collins keeps tanh on
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -31,12 +31,11 @@ import numpy as np
 from jax.nn import sigmoid
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Activation = Literal["tanh", "relu"]
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+from dynatlas.cells.cell import ACTIVATIONS, Activation, Cell
 
 
-class Cell(eqx.Module):
-    """What every cell has: its weights, a learned initial state, and a linear readout.
+class StagedCell(Cell):
+    """A cell whose step is written in stages: its weights, a learned initial state, and a linear readout.
 
     Args:
         n_inputs: input channels.
@@ -137,13 +136,6 @@ class Cell(eqx.Module):
 
         return jax.lax.scan(step, self.initial_state, drives)[1]
 
-    def respond(
-        self, inputs: Float[Array, "steps inputs"]
-    ) -> tuple[Float[Array, "steps state"], Float[Array, "steps outputs"]]:
-        """The states and the outputs after each step of one trial."""
-        states = self.run(inputs)
-        return states, jax.vmap(self.readout)(states)
-
     def box(self, inputs: Float[Array, " inputs"]) -> tuple[Array, Array] | None:
         """A box (low, high) that one step under a static input maps into itself, or None if none is known.
 
@@ -156,9 +148,18 @@ class Cell(eqx.Module):
         bound = self._state_bound(inputs)
         return -bound, bound
 
-    def astype(self, dtype: Any) -> "Cell":
-        """The same network with its weights in another floating-point type."""
-        return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
+    def under(self, inputs: Float[Array, " inputs"]) -> Callable[[Array, Array], Array]:
+        """The same map under a static input, which is now part of the biases: no input channels, nothing to read out.
+
+        Networks of one shape then share their compiled programs, whatever task they have learned.
+        """
+        if type(self).project is not StagedCell.project or type(self).__call__ is not StagedCell.__call__:
+            return super().under(inputs)  # its input may act in another way
+        return eqx.tree_at(
+            lambda cell: (cell.bias, cell.input_weights, cell.readout_weights, cell.readout_bias),
+            self,
+            (self.project(inputs), self.input_weights[:, :0], self.readout_weights[:0], self.readout_bias[:0]),
+        )
 
     def _initial_bias(self, units: int) -> Array:
         return jnp.zeros(len(self.gates) * units, jnp.float32)
@@ -182,7 +183,7 @@ class Cell(eqx.Module):
         return ACTIVATIONS[self.activation](values)
 
 
-class Vanilla(Cell):
+class Vanilla(StagedCell):
     """The plain recurrent network: h' = φ(W h + U x + b)."""
 
     gates: ClassVar[tuple[str, ...]] = ("candidate",)
@@ -194,7 +195,7 @@ class Vanilla(Cell):
         return self._activate(sums[0])
 
 
-class UGRNN(Cell):
+class UGRNN(StagedCell):
     """The update-gate network: c = φ(…), g = σ(…), h' = g∘h + (1 − g)∘c."""
 
     gates: ClassVar[tuple[str, ...]] = ("candidate", "update")
@@ -207,7 +208,7 @@ class UGRNN(Cell):
         return gate * state + (1 - gate) * self._activate(candidate)
 
 
-class GRU(Cell):
+class GRU(StagedCell):
     """The gated recurrent unit: r, u = σ(…), c = φ(W_c (r∘h) + …), h' = u∘h + (1 − u)∘c."""
 
     gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
@@ -223,7 +224,7 @@ class GRU(Cell):
         return update * state + (1 - update) * self._activate(sums[1])
 
 
-class LSTM(Cell):
+class LSTM(StagedCell):
     """The long short-term memory: i, f, o = σ(…), c' = f∘c + i∘φ(…), h' = o∘φ(c'). The state is (h, c)."""
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "output", "candidate")
@@ -250,6 +251,3 @@ class LSTM(Cell):
         widest = jnp.abs(self.recurrent_weights[forget]).sum(axis=1) + self.project(inputs)[forget]
         # 1 − σ(a) = σ(−a), which does not lose the digits that the subtraction would.
         return jnp.concatenate([jnp.ones(self.units, self.bias.dtype), 1 / sigmoid(-widest)])
-
-
-CELLS: dict[str, type[Cell]] = {"vanilla": Vanilla, "ugrnn": UGRNN, "gru": GRU, "lstm": LSTM}

@@ -1,0 +1,130 @@
+"""What a cell is: one step of one network, and its readout. Everything is for one network and one trial."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Activation = Literal["tanh", "relu"]
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+
+
+class Cell(eqx.Module):
+    """What every cell has. Its leaves are what is trained, so they must all be arrays of floating-point numbers.
+
+    A subclass is made by ``(n_inputs, units, n_outputs, activation, *, key)``, starts from ``initial_state``, and
+    writes the step, the readout and ``units``. A state begins with the hidden units, which geometry compares; whatever
+    else is carried from step to step follows.
+
+    Example:
+        >>> class Leaky(Cell):
+        ...     weights: Array
+        ...     shown: Array
+        ...     initial_state: Array
+        ...
+        ...     def __init__(self, n_inputs, units, n_outputs, activation="tanh", *, key):
+        ...         self.weights = jax.random.normal(key, (units, units + n_inputs), jnp.float32) / units**0.5
+        ...         self.shown = jax.random.normal(key, (n_outputs, units), jnp.float32) / units**0.5
+        ...         self.initial_state = jnp.zeros(units, jnp.float32)
+        ...
+        ...     @property
+        ...     def units(self):
+        ...         return self.shown.shape[-1]
+        ...
+        ...     def __call__(self, state, inputs):
+        ...         return 0.8 * state + 0.2 * jnp.tanh(self.weights @ jnp.concatenate([state, inputs]))
+        ...
+        ...     def readout(self, state):
+        ...         return self.shown @ state
+        >>> states, outputs = Leaky(2, 5, 1, key=jax.random.key(0)).respond(jnp.ones((7, 2)))
+        >>> states.shape, outputs.shape
+        ((7, 5), (7, 1))
+    """
+
+    initial_state: eqx.AbstractVar[Float[Array, " state"]]
+
+    @property
+    @abstractmethod
+    def units(self) -> int:
+        """Hidden units."""
+
+    @abstractmethod
+    def __call__(self, state: Float[Array, " state"], inputs: Float[Array, " inputs"]) -> Float[Array, " state"]:
+        """One step: the map F(h, x) whose fixed points are sought."""
+
+    @abstractmethod
+    def readout(self, state: Float[Array, " state"]) -> Float[Array, " outputs"]:
+        """The output, linear in the state but for a constant."""
+
+    def run(self, inputs: Float[Array, "steps inputs"]) -> Float[Array, "steps state"]:
+        """The states after each step of one trial, from the learned initial state."""
+
+        def step(state: Array, now: Array) -> tuple[Array, Array]:
+            state = self(state, now)
+            return state, state
+
+        return jax.lax.scan(step, self.initial_state, inputs)[1]
+
+    def respond(
+        self, inputs: Float[Array, "steps inputs"]
+    ) -> tuple[Float[Array, "steps state"], Float[Array, "steps outputs"]]:
+        """The states and the outputs after each step of one trial."""
+        states = self.run(inputs)
+        return states, jax.vmap(self.readout)(states)
+
+    def box(self, inputs: Float[Array, " inputs"]) -> tuple[Array, Array] | None:
+        """A box (low, high) that one step under a static input maps into itself, or None if none is known.
+
+        Without one a search for fixed points cannot prove that it has found all: its certificate is "not certifiable".
+        """
+        del inputs
+        return None
+
+    def under(self, inputs: Float[Array, " inputs"]) -> Callable[[Array, Array], Array]:
+        """The same map under a static input: (state, no input) → state."""
+        return _Under(self, inputs)
+
+    def astype(self, dtype: Any) -> "Cell":
+        """The same network with its weights in another floating-point type."""
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
+
+
+class _Under(eqx.Module):
+    """A cell with its input held."""
+
+    cell: Cell
+    held: Float[Array, " inputs"]
+
+    def __call__(self, state: Float[Array, " state"], inputs: Float[Array, "0"]) -> Float[Array, " state"]:
+        del inputs
+        return self.cell(state, self.held)
+
+
+class CellSize(NamedTuple):
+    """How large the networks of a cell are."""
+
+    n_inputs: int
+    units: int
+    n_outputs: int
+    weights: int  # numbers that are trained
+    states: int  # numbers carried from step to step
+
+
+def size_of(make: Callable[..., Cell], n_inputs: int, units: int, n_outputs: int, activation: str) -> CellSize:
+    """The size of a network, without making one."""
+
+    def new(key: PRNGKeyArray) -> Cell:
+        return make(n_inputs, units, n_outputs, activation, key=key)
+
+    cell = jax.eval_shape(new, jax.random.key(0, impl="threefry2x32"))
+    weights = sum(leaf.size for leaf in jax.tree.leaves(cell))
+    return CellSize(n_inputs, units, n_outputs, weights, cell.initial_state.size)
+
+
+def leaf_name(path: Sequence[Any]) -> str:
+    """The name of a leaf of a cell, such as "bias", or "inner.weight" of a module within it."""
+    return ".".join(str(getattr(key, "name", getattr(key, "idx", getattr(key, "key", key)))) for key in path)

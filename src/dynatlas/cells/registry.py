@@ -1,0 +1,41 @@
+"""The cells that a study file can name: ours, and those that a user registers."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from dynatlas.cells.cell import Cell
+from dynatlas.cells.staged import GRU, LSTM, UGRNN, Vanilla
+from dynatlas.origins import check_name, enter
+
+CELLS: dict[str, type[Cell]] = {"vanilla": Vanilla, "ugrnn": UGRNN, "gru": GRU, "lstm": LSTM}
+BUILT_IN: Final = frozenset(CELLS)
+
+Class = TypeVar("Class", bound=type[Cell])
+
+
+def register_cell(name: str) -> Callable[[Class], Class]:
+    """Make a subclass of ``Cell`` known under a name, an architecture in study files.
+
+    It is trained by automatic differentiation; a ``StagedCell`` whose derivative is registered
+    (``derivatives.register_derivative``) is trained several times faster.
+
+    Raises:
+        ValueError: the name is taken or cannot be one; the class is no cell.
+
+    Example:
+        >>> @register_cell("slow_vanilla")
+        ... class SlowVanilla(Vanilla):
+        ...     def combine(self, state, sums):
+        ...         return 0.9 * state + 0.1 * super().combine(state, sums)
+        >>> CELLS.pop("slow_vanilla") is SlowVanilla  # and forgotten again
+        True
+    """
+
+    def register(cell: Any) -> Any:
+        check_name("cell", name)
+        if not (isinstance(cell, type) and issubclass(cell, Cell)):
+            raise ValueError(f"{cell!r} does not derive from dynatlas.cells.Cell")
+        enter(CELLS, "cells", name, cell)
+        return cell
+
+    return register

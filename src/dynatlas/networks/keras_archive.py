@@ -1,0 +1,86 @@
+"""A whole model as Keras 3 saves it, ``.keras``: a zip of its weights in HDF5 and of its configuration in JSON.
+
+The weights are filed under their layers' classes, counted: the second GRU of a model is layers/gru_1, whatever its
+name. Here they get the names that the configuration has for them, as in a model's ``.h5``.
+"""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, Final
+
+from dynatlas.errors import NetworkError
+from dynatlas.networks.files import DAMAGE, Declared, checked, refuse_unsafe_members
+from dynatlas.networks.hdf5 import Hdf5, read_hdf5
+from dynatlas.networks.keras_configuration import DEEPEST
+
+LONGEST_CONFIGURATION: Final = 50_000_000
+WEIGHTS: Final = "model.weights.h5"
+
+
+def read_keras_archive(path: Path) -> Hdf5:
+    """The arrays of a ``.keras`` file by their layers' own names, and its configuration as the text ``model_config``.
+
+    Raises:
+        NetworkError: a member that leads out of the archive, is too large, or is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            refuse_unsafe_members(path, archive.infolist())
+            sizes = {name: archive.getinfo(name).file_size for name in ("config.json", WEIGHTS)}
+            checked(path, {name: Declared((), size) for name, size in sizes.items()})
+            if sizes["config.json"] > LONGEST_CONFIGURATION:
+                raise NetworkError(
+                    f"{path}: config.json takes {sizes['config.json']:.3g} bytes; expected a configuration"
+                )
+            configuration, weights = archive.read("config.json").decode(), archive.read(WEIGHTS)
+    except DAMAGE as error:
+        raise NetworkError(f"{path} is damaged or truncated: {error}") from None
+    try:
+        names = own_names(json.loads(configuration))
+    except (ValueError, RecursionError) as error:
+        raise NetworkError(f"{path}: the model's configuration is not JSON ({error})") from None
+    arrays = read_hdf5(path / WEIGHTS, weights).arrays
+    renamed = {_renamed(name, names): values for name, values in arrays.items()}
+    return Hdf5(renamed, {"model_config": configuration})
+
+
+def own_names(model: Any, prefix: str = "layers/") -> dict[str, str]:
+    """Where each layer's weights are filed → the name that the configuration has for it.
+
+    Example:
+        >>> layers = [{"class_name": "SimpleRNN", "config": {"name": name}} for name in ("low", "high")]
+        >>> own_names({"config": {"layers": layers}})
+        {'layers/simple_rnn': 'low', 'layers/simple_rnn_1': 'high'}
+    """
+    config = model.get("config") if isinstance(model, dict) else None
+    layers = config.get("layers") if isinstance(config, dict) else None
+    found: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for layer in layers if isinstance(layers, list) and prefix.count("/") < DEEPEST else []:
+        kind = layer.get("class_name") if isinstance(layer, dict) else None
+        settings = layer.get("config") if isinstance(layer, dict) else None
+        if not (isinstance(kind, str) and isinstance(settings, dict) and isinstance(settings.get("name"), str)):
+            continue
+        filed = _snake_case(kind)
+        counts[filed] = counts.get(filed, -1) + 1
+        place = f"{prefix}{filed}_{counts[filed]}" if counts[filed] else f"{prefix}{filed}"
+        found[place] = settings["name"]
+        found |= own_names(layer, f"{place}/layers/")
+    return found
+
+
+def _snake_case(name: str) -> str:
+    """A class' name as Keras files it: SimpleRNN → simple_rnn."""
+    parted = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", parted).lower()
+
+
+def _renamed(path: str, names: dict[str, str]) -> str:
+    """The path of an array, by the innermost layer that the configuration names."""
+    parts = path.split("/")
+    for count in range(len(parts), 0, -1):
+        if "/".join(parts[:count]) in names:
+            return "/".join(["layers", names["/".join(parts[:count])], *parts[count:]])
+    return path

@@ -1,0 +1,139 @@
+"""Neurodata Without Borders (NWB), read as the plain HDF5 that it is: spikes in bins, or a TimeSeries, by trial.
+
+    units/spike_times + spike_times_index          intervals/trials/start_time, stop_time
+    …/NAME/data + timestamps, or starting_time     with its attribute rate
+
+Extensions that a file brings along are not loaded.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynatlas.errors import NetworkError
+from dynatlas.networks.files import Declared, checked
+from dynatlas.networks.hdf5 import datasets_in, load
+from dynatlas.recordings.choosing import choose, listed
+from dynatlas.recordings.hdf5_series import Read
+
+SPIKES, ENDS = "units/spike_times", "units/spike_times_index"
+TRIALS = "intervals/trials"
+# Trials may differ by the rounding of their times; beyond that they are not equally long.
+SLACK = 1
+
+
+def is_nwb(file: Any) -> bool:
+    """Whether an open HDF5 file says that it is NWB."""
+    return "nwb_version" in file.attrs
+
+
+def read_nwb(path: Path, file: Any, h5py: Any, series: str | None, bin_width: float | None) -> Read:
+    """The spikes of all units, counted in bins; or a TimeSeries. By trial, where the file has trials.
+
+    Raises:
+        NetworkError: neither is named or there, trials that are not equally long, a file that is not to be trusted.
+    """
+    datasets = datasets_in(path, file, h5py)
+
+    def numbers(name: str) -> NDArray[Any]:
+        if name not in datasets:
+            raise NetworkError(f"{path} has no {name}; expected it in an NWB file beside the others")
+        return load(path, name, datasets[name])
+
+    if series is not None and bin_width is not None:
+        raise NetworkError(f"give either the series {series!r} or bins of {bin_width:g} for spikes, not both")
+    trials = None
+    if f"{TRIALS}/start_time" in datasets:
+        trials = numbers(f"{TRIALS}/start_time").astype(float), numbers(f"{TRIALS}/stop_time").astype(float)
+    if series is None and SPIKES in datasets:
+        if bin_width is None or not (0 < bin_width < math.inf):
+            raise NetworkError(
+                f"{path} has spikes, which are counted in bins: say how wide, in seconds, with bin_width= (--bin "
+                f"0.02); or name a TimeSeries with series= (--series): {listed(_series(datasets))}. "
+                f"bin_width is {bin_width}"
+            )
+        return _counts(path, numbers(SPIKES), numbers(ENDS), trials, bin_width)
+    shapes = _series(datasets)
+    name = choose(path, shapes, series)
+    values = numbers(f"{name}/data")
+    if trials is None:
+        return values, (f"TimeSeries {name}",)
+    times = _times(path, name, datasets, numbers, len(values))
+    return _in_trials(path, values, times, trials), (f"TimeSeries {name}", f"cut into {len(trials[0])} trials")
+
+
+def _series(datasets: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Every TimeSeries with more than one channel: the shape of its data by its path."""
+    return {
+        name.removesuffix("/data"): each.shape
+        for name, each in datasets.items()
+        if name.endswith("/data")
+        and each.dtype.kind in "fiub"
+        and len(each.shape) == 2
+        and ({name.removesuffix("data") + other for other in ("timestamps", "starting_time")} & datasets.keys())
+    }
+
+
+def _times(path: Path, name: str, datasets: dict[str, Any], numbers: Any, count: int) -> NDArray[Any]:
+    if f"{name}/timestamps" in datasets:
+        times = numbers(f"{name}/timestamps").astype(float)
+    else:
+        start = datasets[f"{name}/starting_time"]
+        rate = float(start.attrs["rate"])
+        if not 0 < rate < math.inf:
+            raise NetworkError(f"{path}: the rate of {name} is {rate:g}; expected samples per second")
+        times = float(start[()]) + np.arange(count) / rate
+    if times.shape != (count,) or not (np.diff(times) >= 0).all():
+        raise NetworkError(f"{path}: {name} has {count} samples and times {list(times.shape)}, which must increase")
+    return times
+
+
+def _lengths(path: Path, lengths: NDArray[np.int64], what: str) -> int:
+    """How many steps all trials have."""
+    if not len(lengths) or lengths.min() < 1 or np.ptp(lengths) > SLACK:
+        seen = f"{lengths.min()} to {lengths.max()} {what}" if len(lengths) else "nothing: there is none"
+        raise NetworkError(
+            f"{path}: its trials hold {seen}; a probe's trials are equally long, so cut them to one length first, and "
+            "save them as .npy [trials, time, units]"
+        )
+    return int(lengths.min())
+
+
+def _counts(path: Path, spikes: NDArray[Any], ends: NDArray[Any], trials: tuple[Any, Any] | None, width: float) -> Read:
+    """Spikes of each unit in bins [trials, bins, units], or [bins, units] of the whole session."""
+    last = ends.astype(np.int64)
+    if len(last) and (last.max() > len(spikes) or (np.diff(last) < 0).any() or last.min() < 0):
+        raise NetworkError(f"{path} is damaged: {ENDS} does not fit the {len(spikes)} spikes of {SPIKES}")
+    if not len(spikes) or not np.isfinite(spikes).all():
+        raise NetworkError(f"{path} has {len(spikes)} spike times; expected some, and no NaN or infinity")
+    starts, stops = (np.zeros(1), np.array([spikes.max()])) if trials is None else trials
+    spans = (stops - starts) / width
+    if not np.isfinite(spans).all() or np.abs(spans).max(initial=0) > 2**53:
+        raise NetworkError(f"{path}: its trials last NaN, or absurdly many bins of {width:g}")
+    # Times such as 0.3 − 0.2 miss a whole number of bins by rounding.
+    n_bins = _lengths(path, np.floor(spans + 1e-6).astype(np.int64), f"bins of {width:g} s")
+    shape = (len(starts), n_bins, len(last))
+    checked(path, {"counts of spikes": Declared(shape, 8 * math.prod(shape))})
+    edges = starts[:, None] + width * np.arange(n_bins + 1)
+    counts = np.zeros(shape)
+    for unit, (first, end) in enumerate(zip([0, *last[:-1]], last, strict=True)):
+        places = np.searchsorted(np.sort(spikes[first:end]), edges.ravel()).reshape(edges.shape)
+        counts[:, :, unit] = np.diff(places, axis=1)
+    said = f"spikes of {len(last)} units in bins of {width:g} s"
+    if trials is None:
+        return counts[0], (f"{said}, from 0 to the last spike",)
+    return counts, (f"{said}, from the start of each of {len(starts)} trials",)
+
+
+def _in_trials(
+    path: Path, values: NDArray[Any], times: NDArray[Any], trials: tuple[NDArray[Any], NDArray[Any]]
+) -> NDArray[Any]:
+    """The samples of each trial [trials, time, channels]."""
+    first, end = (np.searchsorted(times, bounds) for bounds in trials)
+    length = _lengths(path, end - first, "samples")
+    shape = (len(first), length, values.shape[1])
+    checked(path, {"samples of all trials": Declared(shape, values.itemsize * math.prod(shape))})
+    return values[first[:, None] + np.arange(length)]

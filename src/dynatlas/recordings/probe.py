@@ -1,0 +1,97 @@
+"""The probe as whoever aligns a recording with it sees it: samples, trial by trial, and the condition of each."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dynatlas._atomic import publish, temporary_beside
+from dynatlas.errors import NetworkError
+from dynatlas.tasks import Task
+
+
+class Probe(NamedTuple):
+    """The trials on which networks are compared.
+
+    Attributes:
+        kind: the task.
+        inputs: what networks see.
+        targets: what they should answer.
+        condition: of each sample, from 0 on; 0 everywhere where the task has no conditions to average over.
+        condition_names: of each.
+    """
+
+    kind: str
+    inputs: Float[np.ndarray, "trials steps inputs"]
+    targets: Float[np.ndarray, "trials steps outputs"]
+    condition: Int[np.ndarray, "trials steps"]
+    condition_names: tuple[str, ...]
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return len(self.inputs)
+
+    @property
+    def steps(self) -> int:
+        """Steps of each trial."""
+        return int(self.inputs.shape[1])
+
+    @property
+    def samples(self) -> int:
+        """Every step of every trial."""
+        return self.trials * self.steps
+
+
+def probe_of(task: Task) -> Probe:
+    """A task's probe, with conditions that activity can be averaged over.
+
+    Where the inputs of every trial stand still, as a sine's command and the evidence to be integrated do, each trial is
+    a condition. Otherwise samples with the same target are one, as those are at which a flip-flop holds the same
+    memory; where there are as many targets as samples, or nearly, all are one condition, and no average is of use.
+
+    Example:
+        >>> from dynatlas.tasks import FlipFlop, SineWave
+        >>> probe_of(FlipFlop(channels=2, steps=10)).condition_names
+        ('target −1, −1', 'target −1, 1', 'target 1, −1', 'target 1, 1')
+        >>> len(probe_of(SineWave(steps=10)).condition_names)
+        51
+    """
+    inputs, targets = (np.asarray(values, np.float64) for values in task.probe())
+    trials, steps = inputs.shape[:2]
+    if (inputs == inputs[:, :1]).all():
+        condition = np.repeat(np.arange(trials)[:, None], steps, axis=1)
+        names = [f"inputs {_numbers(given)}" for given in inputs[:, 0]]
+    else:
+        levels, codes = np.unique(targets.reshape(trials * steps, -1), axis=0, return_inverse=True)
+        condition, names = codes.reshape(trials, steps), [f"target {_numbers(level)}" for level in levels]
+        if 2 * len(levels) > trials * steps:
+            condition, names = np.zeros((trials, steps), np.int64), ["the whole probe"]
+    return Probe(task.kind, inputs, targets, condition.astype(np.int64), tuple(names))
+
+
+def write_probe(task: Task, target: Path) -> Probe:
+    """Write the probe as ``.npz``, with the task's settings; give it.
+
+    Raises:
+        NetworkError: another ending, or the file cannot be written.
+    """
+    if target.suffix != ".npz":
+        raise NetworkError(f"{target.name} ends in {target.suffix!r}; expected .npz")
+    probe = probe_of(task)
+    arrays = probe._asdict() | {"condition_names": np.array(probe.condition_names), "kind": np.array(probe.kind)}
+    settings = json.dumps(task.model_dump(mode="json"))
+    try:
+        with temporary_beside(target) as temporary:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, settings=np.array(settings), **arrays)
+            publish(temporary, target)
+    except OSError as error:
+        raise NetworkError(f"cannot write {target}: {error.strerror}") from error
+    return probe
+
+
+def _numbers(values: Float[np.ndarray, " numbers"]) -> str:
+    return ", ".join(f"{value:.3g}".replace("-", "−") for value in values)

@@ -1,0 +1,85 @@
+"""The one door for recordings: a file becomes activity [trials, time, units] or [samples, units].
+
+The format is told by the first bytes. No file is trusted: sizes are checked in headers before anything is allocated,
+links are not followed, and nothing is unpickled.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynatlas.errors import NetworkError
+from dynatlas.networks.files import first_bytes, read_arrays
+from dynatlas.networks.hdf5 import open_hdf5
+from dynatlas.recordings.choosing import choose
+from dynatlas.recordings.hdf5_series import read_series
+from dynatlas.recordings.netcdf3 import read_netcdf3
+from dynatlas.recordings.nwb import is_nwb, read_nwb
+from dynatlas.recordings.tables import read_csv, read_parquet
+
+EXPECTED = "a recording: .npy, .npz, .nc (NetCDF), .parquet, .nwb or .csv"
+
+
+class Recording(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        values: [trials, time, units], or [samples, units].
+        facts: how it was read, a sentence each.
+    """
+
+    values: NDArray[Any]
+    facts: tuple[str, ...]
+
+
+def read_recording(path: Path, *, series: str | None = None, bin_width: float | None = None) -> Recording:
+    """Read a recording.
+
+    Args:
+        path: ``.npy``, ``.npz``, NetCDF 3 or 4, Parquet or CSV (a column for each unit), NWB.
+        series: the array, variable or TimeSeries, where the file has several.
+        bin_width: of the bins, in the file's unit of time (seconds), in which an NWB file's spikes are counted.
+
+    Raises:
+        NetworkError: no such file, none of the formats, damaged or not to be trusted, or several arrays and no
+            ``series``.
+    """
+    head = first_bytes(path, EXPECTED)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        with open_hdf5(path) as (file, h5py):
+            if is_nwb(file):
+                return Recording(*read_nwb(path, file, h5py, series, bin_width))
+            _refuse_bins(path, bin_width)
+            return Recording(*read_series(path, file, h5py, series))
+    _refuse_bins(path, bin_width)
+    if head.startswith((b"\x93NUMPY", b"PK")):
+        _, arrays = read_arrays(path)
+        name = choose(path, {name: each.shape for name, each in arrays.items() if each.dtype.kind in "fiub"}, series)
+        return Recording(arrays[name], ())
+    if head.startswith(b"CDF"):
+        return Recording(*read_netcdf3(path, series))
+    if head.startswith(b"PAR1"):
+        return Recording(*read_parquet(path))
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return Recording(*read_csv(path))
+    raise NetworkError(f"{path} ({path.stat().st_size} bytes) is no recording that is known here; expected {EXPECTED}")
+
+
+def read_labels(path: Path) -> NDArray[Any]:
+    """The one array of whole numbers in a ``.npy`` or ``.npz`` file: which row each of the probe's samples belongs to.
+
+    Raises:
+        NetworkError: not such a file, or other numbers.
+    """
+    _, arrays = read_arrays(path)
+    name = "rows" if "rows" in arrays else choose(path, {name: each.shape for name, each in arrays.items()}, None)
+    if arrays[name].dtype.kind not in "iu":
+        raise NetworkError(f"{path}: {name!r} is of the type {arrays[name].dtype}; expected whole numbers, −1 for none")
+    return arrays[name].astype(np.int64)
+
+
+def _refuse_bins(path: Path, bin_width: float | None) -> None:
+    if bin_width is not None:
+        raise NetworkError(f"{path} is no NWB file, and has no spikes to count in bins of {bin_width:g}")

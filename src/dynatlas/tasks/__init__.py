@@ -1,0 +1,17 @@
+"""What a network is asked to do: the three tasks of the paper, and what a task of your own is made of."""
+
+from dynatlas.tasks.context_integration import ContextIntegration as ContextIntegration
+from dynatlas.tasks.flip_flop import FlipFlop as FlipFlop
+from dynatlas.tasks.flip_flop import hold_last_pulse as hold_last_pulse
+from dynatlas.tasks.registry import BUILT_IN as BUILT_IN
+from dynatlas.tasks.registry import TASKS as TASKS
+from dynatlas.tasks.registry import AnyTask as AnyTask
+from dynatlas.tasks.registry import register_task as register_task
+from dynatlas.tasks.sine_wave import SineWave as SineWave
+from dynatlas.tasks.task import PROBE_SEED as PROBE_SEED
+from dynatlas.tasks.task import Task as Task
+from dynatlas.tasks.task import Trial as Trial
+from dynatlas.tasks.task import even_grid as even_grid
+from dynatlas.tasks.without_code import TaskFacts as TaskFacts
+from dynatlas.tasks.without_code import code_is_missing as code_is_missing
+from dynatlas.tasks.without_code import task_without_code as task_without_code

@@ -1,0 +1,92 @@
+"""Context-dependent integration: sum up the stream that counts."""
+
+from typing import Annotated, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from pydantic import Field
+
+from dynatlas.tasks.task import Task, Trial, even_grid
+
+
+class ContextIntegration(Task):
+    """Context-dependent integration: report the running sum of the cued one of K noisy input streams.
+
+    Stream k is N(μ_k, 1) at each step with μ_k ~ U(−1, 1) fixed over the trial; K further one-hot inputs, static
+    over the trial, say which stream counts. The target is the cumulative sum of that stream, without a dt.
+
+    The probe has no noise: the cued stream is constant at each of ``probe_levels`` levels in [−1, 1], the other
+    streams are 0, in each context.
+
+    Example:
+        >>> task = ContextIntegration()
+        >>> task.n_inputs, task.n_outputs, task.conditions().shape
+        (4, 1, (2, 4))
+
+    Source: Mante et al. 2013 in the form of Maheswaranathan et al. 2019 (K = 2). The probe is ours.
+    """
+
+    kind: Literal["context_integration"] = "context_integration"
+    steps: Annotated[int, Field(ge=2, le=100_000)] = 30
+    streams: Annotated[int, Field(ge=1, le=16)] = 2
+    probe_levels: Annotated[int, Field(ge=2, le=1_000)] = 20
+
+    title: ClassVar[str] = "context-dependent integration"
+    comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_levels"})
+    topology: ClassVar[tuple[str, ...]] = ("neighbor_graph", "spectrum")
+    threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("r2", 0.97)
+
+    @property
+    def n_inputs(self) -> int:
+        """The streams, then the one-hot context."""
+        return 2 * self.streams
+
+    @property
+    def n_outputs(self) -> int:
+        """The integral."""
+        return 1
+
+    def trial(self, key: PRNGKeyArray) -> Trial:
+        """One random trial."""
+        context_key, mean_key, noise_key = jax.random.split(key, 3)
+        context = jax.random.randint(context_key, (), 0, self.streams, jnp.int32)
+        means = jax.random.uniform(mean_key, (self.streams,), jnp.float32, -1, 1)
+        noise = jax.random.normal(noise_key, (self.steps, self.streams), jnp.float32)
+        return self._integrate(means + noise, context)
+
+    def probe(self) -> Trial:
+        """Constant evidence at every level, in every context."""
+        levels = even_grid(-1.0, 1.0, self.probe_levels)
+
+        def constant(context: Array, level: Array) -> Trial:
+            evidence = level * jax.nn.one_hot(context, self.streams, dtype=jnp.float32)
+            return self._integrate(jnp.broadcast_to(evidence, (self.steps, self.streams)), context)
+
+        contexts, levels = jnp.meshgrid(jnp.arange(self.streams), levels, indexing="ij")
+        return jax.vmap(constant)(contexts.ravel(), levels.ravel())
+
+    def conditions(self) -> Float[Array, "conditions inputs"]:
+        """One per context, the streams silent."""
+        return jnp.concatenate([jnp.zeros((self.streams, self.streams)), jnp.eye(self.streams)], axis=1).astype(
+            jnp.float32
+        )
+
+    @property
+    def n_conditions(self) -> int:
+        """The contexts."""
+        return self.streams
+
+    def condition_names(self) -> tuple[str, ...]:
+        """The contexts, counted from 1."""
+        return tuple(f"context {context + 1}" for context in range(self.streams))
+
+    def probe_conditions(self) -> Int[np.ndarray, " trials"]:
+        """All levels in one context after the other."""
+        return np.repeat(np.arange(self.streams), self.probe_levels)
+
+    def _integrate(self, streams: Float[Array, "steps streams"], context: Array) -> Trial:
+        one_hot = jax.nn.one_hot(context, self.streams, dtype=jnp.float32)
+        cue = jnp.broadcast_to(one_hot, (self.steps, self.streams))
+        return Trial(jnp.concatenate([streams, cue], axis=1), jnp.cumsum(streams @ one_hot)[:, None])

@@ -1,0 +1,89 @@
+"""The K-bit flip-flop: hold the last pulse of each channel."""
+
+from typing import Annotated, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from pydantic import Field
+
+from dynatlas.tasks.task import PROBE_SEED, Task, Trial
+
+
+class FlipFlop(Task):
+    """K-bit flip-flop: each output holds its channel's last nonzero input, this step's included.
+
+    Each step each channel pulses with ``pulse_probability``; the sign is fair and a pulse may repeat the value
+    held. At the first step every channel pulses, so that the target is always defined.
+
+    Example:
+        >>> task = FlipFlop(channels=2, steps=20)
+        >>> inputs, targets = task.trial(jax.random.key(0))
+        >>> inputs.shape, bool((abs(targets) == 1).all())
+        ((20, 2), True)
+
+    Source: Sussillo & Barak 2013; Maheswaranathan et al. 2019 (K = 3, T = 100, 5 %). The fair sign and the
+    forced first pulse are ours.
+    """
+
+    kind: Literal["flip_flop"] = "flip_flop"
+    steps: Annotated[int, Field(ge=2, le=100_000)] = 100
+    channels: Annotated[int, Field(ge=1, le=6)] = 3
+    pulse_probability: Annotated[float, Field(gt=0, le=1)] = 0.05
+    probe_trials: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+    title: ClassVar[str] = "flip-flop"
+    comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_trials"})
+    topology: ClassVar[tuple[str, ...]] = ("transition_graph", "fused_transition_graph", "spectrum")
+    threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.01)
+    ideal_outputs: ClassVar[tuple[float, ...]] = (-1.0, 0.0, 1.0)
+
+    @property
+    def n_inputs(self) -> int:
+        """One input per bit."""
+        return self.channels
+
+    @property
+    def n_outputs(self) -> int:
+        """One output per bit."""
+        return self.channels
+
+    def trial(self, key: PRNGKeyArray) -> Trial:
+        """One random trial."""
+        # One uniform number decides both: below p/2 a pulse down, above 1 − p/2 a pulse up.
+        drawn = jax.random.uniform(key, (self.steps, self.channels), jnp.float32)
+        half = jnp.where(jnp.arange(self.steps)[:, None] == 0, 0.5, self.pulse_probability / 2)
+        inputs = jnp.where(drawn < half, -1.0, jnp.where(drawn >= 1 - half, 1.0, 0.0)).astype(jnp.float32)
+        return Trial(inputs, hold_last_pulse(inputs))
+
+    def probe(self) -> Trial:
+        """Random pulses under a fixed seed."""
+        return self.trials(jax.random.key(PROBE_SEED, impl="threefry2x32"), self.probe_trials)
+
+    def conditions(self) -> Float[Array, "1 inputs"]:
+        """No input: the memories have to hold themselves."""
+        return jnp.zeros((1, self.channels), jnp.float32)
+
+    @property
+    def n_conditions(self) -> int:
+        """One: no input."""
+        return 1
+
+    def condition_names(self) -> tuple[str, ...]:
+        """One name."""
+        return ("no input",)
+
+    def probe_conditions(self) -> Int[np.ndarray, " trials"]:
+        """All under the only one."""
+        return np.zeros(self.probe_trials, int)
+
+
+def hold_last_pulse(inputs: Float[Array, "steps channels"]) -> Float[Array, "steps channels"]:
+    """The flip-flop's target: at each step the last nonzero input so far, 0 before the first."""
+
+    def step(held: Array, pulse: Array) -> tuple[Array, Array]:
+        held = jnp.where(pulse == 0, held, pulse)
+        return held, held
+
+    return jax.lax.scan(step, jnp.zeros_like(inputs[0]), inputs)[1]

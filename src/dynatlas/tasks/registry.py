@@ -1,0 +1,102 @@
+"""The tasks that a study file can name: ours, and those that a user registers."""
+
+import difflib
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import PlainValidator, SerializeAsAny, ValidationError, create_model
+from pydantic_core import InitErrorDetails
+
+from dynatlas.origins import check_name, enter
+from dynatlas.tasks.context_integration import ContextIntegration
+from dynatlas.tasks.flip_flop import FlipFlop
+from dynatlas.tasks.functions import task_of_function
+from dynatlas.tasks.sine_wave import SineWave
+from dynatlas.tasks.task import Task
+
+TASKS: dict[str, type[Task]] = {
+    "flip_flop": FlipFlop,
+    "sine_wave": SineWave,
+    "context_integration": ContextIntegration,
+}
+BUILT_IN: Final = frozenset(TASKS)
+
+Added = TypeVar("Added")
+
+
+def register_task(name: str) -> Callable[[Added], Added]:
+    """Make a task known under a name, its ``kind`` in study files.
+
+    A task is a subclass of ``Task``; or a function of a random key and of settings, all with defaults and one of them
+    ``steps``, that gives the inputs ``[steps, inputs]`` and the targets ``[steps, outputs]`` of one trial.
+
+    Raises:
+        ValueError: the name is taken or cannot be one; what is registered is no task.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> @register_task("running_mean")
+        ... def running_mean(key, steps: int = 20, noise: float = 0.5):
+        ...     inputs = 1 + noise * jax.random.normal(key, (steps, 1), jnp.float32)
+        ...     return inputs, jnp.cumsum(inputs, axis=0) / jnp.arange(1, steps + 1, dtype=jnp.float32)[:, None]
+        >>> task = TASKS["running_mean"](noise=0.1)
+        >>> task.kind, task.title, task.n_outputs, task.trial(jax.random.key(0)).targets.shape
+        ('running_mean', 'running mean', 1, (20, 1))
+        >>> del TASKS["running_mean"]  # and forgotten again
+    """
+
+    def register(added: Any) -> Any:
+        check_name("task", name)
+        if isinstance(added, type) and issubclass(added, Task):
+            ours = next((kind for kind in BUILT_IN if issubclass(added, TASKS[kind])), None)
+            if ours:
+                raise ValueError(
+                    f"{added.__qualname__} derives from the task {ours!r}, which is final; derive from Task"
+                )
+            made = _with_kind(added, name)
+            enter(TASKS, "tasks", name, made)
+            return made
+        if isinstance(added, type) or not callable(added):
+            raise ValueError(f"{added!r} is no subclass of dynatlas.tasks.Task, and no function of a random key")
+        enter(TASKS, "tasks", name, _with_kind(task_of_function(added), name))
+        return added
+
+    return register
+
+
+def task_of(value: Any) -> Task:
+    """A task from its table in a study file.
+
+    Raises:
+        ValidationError, ValueError: no such kind; settings that it does not have or that are out of range.
+    """
+    if isinstance(value, Task):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"a task is a table with a kind, not {value!r}")
+    if "kind" not in value:
+        raise ValidationError.from_exception_data(
+            "task", [InitErrorDetails(type="missing", loc=("kind",), input=value)]
+        )
+    kind = value["kind"]
+    if kind not in TASKS:
+        near = difflib.get_close_matches(str(kind), TASKS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(
+            f"there is no task {kind!r}; {hint}Known are {', '.join(map(repr, TASKS))}; a task of your own has to be "
+            'registered by a file that the study names: plugins = ["my_task.py"]'
+        )
+    return TASKS[kind].model_validate(value)
+
+
+AnyTask = Annotated[SerializeAsAny[Task], PlainValidator(task_of)]
+
+
+def _with_kind(task: type[Task], name: str) -> type[Task]:
+    """The same class with its kind set, so that its author need not repeat the name."""
+    kind: Any = (Literal[name], name)
+    made = create_model(task.__name__, __base__=task, __module__=task.__module__, __doc__=task.__doc__, kind=kind)
+    made.__qualname__ = task.__qualname__
+    if not made.title:
+        made.title = name.replace("_", " ")
+    return made

@@ -1,0 +1,89 @@
+"""The frequency-cued sine: a static command says how fast to oscillate."""
+
+from typing import Annotated, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from pydantic import Field, model_validator
+
+from dynatlas.tasks.task import Task, Trial, even_grid
+
+
+class SineWave(Task):
+    """Frequency-cued sine: a static command x asks for sin(2πωt), ω = ``slope``·x + ``offset`` cycles per step.
+
+    Training commands are uniform on [0, 1]; probe and conditions are an even grid of ``commands`` of them.
+
+    Example:
+        >>> task = SineWave()
+        >>> round(float(task.frequency(0.5)), 3)
+        0.03
+
+    Source: Sussillo & Barak 2013 (their dt = 0.01 gives 1–5 Hz over 5 s at the default T = 500).
+    """
+
+    kind: Literal["sine_wave"] = "sine_wave"
+    steps: Annotated[int, Field(ge=2, le=100_000)] = 500
+    slope: Annotated[float, Field(ge=0, le=0.5)] = 0.04
+    offset: Annotated[float, Field(gt=0, le=0.5)] = 0.01
+    commands: Annotated[int, Field(ge=2, le=1_000)] = 51
+
+    title: ClassVar[str] = "sine wave"
+    comparison_settings: ClassVar[frozenset[str]] = frozenset({"commands"})
+    topology: ClassVar[tuple[str, ...]] = ("neighbor_graph", "spectrum")
+    threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.02)
+
+    @model_validator(mode="after")
+    def _below_nyquist(self) -> "SineWave":
+        if self.slope + self.offset >= 0.5:
+            raise ValueError(
+                f"slope + offset is {self.slope + self.offset:g} cycles per step at command 1; "
+                "a wave sampled once per step has to stay below 0.5"
+            )
+        return self
+
+    @property
+    def n_inputs(self) -> int:
+        """The command."""
+        return 1
+
+    @property
+    def n_outputs(self) -> int:
+        """The wave."""
+        return 1
+
+    def frequency(self, command: Float[Array, ""] | float) -> Float[Array, ""]:
+        """The frequency that a command asks for, in cycles per step."""
+        return jnp.asarray(self.slope * command + self.offset)
+
+    def trial(self, key: PRNGKeyArray) -> Trial:
+        """One random trial."""
+        return self._wave(jax.random.uniform(key, (), jnp.float32))
+
+    def probe(self) -> Trial:
+        """The grid of commands."""
+        return jax.vmap(self._wave)(self.conditions()[:, 0])
+
+    def conditions(self) -> Float[Array, "conditions 1"]:
+        """The grid of commands."""
+        return even_grid(0.0, 1.0, self.commands)[:, None]
+
+    @property
+    def n_conditions(self) -> int:
+        """The commands of the grid."""
+        return self.commands
+
+    def condition_names(self) -> tuple[str, ...]:
+        """The command of each condition."""
+        return tuple(f"command {float(command):.3g}" for command in self.conditions()[:, 0])
+
+    def probe_conditions(self) -> Int[np.ndarray, " trials"]:
+        """A trial for each command."""
+        return np.arange(self.commands)
+
+    def _wave(self, command: Float[Array, ""]) -> Trial:
+        time = jnp.arange(self.steps, dtype=jnp.float32)[:, None]
+        inputs = jnp.full((self.steps, 1), command, jnp.float32)
+        return Trial(inputs, jnp.sin(2 * jnp.pi * self.frequency(command) * time).astype(jnp.float32))

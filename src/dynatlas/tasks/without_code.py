@@ -1,0 +1,89 @@
+"""A task of somebody's own without its code: what can be said of it, so that an atlas can be opened and shown."""
+
+from typing import ClassVar, Literal
+
+from jaxtyping import Array, Float, PRNGKeyArray
+from pydantic import BaseModel, ConfigDict, create_model
+
+from dynatlas.errors import PluginError
+from dynatlas.tasks.task import Task, Trial
+
+
+class TaskFacts(BaseModel):
+    """What of a task is not among its settings, and is needed without it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    summary: str
+    n_inputs: int
+    n_outputs: int
+    condition_names: tuple[str, ...]
+    topology: tuple[str, ...]
+    threshold: tuple[Literal["mse", "r2"], float]
+    comparison_settings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, task: Task) -> "TaskFacts":
+        """The facts of a task whose code is there."""
+        return cls(
+            title=task.title,
+            summary=task.summary,
+            n_inputs=task.n_inputs,
+            n_outputs=task.n_outputs,
+            condition_names=task.condition_names(),
+            topology=task.topology,
+            threshold=task.threshold,
+            comparison_settings=tuple(sorted(task.comparison_settings)),
+        )
+
+
+class _WithoutCode(Task):
+    """Settings, and facts; no trials."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    facts: ClassVar[TaskFacts]
+
+    @property
+    def summary(self) -> str:
+        return self.facts.summary
+
+    @property
+    def n_inputs(self) -> int:
+        return self.facts.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        return self.facts.n_outputs
+
+    @property
+    def n_conditions(self) -> int:
+        return len(self.facts.condition_names)
+
+    def condition_names(self) -> tuple[str, ...]:
+        return self.facts.condition_names
+
+    def trial(self, key: PRNGKeyArray) -> Trial:
+        raise code_is_missing("task", self.kind)
+
+    def conditions(self) -> Float[Array, "conditions inputs"]:
+        raise code_is_missing("task", self.kind)
+
+
+def task_without_code(kind: str, facts: TaskFacts) -> type[Task]:
+    """A class of tasks that have all settings, and these facts."""
+    made = create_model(kind, __base__=_WithoutCode, __module__=__name__)
+    made.facts = facts
+    made.title, made.topology, made.threshold = facts.title, facts.topology, facts.threshold
+    made.comparison_settings = frozenset(facts.comparison_settings)
+    return made
+
+
+def code_is_missing(what: str, name: str) -> PluginError:
+    """What to say where the code of something foreign would have to be run."""
+    return PluginError(
+        f"the {what} {name!r} is not one of dynatlas' own, and its code has not been imported: opening an atlas runs "
+        "no code. If you trust it: dynatlas.load_plugin(ATLAS / 'plugins' / FILE), or install the package that it "
+        "comes from and load_package it; then open the atlas again"
+    )
