@@ -49,9 +49,9 @@ def test_one_unit_alone(kind):
     assert points.certificate == "complete"
 
 
-def test_a_network_of_many_units():
+def test_a_network_of_512_units():
     """One bistable unit drives a chain of contracting ones, which SciPy solves unit by unit."""
-    units = 256
+    units = 512
     random = np.random.default_rng(3)
     weights = np.tril(random.normal(size=(units, units)) / np.sqrt(units), -1)
     weights += np.diag([2.0, *random.uniform(-0.8, 0.8, units - 1)])
