@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.transforms import Bbox
 
 
 class Look(NamedTuple):
@@ -127,6 +128,7 @@ _RC: Final[Any] = {
     "svg.hashsalt": "dynatlas",  # ids in the file depend on its content only
     "pdf.fonttype": 42,
 }
+_PLACES = 6  # decimals, of the figure's size
 _NO_DATE: Final[Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 
@@ -182,8 +184,22 @@ def render(figure: Figure, format: Literal["svg", "pdf", "png"]) -> bytes:  # no
         if figure.get_layout_engine() is not None:
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
+            _settle(figure)
         figure.savefig(target, format=format, metadata=_NO_DATE[format], facecolor="white")
     return target.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Round the places that the layout's solver found: their last digits depend on where things lie in memory.
+
+    They would show in an SVG, whose ids are hashes of them.
+    """
+    parts: list[SubFigure] = list(figure.subfigs)
+    for part in parts:
+        parts.extend(part.subfigs)
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(_PLACES))
+    for axes in figure.axes:
+        axes.set_position(Bbox(axes.get_position(original=True).get_points().round(_PLACES)))
 
 
 def unstable_color(n_unstable: int) -> str:
