@@ -16,8 +16,9 @@ from dynatlas import figures
 from dynatlas.errors import UnknownFigureError
 from dynatlas.figures.captions import left_out
 from dynatlas.figures.counts import composition, searches
-from dynatlas.figures.reading import Snapshot
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES
+from dynatlas.figures.dynamics import draw_frequencies, draw_responses, draw_spectra
+from dynatlas.figures.reading import Snapshot, representatives, variants
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, PAGE_WIDTH
 from dynatlas.study import Study
 from dynatlas.tasks import ContextIntegration, FlipFlop, SineWave, Trial
 from synthetic_atlas import SyntheticAtlas, synthetic_atlas
@@ -67,7 +68,7 @@ def test_every_figure_of_a_full_atlas_is_drawn_and_described() -> None:
             assert re.search(rf"\b{letter}, ", picture.caption), f"{picture.name} does not describe its panel {letter}"
         # Journals print no smaller type; it is 7.1 inches wide at most, two columns.
         assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 6, picture.name
-        assert figure.get_figwidth() <= 7.25, picture.name
+        assert figure.get_figwidth() <= PAGE_WIDTH, picture.name
 
 
 def test_captions_of_the_paper_count_the_networks_and_who_was_left_out() -> None:
@@ -188,6 +189,67 @@ def test_a_users_own_matplotlib_settings_neither_matter_nor_change() -> None:
         before = dict(matplotlib.rcParams)
         assert svg(figures.effects(full())) == plain
         assert dict(matplotlib.rcParams) == before
+
+
+def test_a_users_matplotlib_backend_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(matplotlib.rcParams, "backend", "svg")  # the tests' own is the one that files are drawn with
+    figures.render(figures.effects(small()), "png")
+    assert matplotlib.rcParams["backend"] == "svg"
+
+
+@cache
+def of_two_sizes(task: str) -> SyntheticAtlas:
+    population = Study.load("demo").population.model_dump()
+    return synthetic_atlas(tasks=[{"kind": task, "steps": 20}], population=population | {"units": [8, 16]})
+
+
+def test_of_two_sizes_one_network_of_each_variant_is_drawn() -> None:
+    atlas = of_two_sizes("flip_flop")
+    chosen = representatives(atlas, "flip_flop")
+    assert [(one.architecture, one.activation) for one in chosen] == variants(atlas)
+    assert set(atlas.table("networks").set_index("network").loc[[one.network for one in chosen], "units"]) == {8}
+    roots = (~atlas.table("fixed_points").set_index("network")["is_slow"]).groupby("network").sum()
+    graphs = figures.transition_graphs(atlas).axes
+    drawn = [
+        sum(len(marks.get_offsets()) for marks in axes.collections if marks.get_offsets().any()) for axes in graphs
+    ]
+    assert sorted(drawn) == sorted(roots[one.network] for one in chosen)
+    for name in ("fig1", "trajectories-flip_flop"):
+        assert re.search(r"\b8 (representative )?networks, one per variant", figures.pictures(atlas)[name].caption)
+
+
+def curves(axes: Any) -> list[Any]:
+    """The lines of a panel, without the one of what is ideal."""
+    return [line.get_xydata() for line in axes.lines if len(line.get_xydata()) > 2]
+
+
+def test_spectra_and_responses_are_means_over_the_networks_of_the_smallest_size() -> None:
+    atlas = of_two_sizes("context_integration")
+    axes = Figure().subplots()
+    draw_spectra(axes, atlas)
+    spectra = atlas.table("spectra")
+    for line, variant in zip(curves(axes), variants(atlas), strict=True):
+        rows = spectra[(spectra[["architecture", "activation"]] == variant).all(axis=1) & (spectra["units"] == 8)]
+        expected = [np.average(of["modulus"], weights=of["n_networks"]) for _, of in rows.groupby("rank")]
+        np.testing.assert_allclose(line[:, 1], expected)
+        assert len(line) == 8
+    axes = Figure().subplots()
+    draw_responses(axes, atlas)
+    assert len(curves(axes)) == len(variants(atlas))
+    for line in curves(axes):
+        np.testing.assert_allclose(line[:, 1], 1 - 0.5 ** (1 + np.arange(8)))
+    for name in ("fig3", "line-attractors"):
+        assert "networks of 8 units" in figures.pictures(atlas)[name].caption
+
+
+def test_frequencies_are_drawn_as_the_table_has_them() -> None:
+    axes = Figure().subplots()
+    draw_frequencies(axes, full(), "architecture")
+    rows = full().table("frequencies")
+    assert rows["n_networks"].min() > 0
+    gru = rows[(rows["factor"] == "architecture") & (rows["level"] == "gru")]
+    np.testing.assert_allclose(curves(axes)[2], gru[["frequency", "linear_frequency"]])
+    assert "(n = 22 per command)" in figures.pictures(full())["fig2"].caption
 
 
 def test_save_all_names_its_files() -> None:

@@ -182,15 +182,24 @@ def oscillation_frequencies_caption(atlas: AtlasLike) -> str:
     )
 
 
+def smallest_lines(atlas: AtlasLike) -> int:
+    """How many networks of the smallest size have line attractors: those of which spectra and responses are drawn."""
+    networks = table(atlas, "networks", "context_integration")
+    networks = networks[networks["units"] == min(atlas.study.population.units)]
+    return int(networks["network"].isin(table(atlas, "line_attractors", "context_integration")["network"]).sum())
+
+
 def line_attractors_caption(atlas: AtlasLike) -> str:
     """The caption of ``line_attractors``."""
     lines = table(atlas, "line_attractors", "context_integration")
+    smallest = min(atlas.study.population.units)
     share = 100 * lines["line_share"].median()
     return (
         "In each context the state of least speed is sought at "
         f"{atlas.study.analysis.manifold_points} values of the output. Left: the sorted moduli of the eigenvalues "
         "there. Middle: the output half a trial after a unit of the cued input, from the linear dynamics with only the "
         "largest modes kept; 1 is a perfect integral. Right: by how much the output drifts in one step where it is "
-        f"held. Lines are means, marks are contexts of {count_of(lines['network'].nunique(), 'network')}. Along the "
+        f"held. Lines are means over the networks of {smallest} units, {smallest_lines(atlas)} in all; marks are "
+        f"contexts of {count_of(lines['network'].nunique(), 'network')} of any size. Along the "
         f"line lies {share:.0f} % of the variance of its states (median)."
     )

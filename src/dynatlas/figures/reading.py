@@ -79,7 +79,7 @@ class Missing(Exception):  # noqa: N818 - a state to be shown, not a fault
 
 
 class Representative(NamedTuple):
-    """A network whose trajectories are stored: one per task, architecture and activation."""
+    """The network that is drawn of a task, architecture and activation."""
 
     network: str
     name: str
@@ -170,7 +170,7 @@ def sort_networks(networks: pd.DataFrame) -> pd.DataFrame:
 
 
 def representatives(atlas: AtlasLike, task: str) -> list[Representative]:
-    """The networks of a task whose trajectories are stored, in the order of every picture.
+    """One network of each variant of a task, of the smallest size of which trajectories are stored; in picture order.
 
     Raises:
         Missing: there is none.
@@ -180,7 +180,8 @@ def representatives(atlas: AtlasLike, task: str) -> list[Representative]:
     chosen = sort_networks(networks[networks["network"].isin(stored)])
     if chosen.empty:
         raise Missing(f"No trajectories are in this atlas for this task.\n{_how_to_get_it(atlas, task)}")
-    columns = chosen[list(Representative._fields)]
+    # Stored for every block, of which a variant has one for each size and part.
+    columns = chosen.drop_duplicates(["architecture", "activation"])[list(Representative._fields)]
     return [Representative(*row) for row in columns.itertuples(index=False, name=None)]
 
 

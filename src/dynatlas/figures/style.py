@@ -135,9 +135,11 @@ _NO_DATE: Final[Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "p
 @contextmanager
 def styled() -> Iterator[None]:
     """Everything drawn or saved inside has the one style."""
-    # rc_context alone would let a user's own matplotlibrc through, and the picture would depend on the machine.
+    # rc_context alone would let a user's own matplotlibrc through, and the picture would depend on the machine. The
+    # backend is left alone: our figures have none, and rc_context would not give the user's back.
     with matplotlib.rc_context():
-        matplotlib.rcParams.update({**matplotlib.rcParamsDefault, "backend": "agg"})
+        defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+        matplotlib.rcParams.update(defaults)
         matplotlib.rcParams.update(_RC)
         yield
 

@@ -1,6 +1,6 @@
 """How to read the figures of the paper: how many networks they show, who was left out and why."""
 
-from dynatlas.figures.captions import count_of, left_out_sentence
+from dynatlas.figures.captions import count_of, left_out_sentence, smallest_lines
 from dynatlas.figures.paper.context_integration import TASK as INTEGRATION
 from dynatlas.figures.paper.flip_flop import TASK as FLIP_FLOP
 from dynatlas.figures.paper.measures import COMPARED
@@ -58,7 +58,6 @@ def context_integration_caption(atlas: AtlasLike) -> str:
     population = _population(atlas, INTEGRATION)
     geometry, topology = _measures(atlas, INTEGRATION)
     one = representatives(atlas, INTEGRATION)[0]
-    lines = table(atlas, "line_attractors", INTEGRATION)
     task = atlas.study.task(INTEGRATION)
     return (
         f"Context-dependent integration, {population} a, a random trial, and the probe: constant levels of the cued "
@@ -69,10 +68,10 @@ def context_integration_caption(atlas: AtlasLike) -> str:
         f"counted. c, metric MDS of {measure_label(geometry)} distances. {_map(atlas, INTEGRATION, geometry)} "
         f"d, metric MDS of {measure_label(topology)} distances. {_map(atlas, INTEGRATION, topology)} e, moduli of "
         f"the eigenvalues along the line attractors ({atlas.study.analysis.manifold_points} points in each context), "
-        f"by rank: means over {count_of(lines['network'].nunique(), 'network')}. f, the output {task.steps // 2} steps "
-        "after a unit of the cued input, from the linear dynamics with only the largest modes kept, "
-        f"of the networks of {min(atlas.study.population.units)} units; 1 is a perfect integral. The axis is linear up "
-        "to 2 and logarithmic beyond."
+        f"by rank. f, the output {task.steps // 2} steps after a unit of the cued input, from the linear dynamics with "
+        "only the largest modes kept; 1 is a perfect integral. The axis is linear up to 2 and logarithmic beyond. "
+        f"e and f are means over the networks of {min(atlas.study.population.units)} units of each variant, "
+        f"{smallest_lines(atlas)} together."
     )
 
 
