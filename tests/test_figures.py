@@ -16,7 +16,8 @@ from dynatlas import figures
 from dynatlas.errors import UnknownFigureError
 from dynatlas.figures.captions import left_out
 from dynatlas.figures.counts import composition, searches
-from dynatlas.figures.dynamics import draw_frequencies, draw_responses, draw_spectra
+from dynatlas.figures.frequencies import draw_frequencies
+from dynatlas.figures.line_attractors import draw_responses, draw_spectra
 from dynatlas.figures.paper.untrained import _draw_map as draw_control_map
 from dynatlas.figures.paper.untrained import _draw_matrix as draw_control_matrix
 from dynatlas.figures.paper.untrained import control_rows

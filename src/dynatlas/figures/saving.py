@@ -11,7 +11,8 @@ from dynatlas.errors import UnknownFigureError
 from dynatlas.figures import captions, paper
 from dynatlas.figures.counts import fixed_point_counts
 from dynatlas.figures.distances import distance_map, effects
-from dynatlas.figures.dynamics import line_attractors, oscillation_frequencies, transition_graphs
+from dynatlas.figures.frequencies import oscillation_frequencies
+from dynatlas.figures.line_attractors import line_attractors
 from dynatlas.figures.paper import captions as paper_captions
 from dynatlas.figures.paper.measures import COMPARED
 from dynatlas.figures.performance import loss_curves, performance
@@ -20,6 +21,7 @@ from dynatlas.figures.shepard import shepard
 from dynatlas.figures.state_spaces import trajectories
 from dynatlas.figures.stored_trial import stored_trial
 from dynatlas.figures.style import render
+from dynatlas.figures.transition_graphs import transition_graphs
 from dynatlas.tasks import BUILT_IN
 
 Format = Literal["svg", "pdf", "png"]

@@ -9,8 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 
 from dynatlas.figures.distances import draw_map_legends
-from dynatlas.figures.dynamics import draw_responses, draw_spectra
 from dynatlas.figures.legends import draw_legends, point_legend, style_legend
+from dynatlas.figures.line_attractors import draw_responses, draw_spectra
 from dynatlas.figures.paper.parts import draw_maps, figure_of_task
 from dynatlas.figures.reading import AtlasLike, Missing, arrays, panel, representatives
 from dynatlas.figures.state_spaces import colors_of, draw_variants
