@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import brentq, root
 
 from dynatlas import find_fixed_points
-from dynatlas.cells import GRU, LSTM, UGRNN, Vanilla
+from dynatlas.cells import CELLS, GRU, LSTM, UGRNN, Vanilla
 from known_networks import bistable_network, expected_unstable_counts
 
 KEY = jax.random.key(0)
@@ -49,9 +49,9 @@ def test_one_unit_alone(kind):
     assert points.certificate == "complete"
 
 
-def test_a_network_of_many_units():
+def test_a_network_of_512_units():
     """One bistable unit drives a chain of contracting ones, which SciPy solves unit by unit."""
-    units = 256
+    units = 512
     random = np.random.default_rng(3)
     weights = np.tril(random.normal(size=(units, units)) / np.sqrt(units), -1)
     weights += np.diag([2.0, *random.uniform(-0.8, 0.8, units - 1)])
@@ -334,3 +334,17 @@ def test_it_is_float64_whatever_jax_is_set_to():
 def test_bad_input_is_refused_with_what_was_seen(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         find_fixed_points(*arguments, key=KEY, **options)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("kind", ["vanilla", "ugrnn", "gru", "lstm"])
+def test_a_network_with_nan_among_its_weights_has_no_roots_and_says_why(kind, activation):
+    with jax.enable_x64(True):
+        cell = CELLS[kind](2, 3, 1, activation, key=jax.random.key(0)).astype(float)
+        cell = eqx.tree_at(lambda cell: cell.recurrent_weights, cell, cell.recurrent_weights.at[-1, 0].set(jnp.nan))
+        starts = np.random.default_rng(0).normal(size=(16, len(cell.initial_state)))
+        box = cell.box(jnp.zeros(2))
+        points = find_fixed_points(cell, starts, np.zeros(2), box=box, max_starts=20, key=jax.random.key(1))
+    assert len(points) == 0
+    assert points.rejected == {"not finite": points.n_starts}
+    assert points.certificate != "complete"

@@ -37,7 +37,6 @@ def made(tmp_path_factory, quick_workers):
 def own(made, tmp_path):
     """A copy of it."""
     shutil.copytree(made, tmp_path / "own")
-    (tmp_path / "own" / "atlas" / "plugins" / "my_task.imported").unlink(missing_ok=True)
     forget()
     return tmp_path / "own"
 
@@ -60,7 +59,9 @@ def test_every_stage_has_done_its_part(made):
     assert (claims.note == "the study does not have this task").sum() >= 9
 
 
-def test_it_is_opened_checked_and_shown_without_running_its_code(own, capsys):
+def test_it_is_opened_checked_and_shown_without_running_its_code(own, tmp_path, monkeypatch, capsys):
+    imported = tmp_path / "imported"
+    monkeypatch.setenv("MY_TASK_IMPORTED", str(imported))
     atlas = Atlas.open(own / "atlas")
     assert atlas.verify() == []
     assert call("status", own / "atlas") == 0
@@ -78,7 +79,7 @@ def test_it_is_opened_checked_and_shown_without_running_its_code(own, capsys):
     with pytest.raises(PluginError, match="'nested' is not one of dynatlas' own"):
         atlas.network(NESTED)
     assert call("export", own / "atlas", NESTED, own / "nested.npz") == 3
-    assert not (own / "atlas" / "plugins" / "my_task.imported").exists()
+    assert not imported.exists()
     capsys.readouterr()
 
 

@@ -31,15 +31,15 @@ def ids(study):
     return {member.name: member.id for member in study.members}
 
 
-def test_the_frozen_study_is_the_same_with_the_code_and_without(study_file):
+def test_the_frozen_study_is_the_same_with_the_code_and_without(study_file, tmp_path, monkeypatch):
     study = Study.load(study_file)
     assert [plugin.file for plugin in study.plugins] == [
         *("plugins/my_task.py", "plugins/my_cell.py", "plugins/my_measure.py")
     ]
     frozen = study.to_toml()
     assert Study.parse(frozen) == study
-    imported = study_file.with_name("my_task.imported")
-    imported.unlink()
+    imported = tmp_path / "imported"
+    monkeypatch.setenv("MY_TASK_IMPORTED", str(imported))
     forget()
     without = Study.parse(frozen)
     assert not imported.exists()  # nothing was run
@@ -84,10 +84,11 @@ def test_a_frozen_study_is_loaded_from_the_files_beside_it(study_file, tmp_path)
     forget()
     changed = copy / "plugins" / "my_task.py"
     changed.write_text(TASK + "\n# changed\n")
-    changed.with_suffix(".imported").unlink()
+    imported = tmp_path / "imported"
+    monkeypatch.setenv("MY_TASK_IMPORTED", str(imported))
     with pytest.raises(PluginError, match="is not what the study was made with"):
         Study.load(copy / "study.toml")
-    assert not changed.with_suffix(".imported").exists()
+    assert not imported.exists()
 
 
 def test_ids_hold_the_source_of_task_and_cell_and_of_nothing_else(study_file):

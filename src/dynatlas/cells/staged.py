@@ -173,7 +173,7 @@ class StagedCell(Cell):
         rows = slice(self.gates.index("candidate") * self.units, (self.gates.index("candidate") + 1) * self.units)
         weights = self.recurrent_weights[rows]
         excitation = jnp.maximum(weights, 0)
-        if not np.abs(np.linalg.eigvals(np.asarray(excitation))).max() < 1:
+        if not (np.isfinite(weights).all() and np.abs(np.linalg.eigvals(np.asarray(excitation))).max() < 1):
             return None
         drive = jnp.maximum(-weights, 0).sum(axis=1) + jnp.maximum(self.project(inputs)[rows], 0) + 1
         high = jnp.linalg.solve(jnp.eye(self.units, dtype=weights.dtype) - excitation, drive)
