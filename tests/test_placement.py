@@ -42,7 +42,7 @@ def turned(made):
     noise = random.normal(size=exact.shape) * exact.std()
     recordings = {"exact": exact, "noisy": exact + 0.3 * noise, "noisier": exact + noise}
     recordings["untrained"] = activities["untrained", member.id] @ rotation
-    return member, recordings, place_recording(atlas, recordings, shuffles=39)
+    return member, recordings, place_recording(atlas, recordings, shuffles=19)
 
 
 def rows(placement, table, **wanted):
@@ -132,12 +132,12 @@ class TestControls:
         for name in ("shuffled time", "shifted trials"):
             away = control(placement, name, "exact")
             assert away.value > control(placement, "trained", "exact").high
-            assert away.p == 1 / 40
+            assert away.p == 1 / 20
 
     def test_noise_without_a_likeness_is_no_nearer_than_out_of_time(self, made):
         atlas, _ = made
         noise = np.random.default_rng(0).normal(size=(120, 6))
-        placement = place_recording(atlas, noise, measures=["cka"], shuffles=39)
+        placement = place_recording(atlas, noise, measures=["cka"], shuffles=19)
         assert control(placement, "shifted trials", "recording").p > 0.05
         assert "no sign of a likeness" in placement.said("recording", "cka")[1]
 
@@ -241,6 +241,28 @@ class TestUntrained:
         assert len(rows(placement, "distances", version="untrained")) == 8
 
 
+class TestSelection:
+    def test_controls_are_made_with_networks_that_passed_all_with_the_same(self, tmp_path):
+        """Eight networks, of which the four vanilla ones failed and four are asked for: the GRUs, not every other."""
+        atlas, _ = random_atlas(tmp_path / "atlas", measures=["cka"], controls=4, failed=["vanilla"])
+        placement = place_recording(atlas, np.random.default_rng(0).normal(size=(120, 5)), shuffles=19)
+        for name in ("trained", "untrained", "untrained minus trained", "between trained networks"):
+            assert control(placement, name, "recording").n == 4
+        assert control(placement, "shifted trials", "recording").value > 0
+        assert set(rows(placement, "distances").architecture) == {"gru"}
+
+    def test_what_is_compared_is_of_the_same_networks(self, tmp_path):
+        atlas, _ = random_atlas(tmp_path / "atlas", measures=["cka"], controls=5)
+        placement = place_recording(atlas, np.random.default_rng(0).normal(size=(120, 5)), shuffles=19)
+        away = rows(placement, "distances").pivot(index="network", columns="version", values="distance").dropna()
+        assert len(away) == 5
+        means = [control(placement, name, "recording").value for name in ("trained", "untrained")]
+        np.testing.assert_allclose(means, [away.trained.mean(), away.untrained.mean()])
+        levels = rows(placement, "levels", factor="architecture")
+        assert levels.n.tolist() == [4, 4]
+        assert levels.gain_n.sum() == 5
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("options", "error", "message"),
@@ -280,10 +302,11 @@ class TestCommands:
         assert all(len(line) < 80 for line in out.splitlines() if not line.startswith("page:"))
         assert "a.npy, CKA:" in out
         assert "a small distance does not say" in " ".join(out.split())
-        folder = tmp_path / "a-placement"
+        folder = tmp_path / "a-flip_flop-placement"
         assert f"page: {folder / 'index.html'}" in out
         assert {path.name for path in folder.iterdir()} == {
             "index.html",
+            "placement.json",
             *(
                 f"{name}.{ending}"
                 for name in ("distances", "controls", "levels", "effects", "map", "recordings")
@@ -300,9 +323,31 @@ class TestCommands:
         (tmp_path / "mine" / "precious").write_text("precious")
         with pytest.raises(NetworkError, match="exists and is no earlier placement"):
             write_folder(turned[2], tmp_path / "mine")
-        with pytest.raises(NetworkError, match="exists and is no earlier placement"):
-            write_folder(turned[2], made[0].path)
+        for path in (made[0].path, made[0].path / "tables"):
+            with pytest.raises(NetworkError, match="exists and is no earlier placement"):
+                write_folder(turned[2], path)
         assert (tmp_path / "mine" / "precious").read_text() == "precious"
+
+    def test_a_file_of_others_beside_a_placement_is_never_deleted(self, turned, tmp_path):
+        write_folder(turned[2], tmp_path / "new")
+        (tmp_path / "new" / "notes.txt").write_text("precious")
+        with pytest.raises(NetworkError, match=r"has notes.txt beside an earlier placement"):
+            write_folder(turned[2], tmp_path / "new")
+        assert (tmp_path / "new" / "notes.txt").read_text() == "precious"
+
+    def test_the_usual_folder_is_that_of_one_recording(self, made, turned, tmp_path, capsys):
+        """Names may have dots; of two files that differ in their endings alone the second needs a folder of its own."""
+        options = ("--measure", "cka", "--shuffles", 19)
+        for name in ("monkey.2024.npy", "monkey.2025.npy"):
+            np.save(tmp_path / name, turned[1]["noisy"])
+            assert call("place", made[0].path, tmp_path / name, *options) == 0
+        assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+        np.savez(tmp_path / "monkey.2024.npz", turned[1]["noisy"])
+        capsys.readouterr()
+        assert call("place", made[0].path, tmp_path / "monkey.2024.npz", *options) == 8
+        assert "is the placement of" in capsys.readouterr().err
+        folder = tmp_path / "monkey.2024-flip_flop-placement"
+        assert call("place", made[0].path, tmp_path / "monkey.2024.npz", *options, "--out", folder) == 0
 
     def test_wrong_arguments_end_with_a_message(self, made, tmp_path, capsys):
         np.save(tmp_path / "a.npy", np.zeros((3, 3)))

@@ -83,6 +83,17 @@ class TestFormats:
         np.testing.assert_array_equal(values, expected)
         assert facts[1] == "cut into 4 trials"
 
+    def test_trials_that_are_cut_to_the_shortest_are_told_of(self, tmp_path):
+        (tmp_path / "a.nwb").write_bytes((DATA / "trials.nwb").read_bytes())
+        with h5py.File(tmp_path / "a.nwb", "a") as file:
+            file["intervals/trials/stop_time"][0] += 0.1
+        values, facts = read_recording(tmp_path / "a.nwb", bin_width=0.1)
+        np.testing.assert_array_equal(values, COUNTS)
+        assert facts[1] == "1 of 4 trials have one more, and were cut to 5 bins of 0.1 s"
+        values, facts = read_recording(tmp_path / "a.nwb", series="rates")
+        assert values.shape == (4, 5, 2)
+        assert facts[2] == "1 of 4 trials have one more, and were cut to 5 samples"
+
     def test_an_nwb_file_without_trials_is_read_whole(self, tmp_path):
         with h5py.File(DATA / "trials.nwb") as source, h5py.File(tmp_path / "whole.nwb", "w") as target:
             target.attrs["nwb_version"] = source.attrs["nwb_version"]
@@ -189,7 +200,7 @@ class TestHostile:
             (
                 "a.csv",
                 b"trial,time,a\n0,0,1\n0,0,2\n",
-                "several rows of trial 0.* and time 0.*number the trials through",
+                "several rows of trial 0.* and time 0.*number the trials",
             ),
             ("a.csv", b"condition,a\n0,1\n0,2\n", "several rows of condition 0; expected one row of each: average"),
             ("a.csv", b"condition,a\nleft,1\nright,2\n", "condition is text, such as 'left', whose order is unknown"),
@@ -283,6 +294,26 @@ class TestHostile:
                 file[name] = np.array(values)
         with pytest.raises(NetworkError, match=message):
             read_recording(path, **options)
+
+    def test_what_an_nwb_file_says_of_time_is_checked_before_it_is_used(self, watched):
+        for name, start in (
+            ("outside", {"external": [("/etc/passwd", 0, 8)], "shape": (1,)}),
+            ("wide", {"shape": (9,)}),
+        ):
+            with h5py.File(watched / f"{name}.nwb", "w") as file:
+                file.attrs["nwb_version"] = "2"
+                file["intervals/trials/start_time"], file["intervals/trials/stop_time"] = [0.0], [1.0]
+                file["acquisition/rates/data"] = SAMPLES
+                file.create_dataset("acquisition/rates/starting_time", dtype="f8", **start).attrs["rate"] = 10.0
+        with pytest.raises(NetworkError, match="starting_time' keeps its values in another file"):
+            read_recording(watched / "outside.nwb")
+        with pytest.raises(NetworkError, match=r"starting_time has the shape \[9\]; expected a number"):
+            read_recording(watched / "wide.nwb")
+        with h5py.File(watched / "late.nwb", "w") as file:
+            file.attrs["nwb_version"] = "2"
+            file["units/spike_times"], file["units/spike_times_index"] = [1e12], np.zeros(0, int)
+        with pytest.raises(NetworkError, match="'ends of bins' has the shape .* and would take"):
+            read_recording(watched / "late.nwb", bin_width=0.02)
 
     def test_bins_are_for_nwb_alone_and_a_name_must_fit(self, watched):
         np.savez(watched / "a.npz", one=COUNTS, two=COUNTS)
