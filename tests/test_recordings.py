@@ -312,7 +312,7 @@ class TestHostile:
         with h5py.File(watched / "late.nwb", "w") as file:
             file.attrs["nwb_version"] = "2"
             file["units/spike_times"], file["units/spike_times_index"] = [1e12], np.zeros(0, int)
-        with pytest.raises(NetworkError, match="'ends of bins' has the shape .* and would take"):
+        with pytest.raises(NetworkError, match=r"'ends of bins' has the shape .* and would take"):
             read_recording(watched / "late.nwb", bin_width=0.02)
 
     def test_bins_are_for_nwb_alone_and_a_name_must_fit(self, watched):
