@@ -1,6 +1,7 @@
 """How to read the figures of the paper: how many networks they show, who was left out and why."""
 
-from dynatlas.figures.captions import count_of, left_out_sentence
+from dynatlas.cards import count_of
+from dynatlas.figures.captions import left_out_sentence
 from dynatlas.figures.paper.context_integration import TASK as INTEGRATION
 from dynatlas.figures.paper.flip_flop import TASK as FLIP_FLOP
 from dynatlas.figures.paper.measures import COMPARED
