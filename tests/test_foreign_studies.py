@@ -1,5 +1,7 @@
 """Studies with tasks, cells and measures of the user's own: what is recorded, what is refused, when code is run."""
 
+from dataclasses import dataclass
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from dynatlas import Study, load_package, load_plugin, plugins
 from dynatlas.backpropagation import batch_outputs
 from dynatlas.cells import CELLS
 from dynatlas.errors import PluginError, StudyError
+from dynatlas.geometry import Measure
 from dynatlas.origins import Origin
 from dynatlas.tasks import TASKS
 from foreign_code import MEASURE, STUDY, TASK, forget, write_all
@@ -64,14 +67,19 @@ def test_what_needs_code_says_how_to_get_it(study_file):
         lambda: without.task("held_sign").trial(key),
         lambda: without.task("held_sign").conditions(),
         lambda: without.cell(next(shape for shape in without.shapes if shape.architecture == "nested"), key),
+        lambda: without.measure("spread"),
         without.foreign_code,
     ):
         with pytest.raises(PluginError, match="load_plugin"):
             call()
+    replace(study_file.with_name("my_measure.py"), "first", "one")
+    load_plugin(study_file.with_name("my_measure.py"))
+    with pytest.raises(PluginError, match=r"the measure 'spread' .* made with has not been imported"):
+        without.measure("spread")
     assert without.cell(next(shape for shape in without.shapes if shape.architecture == "vanilla"), key).units == 3
 
 
-def test_a_frozen_study_is_loaded_from_the_files_beside_it(study_file, tmp_path):
+def test_a_frozen_study_is_loaded_from_the_files_beside_it(study_file, tmp_path, monkeypatch):
     study = Study.load(study_file)
     copy = tmp_path / "atlas"
     (copy / "plugins").mkdir(parents=True)
@@ -206,6 +214,20 @@ def test_what_was_registered_by_hand_cannot_be_run():
     assert study.task("by_hand").n_outputs == 1
     with pytest.raises(PluginError, match=r"'by_hand' was registered in this process alone.*plugins = "):
         study.foreign_code()
+
+    @plugins.register_measure("by_hand")
+    @dataclass(frozen=True)
+    class ByHand(Measure):
+        def reduce(self, activity):
+            return {}
+
+        def between(self, first, second):
+            return 0.0
+
+    ours = WITHOUT_FILES.replace("held_sign", "flip_flop")
+    assert Study.parse(ours.replace('"spread"', '"cka"')).foreign_code() == []
+    with pytest.raises(PluginError, match=r"the measure 'by_hand' was registered in this process alone"):
+        Study.parse(ours.replace('"spread"', '"by_hand"')).foreign_code()
 
 
 def package(folder, name, version, text):

@@ -60,7 +60,7 @@ def origin_of(group: str, name: str) -> Origin | None:
 
 
 def check_name(what: str, name: str) -> None:
-    """Names of tasks and cells stand in names of files and of networks, where a dash separates them.
+    """Names of tasks, cells and measures stand in names of files and of networks, where a dash separates them.
 
     Raises:
         ValueError: this one cannot.

@@ -47,6 +47,12 @@ def load_plugin(path: str | Path) -> Origin:
     return _load_plugin(Path(path))
 
 
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Import several such files, as a command line names them."""
+    for path in paths:
+        load_plugin(path)
+
+
 def _load_plugin(path: Path, expected: Any = None) -> Origin:
     try:
         source = path.read_bytes()

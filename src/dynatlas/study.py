@@ -30,12 +30,14 @@ from dynatlas.cells import BUILT_IN as OUR_CELLS
 from dynatlas.cells import CELLS, Cell, CellSize, size_of
 from dynatlas.errors import PluginError, StudyError
 from dynatlas.foreign import Known, Plugin, record
+from dynatlas.geometry import BUILT_IN as OUR_MEASURES
+from dynatlas.geometry import Measure
 from dynatlas.origins import Origin, origin_of
 from dynatlas.plugins import Code, code_of, import_code
 from dynatlas.settings import Analysis, Execution, Override, Population, Search, Settings, Training, explain
 from dynatlas.task_checks import check_task
 from dynatlas.tasks import BUILT_IN as OUR_TASKS
-from dynatlas.tasks import TASKS, AnyTask, Task, code_is_missing
+from dynatlas.tasks import TASKS, AnyTask, Task, code_is_missing, without_none
 from dynatlas.tuned import read_overrides
 
 # The speed that a block's stated time counts on: a modest core. Blocks depend on the study alone, never on a machine.
@@ -287,7 +289,7 @@ class Study(Shown, Settings):
 
     def to_toml(self) -> str:
         """The resolved study: every setting written out."""
-        return tomli_w.dumps(_without_none(self.model_dump(mode="json", exclude=None if self.plugins else {"plugins"})))
+        return tomli_w.dumps(without_none(self.model_dump(mode="json", exclude=None if self.plugins else {"plugins"})))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
         """A changed copy, without what the original has cached of itself (which pydantic would copy along)."""
@@ -404,6 +406,16 @@ class Study(Shown, Settings):
             raise code_is_missing("cell", architecture)
         return CELLS[architecture]
 
+    def measure(self, name: str) -> Measure:
+        """One of the measures of geometry, with its options.
+
+        Raises:
+            PluginError: it is not ours, and its code has not been imported.
+        """
+        if Known(self.plugins).without_code("measures", name):
+            raise code_is_missing("measure", name)
+        return self.analysis.measure(name)
+
     def foreign_code(self) -> list[Code]:
         """The code of its tasks, cells and measures that are not ours, as workers need it.
 
@@ -412,7 +424,7 @@ class Study(Shown, Settings):
         """
         recorded = {named for plugin in self.plugins for named in plugin.names}
         for group, name in self._foreign_names():
-            if (group, name) not in recorded and group != "measures":
+            if (group, name) not in recorded:
                 raise PluginError(
                     f"the {group.removesuffix('s')} {name!r} was registered in this process alone, and the workers "
                     f'cannot find it; register it in a file, and name that in the study: plugins = ["my_{name}.py"]'
@@ -420,10 +432,10 @@ class Study(Shown, Settings):
         return [code_of(plugin.origin) for plugin in self.plugins]
 
     def _foreign_names(self) -> Iterator[tuple[str, str]]:
-        """(group, name) of each task, cell and measure that is not ours, or may not be."""
+        """(group, name) of each task, cell and measure that is not ours."""
         yield from (("tasks", task.kind) for task in self.tasks if task.kind not in OUR_TASKS)
         yield from (("cells", name) for name in self.population.architectures if name not in OUR_CELLS)
-        yield from (("measures", name) for name in self.analysis.measures)
+        yield from (("measures", name) for name in self.analysis.measures if name not in OUR_MEASURES)
 
     def _check(self, group: str, name: str) -> None:
         """Look at a task or a cell that is not ours; ValueError says what is wrong with it."""
@@ -554,21 +566,12 @@ def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[Any, ..
 def _content(task: Task, exclude: set[str] | None = None) -> dict[str, Any]:
     """A task's settings; of one that is not ours as they come back from a file, which has no null."""
     settings = task.model_dump(mode="json", exclude=exclude)
-    return settings if task.kind in OUR_TASKS else dict(_without_none(settings))
+    return settings if task.kind in OUR_TASKS else dict(without_none(settings))
 
 
 def _content_hash(content: Any) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _without_none(value: Any) -> Any:
-    """TOML has no null: a setting that is None is left out."""
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value
 
 
 def _valid_keys(data: Mapping[str, Any], location: Sequence[Any]) -> list[str]:

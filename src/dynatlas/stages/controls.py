@@ -40,7 +40,7 @@ def controls(path: Path, task: str, report: Report) -> list[Entry]:
     analysis = atlas.study.analysis
     entries = []
     for name in analysis.measures:
-        measure = analysis.measure(name)
+        measure = atlas.study.measure(name)
         networks, kept = _kept(atlas, task, name)
         rows = [
             {"control": control, "value": value, "low": ends.low, "high": ends.high, "n_networks": len(networks)}
