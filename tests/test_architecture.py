@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "tuned": {"errors"},
     "study": {
         *("cards", "cells", "tasks", "errors", "costs", "settings", "tuned"),
-        *("origins", "plugins", "foreign", "task_checks", "cell_checks", "geometry"),
+        *("origins", "plugins", "foreign", "task_checks", "cell_checks", "geometry", "first_line"),
     },
     "training": {"backpropagation", "cells", "tasks", "settings", "study"},
     "search": {"cells", "settings", "study", "tasks", "training"},

@@ -29,6 +29,7 @@ from dynatlas.cell_checks import check_cell
 from dynatlas.cells import BUILT_IN as OUR_CELLS
 from dynatlas.cells import CELLS, Cell, CellSize, size_of
 from dynatlas.errors import PluginError, StudyError
+from dynatlas.first_line import first_line
 from dynatlas.foreign import Known, Plugin, record
 from dynatlas.geometry import BUILT_IN as OUR_MEASURES
 from dynatlas.geometry import Measure
@@ -42,6 +43,7 @@ from dynatlas.tuned import read_overrides
 
 # The speed that a block's stated time counts on: a modest core. Blocks depend on the study alone, never on a machine.
 BLOCK_FLOPS_PER_SECOND = 1e10
+LOADED = "loaded"  # in the context of validation: the code is here, and is to be looked at
 
 
 class Shape(NamedTuple):
@@ -195,7 +197,7 @@ class Study(Shown, Settings):
         return value
 
     @model_validator(mode="after")
-    def _record_plugins(self) -> "Study":
+    def _record_plugins(self, info: Any) -> "Study":
         """Keep the record of code that is not here; make it anew of what is."""
         known = Known(self.plugins)
         kept: dict[Origin, Plugin] = {}
@@ -204,7 +206,8 @@ class Study(Shown, Settings):
             if known.without_code(*named):
                 kept[known.of[named].origin] = known.of[named]
                 continue
-            if named not in known.of:  # in a record stands only what has passed
+            # What stands in a record has passed, unless it was changed by hand; workers need not look again.
+            if named not in known.of or (info.context or {}).get(LOADED):
                 self._check(*named)
             if origin := origin_of(*named):
                 used.setdefault(origin, []).append(named)
@@ -252,7 +255,7 @@ class Study(Shown, Settings):
             import_code(data, path.parent)
         except PluginError as error:
             raise PluginError(f"{source}: {error}") from None
-        return cls._validated(data, str(source), path.parent)
+        return cls._validated(data, str(source), path.parent, {LOADED: True})
 
     @classmethod
     def parse(cls, text: str, source: str = "study", folder: Path = Path()) -> "Study":
@@ -267,7 +270,9 @@ class Study(Shown, Settings):
         return cls._validated(data, source, folder)
 
     @classmethod
-    def _validated(cls, data: dict[str, Any], source: str, folder: Path) -> "Study":
+    def _validated(
+        cls, data: dict[str, Any], source: str, folder: Path, context: dict[str, bool] | None = None
+    ) -> "Study":
         if "tuned" in data:
             # The study holds the settings themselves, so that its atlas does not depend on another file.
             tuned = data.pop("tuned")
@@ -275,7 +280,7 @@ class Study(Shown, Settings):
                 raise StudyError(f"{source}: tuned is {tuned!r}; expected the name of a table")
             data["overrides"] = [*read_overrides(tuned, folder), *data.get("overrides", [])]
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(data, context=context)
         except ValidationError as error:
             errors = error.errors()
             # A list whose items are wrong is reported as too short as well; the items say it better.
@@ -365,7 +370,13 @@ class Study(Shown, Settings):
         channels = (task.n_inputs, task.n_outputs)
         own = None
         if member.architecture not in OUR_CELLS:
-            own = self._cell_sizes[member.architecture, task.n_inputs, member.units, task.n_outputs]
+            own = self._cell_sizes.get((member.architecture, task.n_inputs, member.units, task.n_outputs))
+            if own is None:
+                raise StudyError(
+                    f"the study's record of the cell {member.architecture!r} has no size for {task.n_inputs} inputs, "
+                    f"{member.units} units and {task.n_outputs} outputs: it was changed by hand. Put it back; or start "
+                    "from a study file that names the plugin's file"
+                )
         return costs.Size(member.architecture, member.units, *channels, task.steps, batch_size, own)
 
     @cached_property
@@ -442,9 +453,9 @@ class Study(Shown, Settings):
         if group == "tasks":
             check_task(self.task(name))
         if group == "cells":
-            for activation in self.population.activations:
-                task, units = self.tasks[0], min(self.population.units)
-                check_cell(name, CELLS[name], task.n_inputs, units, task.n_outputs, activation)
+            units = min(self.population.units)
+            for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):
+                check_cell(name, CELLS[name], n_inputs, units, n_outputs, activation)
 
     def _facts(self, names: Sequence[tuple[str, str]]) -> tuple[Any, Any, Any]:
         """What is to be recorded of some tasks, cells and measures whose code is here."""
@@ -454,12 +465,20 @@ class Study(Shown, Settings):
 
     def _sizes(self, cell: str) -> tuple[CellSize, ...]:
         activation = self.population.activations[0]
-        channels = dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks)
-        return tuple(
-            size_of(CELLS[cell], n_inputs, units, n_outputs, activation)
-            for n_inputs, n_outputs in channels
-            for units in self.population.units
-        )
+        found = []
+        for (n_inputs, n_outputs), units in itertools.product(self._channels(), self.population.units):
+            try:
+                found.append(size_of(CELLS[cell], n_inputs, units, n_outputs, activation))
+            except Exception as error:
+                raise ValueError(
+                    f"the cell {cell!r}: {CELLS[cell].__name__}({n_inputs}, {units}, {n_outputs}, {activation!r}, "
+                    f"key=…) fails: {type(error).__name__}: {first_line(error)}"
+                ) from None
+        return tuple(found)
+
+    def _channels(self) -> list[tuple[int, int]]:
+        """The numbers of inputs and outputs that networks of this study have."""
+        return list(dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks))
 
     def _card(self) -> Card:
         of, training = self.population, self.training
