@@ -40,7 +40,7 @@ def controls(path: Path, task: str, report: Report) -> list[Entry]:
     analysis = atlas.study.analysis
     entries = []
     for name in analysis.measures:
-        measure = analysis.measure(name)
+        measure = atlas.study.measure(name)
         networks, kept = _kept(atlas, task, name)
         distances = _distances(kept, measure)
         rows = [
