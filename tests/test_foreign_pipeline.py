@@ -37,7 +37,6 @@ def made(tmp_path_factory, quick_workers):
 def own(made, tmp_path):
     """A copy of it."""
     shutil.copytree(made, tmp_path / "own")
-    (tmp_path / "own" / "atlas" / "plugins" / "my_task.imported").unlink(missing_ok=True)
     forget()
     return tmp_path / "own"
 
@@ -60,7 +59,9 @@ def test_every_stage_has_done_its_part(made):
     assert (claims.note == "the study does not have this task").sum() >= 9
 
 
-def test_it_is_opened_checked_and_shown_without_running_its_code(own, capsys):
+def test_it_is_opened_checked_and_shown_without_running_its_code(own, tmp_path, monkeypatch, capsys):
+    imported = tmp_path / "imported"
+    monkeypatch.setenv("MY_TASK_IMPORTED", str(imported))
     atlas = Atlas.open(own / "atlas")
     assert atlas.verify() == []
     assert call("status", own / "atlas") == 0
@@ -78,7 +79,7 @@ def test_it_is_opened_checked_and_shown_without_running_its_code(own, capsys):
     with pytest.raises(PluginError, match="'nested' is not one of dynatlas' own"):
         atlas.network(NESTED)
     assert call("export", own / "atlas", NESTED, own / "nested.npz") == 3
-    assert not (own / "atlas" / "plugins" / "my_task.imported").exists()
+    assert not imported.exists()
     capsys.readouterr()
 
 
@@ -91,7 +92,14 @@ def test_with_its_code_it_gives_its_networks(own, capsys):
     np.testing.assert_array_equal(cell.inner.weight, atlas.read_block(block)["cell/inner.weight"][1])
     _, outputs = cell.respond(atlas.study.task("held_sign").trial(jax.random.key(0)).inputs)
     assert outputs.shape == (6, 1)
-    assert call("export", own / "atlas", NESTED, own / "nested.npz") == 8
+    plugins = own / "atlas" / "plugins"
+    forget()
+    assert call("probe", own / "atlas", own / "probe.npz") == 3
+    assert call("probe", own / "atlas", own / "probe.npz", "--plugin", plugins / "my_task.py") == 0
+    assert np.load(own / "probe.npz")["inputs"].shape == (64, 6, 1)
+    capsys.readouterr()
+    named = [part for file in ("my_task.py", "my_cell.py") for part in ("--plugin", plugins / file)]
+    assert call("export", own / "atlas", NESTED, own / "nested.npz", *named) == 8
     assert "not one of dynatlas' own cells" in capsys.readouterr().err
 
 

@@ -25,7 +25,7 @@ def overview(study: Study, path: Path, names: Set[str], table: Callable[[str], p
     following = (
         'atlas.table("networks"), atlas.network(ID), or open report/index.html in a browser'
         if finished
-        else f'dynatlas.run(atlas.study, "{path}") goes on'
+        else f'dynatlas.run("{path / "study.toml"}", "{path}") goes on'
     )
     return Card(f"Atlas of {study.name!r}", tuple(rows), following)
 

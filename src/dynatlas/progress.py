@@ -136,7 +136,7 @@ class PlainProgress:
         if done == self._shown.get(name, 0):
             return
         if done == total or self._due():
-            self._shown[name] = done
+            self._shown[name], self._last = done, time.monotonic()
             unit = "networks" if name == "training" else "jobs"
             self._print(f"{name}: {done} of {total} {unit} done")
 
@@ -144,6 +144,7 @@ class PlainProgress:
         """A line when the interval has passed."""
         done = self._counting.running(block, networks, iterations / of)
         if self._due():
+            self._last = time.monotonic()
             elapsed = time.monotonic() - self._started
             left = elapsed * (self._counting.total - done) / done if done else math.nan
             self._print(
@@ -159,7 +160,6 @@ class PlainProgress:
         return time.monotonic() - self._last >= PLAIN_INTERVAL
 
     def _print(self, text: str) -> None:
-        self._last = time.monotonic()
         moment = datetime.now().astimezone().isoformat(" ", "seconds")
         self._console.print(f"[{moment}] {text}", markup=False, highlight=False, soft_wrap=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from dynatlas.cards import count_of
 from dynatlas.figures.counts import searches
 from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table, task_title
 from dynatlas.figures.shepard import MOST_PAIRS
@@ -29,11 +30,6 @@ def left_out(networks: pd.DataFrame) -> dict[str, int]:
     for kind, same in kinds.items():
         counts.update(same if len(set(same)) <= 3 else [kind] * len(same))
     return dict(counts.most_common())
-
-
-def count_of(number: int, what: str, several: str = "") -> str:
-    """``1 network``, ``3 networks``."""
-    return f"{number:,} {what if number == 1 else several or what + 's'}"
 
 
 def left_out_sentence(networks: pd.DataFrame) -> str:

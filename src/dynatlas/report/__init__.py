@@ -10,7 +10,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from dynatlas.figures.captions import count_of, modal_composition
+from dynatlas.cards import count_of
+from dynatlas.figures.captions import modal_composition
 from dynatlas.figures.counts import composition
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
 from dynatlas.figures.saving import DYNAMICS, FORMATS, Format, pictures, save_all

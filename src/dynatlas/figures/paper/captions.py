@@ -2,7 +2,8 @@
 
 import math
 
-from dynatlas.figures.captions import count_of, left_out_sentence, smallest_lines
+from dynatlas.cards import count_of
+from dynatlas.figures.captions import left_out_sentence, smallest_lines
 from dynatlas.figures.paper.context_integration import TASK as INTEGRATION
 from dynatlas.figures.paper.flip_flop import TASK as FLIP_FLOP
 from dynatlas.figures.paper.measures import COMPARED, letters
