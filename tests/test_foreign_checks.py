@@ -33,9 +33,9 @@ class Good(Task):
         return Trial(inputs, inputs[:, :1])
 
 
-def changed(**attributes):
+def changed(given=None, **attributes):
     """The good task with some of its attributes replaced, as a registered one."""
-    return register_task("tried")(type("Tried", (Good,), {"__module__": __name__} | attributes))()
+    return register_task("tried")(type("Tried", (Good,), {"__module__": __name__} | attributes))(**(given or {}))
 
 
 def test_a_good_task_passes_and_has_its_defaults():
@@ -59,6 +59,11 @@ def drifting(self, key):
     return Trial(inputs, inputs[:, :1])
 
 
+def setting(name, kind, default, *given):
+    """A setting with a default, and what is given in its place."""
+    return {"__annotations__": {name: kind}, name: default, "given": dict.fromkeys([name] * len(given), *given)}
+
+
 TWO = {"conditions": lambda self: jnp.eye(2)}
 
 
@@ -67,7 +72,22 @@ TWO = {"conditions": lambda self: jnp.eye(2)}
     [
         ({"trial": lambda self, key: (noise(key, 5), noise(key, 5))}, "gives a tuple; expected dynatlas.tasks.Trial"),
         ({"trial": lambda self, key: Trial(noise(key, 4), noise(key, 5))}, r"shape \(4, 1\); expected \(5, 1\)"),
-        ({"trial": lambda self, key: Trial(noise(key, 5)[:, 0], noise(key, 5))}, r"shape \(5,\); expected \(5, 5\)"),
+        (
+            {"trial": lambda self, key: Trial(noise(key, 5)[:, 0], noise(key, 5))},
+            r"inputs of the shape \(5,\); .*two axes",
+        ),
+        (
+            {"trial": lambda self, key: Trial(noise(key, 5), noise(key, 5)[:, 0])},
+            r"targets of the shape \(5,\); .*two axes",
+        ),
+        ({"n_outputs": property(lambda self: 1 // 0)}, "n_outputs fails: ZeroDivisionError"),
+        ({"n_conditions": property(lambda self: 1 // 0)}, "n_conditions fails: ZeroDivisionError"),
+        ({"condition_names": lambda self: [][self.steps]}, r"condition_names\(\) fails: IndexError"),
+        ({"probe_conditions": lambda self: [][self.steps]}, r"probe_conditions\(\) fails: IndexError"),
+        ({"threshold": 0.9}, r"threshold is 0.9; expected \(\"mse\", bound\)"),
+        ({"threshold": ("r2", "high")}, "threshold is .*'high'"),
+        (setting("gain", float, np.inf), "cannot be written to a file"),
+        (setting("gain", float | None, 1.0, None), "do not survive"),
         (
             {"trial": lambda self, key: Trial(noise(key, 5), jax.random.randint(key, (5, 1), 0, 2))},
             "targets of the type int32; expected float32",
@@ -127,6 +147,7 @@ def test_a_function_is_a_task_and_its_parameters_are_its_settings():
     [
         (lambda key, length=5: None, "needs a random key and a setting steps"),
         (lambda key, steps: None, "steps of the task .* has no default"),
+        (lambda key, steps=5, kind="a": None, "kind of the task .* is a word that every task has"),
         (lambda key, steps=5, probe=1: None, "probe of the task .* is a word that every task has"),
         (FlipFlop, "derives from the task 'flip_flop', which is final"),
         (dict, "is no subclass of dynatlas.tasks.Task"),
@@ -197,6 +218,10 @@ def impure(self, state, inputs):
         ({"readout": lambda self, state: jnp.tanh(self.shown @ state)}, "the readout is not linear"),
         ({"readout": lambda self, state: state}, r"the readout gives the shape \(3,\); expected \(1,\)"),
         ({"box": lambda self, inputs: (-jnp.ones(2), jnp.ones(2))}, r"ends of the shapes \(2,\)"),
+        ({"box": lambda self, inputs: 3}, r"box\(\) gives 3; expected \(low, high\)"),
+        ({"box": lambda self, inputs: 1 / 0}, r"box\(\) fails: ZeroDivisionError"),
+        ({"box": lambda self, inputs: (-jnp.ones(3), jnp.full(3, jnp.inf))}, r"ends that are not finite"),
+        ({"box": lambda self, inputs: (jnp.ones(3), -jnp.ones(3))}, r"low 1 and high -1 for number 0"),
         ({"box": lambda self, inputs: (-0.01 * jnp.ones(3), 0.01 * jnp.ones(3))}, r"box\(\) is not mapped into itself"),
     ],
 )

@@ -92,7 +92,14 @@ def test_with_its_code_it_gives_its_networks(own, capsys):
     np.testing.assert_array_equal(cell.inner.weight, atlas.read_block(block)["cell/inner.weight"][1])
     _, outputs = cell.respond(atlas.study.task("held_sign").trial(jax.random.key(0)).inputs)
     assert outputs.shape == (6, 1)
-    assert call("export", own / "atlas", NESTED, own / "nested.npz") == 8
+    plugins = own / "atlas" / "plugins"
+    forget()
+    assert call("probe", own / "atlas", own / "probe.npz") == 3
+    assert call("probe", own / "atlas", own / "probe.npz", "--plugin", plugins / "my_task.py") == 0
+    assert np.load(own / "probe.npz")["inputs"].shape == (64, 6, 1)
+    capsys.readouterr()
+    named = [part for file in ("my_task.py", "my_cell.py") for part in ("--plugin", plugins / file)]
+    assert call("export", own / "atlas", NESTED, own / "nested.npz", *named) == 8
     assert "not one of dynatlas' own cells" in capsys.readouterr().err
 
 

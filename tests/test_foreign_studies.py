@@ -1,5 +1,7 @@
 """Studies with tasks, cells and measures of the user's own: what is recorded, what is refused, when code is run."""
 
+from dataclasses import dataclass
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from dynatlas import Study, load_package, load_plugin, plugins
 from dynatlas.backpropagation import batch_outputs
 from dynatlas.cells import CELLS
 from dynatlas.errors import PluginError, StudyError
+from dynatlas.geometry import MEASURES, Measure
 from dynatlas.origins import Origin
 from dynatlas.tasks import TASKS
 from foreign_code import MEASURE, STUDY, TASK, forget, write_all
@@ -64,14 +67,19 @@ def test_what_needs_code_says_how_to_get_it(study_file):
         lambda: without.task("held_sign").trial(key),
         lambda: without.task("held_sign").conditions(),
         lambda: without.cell(next(shape for shape in without.shapes if shape.architecture == "nested"), key),
+        lambda: without.measure("spread"),
         without.foreign_code,
     ):
         with pytest.raises(PluginError, match="load_plugin"):
             call()
+    replace(study_file.with_name("my_measure.py"), "first", "one")
+    load_plugin(study_file.with_name("my_measure.py"))
+    with pytest.raises(PluginError, match=r"the measure 'spread' .* made with has not been imported"):
+        without.measure("spread")
     assert without.cell(next(shape for shape in without.shapes if shape.architecture == "vanilla"), key).units == 3
 
 
-def test_a_frozen_study_is_loaded_from_the_files_beside_it(study_file, tmp_path):
+def test_a_frozen_study_is_loaded_from_the_files_beside_it(study_file, tmp_path, monkeypatch):
     study = Study.load(study_file)
     copy = tmp_path / "atlas"
     (copy / "plugins").mkdir(parents=True)
@@ -191,6 +199,58 @@ def test_what_cannot_be_used_is_refused_with_what_to_do(study_file, name, conten
         Study.load(study_file)
 
 
+def test_a_file_that_is_imported_again_forgets_what_it_registered_before(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(MEASURE)
+    load_plugin(path)
+    before = MEASURES["spread"]
+    for broken in (MEASURE.replace('"spread")', '"wide")') + "1 / 0", "x = 1"):
+        path.write_text(broken)
+        with pytest.raises(PluginError):
+            load_plugin(path)
+        assert MEASURES["spread"] is before
+        assert "wide" not in MEASURES
+    path.write_text(MEASURE.replace('"spread")', '"wide")'))
+    load_plugin(path)
+    assert "spread" not in MEASURES
+    moved = path.rename(tmp_path / "renamed.py")
+    origin = load_plugin(moved)
+    assert plugins.origin_of("measures", "wide") == origin
+
+
+def test_two_files_of_one_study_do_not_register_one_name(study_file):
+    study_file.with_name("again.py").write_text(MEASURE)
+    replace(study_file, '"my_measure.py"', '"my_measure.py", "again.py"')
+    with pytest.raises(PluginError, match=r"my_measure.py and again.py both register the measure 'spread'"):
+        Study.load(study_file)
+    replace(study_file, '"again.py"', '"code/my_measure.py"')
+    with pytest.raises(PluginError, match="their names must differ"):
+        Study.load(study_file)
+
+
+def test_a_record_that_was_changed_by_hand_is_looked_at_when_its_code_is_loaded(study_file, tmp_path):
+    frozen = tmp_path / "frozen.toml"
+    study = Study.load(study_file)
+    for code in study.foreign_code():
+        (tmp_path / "plugins").mkdir(exist_ok=True)
+        (tmp_path / "plugins" / code.origin.name).write_bytes(code.source)
+    frozen.write_text(study.to_toml().replace("noise = 0.0", "noise = inf"))
+    with pytest.raises(StudyError, match="settings cannot be written"):
+        Study.load(frozen)
+    forget()
+    other = Study.parse(study.to_toml().replace("units = [\n    3,\n]", "units = [\n    3,\n    4,\n]"))
+    with pytest.raises(StudyError, match="'nested' has no size for 1 inputs, 4 units and 1 outputs"):
+        _ = other.blocks
+
+
+def test_sizes_that_a_cell_cannot_have_are_told(study_file):
+    cell = study_file.parent / "code" / "my_cell.py"
+    replace(cell, "inner_key, shown_key =", "assert units < 4, 'too wide'\n        inner_key, shown_key =")
+    replace(study_file, "units = [3]", "units = [3, 4]")
+    with pytest.raises(StudyError, match=r"the cell 'nested': Nested\(1, 4, 1, 'tanh', key=…\) fails: .*too wide"):
+        Study.load(study_file)
+
+
 def test_a_text_alone_imports_nothing():
     with pytest.raises(StudyError, match=r"only Study.load imports"):
         Study.parse(STUDY)
@@ -206,6 +266,20 @@ def test_what_was_registered_by_hand_cannot_be_run():
     assert study.task("by_hand").n_outputs == 1
     with pytest.raises(PluginError, match=r"'by_hand' was registered in this process alone.*plugins = "):
         study.foreign_code()
+
+    @plugins.register_measure("by_hand")
+    @dataclass(frozen=True)
+    class ByHand(Measure):
+        def reduce(self, activity):
+            return {}
+
+        def between(self, first, second):
+            return 0.0
+
+    ours = WITHOUT_FILES.replace("held_sign", "flip_flop")
+    assert Study.parse(ours.replace('"spread"', '"cka"')).foreign_code() == []
+    with pytest.raises(PluginError, match=r"the measure 'by_hand' was registered in this process alone"):
+        Study.parse(ours.replace('"spread"', '"by_hand"')).foreign_code()
 
 
 def package(folder, name, version, text):
@@ -244,6 +318,12 @@ def test_an_installed_package_needs_no_file(site, tmp_path):
         PluginError, match=r"the package 'signs' is not what the study was made with: it is 1.2, and was 1.1"
     ):
         plugins.provide([plugins.Code(Origin("signs", "1.1", is_file=False), b"", frozenset())])
+    (site / "signs-1.2.dist-info").rename(site / "signs-1.3.dist-info")
+    metadata = site / "signs-1.3.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("1.2", "1.3"))
+    with pytest.raises(PluginError, match=r"imported as version 1.2, and 1.3 is installed now; start a new process"):
+        load_package("signs")
+    metadata.write_text(metadata.read_text().replace("1.3", "1.2"))
     forget()
     assert Study.parse(study.to_toml()).members == study.members
     frozen.write_text(study.to_toml().replace('version = "1.2"', 'version = "1.1"'))

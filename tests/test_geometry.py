@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from dynatlas import distance, distance_matrix
-from dynatlas.geometry import CKA, MEASURES, RSA, SVCCA, Measure, measure_of, register_measure
+from dynatlas.geometry import BUILT_IN, CKA, MEASURES, RSA, SVCCA, Measure, measure_of, register_measure
 from dynatlas.pairs import all_pairs, compare, in_groups
+from dynatlas.stages.comparison import TOPOLOGY
 
 ROTATION_INVARIANT = ("svcca", "cca", "cka", "procrustes", "rsa")
 SCALED = {"euclidean": True}  # the one variant that minds the scale of activity
@@ -443,6 +444,8 @@ def test_euclidean_procrustes_worked_by_hand():
 
 
 def test_a_measure_of_ones_own():
+    assert MEASURES.keys() == BUILT_IN
+
     @dataclass(frozen=True)
     class Widths(Measure):
         factor: float = 1.0
@@ -462,6 +465,12 @@ def test_a_measure_of_ones_own():
             register_measure("cka")(Widths)
         with pytest.raises(ValueError, match="is not a dataclass that derives from"):
             register_measure("other")(dict)
+        for name in ("two words", "widths-controls", "Widths"):
+            with pytest.raises(ValueError, match="cannot name a measure; expected a small letter"):
+                register_measure(name)(Widths)
+        for name in TOPOLOGY:
+            with pytest.raises(ValueError, match=f"{name!r} is one of topology already"):
+                register_measure(name)(Widths)
     finally:
         MEASURES.pop("widths", None)
 

@@ -1,6 +1,8 @@
 """Weights as Keras, Flax, Equinox and neuroscientists write them, against what these libraries answered themselves."""
 
+import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import equinox as eqx
@@ -14,7 +16,7 @@ from dynatlas import read_network
 from dynatlas.cells import CELLS
 from dynatlas.errors import NetworkError
 from dynatlas.networks import check
-from dynatlas.networks.keras_archive import own_names
+from dynatlas.networks.keras_archive import own_names, read_keras_archive
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 DATA = Path(__file__).parent / "data"
@@ -56,6 +58,23 @@ class TestKeras:
         network = read_network(DATA / "keras_stack.keras")
         assert network.source == read_network(DATA / "keras_stack.h5").source
         assert_runs_as(network, keras_run("stack"))
+
+    def test_weights_of_two_layers_of_one_name_are_refused(self, tmp_path):
+        inner = [
+            {
+                "class_name": kind,
+                "config": {"layers": [{"class_name": "GRU", "config": {"name": "same"}}], "name": kind},
+            }
+            for kind in ("First", "Second")
+        ]
+        with h5py.File(tmp_path / "weights.h5", "w") as file:
+            for place in ("layers/first/layers/gru", "layers/second/layers/gru"):
+                file[f"{place}/cell/vars/0"] = np.zeros((2, 3), np.float32)
+        with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+            archive.writestr("config.json", json.dumps({"config": {"layers": inner}}))
+            archive.write(tmp_path / "weights.h5", "model.weights.h5")
+        with pytest.raises(NetworkError, match="two layers would both be 'layers/same/cell/vars/0'"):
+            read_keras_archive(tmp_path / "model.keras")
 
     def test_layers_of_one_class_are_told_apart_by_their_order(self):
         inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": []}}

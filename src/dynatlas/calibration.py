@@ -79,7 +79,7 @@ def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[floa
     activities = [probe_activity(cell, inputs) for cell in cells]
     found: dict[str, tuple[float, float]] = {}
     for name in study.analysis.measures:
-        measure = study.analysis.measure(name)
+        measure = study.measure(name)
         kept = [reduced(activity, "calibration", measure) for activity in activities]  # and what is slow once
         begun = time.perf_counter()
         for activity in activities:

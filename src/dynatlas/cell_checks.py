@@ -9,6 +9,7 @@ import numpy as np
 from dynatlas.backpropagation import batch_outputs
 from dynatlas.cells import Cell
 from dynatlas.derivatives import STEPS
+from dynatlas.first_line import first_line
 
 SAMPLES, STEPS_TRIED, BATCH = 64, 6, 3
 # Of the gradient's largest entry: float32 rounding through a few steps.
@@ -76,7 +77,7 @@ def _check_step(what: str, cell: Cell, n_inputs: int, n_outputs: int) -> None:
         alone, shown = cell(states[0], inputs[0]), cell.readout(states[0])
         jacobians = jax.vmap(jax.jacobian(cell.readout))(states[:2])
     except Exception as error:
-        raise ValueError(f"{what}: a step or its readout fails: {type(error).__name__}: {_first_line(error)}") from None
+        raise ValueError(f"{what}: a step or its readout fails: {type(error).__name__}: {first_line(error)}") from None
     for part, seen, size in (("a step", alone, states.shape[1]), ("the readout", shown, n_outputs)):
         if seen.shape != (size,):
             raise ValueError(f"{what}: {part} gives the shape {seen.shape}; expected {(size,)}")
@@ -97,14 +98,28 @@ def _check_step(what: str, cell: Cell, n_inputs: int, n_outputs: int) -> None:
 
 def _check_box(what: str, cell: Cell, inputs: Any, random: np.random.Generator) -> None:
     """Samples cannot prove that a box maps into itself, but they show most that do not."""
-    box = cell.box(inputs)
+    try:
+        box = cell.box(inputs)
+    except Exception as error:
+        raise ValueError(f"{what}: box() fails: {type(error).__name__}: {first_line(error)}") from None
     if box is None:
         return
-    low, high = (np.asarray(end) for end in box)
-    if not (low.shape == high.shape == cell.initial_state.shape and (low < high).all()):
+    try:
+        low, high = (np.asarray(end, np.float64) for end in box)
+    except (TypeError, ValueError):
+        raise ValueError(f"{what}: box() gives {box!r}; expected (low, high), or None") from None
+    if not low.shape == high.shape == cell.initial_state.shape:
         raise ValueError(
             f"{what}: box() has ends of the shapes {low.shape} and {high.shape}; expected a lower and an upper one of "
             f"{cell.initial_state.shape} each"
+        )
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ValueError(f"{what}: box() has ends that are not finite; return None if no finite box is known")
+    if not (low < high).all():
+        place = int(np.argmin(low < high))
+        raise ValueError(
+            f"{what}: box() has low {low[place]:g} and high {high[place]:g} for number {place} of the state; expected "
+            "low < high"
         )
     within = low + (high - low) * random.uniform(size=(SAMPLES, len(low)))
     corners = np.where(random.uniform(size=(SAMPLES, len(low))) < 0.5, low, high)
@@ -136,7 +151,3 @@ def _check_derivative(what: str, cell: Cell, n_inputs: int) -> None:
             f"{what}: its registered derivative is off the one by automatic differentiation by {worst:.2g} of the "
             f"gradient's largest entry; expected at most {TOLERANCE:g}"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -97,6 +97,8 @@ def export(
     what: str,
     target: Path,
     /,
+    *,
+    plugin: list[Path] | None = None,
 ) -> None:
     """Write a network, a table or an array of an atlas in a form that other programs read.
 
@@ -105,11 +107,15 @@ def export(
         what: A network, by its id or name; a table, such as fixed_points; or arrays, such as distances/flip_flop/cka.
         target: For a network .npz, or .safetensors in PyTorch's layout where its form allows it; for a table .csv or
             .parquet; for arrays .nc (NetCDF 3; complex numbers as real and imaginary parts).
+        plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
+            trust.
     """
     from dynatlas.networks.exporting import export_network
+    from dynatlas.plugins import load_plugins
     from dynatlas.store import Atlas
     from dynatlas.tabular import write_arrays, write_table
 
+    load_plugins(plugin or ())
     opened = Atlas.open(atlas)
     if target.suffix in (".csv", ".parquet"):
         rows = write_table(opened.table(what), target)

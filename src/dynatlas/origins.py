@@ -1,7 +1,7 @@
 """Where the tasks, cells and measures come from that are not ours: the file or the package that registered each."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -21,12 +21,26 @@ _origins: dict[tuple[str, str], Origin] = {}
 
 
 @contextmanager
-def importing(origin: Origin) -> Iterator[set[tuple[str, str]]]:
-    """While code is imported: gives the (group, name) pairs that it registers."""
+def importing(origin: Origin, registries: Mapping[str, dict[str, Any]]) -> Iterator[set[tuple[str, str]]]:
+    """While code is imported: gives the (group, name) pairs that it registers.
+
+    What a file of the same name registered before is forgotten. If the import fails, all is as it was.
+    """
     registered: set[tuple[str, str]] = set()
+    registers: list[dict[Any, Any]] = [*registries.values(), _origins]
+    before = [dict(register) for register in registers]
+    for (group, name), earlier in list(_origins.items()):
+        if origin.is_file and earlier.is_file and earlier.name == origin.name:
+            registries[group].pop(name, None)
+            del _origins[group, name]
     _importing.append((origin, registered))
     try:
         yield registered
+    except BaseException:
+        for register, kept in zip(registers, before, strict=True):
+            register.clear()
+            register.update(kept)
+        raise
     finally:
         _importing.pop()
 
@@ -34,18 +48,18 @@ def importing(origin: Origin) -> Iterator[set[tuple[str, str]]]:
 def enter(registry: dict[str, Any], group: str, name: str, added: Any) -> None:
     """Put something into a registry under a name, and note where it comes from.
 
-    Code that is imported again, changed or not, takes the place of what it registered before.
+    What a file or package registers takes the place of what another one registered, such as the same file under another
+    name; never of what is ours, or was registered by hand.
 
     Raises:
         ValueError: something else has the name.
     """
-    known = registry.get(name)
+    known: Any = registry.get(name)
     origin, registered = _importing[-1] if _importing else (None, set())
-    if known is not None and _place(known) != _place(added):
-        is_newer = known.__module__ == added.__module__ and origin != origin_of(group, name)
-        if not is_newer:
-            what = group.removesuffix("s")
-            raise ValueError(f"the {what} {name!r} is {known.__qualname__} already; choose another name")
+    is_other = name in registry and _place(known) != _place(added)
+    if is_other and (origin is None or origin_of(group, name) in (None, origin)):
+        what = group.removesuffix("s")
+        raise ValueError(f"the {what} {name!r} is {known.__qualname__} already; choose another name")
     registry[name] = added
     registered.add((group, name))
     if origin is None:
@@ -60,7 +74,7 @@ def origin_of(group: str, name: str) -> Origin | None:
 
 
 def check_name(what: str, name: str) -> None:
-    """Names of tasks and cells stand in names of files and of networks, where a dash separates them.
+    """Names of tasks, cells and measures stand in names of files and of networks, where a dash separates them.
 
     Raises:
         ValueError: this one cannot.

@@ -8,7 +8,7 @@ import hashlib
 import importlib.abc
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -47,6 +47,12 @@ def load_plugin(path: str | Path) -> Origin:
     return _load_plugin(Path(path))
 
 
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Import several such files, as a command line names them."""
+    for path in paths:
+        load_plugin(path)
+
+
 def _load_plugin(path: Path, expected: Any = None) -> Origin:
     try:
         source = path.read_bytes()
@@ -76,6 +82,12 @@ def _load_package(name: str, expected: Any = None) -> Origin:
         ) from None
     origin = Origin(distribution.metadata["Name"], distribution.version, is_file=False)
     _hold_against(origin, expected, f"the package {name!r}")
+    for earlier in _imported:
+        if not earlier.is_file and earlier.name == origin.name and earlier.version != origin.version:
+            raise PluginError(
+                f"the package {name!r} was imported as version {earlier.version}, and {origin.version} is installed "
+                "now; start a new process"
+            )
     if _is_current(origin):
         return origin
     offered = [point for point in distribution.entry_points if point.group.removeprefix("dynatlas.") in GROUPS]
@@ -110,19 +122,39 @@ def import_code(study: dict[str, Any], folder: Path) -> None:
     entries = study.get("plugins", [])
     if not isinstance(entries, list):
         return  # validation says so
+    _refuse_same_names([entry for entry in entries if isinstance(entry, str)])
+    loaded = []
     for entry in entries:
         if isinstance(entry, str):
             if not entry.endswith(".py"):
                 raise PluginError(f"plugins names {entry!r}; expected the path of a Python file (.py)")
-            load_plugin(folder / entry)
+            loaded.append(load_plugin(folder / entry))
         elif isinstance(entry, dict) and isinstance(file := entry.get("file"), str):
-            _load_plugin(folder / file, entry.get("sha256", ""))
+            loaded.append(_load_plugin(folder / file, entry.get("sha256", "")))
         elif isinstance(entry, dict) and isinstance(package := entry.get("package"), str):
-            _load_package(package, entry.get("version", ""))
+            loaded.append(_load_package(package, entry.get("version", "")))
     study["plugins"] = [entry for entry in entries if not isinstance(entry, str)]
     for group, name in _names(study):
         if name not in GROUPS[group][0]:
             find_package(group, name)
+    _refuse_shared(loaded)
+
+
+def _refuse_same_names(files: list[str]) -> None:
+    if len({Path(file).name for file in files}) < len(files):
+        raise PluginError(f"plugins are {files}; their names must differ, whatever folders they are in")
+
+
+def _refuse_shared(origins: list[Origin]) -> None:
+    """A later import takes the place of an earlier one; among those of one study that would be a mistake."""
+    for origin in origins:
+        for group, name in sorted(_imported[origin].registered):
+            now = origin_of(group, name)
+            if now is not None and now != origin:
+                raise PluginError(
+                    f"{origin.name} and {now.name} both register the {group.removesuffix('s')} {name!r}; give one of "
+                    "them another name"
+                )
 
 
 def _hold_against(origin: Origin, version: Any, what: str) -> None:
@@ -197,7 +229,7 @@ class _FromBytes(importlib.abc.SourceLoader):
 def _import_source(origin: Origin, source: bytes, shown: str) -> None:
     if _is_current(origin):
         return
-    # The same name for each version of a file, so that a changed one takes the place of what it registered before.
+    # The same name for each version of a file: of its modules only the last is kept.
     name = f"dynatlas_plugin_{Path(origin.name).stem}"
     loader = _FromBytes(source, shown)
     spec = importlib.util.spec_from_loader(name, loader)
@@ -207,26 +239,29 @@ def _import_source(origin: Origin, source: bytes, shown: str) -> None:
     before = sys.modules.get(name)
     sys.modules[name] = module
     try:
-        with importing(origin) as registered:
+        with importing(origin, _registries()) as registered:
             loader.exec_module(module)
+            if not registered:
+                raise PluginError(
+                    f"the plugin {shown!r} registers nothing; decorate a class or function in it with "
+                    "@register_task(NAME), @register_cell(NAME) or @register_measure(NAME)"
+                )
     except (Exception, SystemExit) as error:
         if before is None:
             del sys.modules[name]
         else:
             sys.modules[name] = before
+        if isinstance(error, PluginError):
+            raise
         raise PluginError(f"cannot import the plugin {shown!r}: {_told(error, shown)}") from None
-    if not registered:
-        raise PluginError(
-            f"the plugin {shown!r} registers nothing; decorate a class or function in it with @register_task(NAME), "
-            "@register_cell(NAME) or @register_measure(NAME)"
-        )
     _imported[origin] = Code(origin, source, frozenset(registered))
 
 
-def _import_entry_points(origin: Origin, points: list[metadata.EntryPoint]) -> None:
+def _import_entry_points(origin: Origin, points: Sequence[Any]) -> None:
+    # Any: another library may have put a backport of ``importlib.metadata`` in charge, whose entry points are its own.
     if not points:
         raise PluginError(f"the package {origin.name!r} offers no task, cell or measure by an entry point")
-    with importing(origin) as registered:
+    with importing(origin, _registries()) as registered:
         for point in points:
             group = point.group.removeprefix("dynatlas.")
             registry, register = GROUPS[group]
@@ -240,6 +275,10 @@ def _import_entry_points(origin: Origin, points: list[metadata.EntryPoint]) -> N
                     f"cannot import {point.value!r} of the package {origin.name!r}: {type(error).__name__}: {error}"
                 ) from None
     _imported[origin] = Code(origin, b"", frozenset(registered))
+
+
+def _registries() -> dict[str, dict[str, Any]]:
+    return {group: registry for group, (registry, _) in GROUPS.items()}
 
 
 def _is_current(origin: Origin) -> bool:

@@ -16,18 +16,22 @@ NEAREST = 3  # networks printed; the page has more
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
 
-def probe(atlas: AtlasFolder, target: Path, /, *, task: str | None = None) -> None:
+def probe(atlas: AtlasFolder, target: Path, /, *, task: str | None = None, plugin: list[Path] | None = None) -> None:
     """Write the trials on which an atlas' networks are compared, to record or align with: inputs, targets, conditions.
 
     Args:
         atlas: The atlas folder.
         target: The .npz file to write.
         task: The task; may be left out where the study has one.
+        plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
+            trust.
     """
     from dynatlas.placement.place import task_named
+    from dynatlas.plugins import load_plugins
     from dynatlas.recordings import write_probe
     from dynatlas.store import Atlas
 
+    load_plugins(plugin or ())
     opened = Atlas.open(atlas)
     written = write_probe(opened.study.task(task_named(opened, task)), target)
     n_conditions = len(written.condition_names)
@@ -50,6 +54,7 @@ def place(
     shuffles: int = 99,
     seed: int = 0,
     out: Path | None = None,
+    plugin: list[Path] | None = None,
 ) -> None:
     """Place recordings among the networks of an atlas that learned a task, by the geometry of their activity.
 
@@ -69,14 +74,18 @@ def place(
         shuffles: How many times the recording is put out of time, in either way.
         seed: Seed of the shuffles, halves and resamples.
         out: The folder of the result; by default RECORDING-TASK-placement, beside the recording.
+        plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
+            trust.
     """
     from dynatlas.placement import place_recording, write_folder
+    from dynatlas.plugins import load_plugins
     from dynatlas.recordings import read_labels, read_recording
 
     if not recordings:
         raise NetworkError("name at least one recording: .npy, .npz, .nc, .parquet, .csv or .nwb")
     if len({path.name for path in recordings}) < len(recordings):
         raise NetworkError("two recordings have the same name; give files with different names")
+    load_plugins(plugin or ())
     read = {path.name: read_recording(path, series=series, bin_width=bin_width) for path in recordings}
     placement = place_recording(
         atlas,

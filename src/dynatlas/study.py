@@ -29,17 +29,21 @@ from dynatlas.cell_checks import check_cell
 from dynatlas.cells import BUILT_IN as OUR_CELLS
 from dynatlas.cells import CELLS, Cell, CellSize, size_of
 from dynatlas.errors import PluginError, StudyError
+from dynatlas.first_line import first_line
 from dynatlas.foreign import Known, Plugin, record
+from dynatlas.geometry import BUILT_IN as OUR_MEASURES
+from dynatlas.geometry import Measure
 from dynatlas.origins import Origin, origin_of
 from dynatlas.plugins import Code, code_of, import_code
 from dynatlas.settings import Analysis, Execution, Override, Population, Search, Settings, Training, explain
 from dynatlas.task_checks import check_task
 from dynatlas.tasks import BUILT_IN as OUR_TASKS
-from dynatlas.tasks import TASKS, AnyTask, Task, code_is_missing
+from dynatlas.tasks import TASKS, AnyTask, Task, code_is_missing, without_none
 from dynatlas.tuned import read_overrides
 
 # The speed that a block's stated time counts on: a modest core. Blocks depend on the study alone, never on a machine.
 BLOCK_FLOPS_PER_SECOND = 1e10
+LOADED = "loaded"  # in the context of validation: the code is here, and is to be looked at
 
 
 class Shape(NamedTuple):
@@ -193,7 +197,7 @@ class Study(Shown, Settings):
         return value
 
     @model_validator(mode="after")
-    def _record_plugins(self) -> "Study":
+    def _record_plugins(self, info: Any) -> "Study":
         """Keep the record of code that is not here; make it anew of what is."""
         known = Known(self.plugins)
         kept: dict[Origin, Plugin] = {}
@@ -202,7 +206,8 @@ class Study(Shown, Settings):
             if known.without_code(*named):
                 kept[known.of[named].origin] = known.of[named]
                 continue
-            if named not in known.of:  # in a record stands only what has passed
+            # What stands in a record has passed, unless it was changed by hand; workers need not look again.
+            if named not in known.of or (info.context or {}).get(LOADED):
                 self._check(*named)
             if origin := origin_of(*named):
                 used.setdefault(origin, []).append(named)
@@ -250,7 +255,7 @@ class Study(Shown, Settings):
             import_code(data, path.parent)
         except PluginError as error:
             raise PluginError(f"{source}: {error}") from None
-        return cls._validated(data, str(source), path.parent)
+        return cls._validated(data, str(source), path.parent, {LOADED: True})
 
     @classmethod
     def parse(cls, text: str, source: str = "study", folder: Path = Path()) -> "Study":
@@ -265,7 +270,9 @@ class Study(Shown, Settings):
         return cls._validated(data, source, folder)
 
     @classmethod
-    def _validated(cls, data: dict[str, Any], source: str, folder: Path) -> "Study":
+    def _validated(
+        cls, data: dict[str, Any], source: str, folder: Path, context: dict[str, bool] | None = None
+    ) -> "Study":
         if "tuned" in data:
             # The study holds the settings themselves, so that its atlas does not depend on another file.
             tuned = data.pop("tuned")
@@ -273,7 +280,7 @@ class Study(Shown, Settings):
                 raise StudyError(f"{source}: tuned is {tuned!r}; expected the name of a table")
             data["overrides"] = [*read_overrides(tuned, folder), *data.get("overrides", [])]
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(data, context=context)
         except ValidationError as error:
             errors = error.errors()
             # A list whose items are wrong is reported as too short as well; the items say it better.
@@ -287,7 +294,7 @@ class Study(Shown, Settings):
 
     def to_toml(self) -> str:
         """The resolved study: every setting written out."""
-        return tomli_w.dumps(_without_none(self.model_dump(mode="json", exclude=None if self.plugins else {"plugins"})))
+        return tomli_w.dumps(without_none(self.model_dump(mode="json", exclude=None if self.plugins else {"plugins"})))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
         """A changed copy, without what the original has cached of itself (which pydantic would copy along)."""
@@ -363,7 +370,13 @@ class Study(Shown, Settings):
         channels = (task.n_inputs, task.n_outputs)
         own = None
         if member.architecture not in OUR_CELLS:
-            own = self._cell_sizes[member.architecture, task.n_inputs, member.units, task.n_outputs]
+            own = self._cell_sizes.get((member.architecture, task.n_inputs, member.units, task.n_outputs))
+            if own is None:
+                raise StudyError(
+                    f"the study's record of the cell {member.architecture!r} has no size for {task.n_inputs} inputs, "
+                    f"{member.units} units and {task.n_outputs} outputs: it was changed by hand. Put it back; or start "
+                    "from a study file that names the plugin's file"
+                )
         return costs.Size(member.architecture, member.units, *channels, task.steps, batch_size, own)
 
     @cached_property
@@ -404,6 +417,16 @@ class Study(Shown, Settings):
             raise code_is_missing("cell", architecture)
         return CELLS[architecture]
 
+    def measure(self, name: str) -> Measure:
+        """One of the measures of geometry, with its options.
+
+        Raises:
+            PluginError: it is not ours, and its code has not been imported.
+        """
+        if Known(self.plugins).without_code("measures", name):
+            raise code_is_missing("measure", name)
+        return self.analysis.measure(name)
+
     def foreign_code(self) -> list[Code]:
         """The code of its tasks, cells and measures that are not ours, as workers need it.
 
@@ -412,7 +435,7 @@ class Study(Shown, Settings):
         """
         recorded = {named for plugin in self.plugins for named in plugin.names}
         for group, name in self._foreign_names():
-            if (group, name) not in recorded and group != "measures":
+            if (group, name) not in recorded:
                 raise PluginError(
                     f"the {group.removesuffix('s')} {name!r} was registered in this process alone, and the workers "
                     f'cannot find it; register it in a file, and name that in the study: plugins = ["my_{name}.py"]'
@@ -420,19 +443,19 @@ class Study(Shown, Settings):
         return [code_of(plugin.origin) for plugin in self.plugins]
 
     def _foreign_names(self) -> Iterator[tuple[str, str]]:
-        """(group, name) of each task, cell and measure that is not ours, or may not be."""
+        """(group, name) of each task, cell and measure that is not ours."""
         yield from (("tasks", task.kind) for task in self.tasks if task.kind not in OUR_TASKS)
         yield from (("cells", name) for name in self.population.architectures if name not in OUR_CELLS)
-        yield from (("measures", name) for name in self.analysis.measures)
+        yield from (("measures", name) for name in self.analysis.measures if name not in OUR_MEASURES)
 
     def _check(self, group: str, name: str) -> None:
         """Look at a task or a cell that is not ours; ValueError says what is wrong with it."""
         if group == "tasks":
             check_task(self.task(name))
         if group == "cells":
-            for activation in self.population.activations:
-                task, units = self.tasks[0], min(self.population.units)
-                check_cell(name, CELLS[name], task.n_inputs, units, task.n_outputs, activation)
+            units = min(self.population.units)
+            for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):
+                check_cell(name, CELLS[name], n_inputs, units, n_outputs, activation)
 
     def _facts(self, names: Sequence[tuple[str, str]]) -> tuple[Any, Any, Any]:
         """What is to be recorded of some tasks, cells and measures whose code is here."""
@@ -442,12 +465,20 @@ class Study(Shown, Settings):
 
     def _sizes(self, cell: str) -> tuple[CellSize, ...]:
         activation = self.population.activations[0]
-        channels = dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks)
-        return tuple(
-            size_of(CELLS[cell], n_inputs, units, n_outputs, activation)
-            for n_inputs, n_outputs in channels
-            for units in self.population.units
-        )
+        found = []
+        for (n_inputs, n_outputs), units in itertools.product(self._channels(), self.population.units):
+            try:
+                found.append(size_of(CELLS[cell], n_inputs, units, n_outputs, activation))
+            except Exception as error:
+                raise ValueError(
+                    f"the cell {cell!r}: {CELLS[cell].__name__}({n_inputs}, {units}, {n_outputs}, {activation!r}, "
+                    f"key=…) fails: {type(error).__name__}: {first_line(error)}"
+                ) from None
+        return tuple(found)
+
+    def _channels(self) -> list[tuple[int, int]]:
+        """The numbers of inputs and outputs that networks of this study have."""
+        return list(dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks))
 
     def _card(self) -> Card:
         of, training = self.population, self.training
@@ -554,21 +585,12 @@ def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[Any, ..
 def _content(task: Task, exclude: set[str] | None = None) -> dict[str, Any]:
     """A task's settings; of one that is not ours as they come back from a file, which has no null."""
     settings = task.model_dump(mode="json", exclude=exclude)
-    return settings if task.kind in OUR_TASKS else dict(_without_none(settings))
+    return settings if task.kind in OUR_TASKS else dict(without_none(settings))
 
 
 def _content_hash(content: Any) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _without_none(value: Any) -> Any:
-    """TOML has no null: a setting that is None is left out."""
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value
 
 
 def _valid_keys(data: Mapping[str, Any], location: Sequence[Any]) -> list[str]:

@@ -1,12 +1,17 @@
 """Whether a task of somebody's own keeps what every stage relies on: looked at once, when a study file is read."""
 
+import json
+import tomllib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import jax
 import numpy as np
+import tomli_w
 
-from dynatlas.tasks import Task, Trial
+from dynatlas.first_line import first_line
+from dynatlas.tasks import Task, Trial, without_none
 
 # The measures of what fixed points form that a task of one's own can have; the graphs are of one condition.
 GRAPHS: Final = ("transition_graph", "fused_transition_graph")
@@ -27,7 +32,12 @@ def check_task(task: Task) -> None:
     keys = jax.random.split(jax.random.key(0, impl="threefry2x32"), KEYS)
     first = _called(f"{name}: trial(key)", lambda: task.trial(keys[0]))
     _check_type(first, f"{name}: trial(key)")
-    if not _same(first, task.trial(keys[0])):
+    for part, array in first._asdict().items():
+        if np.ndim(array) != 2:  # before the number of channels is asked for, which is the last axis
+            raise ValueError(
+                f"{name}: trial(key) gives {part} of the shape {np.shape(array)}; expected two axes: [steps, channels]"
+            )
+    if not _same(first, _called(f"{name}: trial(key)", lambda: task.trial(keys[0]))):
         raise ValueError(
             f"{name}: trial(key) gave two different trials for the same key; all randomness must come from the key"
         )
@@ -35,9 +45,11 @@ def check_task(task: Task) -> None:
         several = jax.jit(jax.vmap(task.trial))(keys)
     except Exception as error:
         raise ValueError(
-            f"{name}: trial(key) cannot be traced by JAX ({_first_line(error)}); write it with jax.numpy and "
+            f"{name}: trial(key) cannot be traced by JAX ({first_line(error)}); write it with jax.numpy and "
             "jax.random, without NumPy and without Python's if on what was drawn"
         ) from None
+    for part in ("n_inputs", "n_outputs"):
+        _called(f"{name}: {part}", partial(getattr, task, part))
     _check_trial(first, f"{name}: trial(key)", (task.steps,), task)
     if not np.allclose(several.targets[0], first.targets, atol=1e-4) or not np.allclose(
         several.inputs[0], first.inputs, atol=1e-4
@@ -57,19 +69,39 @@ def _check_declarations(task: Task, name: str) -> None:
         hash(task)
     except TypeError as error:
         raise ValueError(f"{name}: its settings cannot be hashed ({error}); expected numbers, texts, tuples") from None
-    if type(task).model_validate(task.model_dump(mode="json")) != task:
-        raise ValueError(
-            f"{name}: its settings do not survive being written to a file; keep to numbers, texts and tuples"
-        )
+    _check_settings(task, name)
     unknown = [measure for measure in task.topology if measure not in MEASURES]
     if unknown:
         raise ValueError(f"{name}: topology names {unknown[0]!r}; expected some of {', '.join(MEASURES)}")
-    measure, bound = task.threshold
-    if measure not in ("mse", "r2") or not np.isfinite(bound):
+    if not _is_threshold(task.threshold):
         raise ValueError(f'{name}: threshold is {task.threshold!r}; expected ("mse", bound) or ("r2", bound)')
     strange = sorted(task.comparison_settings - type(task).model_fields.keys())
     if strange:
         raise ValueError(f"{name}: comparison_settings names {strange[0]!r}, which is not among its settings")
+
+
+def _check_settings(task: Task, name: str) -> None:
+    """They must come back from a study file as they were, and have a content hash."""
+    settings = task.model_dump(mode="json")
+    try:
+        json.dumps(settings, allow_nan=False)
+        again = type(task).model_validate(tomllib.loads(tomli_w.dumps(without_none(settings))))
+    except Exception as error:
+        raise ValueError(
+            f"{name}: its settings cannot be written to a file and read again ({first_line(error)}); keep to finite "
+            "numbers, texts and tuples, and let None be only the default of what it stands for"
+        ) from None
+    if again != task or again.model_dump(mode="json") != settings:
+        raise ValueError(
+            f"{name}: its settings do not survive being written to a file; keep to numbers, texts and tuples, and let "
+            "None be only the default of what it stands for"
+        )
+
+
+def _is_threshold(value: Any) -> bool:
+    if not (isinstance(value, tuple) and len(value) == 2 and value[0] in ("mse", "r2")):
+        return False
+    return isinstance(value[1], int | float) and bool(np.isfinite(value[1]))
 
 
 def _check_type(trial: Any, what: str) -> None:
@@ -99,21 +131,22 @@ def _check_probe(task: Task, name: str) -> None:
             f"{name}: probe() gives {seen}; expected a Trial of stacked trials [trials, steps, channels], 2 or more"
         )
     _check_trial(probe, f"{name}: probe()", (len(probe.inputs), task.steps), task)
-    if not _same(probe, task.probe()):
+    if not _same(probe, _called(f"{name}: probe()", task.probe)):
         raise ValueError(f"{name}: probe() differs from call to call; all networks must be shown the same")
-    conditions = np.asarray(_called(f"{name}: conditions()", task.conditions))
+    conditions = _called(f"{name}: conditions()", lambda: np.asarray(task.conditions()))
     if conditions.ndim != 2 or conditions.shape[1] != task.n_inputs or not len(conditions):
         raise ValueError(
             f"{name}: conditions() has the shape {conditions.shape}; expected [conditions, {task.n_inputs}], 1 or more"
         )
     if not np.isfinite(conditions).all():
         raise ValueError(f"{name}: conditions() are not all finite")
-    if task.n_conditions != len(conditions):
-        raise ValueError(f"{name}: n_conditions is {task.n_conditions}, and conditions() has {len(conditions)}")
-    names = task.condition_names()
+    count = _called(f"{name}: n_conditions", lambda: task.n_conditions)
+    if count != len(conditions):
+        raise ValueError(f"{name}: n_conditions is {count}, and conditions() has {len(conditions)}")
+    names = _called(f"{name}: condition_names()", lambda: tuple(task.condition_names()))
     if len(names) != len(conditions) or len(set(names)) < len(names):
         raise ValueError(f"{name}: condition_names() are {names!r}; expected {len(conditions)} that differ")
-    numbers = np.asarray(task.probe_conditions())
+    numbers = _called(f"{name}: probe_conditions()", lambda: np.asarray(task.probe_conditions()))
     if numbers.shape != (len(probe.inputs),) or numbers.dtype.kind != "i":
         raise ValueError(
             f"{name}: probe_conditions() has the shape {numbers.shape} and the type {numbers.dtype}; expected the "
@@ -135,12 +168,8 @@ def _called(what: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except Exception as error:
-        raise ValueError(f"{what} fails: {type(error).__name__}: {_first_line(error)}") from None
+        raise ValueError(f"{what} fails: {type(error).__name__}: {first_line(error)}") from None
 
 
 def _same(first: Trial, second: Trial) -> bool:
     return all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -1,4 +1,4 @@
-"""Print figures: stored tables → matplotlib figures. Nothing is computed here beyond counting and grouping."""
+"""Print figures: stored tables → matplotlib figures. All that is done is to select, count and average."""
 
 from dynatlas.figures.accessor import Plots as Plots
 from dynatlas.figures.counts import fixed_point_counts as fixed_point_counts

@@ -187,15 +187,24 @@ def line_attractors(atlas: AtlasLike) -> Figure:
 
 
 def draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
-    """The moduli of the eigenvalues along line attractors, by rank: a mean for each variant.
+    """The moduli of the eigenvalues along line attractors, by rank: a mean over each variant's networks of least size.
+
+    Networks of other sizes have another number of ranks: a mean over sizes would jump where the small ones end.
 
     Raises:
         Missing: it is not stored.
     """
     spectra = table(atlas, "spectra")
+    spectra = spectra[spectra["units"] == min(atlas.study.population.units)]
+    if spectra.empty:
+        raise Missing("No network of the smallest size has a line attractor.")
     for architecture, activation in variants(atlas):
         rows = spectra[(spectra["architecture"] == architecture) & (spectra["activation"] == activation)]
-        mean = rows.groupby("rank")["modulus"].mean()
+        # A row is a mean already, over the networks of one configuration.
+        sums = (
+            rows.assign(modulus=rows["modulus"] * rows["n_networks"]).groupby("rank")[["modulus", "n_networks"]].sum()
+        )
+        mean = sums["modulus"] / sums["n_networks"]
         axes.plot(mean.index + 1, mean, color=ARCHITECTURES[architecture].color, linestyle=LINE_STYLES[activation])
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean along the line")

@@ -18,7 +18,9 @@ from dynatlas.figures.performance import loss_curves, performance
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, measures, tasks
 from dynatlas.figures.shepard import shepard
 from dynatlas.figures.state_spaces import trajectories
+from dynatlas.figures.stored_trial import stored_trial
 from dynatlas.figures.style import render
+from dynatlas.tasks import BUILT_IN
 
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
@@ -54,7 +56,16 @@ DYNAMICS: dict[str, tuple[str, Callable[..., Figure], Callable[..., str]]] = {
 
 def pictures(atlas: AtlasLike) -> dict[str, Picture]:
     """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-spectrum``."""
-    return {picture.name: picture for picture in _pictures(Snapshot(atlas))}
+    snapshot = Snapshot(atlas)
+    return {
+        picture.name: picture._replace(draw=partial(_drawn, snapshot, picture.draw)) for picture in _pictures(snapshot)
+    }
+
+
+def _drawn(snapshot: Snapshot, draw: Callable[[], Figure]) -> Figure:
+    """The figure in the looks of its own study, also where another atlas was opened in between."""
+    snapshot.follow()
+    return draw()
 
 
 # The figures of the paper: what draws them, and what describes them.
@@ -88,6 +99,10 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
         if task in DYNAMICS:
             name, draw, describe = DYNAMICS[task]
             yield Picture(name, partial(draw, atlas), partial(describe, atlas))
+        if task not in BUILT_IN:  # the figures of the paper hold a trial of each of the others
+            yield Picture(
+                f"trial-{task}", partial(stored_trial, atlas, task), partial(captions.stored_trial_caption, atlas, task)
+            )
         yield Picture(f"shepard-{task}", partial(shepard, atlas, task), partial(captions.shepard_caption, atlas, task))
         for measure in measures(atlas, task):
             if measure in COMPARED:  # appendix E holds the same

@@ -27,6 +27,7 @@ from dynatlas.geometry.distances import distance as distance
 from dynatlas.geometry.distances import distance_matrix as distance_matrix
 from dynatlas.geometry.distances import reduced as reduced
 from dynatlas.geometry.distances import settings_of as settings_of
+from dynatlas.geometry.measure import BUILT_IN as BUILT_IN
 from dynatlas.geometry.measure import MEASURES as MEASURES
 from dynatlas.geometry.measure import Measure as Measure
 from dynatlas.geometry.measure import measure_of as measure_of

@@ -4,12 +4,12 @@ import difflib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from dynatlas.origins import enter
+from dynatlas.origins import check_name, enter
 from dynatlas.pairs import Comparison, Reduced
 
 
@@ -32,6 +32,9 @@ class Measure(Comparison):
 
 
 MEASURES: dict[str, type[Measure]] = {}
+BUILT_IN: Final = frozenset(["svcca", "pwcca", "cca", "cka", "procrustes", "rsa"])
+# Distances between what fixed points form, which stand beside these in an atlas: their names are taken.
+OF_TOPOLOGY: Final = frozenset(["transition_graph", "fused_transition_graph", "neighbor_graph", "spectrum"])
 
 Class = TypeVar("Class", bound=type[Measure])
 
@@ -40,13 +43,13 @@ def register_measure(name: str) -> Callable[[Class], Class]:
     """Make a measure known under a name, to ``distance``, ``distance_matrix`` and study files.
 
     Raises:
-        ValueError: the name is taken by another class; the class is no frozen dataclass of ``Measure``.
+        ValueError: the name is taken or cannot be one; the class is no frozen dataclass of ``Measure``.
 
     Example:
         >>> from dataclasses import dataclass
         >>> import numpy as np
         >>> from dynatlas import distance
-        >>> @register_measure("total variance")
+        >>> @register_measure("total_variance")
         ... @dataclass(frozen=True)
         ... class TotalVariance(Measure):
         ...     def reduce(self, activity):
@@ -55,12 +58,15 @@ def register_measure(name: str) -> Callable[[Class], Class]:
         ...     def between(self, first, second):
         ...         return float(abs(first["variance"] - second["variance"]))
         >>> X = np.array([[0.0, 1.0], [2.0, 3.0]])
-        >>> distance(X, 2 * X, "total variance")
+        >>> distance(X, 2 * X, "total_variance")
         6.0
-        >>> del MEASURES["total variance"]  # and forgotten again
+        >>> del MEASURES["total_variance"]  # and forgotten again
     """
 
     def register(measure: Any) -> Any:
+        check_name("measure", name)
+        if name in OF_TOPOLOGY:
+            raise ValueError(f"the measure {name!r} is one of topology already; choose another name")
         if not (isinstance(measure, type) and issubclass(measure, Measure) and is_dataclass(measure)):
             raise ValueError(f"{measure!r} is not a dataclass that derives from dynatlas.geometry.Measure")
         enter(MEASURES, "measures", name, measure)

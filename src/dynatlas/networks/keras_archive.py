@@ -42,8 +42,7 @@ def read_keras_archive(path: Path) -> Hdf5:
     except (ValueError, RecursionError) as error:
         raise NetworkError(f"{path}: the model's configuration is not JSON ({error})") from None
     arrays = read_hdf5(path / WEIGHTS, weights).arrays
-    renamed = {_renamed(name, names): values for name, values in arrays.items()}
-    return Hdf5(renamed, {"model_config": configuration})
+    return Hdf5(_by_own_names(path, arrays, names), {"model_config": configuration})
 
 
 def own_names(model: Any, prefix: str = "layers/") -> dict[str, str]:
@@ -69,6 +68,20 @@ def own_names(model: Any, prefix: str = "layers/") -> dict[str, str]:
         found[place] = settings["name"]
         found |= own_names(layer, f"{place}/layers/")
     return found
+
+
+def _by_own_names(path: Path, arrays: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """The same arrays under their layers' own names, unless two would get one name."""
+    renamed: dict[str, Any] = {}
+    for filed, values in arrays.items():
+        own = _renamed(filed, names)
+        if own in renamed:
+            raise NetworkError(
+                f"{path}: the weights of two layers would both be {own!r}, as both layers have one name; "
+                "give every layer a name of its own, and save the model again"
+            )
+        renamed[own] = values
+    return renamed
 
 
 def _snake_case(name: str) -> str:

@@ -110,8 +110,7 @@ def place_recording(
         if not np.array_equal(each.rows.of_sample, aligned.of_sample):
             raise NetworkError(f"{name} has other rows than the first recording; place them one after the other")
 
-    analysis = opened.study.analysis
-    measured = {name: Measured(name, analysis.measure(name), recordings, shuffles, seed) for name in names}
+    measured = {name: Measured(name, opened.study.measure(name), recordings, shuffles, seed) for name in names}
     members: list[Member] = []
     with threadpool_limits(1):
         for response in responses_of(opened, kind, aligned):

@@ -83,7 +83,7 @@ def compare_tile(path: Path, tile: Tile, report: Report) -> list[Entry]:
     distances = compare(
         [[kept[network] for network in group] for group in rows],
         None if tile.row == tile.column else [[kept[network] for network in group] for group in columns],
-        TOPOLOGY.get(measure) or atlas.study.analysis.measure(measure),
+        TOPOLOGY.get(measure) or atlas.study.measure(measure),
         threads=1,
     )
     labels = {
@@ -106,7 +106,7 @@ def join_tiles(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         rows, columns = ([place[str(one)] for one in part[side].values] for side in ("network", "other_network"))
         distances[np.ix_(rows, columns)] = part.values
         distances[np.ix_(columns, rows)] = part.values.T
-    settings = {} if measure in TOPOLOGY else settings_of(atlas.study.analysis.measure(measure))
+    settings = {} if measure in TOPOLOGY else settings_of(atlas.study.measure(measure))
     reason = REASONS.get(measure, "")
     if measure == "transition_graph":
         reason = f"not the modal number of roots, {modal_count(atlas, task)}"

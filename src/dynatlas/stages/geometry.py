@@ -23,8 +23,8 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
     shuffled order, and before training; by the network's id and the version's name.
     """
     atlas = Atlas.open(path)
-    analysis, task = atlas.study.analysis, atlas.study.task(block.task)
-    measures = {name: analysis.measure(name) for name in analysis.measures}
+    task = atlas.study.task(block.task)
+    measures = {name: atlas.study.measure(name) for name in atlas.study.analysis.measures}
     inputs = task.probe().inputs
     controlled = set(controlled_members(atlas.study, block.task))
     has_untrained = atlas.study.population.untrained_controls

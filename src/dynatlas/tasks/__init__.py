@@ -12,6 +12,7 @@ from dynatlas.tasks.task import PROBE_SEED as PROBE_SEED
 from dynatlas.tasks.task import Task as Task
 from dynatlas.tasks.task import Trial as Trial
 from dynatlas.tasks.task import even_grid as even_grid
+from dynatlas.tasks.task import without_none as without_none
 from dynatlas.tasks.without_code import TaskFacts as TaskFacts
 from dynatlas.tasks.without_code import code_is_missing as code_is_missing
 from dynatlas.tasks.without_code import task_without_code as task_without_code

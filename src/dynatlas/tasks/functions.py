@@ -33,7 +33,7 @@ def task_of_function(function: Callable[..., Any]) -> type[Task]:
     for parameter in parameters[1:]:
         if parameter.default is parameter.empty or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ValueError(f"{parameter} of the task {name} has no default; settings need one, as in steps: int = 50")
-        if parameter.name != "steps" and hasattr(Task, parameter.name):
+        if parameter.name != "steps" and (hasattr(Task, parameter.name) or parameter.name in Task.model_fields):
             raise ValueError(f"{parameter.name} of the task {name} is a word that every task has; choose another")
         kind = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
         fields[parameter.name] = (kind, parameter.default)

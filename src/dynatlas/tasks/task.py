@@ -8,7 +8,7 @@ Everything random is written for one trial; callers ``vmap`` over keys.
 import inspect
 from abc import abstractmethod
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -133,3 +133,12 @@ def _shapes(task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def even_grid(start: float, stop: float, count: int) -> Float[Array, " count"]:
     """Evenly spaced numbers, rounded once from float64: JAX's ``linspace`` depends on its precision mode."""
     return jnp.asarray(np.linspace(start, stop, count).astype(np.float32))
+
+
+def without_none(value: Any) -> Any:
+    """TOML has no null: a setting that is None is left out."""
+    if isinstance(value, dict):
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_none(item) for item in value]
+    return value

@@ -83,7 +83,7 @@ def task_without_code(kind: str, facts: TaskFacts) -> type[Task]:
 def code_is_missing(what: str, name: str) -> PluginError:
     """What to say where the code of something foreign would have to be run."""
     return PluginError(
-        f"the {what} {name!r} is not one of dynatlas' own, and its code has not been imported: opening an atlas runs "
-        "no code. If you trust it: dynatlas.load_plugin(ATLAS / 'plugins' / FILE), or install the package that it "
-        "comes from and load_package it; then open the atlas again"
+        f"the {what} {name!r} is not one of dynatlas' own, and the code that the study was made with has not been "
+        "imported: opening an atlas runs no code. If you trust it: dynatlas.load_plugin(ATLAS / 'plugins' / FILE), "
+        "or --plugin FILE, or install the package that it comes from and load_package it; then open the atlas again"
     )

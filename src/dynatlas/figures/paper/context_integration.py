@@ -51,7 +51,7 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
 def _draw_task(part: SubFigure, atlas: AtlasLike) -> None:
     """Above, a random trial: the cued stream, another one, the target. Below, the probe and one network's answers."""
     task: Any = atlas.study.task(TASK)
-    trial = task.trial(jax.random.key(PROBE_SEED))
+    trial = task.trial(jax.random.key(PROBE_SEED, impl="threefry2x32"))
     inputs, targets = np.asarray(trial.inputs), np.asarray(trial.targets)
     cued = int(inputs[0, task.streams :].argmax())
     streams = [(cued, "cued\nstream", INPUT_COLOR)]
