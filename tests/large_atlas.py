@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dynatlas.study import Member, Study
+from dynatlas.members import Member
+from dynatlas.study import Study
 from synthetic_atlas import SyntheticAtlas
 
 # Networks → units, values of L2 and seeds, with the demo's 24 kinds of networks.

@@ -15,10 +15,11 @@ import xarray as xr
 
 from dynatlas.claims import check_claims
 from dynatlas.effects import decomposition, factor_effects
+from dynatlas.members import Block, Member
 from dynatlas.schema import TABLES, aspect
 from dynatlas.stages.trajectories import state_spaces
 from dynatlas.store import Atlas
-from dynatlas.study import Block, Member, Study
+from dynatlas.study import Study
 
 ARCHITECTURES = ("vanilla", "ugrnn", "gru", "lstm")
 ACTIVATIONS = ("tanh", "relu")

@@ -24,15 +24,16 @@ MAY_IMPORT = {
     "neurogym": {"errors", "tasks"},
     "costs": {"cells"},
     "settings": {"geometry"},
+    "members": {"settings"},
     "foreign": {"cells", "origins", "settings", "tasks"},
     "tuned": {"errors"},
     "study": {
         *("cards", "cells", "tasks", "errors", "costs", "settings", "tuned"),
-        *("origins", "plugins", "foreign", "task_checks", "cell_checks", "geometry", "first_line"),
+        *("members", "origins", "plugins", "foreign", "task_checks", "cell_checks", "geometry", "first_line"),
     },
-    "training": {"backpropagation", "cells", "tasks", "settings", "study"},
-    "search": {"cells", "settings", "study", "tasks", "training"},
-    "autotuning": {"cells", "study", "tasks", "training"},
+    "training": {"members", "backpropagation", "cells", "tasks", "settings", "study"},
+    "search": {"members", "cells", "settings", "study", "tasks", "training"},
+    "autotuning": {"members", "cells", "study", "tasks", "training"},
     "interruption": set(),
     "batches": set(),
     "slopes": set(),
@@ -62,6 +63,7 @@ MAY_IMPORT = {
     "tabular": {"_atomic", "errors"},
     "recordings": {"_atomic", "cards", "errors", "networks", "tasks"},
     "placement": {
+        "members",
         *(
             "recordings",
             "cells",
@@ -84,6 +86,7 @@ MAY_IMPORT = {
     "claims": {"resampling", "study"},
     "schema": set(),
     "store": {
+        "members",
         *("cards", "study", "cells", "errors", "pairs", "schema"),
         "figures",  # Atlas.plot draws
         *("_atomic", "_checkpoints", "_creation", "_formats", "_lock", "_manifest", "_overview", "_verification"),
@@ -92,13 +95,14 @@ MAY_IMPORT = {
     "_checkpoints": {"_atomic"},
     "_lock": {"_atomic", "_manifest", "errors"},
     "_manifest": {"_atomic", "errors"},
-    "_formats": {"schema", "study"},
+    "_formats": {"members", "schema", "study"},
     "_overview": {"cards", "errors", "study"},
     "_verification": {"_atomic", "_manifest", "_formats"},
     "_creation": {"_atomic", "_lock", "_manifest", "study", "errors"},
     "figures": {"cards", "study", "tasks", "store", "errors", "schema"},
-    "report": {"cards", "figures", "settings", "study", "tasks", "store", "errors", "schema"},
+    "report": {"members", "cards", "figures", "settings", "study", "tasks", "store", "errors", "schema"},
     "stages": {
+        "members",
         *("cells", "tasks", "study", "store", "training", "geometry", "pairs", "embedding", "effects", "resampling"),
         "statistics",
         *(
@@ -121,13 +125,13 @@ MAY_IMPORT = {
     "slurm": {"errors", "settings"},
     "cluster": {"_worker", "interruption", "plugins", "slurm", "errors"},
     "_worker": {"interruption", "plugins", "errors"},
-    "jobs": {"schema", "stages", "store", "study"},
+    "jobs": {"members", "schema", "stages", "store", "study"},
     "pipeline": {
         *("foreign", "jobs", "pairs", "plugins", "store", "study", "progress", "errors"),
         *("cluster", "slurm", "interruption", "status"),
     },
-    "calibration": {"geometry", "pairs", "plugins", "stages", "study", "training"},
-    "planning": {"calibration", "cluster", "jobs", "pairs", "stages", "study"},
+    "calibration": {"members", "geometry", "pairs", "plugins", "stages", "study", "training"},
+    "planning": {"members", "calibration", "cluster", "jobs", "pairs", "stages", "study"},
     "__main__": {"cli"},
     "summary": {"schema", "store"},
     "cli": {

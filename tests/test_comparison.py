@@ -8,6 +8,7 @@ import pytest
 from dynatlas import Atlas, Study, distance_matrix, permanova
 from dynatlas.errors import StudyError
 from dynatlas.geometry import measure_of
+from dynatlas.members import Matrix
 from dynatlas.pairs import all_pairs
 from dynatlas.schema import TABLES
 from dynatlas.stages import (
@@ -22,7 +23,6 @@ from dynatlas.stages import (
 )
 from dynatlas.stages.geometry import probe_activity
 from dynatlas.stages.networks import trained
-from dynatlas.study import Matrix
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 STUDY = """

@@ -7,7 +7,7 @@ import pytest
 from dynatlas import Study, planning
 from dynatlas.calibration import Cost
 from dynatlas.jobs import Job, jobs_of
-from dynatlas.study import Shape
+from dynatlas.members import Shape
 
 
 def job(name, *needs):

@@ -17,6 +17,7 @@ import pytest
 
 from dynatlas import report
 from dynatlas.figures.reading import Missing, Snapshot
+from dynatlas.members import Member
 from dynatlas.report import stored_tables
 from dynatlas.report.departures import departures
 from dynatlas.report.details import network_details
@@ -29,7 +30,7 @@ from dynatlas.report.shares import Share, SharesRow, claims_tested
 from dynatlas.report.spaces import state_space
 from dynatlas.report.values import cells, rounded
 from dynatlas.schema import TABLES
-from dynatlas.study import Member, Study
+from dynatlas.study import Study
 from synthetic_atlas import SyntheticAtlas, synthetic_atlas
 
 PARTS_OF_ATLAS = (

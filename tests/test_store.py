@@ -21,8 +21,9 @@ import xarray as xr
 
 from dynatlas import schema
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError
+from dynatlas.members import Block
 from dynatlas.store import Atlas, Entry, Problem
-from dynatlas.study import Block, Study
+from dynatlas.study import Study
 
 STUDY = """
 name = "tiny"

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from dynatlas import schema
-from dynatlas.study import Block, Member
+from dynatlas.members import Block, Member
 
 BLOCK_FORMAT: Final = 1
 METADATA: Final = "dynatlas"

@@ -11,7 +11,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from dynatlas.cells import Cell
-from dynatlas.study import Member
+from dynatlas.members import Member
 from dynatlas.tasks import Task
 from dynatlas.training import begin, train
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from dynatlas.members import Shape
 from dynatlas.plugins import Code, provide
-from dynatlas.study import Shape, Study
+from dynatlas.study import Study
 
 # Iterations that are timed; the first call, which compiles, is timed apart.
 TIMED_ITERATIONS = 20

@@ -9,12 +9,13 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from dynatlas import stages
+from dynatlas.members import Block, Matrix, Shape
 from dynatlas.schema import OF_CONTROLS, OF_MATRICES
 from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.stages.geometry import controls_of
 from dynatlas.stages.report import FIGURE_JOBS
 from dynatlas.store import Entry, part_name, reduced_name
-from dynatlas.study import Block, Matrix, Shape, Study
+from dynatlas.study import Study
 
 # Tuning compiles several programs, which takes a minute: less than this takes some ten minutes without it.
 FLOPS_WORTH_TUNING = 2e13

@@ -15,9 +15,10 @@ import numpy as np
 from dynatlas.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
 from dynatlas.cluster import count_workers, local_cluster, running_scheduler
 from dynatlas.jobs import Job, jobs_of, training_flops
+from dynatlas.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.pairs import available_cores
 from dynatlas.stages.comparison import TILE, Tile
-from dynatlas.study import Block, Configuration, Matrix, Member, Shape, Study
+from dynatlas.study import Study
 
 # What the calibration cannot see, as measured on the demo: seconds of one worker.
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0

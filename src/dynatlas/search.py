@@ -15,8 +15,8 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from dynatlas.cells import Cell
+from dynatlas.members import Member
 from dynatlas.settings import SEARCHED, Search, Training
-from dynatlas.study import Member
 from dynatlas.tasks import Task
 from dynatlas.training import BlockState, begin, train
 

@@ -33,8 +33,9 @@ from dynatlas._verification import Problem, find_problems
 from dynatlas.cards import Card, Shown
 from dynatlas.cells import Cell, leaf_name
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError, StudyError
+from dynatlas.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.pairs import Reduced
-from dynatlas.study import Block, Configuration, Matrix, Member, Shape, Study
+from dynatlas.study import Study
 
 if TYPE_CHECKING:
     from dynatlas.figures import Plots

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from dynatlas.backpropagation import batch_outputs
 from dynatlas.cells import Cell
+from dynatlas.members import Member
 from dynatlas.settings import Training
-from dynatlas.study import Member
 from dynatlas.tasks import Task, Trial
 
 # All networks of a task are validated on the same held-out trials, so that their errors can be compared.

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from dynatlas.effects import factor_effects, holm
+from dynatlas.members import Member
 from dynatlas.placement.measured import Measured
 from dynatlas.placement.spot import spot
 from dynatlas.resampling import interval, mean_interval, mean_of_pairs, reliability_of_values
-from dynatlas.study import Member
 
 FACTORS: Final = ("architecture", "activation", "units", "l2")
 TRAINED, UNTRAINED, GAIN = "trained", "untrained", "untrained minus trained"

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from dynatlas.embedding import mds
 from dynatlas.errors import NetworkError
 from dynatlas.geometry import Measure, reduced
+from dynatlas.members import Member
 from dynatlas.pairs import Reduced, all_pairs
 from dynatlas.placement.population import Response
 from dynatlas.placement.surrogates import shifted, shuffled, unit_halves
 from dynatlas.recordings import Aligned
 from dynatlas.store import Atlas
-from dynatlas.study import Member
 
 SPLITS: Final = 20  # of a recording's units into halves
 FEWEST_IN_HALF: Final = 4  # rows

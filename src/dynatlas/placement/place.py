@@ -10,13 +10,13 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from dynatlas.errors import AtlasError, NetworkError
+from dynatlas.members import Member
 from dynatlas.placement.findings import FACTORS, control_rows, distance_rows, effects_of, levels_of, map_rows
 from dynatlas.placement.measured import Measured
 from dynatlas.placement.population import responses_of
 from dynatlas.placement.words import sentences
 from dynatlas.recordings import Aligned, align, probe_of, read_recording
 from dynatlas.store import Atlas
-from dynatlas.study import Member
 
 FEWEST_NETWORKS: Final = 3
 FEWEST_SHUFFLES: Final = 19

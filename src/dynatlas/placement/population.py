@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from dynatlas.cells import Cell
+from dynatlas.members import Block, Member
 from dynatlas.recordings import Rows
 from dynatlas.stages.geometry import even_selection, probe_activity
 from dynatlas.stages.networks import passed, trained
 from dynatlas.store import Atlas
-from dynatlas.study import Block, Member
 
 
 class Response(NamedTuple):

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from dynatlas.figures.reading import AtlasLike, Missing, arrays, table, tasks
+from dynatlas.members import Member
 from dynatlas.report.neighbors import nearest
 from dynatlas.report.population import network_files
 from dynatlas.report.spaces import state_space
 from dynatlas.report.values import cells, rounded
-from dynatlas.study import Member
 
 # Of each point's eigenvalues those of largest modulus: the others lie near 0, and would be most of the file.
 MOST_EIGENVALUES: Final = 32

@@ -9,8 +9,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 from dynatlas.figures.reading import AtlasLike, Missing, arrays
 from dynatlas.figures.trajectories import ColorScale, color_scale, space_of
+from dynatlas.members import Member
 from dynatlas.report.values import rounded
-from dynatlas.study import Member
 
 
 def state_space(atlas: AtlasLike, member: Member, points: pd.DataFrame) -> dict[str, Any]:

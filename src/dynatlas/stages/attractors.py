@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 
 from dynatlas.cells import Cell
 from dynatlas.cycles import find_attractors
+from dynatlas.members import Member
 from dynatlas.stages.networks import linear_readout
-from dynatlas.study import Member, Study
+from dynatlas.study import Study
 from dynatlas.tasks import Task
 
 

@@ -8,11 +8,12 @@ import xarray as xr
 
 from dynatlas.geometry import settings_of
 from dynatlas.graph_distances import Frobenius, FusedGromovWasserstein
+from dynatlas.members import Block, Matrix, Member
 from dynatlas.pairs import GROUP, Comparison, compare, in_groups, labelled
 from dynatlas.progress import Report
 from dynatlas.spectra import Spectrum
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Block, Matrix, Member, Study
+from dynatlas.study import Study
 
 # Members on each side of a tile: what a worker holds in memory, and loses if it is killed. A multiple of GROUP.
 TILE = 8 * GROUP

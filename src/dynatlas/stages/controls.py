@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 
 from dynatlas.embedding import mds
 from dynatlas.geometry import Measure
+from dynatlas.members import Matrix
 from dynatlas.pairs import Reduced, all_pairs, compare, in_groups, labelled
 from dynatlas.progress import Report
 from dynatlas.resampling import Interval, interval, mean_interval, mean_of_pairs, r2_resamples, reliability
 from dynatlas.stages.geometry import controlled_members, controls_of
 from dynatlas.statistics import explained
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Matrix
 
 Array = NDArray[np.float64]
 

@@ -16,6 +16,7 @@ from dynatlas.cells import Cell
 from dynatlas.certificates import uniqueness
 from dynatlas.fixed_points import FixedPoints, find_fixed_points
 from dynatlas.linearization import linearize
+from dynatlas.members import Block, Member
 from dynatlas.point_facts import point_facts, search_facts
 from dynatlas.progress import Report
 from dynatlas.stages.attractors import attractors
@@ -25,7 +26,7 @@ from dynatlas.stages.oscillations import oscillations
 from dynatlas.stages.trajectories import state_spaces, trajectories
 from dynatlas.stages.transitions import transition_sensitivity, transitions
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Block, Member, Study
+from dynatlas.study import Study
 from dynatlas.tasks import ContextIntegration, SineWave, Task
 from dynatlas.topology import canonical_order
 

@@ -8,11 +8,12 @@ from jaxtyping import Array, Float
 
 from dynatlas.cells import Cell
 from dynatlas.geometry import reduced
+from dynatlas.members import Block, Member
 from dynatlas.pairs import Reduced
 from dynatlas.progress import Report
 from dynatlas.stages.networks import responses, trained
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Block, Member, Study
+from dynatlas.study import Study
 from dynatlas.tasks import Task
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from dynatlas.cells import Cell
 from dynatlas.line_attractors import SlowManifold, slow_manifold
 from dynatlas.linearization import Linearization, integrated_response, linearize, modes_needed
+from dynatlas.members import Member
 from dynatlas.stages.networks import linear_readout, stored_arrays
 from dynatlas.store import Atlas
-from dynatlas.study import Member, Study
+from dynatlas.study import Study
 from dynatlas.tasks import ContextIntegration
 
 # The manifold is sampled between these quantiles of the output on the probe: what the network holds, without the

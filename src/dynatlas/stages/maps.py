@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from dynatlas import claims
 from dynatlas.effects import decomposition, factor_effects
 from dynatlas.embedding import Embedding, mds, negative_share
+from dynatlas.members import Matrix
 from dynatlas.progress import Report
 from dynatlas.schema import OF_MATRICES, aspect
 from dynatlas.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.stages.integration import mean_spectra
 from dynatlas.stages.oscillations import mean_frequencies
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Matrix, Study
+from dynatlas.study import Study
 
 FACTORS = ("architecture", "activation", "units", "l2")
 NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}

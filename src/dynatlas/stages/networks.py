@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dynatlas.cells import Cell, StagedCell
+from dynatlas.members import Block, Member
 from dynatlas.store import Atlas
-from dynatlas.study import Block, Member
 
 
 def trained(atlas: Atlas, block: Block, *, untrained: bool = False) -> Iterator[tuple[Member, Cell]]:

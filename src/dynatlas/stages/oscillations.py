@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dynatlas.cells import Cell
 from dynatlas.fixed_points import FixedPoints
-from dynatlas.study import Member
+from dynatlas.members import Member
 from dynatlas.tasks import SineWave
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dynatlas.members import Block
 from dynatlas.pairs import Reduced
 from dynatlas.progress import Report
 from dynatlas.spectra import quantiles
 from dynatlas.stages.transitions import graph_of
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Block
 from dynatlas.tasks import SineWave
 from dynatlas.topology import neighbor_graph
 

@@ -19,11 +19,11 @@ from dynatlas import autotuning
 from dynatlas.cells import Cell, leaf_name
 from dynatlas.errors import Stopped
 from dynatlas.interruption import stop_requested
+from dynatlas.members import Block, Configuration, Member, Shape
 from dynatlas.progress import Report
 from dynatlas.search import SearchState, run_search, samples, start_search
 from dynatlas.settings import SEARCHED, Search
 from dynatlas.store import Atlas, Entry
-from dynatlas.study import Block, Configuration, Member, Shape
 from dynatlas.tasks import Task
 from dynatlas.training import BlockState, begin, explained_variance
 from dynatlas.training import train as train_members

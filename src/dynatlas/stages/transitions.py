@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from dynatlas.cells import Cell
 from dynatlas.fixed_points import FixedPoints
 from dynatlas.graph_distances import frobenius_distance
-from dynatlas.study import Member, Study
+from dynatlas.members import Member
+from dynatlas.study import Study
 from dynatlas.topology import transition_graph
 
 
