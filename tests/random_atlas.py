@@ -35,16 +35,26 @@ iterations = 1
 measures = {measures}
 permutations = 199
 bootstraps = 99
+control_networks = {controls}
 """
 
 
-def random_atlas(folder, *, untrained=True, measures=("svcca", "cka")):
+def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=128, failed=()):
     """An atlas whose "trained" networks follow their inputs, and whose untrained ones remember as chance has it.
+
+    Args:
+        folder: of the atlas.
+        untrained: whether it keeps them.
+        measures: of its study.
+        controls: how many networks the controls are made with, at most.
+        failed: names of architectures whose networks did not pass.
 
     Returns:
         The atlas, and activity on the probe [samples, units] by ("trained" or "untrained", network).
     """
-    study = Study.parse(STUDY.format(untrained=str(untrained).lower(), measures=json.dumps(measures)))
+    study = Study.parse(
+        STUDY.format(untrained=str(untrained).lower(), measures=json.dumps(measures), controls=controls)
+    )
     atlas = Atlas.create(folder, study)
     inputs = study.tasks[0].probe().inputs
     random = np.random.default_rng(0)
@@ -54,7 +64,9 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka")):
         before = _drawn(random, cells, len(members))
         after = eqx.tree_at(lambda cell: cell.recurrent_weights, before, 0.05 * before.recurrent_weights)
         arrays = _arrays("cell", after) | (_arrays("untrained", before) if untrained else {})
-        rows = pd.DataFrame([_row("networks", _labels(member) | {"passed": True}) for member in members])
+        rows = pd.DataFrame(
+            [_row("networks", _labels(member) | {"passed": member.architecture not in failed}) for member in members]
+        )
         entries += [atlas.write_block(block, members, arrays), atlas.write_part("networks", block, rows)]
         for place, member in enumerate(members):
             for version, cell in (("trained", after), ("untrained", before)):

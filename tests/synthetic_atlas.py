@@ -105,7 +105,7 @@ class _Maker:
         self.probes: dict[str, Any] = {}  # task → inputs and targets
 
     def atlas(self) -> SyntheticAtlas:
-        seen: set[tuple[str, str, str]] = set()
+        seen: set[Block] = set()
         pictures: dict[Block, dict[str, xr.Dataset]] = {}
         for number, member in enumerate(self.study.members):
             self.network(number, member)
@@ -119,9 +119,8 @@ class _Maker:
             picture = self.trajectories(member, positions, directions, rows)
             pictures.setdefault(self.study.block_of(member), {})[member.id] = picture
             self.points.setdefault(self.study.block_of(member), []).extend(rows)
-            variant = (member.task, member.architecture, member.activation)
-            if variant not in seen:
-                seen.add(variant)
+            if self.study.block_of(member) not in seen:
+                seen.add(self.study.block_of(member))
                 self.groups[f"trajectories/{member.id}"] = picture
         for block, of_block in pictures.items():
             self.groups[f"state_spaces/{block.name}"] = state_spaces(of_block)
@@ -269,14 +268,16 @@ class _Maker:
             for factor, levels in (("architecture", ARCHITECTURES), ("activation", ACTIVATIONS)):
                 for number, level in enumerate(levels):
                     asked = 0.01 + 0.004 * condition
+                    of_level = [one for one in self.passed["sine_wave"] if getattr(one, factor) == level]
+                    row = {"factor": factor, "level": level, "condition": condition, "frequency": asked}
                     means = {"linear_frequency": asked + 0.001 * number, "rotation_number": asked}
-                    self.rows["frequencies"].append(
-                        {"factor": factor, "level": level, "condition": condition, "frequency": asked} | means
-                    )
+                    self.rows["frequencies"].append(row | means | {"n_networks": len(of_level)})
         for block, members in self.study.blocks.items():
             if block.task != "context_integration" or not self.passed[block.task]:
                 continue
-            modes = 8
+            modes = 8 * block.units // min(self.study.population.units)
+            modulus = 0.8 - 0.05 * ARCHITECTURES.index(block.architecture)
+            passed = len(set(members) & set(self.passed[block.task]))
             configuration = {
                 "task": block.task,
                 "architecture": block.architecture,
@@ -284,7 +285,9 @@ class _Maker:
                 "units": block.units,
                 "l2": members[0].l2,
             }
-            self.rows["spectra"] += [configuration | {"rank": rank, "modulus": 0.8**rank} for rank in range(modes)]
+            self.rows["spectra"] += [
+                configuration | {"rank": rank, "modulus": modulus**rank, "n_networks": passed} for rank in range(modes)
+            ]
             zeros = np.zeros((1, modes))
             self.groups[f"line_attractors/{block.name}"] = xr.Dataset(
                 {

@@ -131,8 +131,8 @@ def test_each_condition_is_searched_from_the_activity_given(found):
     expected = np.array([[1.0], [-1.0]]) * 0.9999
     np.testing.assert_allclose(second.states.T, expected, atol=1e-3)
     said = " ".join(repr(found).split())
-    assert "condition 0 9 roots (4 + 4 + 1), index sum 1, complete; attractors that 4 runs reached: " in said
-    assert "condition 1 1 root (1), index sum 1, complete; attractors that 4 runs reached: 1 fixed point" in said
+    assert "condition 0: 9 roots (4 + 4 + 1), index sum 1, complete; attractors that 4 runs reached: " in said
+    assert "condition 1: 1 root (1), index sum 1, complete; attractors that 4 runs reached: 1 fixed point" in said
 
 
 def test_points_are_in_the_order_of_stability_and_readout(found):

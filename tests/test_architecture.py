@@ -60,7 +60,7 @@ MAY_IMPORT = {
         *("figures", "report", "_atomic", "errors"),
     },
     "tabular": {"_atomic", "errors"},
-    "recordings": {"_atomic", "errors", "figures", "networks", "tasks"},
+    "recordings": {"_atomic", "cards", "errors", "networks", "tasks"},
     "placement": {
         *(
             "recordings",
@@ -96,8 +96,8 @@ MAY_IMPORT = {
     "_overview": {"cards", "errors", "study"},
     "_verification": {"_atomic", "_manifest", "_formats"},
     "_creation": {"_atomic", "_lock", "_manifest", "study", "errors"},
-    "figures": {"study", "tasks", "store", "errors", "schema"},
-    "report": {"figures", "settings", "study", "tasks", "store", "errors", "schema"},
+    "figures": {"cards", "study", "tasks", "store", "errors", "schema"},
+    "report": {"cards", "figures", "settings", "study", "tasks", "store", "errors", "schema"},
     "stages": {
         *("cells", "tasks", "study", "store", "training", "geometry", "pairs", "embedding", "effects", "resampling"),
         "statistics",

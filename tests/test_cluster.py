@@ -223,7 +223,9 @@ def test_workers_of_another_version_or_without_the_folder_are_refused(dask, stud
         patch.setattr(_worker, "versions", lambda: {"jax": "0.0.1"})
         with pytest.raises(DynatlasError, match=r"has jax .*, and the main process has 0\.0\.1; install the same"):
             dynatlas.run(study_file, tmp_path / "a", scheduler=dask.address)
-    monkeypatch.setattr(pipeline, "terms_for", lambda folder, *token: _worker.Terms("/nowhere", *token, {}, {}))
+    monkeypatch.setattr(
+        pipeline, "terms_for", lambda folder, name, content, code: _worker.Terms("/nowhere", name, content, {}, {})
+    )
     with pytest.raises(DynatlasError, match=r"cannot see the atlas folder /nowhere: No such file or directory\."):
         dynatlas.run(study_file, tmp_path / "b", scheduler=dask.address)
 

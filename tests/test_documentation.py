@@ -70,7 +70,7 @@ def test_my_recordings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     random_atlas(tmp_path / "my-atlas")
     namespace = carry_out(DOCS / "my-recordings.md")
-    assert (tmp_path / "monkey-placement" / "index.html").exists()
+    assert (tmp_path / "monkey-flip_flop-placement" / "index.html").exists()
     controls = set(namespace["placement"].tables["controls"]["control"])
     text = (DOCS / "my-recordings.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in text for name in controls)

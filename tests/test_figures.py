@@ -16,8 +16,13 @@ from dynatlas import figures
 from dynatlas.errors import UnknownFigureError
 from dynatlas.figures.captions import left_out
 from dynatlas.figures.counts import composition, searches
-from dynatlas.figures.reading import Snapshot
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES
+from dynatlas.figures.frequencies import draw_frequencies
+from dynatlas.figures.line_attractors import draw_responses, draw_spectra
+from dynatlas.figures.paper.untrained import _draw_map as draw_control_map
+from dynatlas.figures.paper.untrained import _draw_matrix as draw_control_matrix
+from dynatlas.figures.paper.untrained import control_rows
+from dynatlas.figures.reading import Missing, Snapshot, representatives, variants
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, PAGE_WIDTH
 from dynatlas.study import Study
 from dynatlas.tasks import ContextIntegration, FlipFlop, SineWave, Trial
 from synthetic_atlas import SyntheticAtlas, synthetic_atlas
@@ -67,7 +72,7 @@ def test_every_figure_of_a_full_atlas_is_drawn_and_described() -> None:
             assert re.search(rf"\b{letter}, ", picture.caption), f"{picture.name} does not describe its panel {letter}"
         # Journals print no smaller type; it is 7.1 inches wide at most, two columns.
         assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 6, picture.name
-        assert figure.get_figwidth() <= 7.25, picture.name
+        assert figure.get_figwidth() <= PAGE_WIDTH, picture.name
 
 
 def test_captions_of_the_paper_count_the_networks_and_who_was_left_out() -> None:
@@ -146,7 +151,8 @@ def test_a_missing_part_is_said_in_its_panel_with_what_to_do(part: str, name: st
     said = " ".join(texts(figure).split())
     assert "in this atlas" in said
     assert "dynatlas run" in said
-    svg(figure)
+    if name not in PAPER or part == "distances/":  # laying out a whole page takes a second
+        svg(figure)
 
 
 @pytest.mark.parametrize("part", [*TABLES, "distances/", "trajectories/", "controls/"])
@@ -188,6 +194,67 @@ def test_a_users_own_matplotlib_settings_neither_matter_nor_change() -> None:
         before = dict(matplotlib.rcParams)
         assert svg(figures.effects(full())) == plain
         assert dict(matplotlib.rcParams) == before
+
+
+def test_a_users_matplotlib_backend_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(matplotlib.rcParams, "backend", "svg")  # the tests' own is the one that files are drawn with
+    figures.render(figures.effects(small()), "png")
+    assert matplotlib.rcParams["backend"] == "svg"
+
+
+@cache
+def of_two_sizes(task: str) -> SyntheticAtlas:
+    population = Study.load("demo").population.model_dump()
+    return synthetic_atlas(tasks=[{"kind": task, "steps": 20}], population=population | {"units": [8, 16]})
+
+
+def test_of_two_sizes_one_network_of_each_variant_is_drawn() -> None:
+    atlas = of_two_sizes("flip_flop")
+    chosen = representatives(atlas, "flip_flop")
+    assert [(one.architecture, one.activation) for one in chosen] == variants(atlas)
+    assert set(atlas.table("networks").set_index("network").loc[[one.network for one in chosen], "units"]) == {8}
+    roots = (~atlas.table("fixed_points").set_index("network")["is_slow"]).groupby("network").sum()
+    graphs = figures.transition_graphs(atlas).axes
+    drawn = [
+        sum(len(marks.get_offsets()) for marks in axes.collections if marks.get_offsets().any()) for axes in graphs
+    ]
+    assert sorted(drawn) == sorted(roots[one.network] for one in chosen)
+    for name in ("fig1", "trajectories-flip_flop"):
+        assert re.search(r"\b8 (representative )?networks, one per variant", figures.pictures(atlas)[name].caption)
+
+
+def curves(axes: Any) -> list[Any]:
+    """The lines of a panel, without the one of what is ideal."""
+    return [line.get_xydata() for line in axes.lines if len(line.get_xydata()) > 2]
+
+
+def test_spectra_and_responses_are_means_over_the_networks_of_the_smallest_size() -> None:
+    atlas = of_two_sizes("context_integration")
+    axes = Figure().subplots()
+    draw_spectra(axes, atlas)
+    spectra = atlas.table("spectra")
+    for line, variant in zip(curves(axes), variants(atlas), strict=True):
+        rows = spectra[(spectra[["architecture", "activation"]] == variant).all(axis=1) & (spectra["units"] == 8)]
+        expected = [np.average(of["modulus"], weights=of["n_networks"]) for _, of in rows.groupby("rank")]
+        np.testing.assert_allclose(line[:, 1], expected)
+        assert len(line) == 8
+    axes = Figure().subplots()
+    draw_responses(axes, atlas)
+    assert len(curves(axes)) == len(variants(atlas))
+    for line in curves(axes):
+        np.testing.assert_allclose(line[:, 1], 1 - 0.5 ** (1 + np.arange(8)))
+    for name in ("fig3", "line-attractors"):
+        assert "networks of 8 units" in figures.pictures(atlas)[name].caption
+
+
+def test_frequencies_are_drawn_as_the_table_has_them() -> None:
+    axes = Figure().subplots()
+    draw_frequencies(axes, full(), "architecture")
+    rows = full().table("frequencies")
+    assert rows["n_networks"].min() > 0
+    gru = rows[(rows["factor"] == "architecture") & (rows["level"] == "gru")]
+    np.testing.assert_allclose(curves(axes)[2], gru[["frequency", "linear_frequency"]])
+    assert "(n = 22 per command)" in figures.pictures(full())["fig2"].caption
 
 
 def test_save_all_names_its_files() -> None:
@@ -310,3 +377,88 @@ def test_a_trial_of_another_shape_is_refused(inputs: Any, targets: Any, output: 
     answer = None if output is None else np.zeros(output)
     with pytest.raises(ValueError, match=message):
         figures.trial_figure("x", type("Any", (), {"inputs": np.zeros(inputs), "targets": np.zeros(targets)})(), answer)
+
+
+@cache
+def with_own_names() -> SyntheticAtlas:
+    """An atlas with a cell that dynatlas does not have, and a task title that is no formula."""
+    atlas = tiny().without()
+    atlas.study = atlas.study.model_copy(deep=True)
+    population = atlas.study.population.model_copy(update={"architectures": ("vanilla", "my_cell")})
+    atlas.study = atlas.study.model_copy(update={"population": population})
+    [task] = atlas.study.tasks
+    object.__setattr__(task, "title", "GO/NoGo for $x_ and \\frac{")
+    atlas.tables["networks"] = atlas.tables["networks"].replace({"architecture": {"gru": "my_cell"}})
+    return atlas
+
+
+@pytest.mark.parametrize("name", ["performance", "trajectories-flip_flop", "shepard-flip_flop", "appendix-c", "fig4"])
+def test_titles_and_cells_of_a_users_own_are_drawn_as_they_are_written(name: str) -> None:
+    drawn = figures.pictures(with_own_names())[name]()
+    assert "GO/NoGo for $x_ and \\frac{" in texts(drawn)
+    svg(drawn)
+
+
+def test_a_cell_of_a_users_own_looks_the_same_whatever_atlas_was_opened_before() -> None:
+    before = figures.pictures(with_own_names())["performance"]
+    ARCHITECTURES["of_another_study"]
+    figures.pictures(full())
+    assert "of_another_study" not in ARCHITECTURES
+    ARCHITECTURES["of_another_study"]
+    before()
+    assert list(ARCHITECTURES)[4:] == ["my_cell"]
+
+
+def test_an_atlas_with_a_cell_of_its_own_is_drawn_without_a_snapshot() -> None:
+    ARCHITECTURES.follow(())
+    assert "my cell" in texts(figures.performance(with_own_names()))
+    assert [one.architecture for one in representatives(with_own_names(), "flip_flop")][-1] == "my_cell"
+
+
+def test_trained_networks_are_filled_and_come_first_in_figure_4() -> None:
+    part = Figure().subplots()
+    draw_control_map(part, tiny(), "flip_flop", "svcca")
+    marks = [(tuple(of_kind.get_facecolors()[0]), len(of_kind.get_offsets())) for of_kind in part.collections]
+    rows = tiny().table("control_embeddings")
+    rows = rows[(rows["measure"] == "svcca") & (rows["architecture"] == "vanilla")]
+    filled = sum(count for color, count in marks if color[:3] != (1, 1, 1))
+    assert filled == rows["is_trained"].sum() == sum(count for _, count in marks) - filled > 0
+    axes = Figure().subplots()
+    draw_control_matrix(axes, tiny(), "flip_flop", "svcca")
+    kinds = [f"{activation},\n{state}" for activation in ("tanh", "relu") for state in ("trained", "untrained")]
+    assert [label.get_text() for label in axes.get_yticklabels()] == kinds
+
+
+def test_a_task_with_too_few_networks_for_controls_says_so_and_costs_no_other_its_caption() -> None:
+    atlas = full().without()
+    networks, controls = atlas.table("networks"), atlas.table("controls")
+    networks.loc[networks.index[networks["task"] == "sine_wave"][2:], "passed"] = False
+    controls.loc[(controls["task"] == "flip_flop") & (controls["control"] == "reliability"), "value"] = np.nan
+    atlas.tables |= {"networks": networks, "controls": controls[controls["task"] != "sine_wave"]}
+    with pytest.raises(Missing, match="Controls need 3 networks that passed; of this task 2 did"):
+        control_rows(atlas, "sine_wave", "svcca")
+    caption = figures.pictures(atlas)["fig4"].caption
+    assert "sine wave none; " in caption
+    assert "reliabilities: context-dependent integration 0.20." in caption
+    assert "“untrained”, between two networks before training" in caption
+    assert "own untrained" not in caption  # this atlas has no such row
+
+
+def test_captions_name_what_the_study_has() -> None:
+    captions = {name: picture.caption for name, picture in figures.pictures(full()).items()}
+    assert "SVCCA and CKA compare geometry; " in captions["effects"]
+    stored = next(data.sizes["trial"] for name, data in full().groups.items() if name.startswith("trajectories/"))
+    assert f"At most {min(16, stored)} probe trials" in captions["trajectories-flip_flop"]
+
+
+def test_every_one_of_seven_tasks_has_its_panel_in_appendix_e() -> None:
+    atlas = small().without()
+    kinds = [f"task_{number}" for number in range(7)]
+    one = atlas.study.tasks[0]
+    many = tuple(one.model_copy() for _ in kinds)
+    for task, kind in zip(many, kinds, strict=True):
+        object.__setattr__(task, "kind", kind)
+        object.__setattr__(task, "title", kind)
+    atlas.study = atlas.study.model_copy(update={"tasks": many})
+    shown = texts(figures.pictures(atlas.without(*TABLES, "distances/"))["appendix-e"]())
+    assert "g   Task_6" in shown

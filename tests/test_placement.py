@@ -42,7 +42,13 @@ def turned(made):
     noise = random.normal(size=exact.shape) * exact.std()
     recordings = {"exact": exact, "noisy": exact + 0.3 * noise, "noisier": exact + noise}
     recordings["untrained"] = activities["untrained", member.id] @ rotation
-    return member, recordings, place_recording(atlas, recordings, shuffles=39)
+    return member, recordings, place_recording(atlas, recordings, measures=["cka"], shuffles=19)
+
+
+@pytest.fixture(scope="module")
+def exact(made, turned):
+    """The turned copy by every measure."""
+    return place_recording(made[0], {"exact": turned[1]["exact"]}, shuffles=19)
 
 
 def rows(placement, table, **wanted):
@@ -57,21 +63,21 @@ def control(placement, name, recording, measure="cka"):
 
 
 class TestDistances:
-    def test_a_turned_copy_is_at_its_network_by_every_measure(self, made, turned):
-        member, _, placement = turned
-        assert placement.measures == MEASURES
+    def test_a_turned_copy_is_at_its_network_by_every_measure(self, turned, exact):
+        member, _, _ = turned
+        assert exact.measures == MEASURES
         for measure in TURNABLE:
-            away = rows(placement, "distances", recording="exact", measure=measure, version="trained")
+            away = rows(exact, "distances", recording="exact", measure=measure, version="trained")
             nearest = away.nsmallest(1, "distance").iloc[0]
             assert nearest.network == member.id
             assert nearest.distance < 1e-7
 
-    def test_they_are_those_of_the_library(self, made, turned):
+    def test_they_are_those_of_the_library(self, made, turned, exact):
         atlas, activities = made
         _, recordings, placement = turned
-        for version, other in (("trained", "noisy"), ("untrained", "exact")):
-            for measure in placement.measures:
-                away = rows(placement, "distances", recording=other, measure=measure, version=version)
+        for version, other, placed in (("trained", "noisy", placement), ("untrained", "exact", exact)):
+            for measure in placed.measures:
+                away = rows(placed, "distances", recording=other, measure=measure, version=version)
                 expected = [
                     distance(recordings[other], activities[version, network], measure) for network in away.network
                 ]
@@ -82,13 +88,12 @@ class TestDistances:
 
     def test_noise_leads_away(self, turned):
         member, _, placement = turned
-        for measure in TURNABLE:
-            away = [
-                rows(placement, "distances", recording=name, measure=measure, version="trained", network=member.id)
-                for name in ("exact", "noisy", "noisier")
-            ]
-            exact, noisy, noisier = (float(each.distance.iloc[0]) for each in away)
-            assert exact < noisy < noisier
+        away = [
+            rows(placement, "distances", recording=name, version="trained", network=member.id)
+            for name in ("exact", "noisy", "noisier")
+        ]
+        exact, noisy, noisier = (float(each.distance.iloc[0]) for each in away)
+        assert exact < noisy < noisier
 
     def test_means_over_conditions_are_compared_with_such_means(self, made):
         atlas, activities = made
@@ -132,12 +137,12 @@ class TestControls:
         for name in ("shuffled time", "shifted trials"):
             away = control(placement, name, "exact")
             assert away.value > control(placement, "trained", "exact").high
-            assert away.p == 1 / 40
+            assert away.p == 1 / 20
 
     def test_noise_without_a_likeness_is_no_nearer_than_out_of_time(self, made):
         atlas, _ = made
         noise = np.random.default_rng(0).normal(size=(120, 6))
-        placement = place_recording(atlas, noise, measures=["cka"], shuffles=39)
+        placement = place_recording(atlas, noise, measures=["cka"], shuffles=19)
         assert control(placement, "shifted trials", "recording").p > 0.05
         assert "no sign of a likeness" in placement.said("recording", "cka")[1]
 
@@ -210,11 +215,11 @@ class TestFactors:
 
 
 class TestMap:
-    def test_a_turned_copy_lies_on_its_network(self, made, turned):
+    def test_a_turned_copy_lies_on_its_network(self, made, turned, exact):
         atlas, _ = made
-        member, _, placement = turned
+        member, _, _ = turned
         for measure in TURNABLE:
-            places = rows(placement, "map", recording="exact", measure=measure)
+            places = rows(exact, "map", recording="exact", measure=measure)
             network, own = (places[places.network == which].iloc[0] for which in (member.id, ""))
             assert np.hypot(network.x - own.x, network.y - own.y) < 1e-3
             stored = atlas.table("embeddings").query("measure == @measure").set_index("network")
@@ -230,7 +235,7 @@ class TestMap:
 
 class TestUntrained:
     def test_weights_that_no_study_kept_are_those_that_training_begins_with(self, tmp_path):
-        atlas, _ = random_atlas(tmp_path / "atlas", untrained=False)
+        atlas, _ = random_atlas(tmp_path / "atlas", untrained=False, measures=["cka"])
         block, members = next(iter(atlas.study.blocks.items()))
         start = begin(members, lambda key: atlas.study.cell(block, key)).fits.cell
         for row, cell in enumerate(_before_training(atlas, block).values()):
@@ -239,6 +244,28 @@ class TestUntrained:
             atlas, np.random.default_rng(0).normal(size=(120, 5)), measures=["cka"], shuffles=19
         )
         assert len(rows(placement, "distances", version="untrained")) == 8
+
+
+class TestSelection:
+    def test_controls_are_made_with_networks_that_passed_all_with_the_same(self, tmp_path):
+        """Eight networks, of which the four vanilla ones failed and four are asked for: the GRUs, not every other."""
+        atlas, _ = random_atlas(tmp_path / "atlas", measures=["cka"], controls=4, failed=["vanilla"])
+        placement = place_recording(atlas, np.random.default_rng(0).normal(size=(120, 5)), shuffles=19)
+        for name in ("trained", "untrained", "untrained minus trained", "between trained networks"):
+            assert control(placement, name, "recording").n == 4
+        assert control(placement, "shifted trials", "recording").value > 0
+        assert set(rows(placement, "distances").architecture) == {"gru"}
+
+    def test_what_is_compared_is_of_the_same_networks(self, tmp_path):
+        atlas, _ = random_atlas(tmp_path / "atlas", measures=["cka"], controls=5)
+        placement = place_recording(atlas, np.random.default_rng(0).normal(size=(120, 5)), shuffles=19)
+        away = rows(placement, "distances").pivot(index="network", columns="version", values="distance").dropna()
+        assert len(away) == 5
+        means = [control(placement, name, "recording").value for name in ("trained", "untrained")]
+        np.testing.assert_allclose(means, [away.trained.mean(), away.untrained.mean()])
+        levels = rows(placement, "levels", factor="architecture")
+        assert levels.n.tolist() == [4, 4]
+        assert levels.gain_n.sum() == 5
 
 
 class TestErrors:
@@ -280,10 +307,11 @@ class TestCommands:
         assert all(len(line) < 80 for line in out.splitlines() if not line.startswith("page:"))
         assert "a.npy, CKA:" in out
         assert "a small distance does not say" in " ".join(out.split())
-        folder = tmp_path / "a-placement"
+        folder = tmp_path / "a-flip_flop-placement"
         assert f"page: {folder / 'index.html'}" in out
         assert {path.name for path in folder.iterdir()} == {
             "index.html",
+            "placement.json",
             *(
                 f"{name}.{ending}"
                 for name in ("distances", "controls", "levels", "effects", "map", "recordings")
@@ -300,9 +328,30 @@ class TestCommands:
         (tmp_path / "mine" / "precious").write_text("precious")
         with pytest.raises(NetworkError, match="exists and is no earlier placement"):
             write_folder(turned[2], tmp_path / "mine")
-        with pytest.raises(NetworkError, match="exists and is no earlier placement"):
-            write_folder(turned[2], made[0].path)
+        for path in (made[0].path, made[0].path / "tables"):
+            with pytest.raises(NetworkError, match="exists and is no earlier placement"):
+                write_folder(turned[2], path)
         assert (tmp_path / "mine" / "precious").read_text() == "precious"
+
+    def test_a_file_of_others_beside_a_placement_is_never_deleted(self, turned, tmp_path):
+        write_folder(turned[2], tmp_path / "new")
+        (tmp_path / "new" / "notes.txt").write_text("precious")
+        with pytest.raises(NetworkError, match=r"has notes.txt beside an earlier placement"):
+            write_folder(turned[2], tmp_path / "new")
+        assert (tmp_path / "new" / "notes.txt").read_text() == "precious"
+
+    def test_the_usual_folder_is_that_of_one_recording(self, made, turned, tmp_path, capsys):
+        """Names may have dots; of two files that differ in their endings alone the second needs a folder of its own."""
+        options = ("--measure", "cka", "--shuffles", 19)
+        np.save(tmp_path / "monkey.2024.npy", turned[1]["noisy"])
+        np.savez(tmp_path / "monkey.2024.npz", turned[1]["noisy"])
+        assert call("place", made[0].path, tmp_path / "monkey.2024.npy", *options) == 0
+        folder = tmp_path / "monkey.2024-flip_flop-placement"
+        assert folder.is_dir()
+        capsys.readouterr()
+        assert call("place", made[0].path, tmp_path / "monkey.2024.npz", *options) == 8
+        assert "is the placement of" in capsys.readouterr().err
+        write_folder(turned[2], folder)  # a folder that was named is replaced
 
     def test_wrong_arguments_end_with_a_message(self, made, tmp_path, capsys):
         np.save(tmp_path / "a.npy", np.zeros((3, 3)))
@@ -327,9 +376,7 @@ class TestPage:
         assert "unsafe-inline" not in policy.split(";")[1]
         assert not re.search(r"""(src|href)=["'](?!#)""", text.split("<script>")[0])
         data = json.loads(re.search(r'id="atlas-data">(.*?)</script>', text).group(1))
-        assert set(data["plots"]) == {
-            f"{kind}-{place}-{measure}" for kind in ("map", "strip") for place in range(4) for measure in MEASURES
-        }
+        assert set(data["plots"]) == {f"{kind}-{place}-cka" for kind in ("map", "strip") for place in range(4)}
         drawn = data["plots"]["map-0-cka"]["data"]
         assert sum(len(trace["x"]) for trace in drawn) == 9
         strips = data["plots"]["strip-0-cka"]["data"]

@@ -47,11 +47,15 @@ def test_a_log_has_a_line_a_minute_and_one_for_the_end_of_each_stage(monkeypatch
         for second in range(1, 601):
             now[0] = float(second)
             display.training("block", 600, second, 600, 1.0)
+            if second % 10 == 0:
+                display.note("a job ends")
         display.stage("training", 600, 600)
         display.stage("maps", 1, 2)
         display.stage("maps", 2, 2)
     lines = file.getvalue().splitlines()
-    assert len(lines) == 600 / 60 + 2
+    notes = [line for line in lines if line.endswith("a job ends")]
+    assert len(notes) == 60
+    assert len(lines) == 600 / 60 + 2 + len(notes)  # notes take no line's place
     assert not re.search(r"[\r\x1b]", file.getvalue())
     moments = [datetime.fromisoformat(line[1:].split("]")[0]) for line in lines]
     assert all(abs((datetime.now(UTC) - moment).total_seconds()) < 60 for moment in moments)

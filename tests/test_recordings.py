@@ -10,6 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dynatlas.errors import NetworkError
@@ -81,6 +83,17 @@ class TestFormats:
         np.testing.assert_array_equal(values, expected)
         assert facts[1] == "cut into 4 trials"
 
+    def test_trials_that_are_cut_to_the_shortest_are_told_of(self, tmp_path):
+        (tmp_path / "a.nwb").write_bytes((DATA / "trials.nwb").read_bytes())
+        with h5py.File(tmp_path / "a.nwb", "a") as file:
+            file["intervals/trials/stop_time"][0] += 0.1
+        values, facts = read_recording(tmp_path / "a.nwb", bin_width=0.1)
+        np.testing.assert_array_equal(values, COUNTS)
+        assert facts[1] == "1 of 4 trials have one more, and were cut to 5 bins of 0.1 s"
+        values, facts = read_recording(tmp_path / "a.nwb", series="rates")
+        assert values.shape == (4, 5, 2)
+        assert facts[2] == "1 of 4 trials have one more, and were cut to 5 samples"
+
     def test_an_nwb_file_without_trials_is_read_whole(self, tmp_path):
         with h5py.File(DATA / "trials.nwb") as source, h5py.File(tmp_path / "whole.nwb", "w") as target:
             target.attrs["nwb_version"] = source.attrs["nwb_version"]
@@ -98,6 +111,30 @@ class TestFormats:
         values, facts = read_recording(tmp_path / "a.parquet")
         np.testing.assert_array_equal(values, [[5, 2], [6, 3], [7, 1]])
         assert facts == ("columns as units: 2", "rows in the order of condition")
+
+    def test_labels_are_known_in_any_capitals_and_as_an_index(self, tmp_path):
+        long_table(COUNTS).rename(columns={"trial": "Trial", "time": " TIME"}).to_csv(tmp_path / "a.csv", index=False)
+        frame = long_table(COUNTS)
+        frame.set_index("trial").to_parquet(tmp_path / "one.parquet")
+        frame.set_index(["trial", "time"]).to_parquet(tmp_path / "two.parquet")
+        frame.set_index("trial", drop=False).rename_axis("day").to_parquet(tmp_path / "other.parquet")
+        frame.set_axis(np.zeros(len(frame), int)).to_parquet(tmp_path / "repeated.parquet")
+        for path in sorted(tmp_path.iterdir()):
+            np.testing.assert_array_equal(read_recording(path).values, COUNTS, err_msg=path.name)
+
+    @pytest.mark.parametrize("ending", ["csv", "parquet"])
+    def test_trials_with_names_stay_in_the_order_of_the_file(self, ending, tmp_path):
+        names = [f"trial_{number}" for number in (1, 10, 2, 3)]
+        frame = long_table(COUNTS).sort_values(["trial", "time"]).replace({"trial": dict(enumerate(names))})
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        frame.astype({"trial": "category"}).to_parquet(tmp_path / "a.parquet")
+        values, facts = read_recording(tmp_path / f"a.{ending}")
+        np.testing.assert_array_equal(values, COUNTS)
+        assert facts[1] == "rows in the order of trial and time, trials as they first appear"
+
+    def test_rows_of_a_trial_without_times_stay_in_the_order_of_the_file(self, tmp_path):
+        long_table(COUNTS).sort_values(["time", "trial"]).drop(columns="time").to_csv(tmp_path / "a.csv", index=False)
+        np.testing.assert_array_equal(read_recording(tmp_path / "a.csv").values, COUNTS)
 
     def test_rows_are_read_from_npy_and_npz(self, tmp_path):
         rows = np.arange(6).reshape(2, 3)
@@ -155,6 +192,20 @@ class TestHostile:
             ("a.csv", b"a,b\n1,x\n", "has columns that are no numbers: b; expected a column for each unit"),
             ("a.csv", b"trial,time\n1,2\n", "has no column of numbers"),
             ("a.csv", b"trial,a\n1,2\n1,3\n2,5\n", "its trials have 1 to 2 rows"),
+            ("a.csv", b",a\n0,1\n1,2\n", r"column 1 has no name .'Unnamed: 0'.*save the table with index=False"),
+            ("a.csv", b"trial,a, \n1,2,3\n", "column 3 has no name"),
+            ("a.csv", b"a\n1,2\n", "more numbers in a row than names"),
+            ("a.csv", b"Trial,trial,a\n1,1,2\n", "has 2 columns called 'trial'"),
+            ("a.csv", b"step,a\n0,1\n1,2\n0,3\n", "has several rows of step 0.*; name the trial column 'trial'"),
+            (
+                "a.csv",
+                b"trial,time,a\n0,0,1\n0,0,2\n",
+                "several rows of trial 0.* and time 0.*number the trials",
+            ),
+            ("a.csv", b"condition,a\n0,1\n0,2\n", "several rows of condition 0; expected one row of each: average"),
+            ("a.csv", b"condition,a\nleft,1\nright,2\n", "condition is text, such as 'left', whose order is unknown"),
+            ("a.csv", b"time,a\n0 s,1\n1 s,2\n", "time is text, such as '0 s'.*expected numbers"),
+            ("a.csv", b"trial,a\n0,1\n,2\n", "trial is empty in 1 rows"),
             ("a.txt", b"1 2 3", r"is no recording that is known here; expected a recording: .npy"),
             ("a.mat", b"MATLAB 5.0 MAT-file", "is no recording that is known here"),
         ],
@@ -201,6 +252,25 @@ class TestHostile:
             with pytest.raises(NetworkError, match=message):
                 read_recording(watched / name)
 
+    def test_text_in_parquet_takes_no_more_than_it_takes_there(self, watched):
+        """A long text in each of many rows is a few bytes of the file, and would be 4 GB."""
+        texts = pa.DictionaryArray.from_arrays(np.zeros(40_000, np.int32), ["x" * 100_000])
+        for name in ("trial", "note"):
+            pq.write_table(pa.table({name: texts, "a": np.zeros(40_000)}), watched / f"{name}.parquet")
+        pa_peak = pa.default_memory_pool().max_memory()
+        with pytest.raises(NetworkError, match="has columns that are no numbers: note"):
+            read_recording(watched / "note.parquet")
+        assert read_recording(watched / "trial.parquet").values.shape == (1, 40_000, 1)
+        assert pa.default_memory_pool().max_memory() < pa_peak + 100e6
+        pq.write_table(
+            pa.table({"trial": ["x" * 1000] * 9, "a": np.zeros(9)}),
+            watched / "b.parquet",
+            use_dictionary=False,
+            column_encoding={"trial": "DELTA_BYTE_ARRAY"},
+        )
+        with pytest.raises(NetworkError, match="'trial' is text in the encoding DELTA_BYTE_ARRAY"):
+            read_recording(watched / "b.parquet")
+
     @pytest.mark.parametrize(
         ("change", "options", "message"),
         [
@@ -224,6 +294,26 @@ class TestHostile:
                 file[name] = np.array(values)
         with pytest.raises(NetworkError, match=message):
             read_recording(path, **options)
+
+    def test_what_an_nwb_file_says_of_time_is_checked_before_it_is_used(self, watched):
+        for name, start in (
+            ("outside", {"external": [("/etc/passwd", 0, 8)], "shape": (1,)}),
+            ("wide", {"shape": (9,)}),
+        ):
+            with h5py.File(watched / f"{name}.nwb", "w") as file:
+                file.attrs["nwb_version"] = "2"
+                file["intervals/trials/start_time"], file["intervals/trials/stop_time"] = [0.0], [1.0]
+                file["acquisition/rates/data"] = SAMPLES
+                file.create_dataset("acquisition/rates/starting_time", dtype="f8", **start).attrs["rate"] = 10.0
+        with pytest.raises(NetworkError, match="starting_time' keeps its values in another file"):
+            read_recording(watched / "outside.nwb")
+        with pytest.raises(NetworkError, match=r"starting_time has the shape \[9\]; expected a number"):
+            read_recording(watched / "wide.nwb")
+        with h5py.File(watched / "late.nwb", "w") as file:
+            file.attrs["nwb_version"] = "2"
+            file["units/spike_times"], file["units/spike_times_index"] = [1e12], np.zeros(0, int)
+        with pytest.raises(NetworkError, match=r"'ends of bins' has the shape .* and would take"):
+            read_recording(watched / "late.nwb", bin_width=0.02)
 
     def test_bins_are_for_nwb_alone_and_a_name_must_fit(self, watched):
         np.savez(watched / "a.npz", one=COUNTS, two=COUNTS)

@@ -65,6 +65,11 @@ class Shown:
         return self._card().html()
 
 
+def count_of(number: int, what: str, several: str = "") -> str:
+    """``1 network``, ``3 networks``."""
+    return f"{number:,} {what if number == 1 else several or what + 's'}"
+
+
 def _printable(text: str) -> str:
     """A text in which nothing moves a terminal's cursor or hides the rest of the line."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

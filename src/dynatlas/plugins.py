@@ -8,7 +8,7 @@ import hashlib
 import importlib.abc
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -257,7 +257,8 @@ def _import_source(origin: Origin, source: bytes, shown: str) -> None:
     _imported[origin] = Code(origin, source, frozenset(registered))
 
 
-def _import_entry_points(origin: Origin, points: list[metadata.EntryPoint]) -> None:
+def _import_entry_points(origin: Origin, points: Sequence[Any]) -> None:
+    # Any: another library may have put a backport of ``importlib.metadata`` in charge, whose entry points are its own.
     if not points:
         raise PluginError(f"the package {origin.name!r} offers no task, cell or measure by an entry point")
     with importing(origin, _registries()) as registered:

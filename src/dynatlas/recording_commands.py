@@ -26,14 +26,14 @@ def probe(atlas: AtlasFolder, target: Path, /, *, task: str | None = None, plugi
         plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
             trust.
     """
-    from dynatlas.placement.place import task_of
+    from dynatlas.placement.place import task_named
     from dynatlas.plugins import load_plugins
     from dynatlas.recordings import write_probe
     from dynatlas.store import Atlas
 
     load_plugins(plugin or ())
     opened = Atlas.open(atlas)
-    written = write_probe(opened.study.task(task_of(opened, task)), target)
+    written = write_probe(opened.study.task(task_named(opened, task)), target)
     n_conditions = len(written.condition_names)
     print(
         f"wrote {target}: {written.samples:,} samples, {written.trials} trials of {written.steps} steps; "
@@ -73,7 +73,7 @@ def place(
         resample: Stretch the recording's time to the probe's steps.
         shuffles: How many times the recording is put out of time, in either way.
         seed: Seed of the shuffles, halves and resamples.
-        out: The folder of the result; by default RECORDING-placement.
+        out: The folder of the result; by default RECORDING-TASK-placement, beside the recording.
         plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
             trust.
     """
@@ -97,8 +97,8 @@ def place(
         shuffles=shuffles,
         seed=seed,
     )
-    folder = out if out is not None else recordings[0].with_name(f"{recordings[0].name.split('.')[0]}-placement")
-    page = write_folder(placement, folder)
+    usual = recordings[0].with_name(f"{recordings[0].stem}-{placement.task}-placement")
+    page = write_folder(placement, out or usual, replaces_any=out is not None)
     for name, one in read.items():
         _print(f"{name}: {'; '.join((*one.facts, *placement.recordings[name].facts))}")
     _print_placement(placement)

@@ -358,7 +358,7 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "network": ("row",),
         "condition": ("row",),
     },
-    # One group per representative network (one per task, architecture and activation, that passed):
+    # One group per representative network (of each block, the first that passed):
     # its probe trials and its fixed points in the space of its first three principal components.
     "trajectories/‹network›": {
         "trajectory": ("trial", "step", "component"),

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynatlas.analysis.endings import Ending, in_words
+from dynatlas.cards import count_of
 from dynatlas.certificates import uniqueness
-from dynatlas.figures.captions import count_of
 from dynatlas.fixed_points import FixedPoints
 from dynatlas.linearization import linearize
 from dynatlas.networks import Network

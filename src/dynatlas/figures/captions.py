@@ -2,14 +2,17 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 import pandas as pd
 
+from dynatlas.cards import count_of
 from dynatlas.figures.counts import searches
-from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table
+from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table, task_title
 from dynatlas.figures.shepard import MOST_PAIRS
-from dynatlas.figures.style import TASK_TITLES, measure_label
-from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS, OTHER_TRIALS
+from dynatlas.figures.style import measure_label
+from dynatlas.figures.trajectories import MOST_STEPS, most_trials
+from dynatlas.schema import aspect
 
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)", re.IGNORECASE)
 
@@ -27,11 +30,6 @@ def left_out(networks: pd.DataFrame) -> dict[str, int]:
     for kind, same in kinds.items():
         counts.update(same if len(set(same)) <= 3 else [kind] * len(same))
     return dict(counts.most_common())
-
-
-def count_of(number: int, what: str, several: str = "") -> str:
-    """``1 network``, ``3 networks``."""
-    return f"{number:,} {what if number == 1 else several or what + 's'}"
 
 
 def left_out_sentence(networks: pd.DataFrame) -> str:
@@ -83,9 +81,22 @@ def effects_caption(atlas: AtlasLike) -> str:
     n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
     return (
         f"Share of the variance of each distance matrix that each factor explains (PERMANOVA R², n = {n} networks "
-        "per matrix). SVCCA and CKA compare geometry, the transition graph compares topology. Filled: p < 0.05 "
+        f"per matrix). {_compared(rows['measure'].unique())} Filled: p < 0.05 "
         "in permutations within the other factors’ strata. Chance alone gives an R² above 0."
     )
+
+
+def _compared(measures: Iterable[str]) -> str:
+    """What the measures shown compare, such as ``SVCCA and CKA compare geometry; spectrum compares topology.``."""
+    by_aspect: dict[str, list[str]] = {}
+    for measure in measures:
+        by_aspect.setdefault(aspect(measure), []).append(measure_label(measure))
+    parts = []
+    for what, names in by_aspect.items():
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        parts.append(f"{listed} compare{'s' if len(names) == 1 else ''} {what}")
+    said = "; ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def trajectories_caption(atlas: AtlasLike, task: str) -> str:
@@ -97,15 +108,23 @@ def trajectories_caption(atlas: AtlasLike, task: str) -> str:
         "context_integration": "Colour: the cued evidence; line style: the context.",
     }.get(task, "Grey: probe trajectories.")
     settings = atlas.study.task(task)
-    trials = MOST_TRIALS.get(task, OTHER_TRIALS)
     steps = f" (the last {MOST_STEPS} steps of each)" if settings.steps > MOST_STEPS else ""
     return (
-        f"{TASK_TITLES[task]}: state space of {count_of(len(chosen), 'representative network')}, one per variant, in "
-        "the first three principal components of its own probe activity, each component scaled to its range; "
-        f"the percentages are their shares of the variance. {colors} At most {trials} probe trials are "
-        f"drawn{steps}. Filled points: stable fixed points; open points: saddles, coloured by their number of unstable "
-        "directions; line through a saddle: its leading unstable direction; ×: slow point, not a root. "
+        f"{task_title(atlas.study, task)}: state space of {count_of(len(chosen), 'representative network')}, one per "
+        "variant, in the first three principal components of its own probe activity, each component scaled to its "
+        f"range; the percentages are their shares of the variance. {colors} At most {most_trials(atlas, task)} probe "
+        f"trials are drawn{steps}. Filled points: stable fixed points; open points: saddles, coloured by their number "
+        "of unstable directions; line through a saddle: its leading unstable direction; ×: slow point, not a root. "
         "Points further from the activity than its own range are not drawn but counted."
+    )
+
+
+def stored_trial_caption(atlas: AtlasLike, task: str) -> str:
+    """The caption of ``stored_trial``."""
+    one = representatives(atlas, task)[0]
+    return (
+        f"{task_title(atlas.study, task)}: a trial of the probe, with the inputs, the targets, and the answer of one "
+        f"network ({one.name}). Of many channels the first eight are drawn."
     )
 
 
@@ -122,7 +141,7 @@ def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
         else ""
     )
     return (
-        f"{TASK_TITLES[task]}: {measure_label(measure)} distances between "
+        f"{task_title(atlas.study, task)}: {measure_label(measure)} distances between "
         f"{count_of(int(facts['n_networks']), 'network')}, sorted by architecture and activation, and their metric MDS "
         f"in two dimensions (stress {facts['stress']:.2f}: 0 would be a map without distortion), coloured by each "
         f"factor, the other one shown by shape. {failed}{here}"
@@ -133,8 +152,8 @@ def shepard_caption(atlas: AtlasLike, task: str) -> str:
     """The caption of ``shepard``."""
     table(atlas, "embeddings", task)
     return (
-        f"{TASK_TITLES[task]}: the distance of every pair of networks on each map in two dimensions against the "
-        "distance that was measured; on the line, a map without distortion. Of more than "
+        f"{task_title(atlas.study, task)}: the distance of every pair of networks on each map in two dimensions "
+        "against the distance that was measured; on the line, a map without distortion. Of more than "
         f"{MOST_PAIRS:,} pairs an even selection."
     )
 
@@ -182,15 +201,24 @@ def oscillation_frequencies_caption(atlas: AtlasLike) -> str:
     )
 
 
+def smallest_lines(atlas: AtlasLike) -> int:
+    """How many networks of the smallest size have line attractors: those of which spectra and responses are drawn."""
+    networks = table(atlas, "networks", "context_integration")
+    networks = networks[networks["units"] == min(atlas.study.population.units)]
+    return int(networks["network"].isin(table(atlas, "line_attractors", "context_integration")["network"]).sum())
+
+
 def line_attractors_caption(atlas: AtlasLike) -> str:
     """The caption of ``line_attractors``."""
     lines = table(atlas, "line_attractors", "context_integration")
+    smallest = min(atlas.study.population.units)
     share = 100 * lines["line_share"].median()
     return (
         "In each context the state of least speed is sought at "
         f"{atlas.study.analysis.manifold_points} values of the output. Left: the sorted moduli of the eigenvalues "
         "there. Middle: the output half a trial after a unit of the cued input, from the linear dynamics with only the "
         "largest modes kept; 1 is a perfect integral. Right: by how much the output drifts in one step where it is "
-        f"held. Lines are means, marks are contexts of {count_of(lines['network'].nunique(), 'network')}. Along the "
+        f"held. Lines are means over the networks of {smallest} units, {smallest_lines(atlas)} in all; marks are "
+        f"contexts of {count_of(lines['network'].nunique(), 'network')} of any size. Along the "
         f"line lies {share:.0f} % of the variance of its states (median)."
     )

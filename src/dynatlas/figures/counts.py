@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dynatlas.figures.reading import AtlasLike, panel, table, tasks, variants
-from dynatlas.figures.style import GREY, SMALLEST, narrow_title, new_figure, styled, variant_label
+from dynatlas.figures.reading import AtlasLike, narrow_title, panel, table, tasks, variants
+from dynatlas.figures.style import GREY, SMALLEST, new_figure, styled, variant_label
 
 CERTIFICATES = {
     "complete": "#009E73",
@@ -67,7 +67,7 @@ def fixed_point_counts(atlas: AtlasLike) -> Figure:
         grid = figure.subplots(1, 2 * len(kinds), squeeze=False, width_ratios=[1.5, 1] * len(kinds))[0]
         for number, task in enumerate(kinds):
             table_axes, bar_axes = grid[2 * number], grid[2 * number + 1]
-            table_axes.set_title(narrow_title(task), fontsize=7)
+            table_axes.set_title(narrow_title(atlas.study, task), parse_math=False, fontsize=7)
             if panel(table_axes, _draw_counts, atlas, task, labelled=number == 0):
                 bar_axes.set_title("certificate", fontsize=6.5, fontweight="normal")
                 panel(bar_axes, _draw_certificates, atlas, task)

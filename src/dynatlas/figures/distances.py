@@ -17,8 +17,10 @@ from dynatlas.figures.reading import (
     distances,
     embedding,
     map_facts,
+    narrow_title,
     panel,
     table,
+    task_title,
     tasks,
 )
 from dynatlas.figures.style import (
@@ -27,10 +29,9 @@ from dynatlas.figures.style import (
     GREY,
     MOST_MARKS,
     SMALLEST,
-    TASK_TITLES,
     Look,
+    entitle,
     measure_label,
-    narrow_title,
     new_figure,
     rows_of,
     styled,
@@ -45,7 +46,7 @@ def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
         figure = new_figure(2.9)
         above, below = rows_of(figure, [2.4, 0.42])
         left, middle, right = above.subplots(1, 3, width_ratios=[1.3, 1, 1])
-        figure.suptitle(f"{TASK_TITLES[task]}: {measure_label(measure)} distances", fontsize=8, fontweight="bold")
+        entitle(figure, f"{task_title(atlas.study, task)}: {measure_label(measure)} distances")
         left.set_title("bars: architecture, activation", fontsize=SMALLEST, fontweight="normal")
         panel(left, draw_matrix, atlas, task, measure)
         for axes, factor in ((middle, "architecture"), (right, "activation")):
@@ -173,7 +174,7 @@ def effects(atlas: AtlasLike) -> Figure:
         figure = new_figure(3.0)
         rows = 1.0
         for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-            axes.set_title(narrow_title(task))
+            axes.set_title(narrow_title(atlas.study, task), parse_math=False)
             rows = max(rows, panel(axes, _draw_effects, atlas, task) or 0)
         for axes in figure.axes:  # the same spacing in every panel
             if axes.axison:

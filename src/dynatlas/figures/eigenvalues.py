@@ -67,13 +67,7 @@ def _look_at_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[
     axes.set_xlim(left, right)
     axes.set_ylim(-height, height)
     axes.set_aspect("equal", adjustable="box")
-    outside = (values.real < left) | (np.abs(values.imag) > height)
-    axes.text(
-        0.04,
-        0.5,
-        f"{outside.sum():,} more\noutside",
-        transform=axes.transAxes,
-        va="center",
-        fontsize=SMALLEST,
-        color=GREY,
-    )
+    outside = (values.real < left) | (values.real > right) | (np.abs(values.imag) > height)
+    if outside.any():
+        text = f"{outside.sum():,} more\noutside"
+        axes.text(0.04, 0.5, text, transform=axes.transAxes, va="center", fontsize=SMALLEST, color=GREY)

@@ -22,8 +22,6 @@ from dynatlas.figures.style import (
 
 LOOKS = {"architecture": ARCHITECTURES, "activation": ACTIVATIONS}
 OTHER = {"architecture": "activation", "activation": "architecture"}
-ROW_HEIGHT = 0.42  # inches: a title and the first line of names
-LINE_HEIGHT = 0.13
 
 
 class Legend(NamedTuple):
@@ -33,14 +31,10 @@ class Legend(NamedTuple):
     handles: list[Line2D]
     columns: int
 
-    @property
-    def height(self) -> float:
-        """What it takes, in inches."""
-        return ROW_HEIGHT + LINE_HEIGHT * (-(-len(self.handles) // self.columns) - 1)
-
 
 def draw_legends(part: SubFigure, legends: Sequence[Legend]) -> None:
-    """Set the blocks beside each other, as wide as they need to be."""
+    """Set the blocks that have names beside each other, as wide as they need to be."""
+    legends = [legend for legend in legends if legend.handles]
     widths = [_width(legend) for legend in legends]
     whole = part.bbox.width / part.figure.dpi
     gap = max(0.0, 1 - sum(widths) / whole) / (len(legends) + 1)

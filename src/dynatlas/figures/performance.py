@@ -9,19 +9,17 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynatlas.figures.reading import AtlasLike, Missing, ordered, panel, table, tasks, variants
+from dynatlas.figures.reading import AtlasLike, Missing, narrow_title, ordered, panel, table, tasks, variants
 from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
+    LINE_STYLES,
     MOST_MARKS,
-    narrow_title,
     new_figure,
     styled,
     variant_ticks,
 )
-
-_LINE_STYLES = ("-", (0, (3, 1.2)))
 
 
 class Error(NamedTuple):
@@ -46,7 +44,7 @@ def performance(atlas: AtlasLike) -> Figure:
     with styled():
         figure = new_figure(2.9)
         for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-            axes.set_title(narrow_title(task))
+            axes.set_title(narrow_title(atlas.study, task), parse_math=False)
             panel(axes, _draw_errors, atlas, task)
         handles = [
             *(_dot(look.label, "o", look.color) for look in _looks(atlas)),
@@ -99,11 +97,11 @@ def loss_curves(atlas: AtlasLike) -> Figure:
     with styled():
         figure = new_figure(2.6)
         for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-            axes.set_title(narrow_title(task))
+            axes.set_title(narrow_title(atlas.study, task), parse_math=False)
             panel(axes, _draw_losses, atlas, task)
         handles = [Line2D([], [], color=look.color, label=look.label) for look in _looks(atlas)]
-        styles: Any = zip(ordered(atlas.study.population.activations, ACTIVATIONS), _LINE_STYLES, strict=False)
-        handles += [Line2D([], [], color=GREY, linestyle=style, label=name) for name, style in styles]
+        activations = ordered(atlas.study.population.activations, ACTIVATIONS)
+        handles += [Line2D([], [], color=GREY, linestyle=LINE_STYLES[name], label=name) for name in activations]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
@@ -115,12 +113,11 @@ def _draw_losses(axes: Axes, atlas: AtlasLike, task: str) -> None:
     if losses.empty:
         raise Missing("No network of this task has a finite validation error.")
     curves, colors, styles = [], [], []
-    activations = ordered(atlas.study.population.activations, ACTIVATIONS)
     for network, rows in losses.groupby("network", sort=False):
         factors = networks.loc[network]
         curves.append(rows.sort_values("iteration")[["iteration", "validation_mse"]].to_numpy())
         colors.append(ARCHITECTURES[factors["architecture"]].color)
-        styles.append(_LINE_STYLES[activations.index(factors["activation"])])
+        styles.append(LINE_STYLES[factors["activation"]])
     opacity = float(np.clip(20 / len(curves), 0.15, 0.8))
     lines = LineCollection(curves, colors=colors, linestyles=styles, linewidths=0.7, alpha=opacity)
     lines.set_rasterized(len(curves) > MOST_MARKS)

@@ -9,9 +9,9 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES, write_message
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, sentence_case, write_message
 from dynatlas.study import Study
-from dynatlas.tasks import BUILT_IN as OURS
+from dynatlas.tasks import BUILT_IN, TASKS
 
 TRAJECTORIES = "arrays.zarr/trajectories/"
 
@@ -40,12 +40,13 @@ class Snapshot:
         self._atlas = atlas
         self.study = atlas.study
         self.path = atlas.path
-        # In the study's order, so that cells of its own look the same in every picture of it.
-        for architecture in self.study.population.architectures:
-            ARCHITECTURES[architecture]
-        TASK_TITLES.update({task.kind: task.title.capitalize() for task in self.study.tasks if task.kind not in OURS})
+        self.follow()
         self._tables: dict[str, pd.DataFrame] = {}
         self._arrays: dict[str, xr.Dataset] = {}
+
+    def follow(self) -> None:
+        """From now on the study's own cells look as they do in every picture of it."""
+        ARCHITECTURES.follow(self.study.population.architectures)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -79,7 +80,7 @@ class Missing(Exception):  # noqa: N818 - a state to be shown, not a fault
 
 
 class Representative(NamedTuple):
-    """A network whose trajectories are stored: one per task, architecture and activation."""
+    """The network that is drawn of a task, architecture and activation."""
 
     network: str
     name: str
@@ -103,7 +104,7 @@ def table(atlas: AtlasLike, name: str, task: str | None = None) -> pd.DataFrame:
         else:
             frame = frame[frame["network"].isin(table(atlas, "networks", task)["network"])]
     if frame.empty:
-        where = f" for the {TASK_TITLES[task].lower()}" if task else ""
+        where = f" for the {task_name(atlas.study, task)}" if task else ""
         raise Missing(f"The table “{name}” has no row{where}.\n{_how_to_get_it(atlas, task)}")
     return frame.reset_index(drop=True)
 
@@ -142,6 +143,24 @@ def tasks(atlas: AtlasLike) -> list[str]:
     return [task.kind for task in atlas.study.tasks]
 
 
+def task_name(study: Study | None, kind: str) -> str:
+    """A task's title within a sentence; where neither the study nor dynatlas has it, its kind's words."""
+    for task in study.tasks if study else ():
+        if task.kind == kind:
+            return task.title
+    return TASKS[kind].title if kind in BUILT_IN else kind.replace("_", " ")
+
+
+def task_title(study: Study | None, kind: str) -> str:
+    """The same above a picture or at the head of a sentence."""
+    return sentence_case(task_name(study, kind))
+
+
+def narrow_title(study: Study, kind: str) -> str:
+    """The same for a panel that is one of three: the long one on two lines."""
+    return task_title(study, kind).replace("dependent ", "dependent\n")
+
+
 def variants(atlas: AtlasLike) -> list[tuple[str, str]]:
     """The study's (architecture, activation) pairs, in the order in which every picture has them."""
     population = atlas.study.population
@@ -154,23 +173,27 @@ def variants(atlas: AtlasLike) -> list[tuple[str, str]]:
 
 def ordered(values: Any, order: Any) -> list[str]:
     """The values in the canonical order; ones it does not know come last."""
-    known = list(order)
-    return sorted(set(values), key=lambda value: (known.index(value) if value in known else len(known), value))
+    return sorted(set(values), key=_rank(order))
+
+
+def _rank(order: Any) -> Callable[[str], tuple[int, str]]:
+    """What sorts values in the canonical order."""
+    known = {value: place for place, value in enumerate(order)}
+    return lambda value: (known.get(value, len(known)), value)
 
 
 def sort_networks(networks: pd.DataFrame) -> pd.DataFrame:
     """By architecture, then activation, then units, L2 and seed."""
-    architectures, activations = list(ARCHITECTURES), list(ACTIVATIONS)
     rank = networks.assign(
-        _architecture=networks["architecture"].map(architectures.index),
-        _activation=networks["activation"].map(activations.index),
+        _architecture=networks["architecture"].map(_rank(ARCHITECTURES)),
+        _activation=networks["activation"].map(_rank(ACTIVATIONS)),
     )
     order = rank.sort_values(["_architecture", "_activation", "units", "l2", "seed"], kind="stable").index
     return networks.loc[order].reset_index(drop=True)
 
 
 def representatives(atlas: AtlasLike, task: str) -> list[Representative]:
-    """The networks of a task whose trajectories are stored, in the order of every picture.
+    """One network of each variant of a task, of the smallest size of which trajectories are stored; in picture order.
 
     Raises:
         Missing: there is none.
@@ -180,7 +203,8 @@ def representatives(atlas: AtlasLike, task: str) -> list[Representative]:
     chosen = sort_networks(networks[networks["network"].isin(stored)])
     if chosen.empty:
         raise Missing(f"No trajectories are in this atlas for this task.\n{_how_to_get_it(atlas, task)}")
-    columns = chosen[list(Representative._fields)]
+    # Stored for every block, of which a variant has one for each size and part.
+    columns = chosen.drop_duplicates(["architecture", "activation"])[list(Representative._fields)]
     return [Representative(*row) for row in columns.itertuples(index=False, name=None)]
 
 

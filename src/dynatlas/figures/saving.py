@@ -11,14 +11,18 @@ from dynatlas.errors import UnknownFigureError
 from dynatlas.figures import captions, paper
 from dynatlas.figures.counts import fixed_point_counts
 from dynatlas.figures.distances import distance_map, effects
-from dynatlas.figures.dynamics import line_attractors, oscillation_frequencies, transition_graphs
+from dynatlas.figures.frequencies import oscillation_frequencies
+from dynatlas.figures.line_attractors import line_attractors
 from dynatlas.figures.paper import captions as paper_captions
 from dynatlas.figures.paper.measures import COMPARED
 from dynatlas.figures.performance import loss_curves, performance
 from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, measures, tasks
 from dynatlas.figures.shepard import shepard
 from dynatlas.figures.state_spaces import trajectories
+from dynatlas.figures.stored_trial import stored_trial
 from dynatlas.figures.style import render
+from dynatlas.figures.transition_graphs import transition_graphs
+from dynatlas.tasks import BUILT_IN
 
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
@@ -54,7 +58,16 @@ DYNAMICS: dict[str, tuple[str, Callable[..., Figure], Callable[..., str]]] = {
 
 def pictures(atlas: AtlasLike) -> dict[str, Picture]:
     """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-spectrum``."""
-    return {picture.name: picture for picture in _pictures(Snapshot(atlas))}
+    snapshot = Snapshot(atlas)
+    return {
+        picture.name: picture._replace(draw=partial(_drawn, snapshot, picture.draw)) for picture in _pictures(snapshot)
+    }
+
+
+def _drawn(snapshot: Snapshot, draw: Callable[[], Figure]) -> Figure:
+    """The figure in the looks of its own study, also where another atlas was opened in between."""
+    snapshot.follow()
+    return draw()
 
 
 # The figures of the paper: what draws them, and what describes them.
@@ -88,6 +101,10 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
         if task in DYNAMICS:
             name, draw, describe = DYNAMICS[task]
             yield Picture(name, partial(draw, atlas), partial(describe, atlas))
+        if task not in BUILT_IN:  # the figures of the paper hold a trial of each of the others
+            yield Picture(
+                f"trial-{task}", partial(stored_trial, atlas, task), partial(captions.stored_trial_caption, atlas, task)
+            )
         yield Picture(f"shepard-{task}", partial(shepard, atlas, task), partial(captions.shepard_caption, atlas, task))
         for measure in measures(atlas, task):
             if measure in COMPARED:  # appendix E holds the same

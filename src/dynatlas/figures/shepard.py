@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynatlas.figures.reading import AtlasLike, Missing, distances, embedding, map_facts, measures, panel
-from dynatlas.figures.style import GREY, MEASURES, TASK_TITLES, new_figure, styled
+from dynatlas.figures.reading import AtlasLike, Missing, distances, embedding, map_facts, measures, panel, task_title
+from dynatlas.figures.style import GREY, MEASURES, entitle, new_figure, styled
 
 COLUMNS = 5
 # More pairs than these say no more: they are thinned evenly.
@@ -18,7 +18,7 @@ def shepard(atlas: AtlasLike, task: str) -> Figure:
     rows = -(-len(names) // COLUMNS)
     with styled():
         figure = new_figure(0.35 + 1.55 * rows)
-        figure.suptitle(f"{TASK_TITLES[task]}: distances on the maps", fontsize=8, fontweight="bold")
+        entitle(figure, f"{task_title(atlas.study, task)}: distances on the maps")
         grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
         for axes, measure in zip(grid, names, strict=False):
             axes.set_title(MEASURES.get(measure, measure), fontsize=7)

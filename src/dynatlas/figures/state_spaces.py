@@ -10,12 +10,13 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure, FigureBase
 
 from dynatlas.figures.legends import point_handles
-from dynatlas.figures.reading import AtlasLike, Missing, Representative, panel, representatives, variants
+from dynatlas.figures.reading import AtlasLike, Missing, Representative, panel, representatives, task_title, variants
 from dynatlas.figures.style import (
     GREY,
+    PAGE_WIDTH,
     SMALLEST,
-    TASK_TITLES,
     UNSTABLE,
+    entitle,
     new_figure,
     styled,
     unstable_color,
@@ -32,8 +33,8 @@ def trajectories(atlas: AtlasLike, task: str) -> Figure:
     """Trajectories and fixed points of a representative network of each variant of one task."""
     columns, rows = _grid(atlas)
     with styled():
-        figure = new_figure(1.0 + 1.75 * len(rows), width=max(4.4, 0.4 + 1.7 * len(columns)))
-        figure.suptitle(f"{TASK_TITLES[task]}: state space", fontsize=8, fontweight="bold")
+        figure = new_figure(1.0 + 1.75 * len(rows), width=min(PAGE_WIDTH, max(4.4, 0.4 + 1.7 * len(columns))))
+        entitle(figure, f"{task_title(atlas.study, task)}: state space")
         seen = draw_variants(figure, atlas, task)
         figure.legend(handles=point_handles(seen), loc="outside lower center", ncols=5 if len(columns) > 3 else 3)
     return figure
@@ -48,9 +49,7 @@ def draw_variants(part: FigureBase, atlas: AtlasLike, task: str, *, points: bool
     """A panel for each variant, or what is missing; the kinds of points and lines that were drawn."""
     columns, rows = _grid(atlas)
     try:
-        chosen: dict[tuple[str, str], Representative] = {}
-        for one in representatives(atlas, task):  # of several sizes, the smallest
-            chosen.setdefault((one.architecture, one.activation), one)
+        chosen = {(one.architecture, one.activation): one for one in representatives(atlas, task)}
     except Missing as missing:
         write_message(part.subplots(), str(missing))
         return set()

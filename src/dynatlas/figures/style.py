@@ -26,7 +26,7 @@ class Look(NamedTuple):
 
 
 class _Looks(dict[str, Look]):
-    """Looks by name; a name that is not ours gets the next of some others, and keeps it."""
+    """Looks by name; a name that is not ours gets the next of some others, and keeps it until a study is followed."""
 
     _OTHERS = (
         ("#A6761D", "v", "triangle-down"),
@@ -41,17 +41,17 @@ class _Looks(dict[str, Look]):
         super().__init__(ours)
         self._ours = len(ours)
 
+    def follow(self, names: Sequence[str]) -> None:
+        """Forget the names that are not ours, and give looks to these in their order, whatever was drawn before."""
+        for name in list(self)[self._ours :]:
+            del self[name]
+        for name in names:
+            self[name]
+
     def __missing__(self, name: str) -> Look:
         place = (len(self) - self._ours) % len(self._OTHERS)
         self[name] = Look(name.replace("_", " "), *self._OTHERS[place])
         return self[name]
-
-
-class _Titles(dict[str, str]):
-    """Titles by name; of a name that is not ours, its words."""
-
-    def __missing__(self, name: str) -> str:
-        return name.replace("_", " ").capitalize()
 
 
 ARCHITECTURES: Final = _Looks(
@@ -79,13 +79,6 @@ MEASURES: Final = {
     "neighbor_graph": "neighbour graph",
     "spectrum": "spectrum",
 }
-TASK_TITLES: Final = _Titles(
-    {
-        "flip_flop": "Flip-flop",
-        "sine_wave": "Sine wave",
-        "context_integration": "Context-dependent integration",
-    }
-)
 # Colour of a fixed point by its number of unstable directions; the last stands for all higher numbers.
 UNSTABLE: Final = ("#1A1A1A", "#4477AA", "#EE6677", "#B8860B", "#AA3377")
 # Low to high; neither end vanishes on white or on black.
@@ -135,9 +128,11 @@ _NO_DATE: Final[Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "p
 @contextmanager
 def styled() -> Iterator[None]:
     """Everything drawn or saved inside has the one style."""
-    # rc_context alone would let a user's own matplotlibrc through, and the picture would depend on the machine.
+    # rc_context alone would let a user's own matplotlibrc through, and the picture would depend on the machine. The
+    # backend is left alone: our figures have none, and rc_context would not give the user's back.
     with matplotlib.rc_context():
-        matplotlib.rcParams.update({**matplotlib.rcParamsDefault, "backend": "agg"})
+        defaults: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+        matplotlib.rcParams.update(defaults)
         matplotlib.rcParams.update(_RC)
         yield
 
@@ -171,9 +166,20 @@ def columns_of(part: Figure | SubFigure, widths: Sequence[float]) -> list[SubFig
     return list(grid[0])
 
 
+def entitle(figure: Figure, title: str) -> None:
+    """The title of a whole figure. It may be a user's own, in which “$” starts no formula."""
+    figure.suptitle(title, fontsize=8, fontweight="bold", parse_math=False)
+
+
 def heading(part: SubFigure, letter: str, title: str, size: float = 8.0) -> None:
     """The letter and the title of a part of a figure, above it at the left."""
-    part.suptitle(f"{letter}   {title[0].upper()}{title[1:]}", x=0.01, ha="left", fontsize=size, fontweight="bold")
+    text = f"{letter}   {sentence_case(title)}"
+    part.suptitle(text, x=0.01, ha="left", fontsize=size, fontweight="bold", parse_math=False)
+
+
+def sentence_case(words: str) -> str:
+    """The first letter upper case, the others as they are: “GO/NoGo task”."""
+    return words[:1].upper() + words[1:]
 
 
 def render(figure: Figure, format: Literal["svg", "pdf", "png"]) -> bytes:  # noqa: A002 - matplotlib's word
@@ -229,11 +235,6 @@ def variant_ticks(axes: Axes, columns: Sequence[tuple[str, str]]) -> None:
     """Name the columns of a panel after (architecture, activation) pairs."""
     labels = [variant_label(architecture, activation) for architecture, activation in columns]
     axes.set_xticks(range(len(columns)), labels, rotation=60, ha="right", rotation_mode="anchor")
-
-
-def narrow_title(task: str) -> str:
-    """A task's title for a panel that is one of three: the long one on two lines."""
-    return TASK_TITLES[task].replace("dependent ", "dependent\n")
 
 
 def architecture_label(architecture: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dynatlas.figures.reading import AtlasLike, Missing, arrays, table
+from dynatlas.figures.reading import AtlasLike, Missing, arrays, representatives, table
 from dynatlas.figures.style import EVIDENCE_COLORS, FREQUENCY_COLORS
 from dynatlas.tasks import ContextIntegration, SineWave, Task
 
@@ -71,6 +71,17 @@ def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
 def _evenly(count: int, most: int) -> Any:
     """At most ``most`` of ``count`` numbers, evenly spaced, both ends included."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def most_trials(atlas: AtlasLike, task: str) -> int:
+    """The most trials that are drawn of any representative of a task: no more than are stored.
+
+    Raises:
+        Missing: no trajectories are stored.
+    """
+    groups = [f"trajectories/{one.network}" for one in representatives(atlas, task)]
+    stored = max(arrays(atlas, group, task).sizes["trial"] for group in groups)
+    return min(stored, MOST_TRIALS.get(task, OTHER_TRIALS))
 
 
 def trial_labels(task: Task, data: xr.Dataset) -> tuple[Any, Any]:

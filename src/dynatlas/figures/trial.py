@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
-from dynatlas.figures.style import GREY, new_figure, styled
+from dynatlas.figures.style import GREY, entitle, new_figure, styled
 
 INPUT_COLOR = "#0072B2"
 TARGET_COLOR = "#9A9A9A"
@@ -44,7 +44,7 @@ def trial_figure(title: str, trial: Any, output: Any = None) -> Figure:
 def _draw(title: str, inputs: Any, targets: Any, answer: Any) -> Figure:
     figure = new_figure(0.75 + 0.75 * sum(_heights(inputs, targets)), width=4.6)
     draw_trial(figure, inputs, targets, answer)
-    figure.suptitle(title, fontsize=8, fontweight="bold", parse_math=False)
+    entitle(figure, title)
     handles = trial_handles(answered=answer is not None)
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure

@@ -31,10 +31,11 @@ def distance_rows(
     return trained + before
 
 
-def controls_of(measured: Measured, recording: int, permutations: int, bootstraps: int, seed: int) -> Rows:
+def control_rows(measured: Measured, recording: int, permutations: int, bootstraps: int, seed: int) -> Rows:
     """What a recording's distances are to be held against; each with its 95 % interval and, where it is a test, its p.
 
-    - trained, untrained: the mean distance from networks; the interval is over networks.
+    - trained, untrained: the mean distance from networks; the interval is over networks. All controls but those of the
+      recording alone are made with the same even selection of networks (``responses_of``), of which n says how many.
     - untrained minus trained: how much nearer training brings the same network; p by flipping signs.
     - between trained networks: the mean distance between two of them.
     - shuffled time, shifted trials: the mean distance from trained networks of the recording out of time; the interval
@@ -44,15 +45,14 @@ def controls_of(measured: Measured, recording: int, permutations: int, bootstrap
     """
     away, before = measured.away(recording), measured.untrained_away(recording)
     own, untrained = away[list(before)], np.array(list(before.values()))
-    rows = [_row(TRAINED, away.mean(), mean_interval(away, bootstraps, seed), len(away))]
-    if len(untrained) > 1:
-        gain = untrained - own
-        rows += [
-            _row(UNTRAINED, untrained.mean(), mean_interval(untrained, bootstraps, seed), len(untrained)),
-            _row(GAIN, gain.mean(), mean_interval(gain, bootstraps, seed), len(gain))
-            | {"p": sign_flips(gain, permutations, seed)},
-            _row(APART, *mean_of_pairs(measured.between_networks(), bootstraps, seed), len(gain)),
-        ]
+    gain = untrained - own
+    rows = [
+        _row(TRAINED, own.mean(), mean_interval(own, bootstraps, seed), len(own)),
+        _row(UNTRAINED, untrained.mean(), mean_interval(untrained, bootstraps, seed), len(untrained)),
+        _row(GAIN, gain.mean(), mean_interval(gain, bootstraps, seed), len(gain))
+        | {"p": sign_flips(gain, permutations, seed)},
+        _row(APART, *mean_of_pairs(measured.between_networks(), bootstraps, seed), len(gain)),
+    ]
     for control, distances in measured.out_of_time(recording).items():
         p = (1 + int((distances <= own.mean()).sum())) / (1 + len(distances))
         rows.append(_row(control, distances.mean(), interval(distances), len(distances)) | {"p": p})
@@ -92,8 +92,8 @@ def levels_of(
 ) -> Rows:
     """The mean distance from the trained networks of every architecture, and so on.
 
-    ``gain`` is how much nearer training brings these networks: over all kinds together, those that it leads away can
-    hide it. Its p is corrected for the number of levels (``holm``).
+    ``gain`` is how much nearer training brings those ``gain_n`` of them that controls are made with: over all kinds
+    together, those that it leads away can hide it. Its p is corrected for the number of levels (``holm``).
     """
     away, before = measured.away(recording), measured.untrained_away(recording)
     rows: Rows = []
@@ -107,6 +107,7 @@ def levels_of(
             gain = np.array([before[place] - away[place] for place in places if place in before])
             ends = mean_interval(gain, bootstraps, seed)
             row |= {"gain": gain.mean() if len(gain) else np.nan, "gain_low": ends.low, "gain_high": ends.high}
+            row["gain_n"] = len(gain)
             is_tested = len(kinds) > 1 and len(gain) > 1
             rows.append(row | {"gain_p": sign_flips(gain, permutations, seed) if is_tested else np.nan})
     tested = [row for row in rows if row["gain_p"] == row["gain_p"]]

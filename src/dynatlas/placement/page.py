@@ -6,7 +6,8 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES
+from dynatlas.figures.reading import task_title
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES
 from dynatlas.placement.place import Placement
 from dynatlas.placement.plots import map_plot, strip_plot
 from dynatlas.placement.words import WARNING, level_label, measure_label, of
@@ -40,7 +41,7 @@ def page(placement: Placement) -> str:
         title=", ".join(placement.recordings),
         version=metadata.version("dynatlas"),
         study=placement.study,
-        task=TASK_TITLES.get(placement.task, placement.task),
+        task=task_title(None, placement.task),
         recordings=placement.recordings,
         notes=placement.notes,
         warning=WARNING,

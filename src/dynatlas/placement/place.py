@@ -10,7 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from dynatlas.errors import AtlasError, NetworkError
-from dynatlas.placement.findings import FACTORS, controls_of, distance_rows, effects_of, levels_of, map_rows
+from dynatlas.placement.findings import FACTORS, control_rows, distance_rows, effects_of, levels_of, map_rows
 from dynatlas.placement.measured import Measured
 from dynatlas.placement.population import responses_of
 from dynatlas.placement.words import sentences
@@ -20,6 +20,7 @@ from dynatlas.study import Member
 
 FEWEST_NETWORKS: Final = 3
 FEWEST_SHUFFLES: Final = 19
+TABLES: Final = ("distances", "controls", "levels", "effects", "map", "recordings")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,7 +98,7 @@ def place_recording(
     Source: Maheswaranathan et al. 2019, figure 4, for why untrained networks stand beside.
     """
     opened = atlas if isinstance(atlas, Atlas) else Atlas.open(atlas)
-    kind, names = task_of(opened, task), _measures(opened, measures)
+    kind, names = task_named(opened, task), _measures(opened, measures)
     if shuffles < FEWEST_SHUFFLES:
         raise NetworkError(f"shuffles is {shuffles}; expected at least {FEWEST_SHUFFLES}, for a p of 0.05")
     probe = probe_of(opened.study.task(kind))
@@ -135,9 +136,7 @@ def _tables(
 ) -> dict[str, pd.DataFrame]:
     analysis = atlas.study.analysis
     labels = {factor: [getattr(member, factor) for member in members] for factor in FACTORS}
-    parts: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("distances", "controls", "levels", "effects", "map", "recordings")
-    }
+    parts: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     for measure, one in measured.items():
         coordinates, stress = one.map(atlas, task, members)
         for place, name in enumerate(recordings):
@@ -145,7 +144,7 @@ def _tables(
             away = one.away(place)
             rows = {
                 "distances": distance_rows(members, away, one.untrained_away(place)),
-                "controls": controls_of(one, place, analysis.permutations, analysis.bootstraps, seed),
+                "controls": control_rows(one, place, analysis.permutations, analysis.bootstraps, seed),
                 "levels": levels_of(one, place, labels, analysis.permutations, analysis.bootstraps, seed),
                 "effects": effects_of(away, labels, analysis.permutations, analysis.bootstraps, seed),
                 "map": map_rows(members, coordinates, stress, away),
@@ -160,7 +159,7 @@ def _tables(
     return {name: pd.DataFrame(rows) for name, rows in parts.items() if rows}
 
 
-def task_of(atlas: Atlas, task: str | None) -> str:
+def task_named(atlas: Atlas, task: str | None) -> str:
     """The task of this name; without one, the only one of the study.
 
     Raises:

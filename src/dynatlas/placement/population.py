@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from dynatlas.cells import Cell
 from dynatlas.recordings import Rows
-from dynatlas.stages.geometry import controlled_members, probe_activity
-from dynatlas.stages.networks import trained
+from dynatlas.stages.geometry import even_selection, probe_activity
+from dynatlas.stages.networks import passed, trained
 from dynatlas.store import Atlas
 from dynatlas.study import Block, Member
 
@@ -33,13 +33,13 @@ class Response(NamedTuple):
 def responses_of(atlas: Atlas, task: str, rows: Rows) -> Iterator[Response]:
     """Every network that learned the task, in the study's order but block by block.
 
-    Untrained is the same even selection that the study's controls are made with.
+    Untrained is an even selection of them, as many as the study makes its controls with.
     """
     inputs = atlas.study.task(task).probe().inputs
-    controlled = set(controlled_members(atlas.study, task))
-    for block, members in atlas.study.blocks.items():
-        if block.task != task:
-            continue
+    blocks = {block: members for block, members in atlas.study.blocks.items() if block.task == task}
+    learned = [member for block in blocks for member in passed(atlas, block)]
+    controlled = set(even_selection(learned, atlas.study.analysis.control_networks))
+    for block, members in blocks.items():
         before = _before_training(atlas, block) if controlled & set(members) else {}
         for member, cell in trained(atlas, block):
             untrained = rows.of(probe_activity(before[member], inputs)) if member in controlled else None

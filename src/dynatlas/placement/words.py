@@ -62,13 +62,10 @@ def with_ends(row: Row) -> str:
 
 
 def _training(controls: Mapping[str, Row], levels: Sequence[Row]) -> str:
-    trained = with_ends(controls["trained"])
-    if "untrained" not in controls:
-        return f"Trained networks are {trained} away; they are too few to be held against themselves before training."
     gain = controls["untrained minus trained"]
     numbers = (
-        f"{trained} away, the same networks before training {with_ends(controls['untrained'])} (difference "
-        f"{with_ends(gain)}, p = {gain['p']:.2g})."
+        f"{with_ends(controls['trained'])} away, the same networks before training "
+        f"{with_ends(controls['untrained'])} (difference {with_ends(gain)}, p = {gain['p']:.2g})."
     )
     if gain["p"] > ALPHA:
         brought = [row for row in levels if row["gain_p"] <= ALPHA and row["gain"] > 0]

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from dynatlas.cards import count_of
 from dynatlas.errors import NetworkError
-from dynatlas.figures.captions import count_of
 from dynatlas.recordings.probe import Probe
 
 FEWEST_ROWS: Final = 4

@@ -62,7 +62,7 @@ def read_nwb(path: Path, file: Any, h5py: Any, series: str | None, bin_width: fl
     if trials is None:
         return values, (f"TimeSeries {name}",)
     times = _times(path, name, datasets, numbers, len(values))
-    return _in_trials(path, values, times, trials), (f"TimeSeries {name}", f"cut into {len(trials[0])} trials")
+    return _in_trials(path, values, times, trials, f"TimeSeries {name}")
 
 
 def _series(datasets: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -81,25 +81,30 @@ def _times(path: Path, name: str, datasets: dict[str, Any], numbers: Any, count:
     if f"{name}/timestamps" in datasets:
         times = numbers(f"{name}/timestamps").astype(float)
     else:
-        start = datasets[f"{name}/starting_time"]
-        rate = float(start.attrs["rate"])
+        start = numbers(f"{name}/starting_time")
+        if start.shape != ():
+            raise NetworkError(f"{path}: {name}/starting_time has the shape {list(start.shape)}; expected a number")
+        rate = float(datasets[f"{name}/starting_time"].attrs["rate"])
         if not 0 < rate < math.inf:
             raise NetworkError(f"{path}: the rate of {name} is {rate:g}; expected samples per second")
-        times = float(start[()]) + np.arange(count) / rate
+        times = float(start) + np.arange(count) / rate
     if times.shape != (count,) or not (np.diff(times) >= 0).all():
         raise NetworkError(f"{path}: {name} has {count} samples and times {list(times.shape)}, which must increase")
     return times
 
 
-def _lengths(path: Path, lengths: NDArray[np.int64], what: str) -> int:
-    """How many steps all trials have."""
+def _lengths(path: Path, lengths: NDArray[np.int64], what: str) -> tuple[int, tuple[str, ...]]:
+    """How many steps all trials have, and what to know of it."""
     if not len(lengths) or lengths.min() < 1 or np.ptp(lengths) > SLACK:
         seen = f"{lengths.min()} to {lengths.max()} {what}" if len(lengths) else "nothing: there is none"
         raise NetworkError(
             f"{path}: its trials hold {seen}; a probe's trials are equally long, so cut them to one length first, and "
             "save them as .npy [trials, time, units]"
         )
-    return int(lengths.min())
+    shortest = int(lengths.min())
+    cut = int((lengths > shortest).sum())
+    said = (f"{cut} of {len(lengths)} trials have one more, and were cut to {shortest} {what}",) if cut else ()
+    return shortest, said
 
 
 def _counts(path: Path, spikes: NDArray[Any], ends: NDArray[Any], trials: tuple[Any, Any] | None, width: float) -> Read:
@@ -114,9 +119,16 @@ def _counts(path: Path, spikes: NDArray[Any], ends: NDArray[Any], trials: tuple[
     if not np.isfinite(spans).all() or np.abs(spans).max(initial=0) > 2**53:
         raise NetworkError(f"{path}: its trials last NaN, or absurdly many bins of {width:g}")
     # Times such as 0.3 − 0.2 miss a whole number of bins by rounding.
-    n_bins = _lengths(path, np.floor(spans + 1e-6).astype(np.int64), f"bins of {width:g} s")
+    n_bins, cut = _lengths(path, np.floor(spans + 1e-6).astype(np.int64), f"bins of {width:g} s")
     shape = (len(starts), n_bins, len(last))
-    checked(path, {"counts of spikes": Declared(shape, 8 * math.prod(shape))})
+    ends_shape = (len(starts), n_bins + 1)
+    checked(
+        path,
+        {
+            "counts of spikes": Declared(shape, 8 * math.prod(shape)),
+            "ends of bins": Declared(ends_shape, 8 * math.prod(ends_shape)),
+        },
+    )
     edges = starts[:, None] + width * np.arange(n_bins + 1)
     counts = np.zeros(shape)
     for unit, (first, end) in enumerate(zip([0, *last[:-1]], last, strict=True)):
@@ -125,15 +137,15 @@ def _counts(path: Path, spikes: NDArray[Any], ends: NDArray[Any], trials: tuple[
     said = f"spikes of {len(last)} units in bins of {width:g} s"
     if trials is None:
         return counts[0], (f"{said}, from 0 to the last spike",)
-    return counts, (f"{said}, from the start of each of {len(starts)} trials",)
+    return counts, (f"{said}, from the start of each of {len(starts)} trials", *cut)
 
 
 def _in_trials(
-    path: Path, values: NDArray[Any], times: NDArray[Any], trials: tuple[NDArray[Any], NDArray[Any]]
-) -> NDArray[Any]:
+    path: Path, values: NDArray[Any], times: NDArray[Any], trials: tuple[NDArray[Any], NDArray[Any]], said: str
+) -> Read:
     """The samples of each trial [trials, time, channels]."""
     first, end = (np.searchsorted(times, bounds) for bounds in trials)
-    length = _lengths(path, end - first, "samples")
+    length, cut = _lengths(path, end - first, "samples")
     shape = (len(first), length, values.shape[1])
-    checked(path, {"samples of all trials": Declared(shape, values.itemsize * math.prod(shape))})
-    return values[first[:, None] + np.arange(length)]
+    checked(path, {"samples of all trials": Declared(shape, max(values.itemsize * shape[2], 8) * shape[0] * length)})
+    return values[first[:, None] + np.arange(length)], (said, f"cut into {len(first)} trials", *cut)

@@ -19,7 +19,9 @@ class Probe(NamedTuple):
         kind: the task.
         inputs: what networks see.
         targets: what they should answer.
-        condition: of each sample, from 0 on; 0 everywhere where the task has no conditions to average over.
+        condition: of each sample, from 0 on: which samples may be averaged, as over repeated trials; 0 everywhere where
+            the task has nothing to average over. Not ``Task.conditions``, the constant inputs at which networks are
+            analysed: a flip-flop has one of these, and here as many as it has memories.
         condition_names: of each.
     """
 

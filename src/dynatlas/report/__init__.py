@@ -10,11 +10,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from dynatlas.figures.captions import count_of, modal_composition
+from dynatlas.cards import count_of
+from dynatlas.figures.captions import modal_composition
 from dynatlas.figures.counts import composition
-from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, representatives, tasks
+from dynatlas.figures.reading import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
 from dynatlas.figures.saving import DYNAMICS, FORMATS, Format, pictures, save_all
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES, UNSTABLE, render, unstable_label
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, UNSTABLE, render, unstable_label
 from dynatlas.figures.trajectories import MOST_STEPS, color_scale
 from dynatlas.report import plots
 from dynatlas.report.departures import departures
@@ -145,7 +146,7 @@ class _Content:
     def _task(self, kind: str) -> dict[str, Any]:
         scale = color_scale(self.atlas, kind)
         return {
-            "title": TASK_TITLES[kind],
+            "title": task_title(self.atlas.study, kind),
             "conditions": list(self.atlas.study.task(kind).condition_names()),
             "scale": None if scale is None else scale._asdict(),
             "graph": any("transition" in measure for measure in self.atlas.study.task(kind).topology),
@@ -159,7 +160,7 @@ class _Content:
         modal = self.get(modal_composition, kind)["value"]
         return {
             "kind": kind,
-            "title": TASK_TITLES[kind],
+            "title": task_title(self.atlas.study, kind),
             "n_outputs": task.n_outputs,
             "summary": task.summary,
             "sentences": [text for text in sentences if text],

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, TASK_TITLES
+from dynatlas.figures.reading import task_name
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES
 from dynatlas.settings import SEARCHED
 from dynatlas.study import Study
 from dynatlas.tasks import SineWave
@@ -38,7 +39,7 @@ def departures(study: Study) -> list[Departure]:
 def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     """(setting, the paper's value, the study's value); several values at once are tuples."""
     population = study.population
-    yield "tasks", _titles(STEPS), _titles(task.kind for task in study.tasks)
+    yield "tasks", _titles(study, STEPS), _titles(study, (task.kind for task in study.tasks))
     yield "architectures", _labels(CELLS), _labels(population.architectures)
     yield "activations", tuple(ACTIVATIONS), population.activations
     yield "hidden units", UNITS, population.units
@@ -49,7 +50,7 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     yield "batch size", BATCH_SIZE, _distinct(member.training.batch_size for member in study.members)
     yield "learning rate, decay, momentum and clipping", "searched for each configuration", _searched(study)
     for task in study.tasks:
-        title = TASK_TITLES[task.kind].lower()
+        title = task_name(study, task.kind)
         if task.kind in STEPS:
             yield f"trial length of the {title}", f"{STEPS[task.kind]} steps", f"{task.steps} steps"
         if isinstance(task, SineWave):
@@ -63,7 +64,7 @@ def _optimizers(study: Study) -> str | tuple[str, ...]:
         # A search draws the momentum, whatever the study file says.
         momentum = 1.0 if study.search else member.training.momentum
         name = "Adam" if member.training.optimizer == "adam" else _sgd(momentum)
-        label = f"{TASK_TITLES[member.task].lower()} {ARCHITECTURES[member.architecture].label} {member.activation}"
+        label = f"{task_name(study, member.task)} {ARCHITECTURES[member.architecture].label} {member.activation}"
         users.setdefault(name, set()).add(f"{label} {member.units}")
     if len(users) == 1:
         return next(iter(users))
@@ -87,8 +88,8 @@ def _sgd(momentum: float) -> str:
     return "SGD with momentum" if momentum else "SGD without momentum"
 
 
-def _titles(kinds: Iterable[str]) -> tuple[str, ...]:
-    return tuple(TASK_TITLES[kind].lower() for kind in kinds)
+def _titles(study: Study, kinds: Iterable[str]) -> tuple[str, ...]:
+    return tuple(task_name(study, kind) for kind in kinds)
 
 
 def _labels(architectures: Iterable[str]) -> tuple[str, ...]:

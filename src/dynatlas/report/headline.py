@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from dynatlas.figures.captions import count_of, left_out
+from dynatlas.cards import count_of
+from dynatlas.figures.captions import left_out
 from dynatlas.figures.reading import AtlasLike, table
 from dynatlas.report.shares import SharesRow
 

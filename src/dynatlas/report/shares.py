@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dynatlas.figures.distances import SIGNIFICANT, p_text
-from dynatlas.figures.reading import AtlasLike, table, tasks
-from dynatlas.figures.style import MEASURES, TASK_TITLES
+from dynatlas.figures.reading import AtlasLike, table, task_title, tasks
+from dynatlas.figures.style import MEASURES
+from dynatlas.study import Study
 
 UNKNOWN = "—"
 
@@ -107,7 +108,7 @@ def shares(atlas: AtlasLike) -> list[SharesRow]:
             rows.append(
                 SharesRow(
                     task,
-                    TASK_TITLES[task],
+                    task_title(atlas.study, task),
                     str(first["aspect"]),
                     name,
                     MEASURES.get(name, name),
@@ -126,16 +127,19 @@ def claims_tested(atlas: AtlasLike) -> list[ClaimTested]:
     """
     rows = table(atlas, "claims")
     return [
-        ClaimTested(str(number), str(of_claim["statement"].iloc[0]), [_finding(row) for _, row in of_claim.iterrows()])
+        ClaimTested(
+            str(number),
+            str(of_claim["statement"].iloc[0]),
+            [_finding(atlas.study, row) for _, row in of_claim.iterrows()],
+        )
         for number, of_claim in rows.groupby("claim", sort=False)
     ]
 
 
-def _finding(row: "pd.Series[Any]") -> Finding:
+def _finding(study: Study, row: "pd.Series[Any]") -> Finding:
     evidence = str(row["quantity"])
     if not math.isnan(row["value"]):
         evidence += f": {row['value']:.3g}"
     if not (math.isnan(row["low"]) or math.isnan(row["high"])):
         evidence += f" (95 % interval {row['low']:.3g} to {row['high']:.3g})"
-    task = str(row["task"])
-    return Finding(TASK_TITLES.get(task, task), str(row["verdict"]), evidence, str(row["note"]))
+    return Finding(task_title(study, str(row["task"])), str(row["verdict"]), evidence, str(row["note"]))

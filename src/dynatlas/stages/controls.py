@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dynatlas.embedding import mds
 from dynatlas.geometry import Measure
-from dynatlas.pairs import Reduced, all_pairs, labelled
+from dynatlas.pairs import Reduced, all_pairs, compare, in_groups, labelled
 from dynatlas.progress import Report
 from dynatlas.resampling import Interval, interval, mean_interval, mean_of_pairs, r2_resamples, reliability
 from dynatlas.stages.geometry import controlled_members, controls_of
@@ -42,14 +42,15 @@ def controls(path: Path, task: str, report: Report) -> list[Entry]:
     for name in analysis.measures:
         measure = atlas.study.measure(name)
         networks, kept = _kept(atlas, task, name)
+        distances = _distances(kept, measure)
         rows = [
             {"control": control, "value": value, "low": ends.low, "high": ends.high, "n_networks": len(networks)}
-            for control, (value, ends) in _values(kept, measure, analysis.bootstraps).items()
+            for control, (value, ends) in _values(distances, analysis.bootstraps).items()
         ]
         matrix = Matrix(task, name)
         places = []
-        if kept.get("untrained"):
-            together = all_pairs(kept["whole"] + kept["untrained"], measure, threads=1)
+        if "across" in distances:
+            together = _together(distances)
             names = [*networks, *(f"{network} untrained" for network in networks)]
             is_trained = np.repeat([True, False], len(networks))
             dataset = labelled(together, names, name).rename("distance").to_dataset()
@@ -99,27 +100,38 @@ def _kept(atlas: Atlas, task: str, measure: str) -> tuple[list[str], dict[str, l
     return networks, kept
 
 
-def _values(kept: dict[str, list[Reduced]], measure: Measure, bootstraps: int) -> dict[str, tuple[float, Interval]]:
+def _distances(kept: dict[str, list[Reduced]], measure: Measure) -> dict[str, Array]:
+    """The distances within each version, and ``across`` from the trained to the untrained networks."""
+    distances = {version: all_pairs(networks, measure, threads=1) for version, networks in kept.items() if networks}
+    if kept["untrained"]:
+        whole, untrained = in_groups(kept["whole"]), in_groups(kept["untrained"])
+        distances["across"] = compare(whole, untrained, measure, threads=1)
+    return distances
+
+
+def _together(distances: dict[str, Array]) -> Array:
+    """Between all networks, the trained ones first."""
+    across = distances["across"]
+    return np.block([[distances["whole"], across], [across.T, distances["untrained"]]])
+
+
+def _values(distances: dict[str, Array], bootstraps: int) -> dict[str, tuple[float, Interval]]:
     """Control → (value, interval)."""
-    if len(kept["whole"]) < 3:
+    if len(distances.get("whole", ())) < 3:
         return {}
-    matrices: dict[str, Array] = {
-        version: all_pairs(networks, measure, threads=1) for version, networks in kept.items() if networks
-    }
     means = {"trained": "whole", "shuffled time": "shuffled", "untrained": "untrained"}
     values: dict[str, tuple[float, Interval]] = {
-        "reliability": reliability(matrices["even"], matrices["odd"], bootstraps)
+        "reliability": reliability(distances["even"], distances["odd"], bootstraps)
     }
     for control, version in means.items():
-        if version in matrices:
-            values[control] = mean_of_pairs(matrices[version], bootstraps)
-    if kept["untrained"]:
-        across = measure.tile(kept["whole"], kept["untrained"])
+        if version in distances:
+            values[control] = mean_of_pairs(distances[version], bootstraps)
+    if "across" in distances:
+        across = distances["across"]
         own = np.diagonal(across)
         values["own untrained"] = float(own.mean()), mean_interval(own, bootstraps)
         values["trained to untrained"] = mean_of_pairs((across + across.T) / 2, bootstraps)
-        together = np.block([[matrices["whole"], across], [across.T, matrices["untrained"]]])
-        halves = np.repeat([0, 1], len(across))
+        together, halves = _together(distances), np.repeat([0, 1], len(across))
         if together.any():
             resampled = r2_resamples(together, [halves], halves, bootstraps)[0]
             values["explained by training"] = explained(together**2, halves), interval(resampled)

@@ -1,6 +1,6 @@
 """The job that reduces a block's networks to what each measure of geometry compares, and to what its controls need."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +45,12 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
 
 def controlled_members(study: Study, task: str) -> list[Member]:
     """An even selection of a task's members: those of them that pass, the controls are made with."""
-    members = study.members_of(task)
-    count = min(study.analysis.control_networks, len(members))
+    return even_selection(study.members_of(task), study.analysis.control_networks)
+
+
+def even_selection(members: Sequence[Member], most: int) -> list[Member]:
+    """At most so many members, evenly from the first to the last."""
+    count = min(most, len(members))
     return [members[place] for place in np.unique(np.linspace(0, len(members) - 1, count).round().astype(int))]
 
 

@@ -15,12 +15,18 @@ from dynatlas.study import Block, Member
 
 def trained(atlas: Atlas, block: Block, *, untrained: bool = False) -> Iterator[tuple[Member, Cell]]:
     """The block's members that passed, each with its network, or with what this was before training."""
-    table = atlas.part("networks", block)
-    passed = set(table.network[table.passed])
+    members = set(passed(atlas, block))
     cells = jax.tree.map(np.asarray, atlas.cells(block, untrained=untrained))
     for row, member in enumerate(atlas.study.blocks[block]):
-        if member.id in passed:
+        if member in members:
             yield member, jax.tree.map(lambda leaf, row=row: leaf[row], cells)
+
+
+def passed(atlas: Atlas, block: Block) -> list[Member]:
+    """The block's members that passed."""
+    table = atlas.part("networks", block)
+    names = set(table.network[table.passed])
+    return [member for member in atlas.study.blocks[block] if member.id in names]
 
 
 def stored_arrays(atlas: Atlas, kind: str, group: str) -> Iterator[tuple[Block, xr.Dataset]]:

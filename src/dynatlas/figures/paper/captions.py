@@ -1,16 +1,28 @@
 """How to read the figures of the paper: how many networks they show, who was left out and why."""
 
-from dynatlas.figures.captions import count_of, left_out_sentence
+import math
+
+from dynatlas.cards import count_of
+from dynatlas.figures.captions import left_out_sentence, smallest_lines
 from dynatlas.figures.paper.context_integration import TASK as INTEGRATION
 from dynatlas.figures.paper.flip_flop import TASK as FLIP_FLOP
-from dynatlas.figures.paper.measures import COMPARED
+from dynatlas.figures.paper.measures import COMPARED, letters
 from dynatlas.figures.paper.parts import not_studied
 from dynatlas.figures.paper.sine_wave import TASK as SINE
-from dynatlas.figures.paper.untrained import chosen_label, control_map, control_rows
-from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table, tasks
-from dynatlas.figures.style import TASK_TITLES, measure_label, variant_label
-from dynatlas.figures.trajectories import MOST_STEPS, MOST_TRIALS
+from dynatlas.figures.paper.untrained import chosen_label, control_map, control_rows, reliability
+from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representatives, table, task_name, tasks
+from dynatlas.figures.style import measure_label, variant_label
+from dynatlas.figures.trajectories import MOST_STEPS, most_trials
 from dynatlas.schema import aspect
+
+# The rows of panel c of figure 4.
+CONTROLS = {
+    "trained": "between two trained networks",
+    "shuffled time": "the same with each network’s samples in an order of its own, which leaves nothing in common",
+    "untrained": "between two networks before training",
+    "own untrained": "between a network and itself before training",
+    "trained to untrained": "between a trained network and another one before training",
+}
 
 
 def flip_flop_caption(atlas: AtlasLike) -> str:
@@ -45,9 +57,10 @@ def sine_wave_caption(atlas: AtlasLike) -> str:
         f"Sine wave, {population} a, a trial of the probe: the command, the sine that it asks for, and one network’s "
         f"answer ({variant_label(one.architecture, one.activation)}). b, {_trajectories(atlas, SINE)} c, metric MDS of "
         f"{measure_label(geometry)} distances. {_map(atlas, SINE, geometry)} d, the network in a: left, its fixed "
-        "points, one search per command; right, the eigenvalues at the point in the middle of each oscillation, near "
-        "the leading pairs. Colour is the command’s frequency; strokes on the unit circle stand at the frequencies "
-        f"asked for. e, metric MDS of {measure_label(topology)} distances. {_map(atlas, SINE, topology)} f, frequency "
+        "points, one search per command, coloured by their unstable directions; right, the eigenvalues at the point in "
+        "the middle of each oscillation, near the leading pairs. Trajectories and eigenvalues are coloured by the "
+        "command’s frequency; strokes on the unit circle stand at the frequencies asked for. "
+        f"e, metric MDS of {measure_label(topology)} distances. {_map(atlas, SINE, topology)} f, frequency "
         "of the leading pair, |arg λ|/2π, against the one asked for: means over networks "
         f"(n = {n_averaged} per command) ± standard error; dashed, equality."
     )
@@ -58,7 +71,6 @@ def context_integration_caption(atlas: AtlasLike) -> str:
     population = _population(atlas, INTEGRATION)
     geometry, topology = _measures(atlas, INTEGRATION)
     one = representatives(atlas, INTEGRATION)[0]
-    lines = table(atlas, "line_attractors", INTEGRATION)
     task = atlas.study.task(INTEGRATION)
     return (
         f"Context-dependent integration, {population} a, a random trial, and the probe: constant levels of the cued "
@@ -69,36 +81,47 @@ def context_integration_caption(atlas: AtlasLike) -> str:
         f"counted. c, metric MDS of {measure_label(geometry)} distances. {_map(atlas, INTEGRATION, geometry)} "
         f"d, metric MDS of {measure_label(topology)} distances. {_map(atlas, INTEGRATION, topology)} e, moduli of "
         f"the eigenvalues along the line attractors ({atlas.study.analysis.manifold_points} points in each context), "
-        f"by rank: means over {count_of(lines['network'].nunique(), 'network')}. f, the output {task.steps // 2} steps "
-        "after a unit of the cued input, from the linear dynamics with only the largest modes kept, "
-        f"of the networks of {min(atlas.study.population.units)} units; 1 is a perfect integral. The axis is linear up "
-        "to 2 and logarithmic beyond."
+        f"by rank. f, the output {task.steps // 2} steps after a unit of the cued input, from the linear dynamics with "
+        "only the largest modes kept; 1 is a perfect integral. The axis is linear up to 2 and logarithmic beyond. "
+        f"e and f are means over the networks of {min(atlas.study.population.units)} units of each variant, "
+        f"{smallest_lines(atlas)} together."
     )
 
 
 def untrained_caption(atlas: AtlasLike) -> str:
     """The caption of figure 4."""
     measure = atlas.study.analysis.measures[0]
-    mapped, compared, reliabilities = [], [], []
+    mapped, compared, reliabilities, shown = [], [], [], set()
+    lacking: list[Missing] = []
     for task in tasks(atlas):
-        name = TASK_TITLES[task].lower()
-        rows = table(atlas, "controls", task)
-        [reliability] = rows.loc[(rows["measure"] == measure) & (rows["control"] == "reliability"), "value"]
-        reliabilities.append(f"{name} {reliability:.2f}")
-        compared.append(f"{name} {int(control_rows(atlas, task, measure)['n_networks'].iloc[0])}")
+        name = task_name(atlas.study, task)
+        try:
+            rows = control_rows(atlas, task, measure)
+        except Missing as missing:
+            lacking.append(missing)
+            compared.append(f"{name} none")
+        else:
+            shown |= set(rows["control"])
+            compared.append(f"{name} {int(rows['n_networks'].iloc[0])}")
+            known = reliability(atlas, task, measure)
+            if not math.isnan(known):
+                reliabilities.append(f"{name} {known:.2f}")
         try:
             mapped.append(f"{name} {len(control_map(atlas, task, measure)) // 2}")
         except Missing:
             mapped.append(f"{name} none")
+    if not shown:
+        raise lacking[0]
+    meanings = "; ".join(f"“{control}”, {meaning}" for control, meaning in CONTROLS.items() if control in shown)
+    reliable = (
+        " Distances from the even trials of the probe predict those from the odd ones with these reliabilities: "
+        f"{'; '.join(reliabilities)}."
+    )
     return (
         f"{chosen_label(atlas)} networks before and after training, an even selection of those that passed "
         f"({'; '.join(mapped)}). a, metric MDS of the {measure_label(measure)} distances between all of them, trained "
-        "and untrained. b, these distances. c, mean distances between networks of all architectures "
-        f"({'; '.join(compared)}), with 95 % intervals over networks: between trained ones; with each network’s "
-        "samples in an order of its own, which "
-        "leaves nothing in common; and, where a study keeps them, with what the networks were before training. "
-        "Distances from the even trials of the probe predict those from the odd ones with these reliabilities: "
-        f"{'; '.join(reliabilities)}."
+        "and untrained. b, these distances. c, mean distances of networks of all architectures "
+        f"({'; '.join(compared)}), with 95 % intervals over networks: {meanings}.{reliable if reliabilities else ''}"
     )
 
 
@@ -115,14 +138,14 @@ def errors_caption(atlas: AtlasLike) -> str:
 def measures_caption(atlas: AtlasLike) -> str:
     """The caption of appendix E."""
     parts = []
-    for letter, task in zip("abcdef", tasks(atlas), strict=False):
+    for letter, task in zip(letters(), tasks(atlas), strict=False):
         facts = [(measure, map_facts(atlas, task, measure)) for measure in COMPARED]
         said = "; ".join(
             f"{measure_label(measure)}: n = {row['n_networks']}, stress {row['stress']:.2f}"
             for measure, row in facts
             if row is not None
         )
-        parts.append(f"{letter}, {TASK_TITLES[task].lower()} ({said or 'no map'})")
+        parts.append(f"{letter}, {task_name(atlas.study, task)} ({said or 'no map'})")
     names = " and ".join(measure_label(measure) for measure in COMPARED)
     return (
         f"The same networks compared by {names}. {'; '.join(parts)}. Above, distances between networks, sorted by "
@@ -161,6 +184,6 @@ def _trajectories(atlas: AtlasLike, task: str) -> str:
     steps = f", the last {MOST_STEPS} steps of each" if atlas.study.task(task).steps > MOST_STEPS else ""
     return (
         f"{count_of(len(chosen), 'network')}, one per variant, in the first three principal components of its own "
-        f"probe activity, each scaled to its range (at most {MOST_TRIALS[task]} trials{steps}; percentages: shares "
-        "of the variance)."
+        f"probe activity, each scaled to its range (at most {most_trials(atlas, task)} trials{steps}; percentages: "
+        "shares of the variance)."
     )

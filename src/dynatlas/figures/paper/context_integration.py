@@ -9,8 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 
 from dynatlas.figures.distances import draw_map_legends
-from dynatlas.figures.dynamics import draw_responses, draw_spectra
 from dynatlas.figures.legends import draw_legends, point_legend, style_legend
+from dynatlas.figures.line_attractors import draw_responses, draw_spectra
 from dynatlas.figures.paper.parts import draw_maps, figure_of_task
 from dynatlas.figures.reading import AtlasLike, Missing, arrays, panel, representatives
 from dynatlas.figures.state_spaces import colors_of, draw_variants
@@ -51,7 +51,7 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
 def _draw_task(part: SubFigure, atlas: AtlasLike) -> None:
     """Above, a random trial: the cued stream, another one, the target. Below, the probe and one network's answers."""
     task: Any = atlas.study.task(TASK)
-    trial = task.trial(jax.random.key(PROBE_SEED))
+    trial = task.trial(jax.random.key(PROBE_SEED, impl="threefry2x32"))
     inputs, targets = np.asarray(trial.inputs), np.asarray(trial.targets)
     cued = int(inputs[0, task.streams :].argmax())
     streams = [(cued, "cued\nstream", INPUT_COLOR)]

@@ -11,13 +11,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from dynatlas.figures.performance import Error, error_of
-from dynatlas.figures.reading import AtlasLike, Missing, ordered, table, tasks, variants
+from dynatlas.figures.reading import AtlasLike, Missing, ordered, table, task_title, tasks, variants
 from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
     SMALLEST,
-    TASK_TITLES,
     architecture_label,
     new_figure,
     styled,
@@ -41,7 +40,7 @@ def errors(atlas: AtlasLike) -> Figure:
                 for axes in grid[:, column]:
                     axes.set_axis_off()
                 write_message(grid[0, column], str(missing))
-            grid[0, column].set_title(TASK_TITLES[task], fontsize=7)
+            grid[0, column].set_title(task_title(atlas.study, task), parse_math=False, fontsize=7)
         for axes, architecture in zip(grid[:, 0], rows, strict=True):
             axes.set_ylabel(f"{architecture_label(architecture)}\nnetworks")
         activations = ordered(atlas.study.population.activations, ACTIVATIONS)

@@ -5,12 +5,12 @@ from typing import Any
 from matplotlib.figure import Figure, SubFigure
 
 from dynatlas.figures.distances import draw_map_legends, draw_matrix
-from dynatlas.figures.dynamics import draw_transitions
 from dynatlas.figures.legends import point_legend
 from dynatlas.figures.paper.parts import draw_example, draw_maps, figure_of_task
 from dynatlas.figures.reading import AtlasLike, Missing, panel, representatives
 from dynatlas.figures.state_spaces import draw_state_space, draw_variants
 from dynatlas.figures.style import columns_of, heading, measure_label, rows_of, variant_label, write_message
+from dynatlas.figures.transition_graphs import draw_transitions
 
 TASK = "flip_flop"
 

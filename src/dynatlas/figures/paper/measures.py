@@ -1,12 +1,15 @@
 """Appendix E: the same networks compared by SVCCA and by CKA."""
 
+from collections.abc import Iterator
+from itertools import count
+from string import ascii_lowercase
+
 from matplotlib.figure import Figure
 
 from dynatlas.figures.distances import draw_map, draw_map_legends, draw_matrix
 from dynatlas.figures.legends import LOOKS
-from dynatlas.figures.reading import AtlasLike, panel, tasks
+from dynatlas.figures.reading import AtlasLike, panel, task_title, tasks
 from dynatlas.figures.style import (
-    TASK_TITLES,
     columns_of,
     heading,
     measure_label,
@@ -18,15 +21,27 @@ from dynatlas.figures.style import (
 
 COMPARED = ("svcca", "cka")
 
+MOST_IN_A_ROW = 3
+
+
+def letters() -> Iterator[str]:
+    """The names of the panels, one for each task: a … z, then a2 … z2, and so on."""
+    for number in count(1):
+        for letter in ascii_lowercase:
+            yield f"{letter}{number if number > 1 else ''}"
+
 
 def measures_compared(atlas: AtlasLike) -> Figure:
     """For each task, matrices by both measures above their maps by architecture and by activation."""
     kinds = tasks(atlas)
     with styled():
-        figure = new_figure(3.6)
-        above, below = rows_of(figure, [3.1, 0.45])
-        for part, letter, task in zip(columns_of(above, [1.0] * len(kinds)), "abcdef", kinds, strict=False):
-            heading(part, letter, TASK_TITLES[task], size=7.0)
+        n_rows = -(-len(kinds) // MOST_IN_A_ROW)
+        figure = new_figure(0.5 + 3.1 * n_rows)
+        *rows, below = rows_of(figure, [3.1] * n_rows + [0.45])
+        columns = min(len(kinds), MOST_IN_A_ROW)  # in the last row too, so that panels have one size
+        parts = [part for row in rows for part in columns_of(row, [1.0] * columns)]
+        for part, letter, task in zip(parts, letters(), kinds, strict=False):
+            heading(part, letter, task_title(atlas.study, task), size=7.0)
             grid = part.subplots(3, len(COMPARED))
             for column, measure in enumerate(COMPARED):
                 matrix, *maps = grid[:, column]

@@ -1,16 +1,15 @@
 """Parts that the figures of the paper share: a heading with a letter, a trial, a pair of maps."""
 
 from collections.abc import Callable
-from typing import Any
 
 from matplotlib.figure import Figure, SubFigure
 
 from dynatlas.figures.distances import draw_map
 from dynatlas.figures.legends import LOOKS
-from dynatlas.figures.reading import AtlasLike, Missing, arrays, panel, representatives, tasks
-from dynatlas.figures.style import SMALLEST, TASK_TITLES, heading, measure_label, new_figure, styled, write_message
+from dynatlas.figures.reading import AtlasLike, Missing, panel, task_name, tasks
+from dynatlas.figures.stored_trial import example
+from dynatlas.figures.style import SMALLEST, heading, measure_label, new_figure, styled, write_message
 from dynatlas.figures.trial import draw_trial, trial_handles
-from dynatlas.tasks import Trial
 
 
 def figure_of_task(atlas: AtlasLike, task: str, height: float, draw: Callable[[Figure, AtlasLike], None]) -> Figure:
@@ -28,21 +27,9 @@ def figure_of_task(atlas: AtlasLike, task: str, height: float, draw: Callable[[F
 def not_studied(atlas: AtlasLike, task: str) -> str:
     """What to say of a task that the study does not have."""
     return (
-        f"The study “{atlas.study.name}” has no {TASK_TITLES[task].lower()} task.\n"
+        f"The study “{atlas.study.name}” has no {task_name(atlas.study, task)} task.\n"
         f'Add [[tasks]] with kind = "{task}" to its file, and run it into a new atlas.'
     )
-
-
-def example(atlas: AtlasLike, task: str) -> tuple[Trial, Any]:
-    """A typical trial of the probe, and the answer ``[steps, outputs]`` of the first representative network.
-
-    Raises:
-        Missing: no trajectories are stored.
-    """
-    one = representatives(atlas, task)[0]
-    data = arrays(atlas, f"trajectories/{one.network}", task)
-    trial = len(data["inputs"]) // 3  # the ends of a grid of commands are its least typical trials
-    return Trial(data["inputs"].values[trial], data["targets"].values[trial]), data["outputs"].values[trial]
 
 
 def draw_example(part: SubFigure, atlas: AtlasLike, task: str) -> None:

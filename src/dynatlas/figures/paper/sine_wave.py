@@ -5,8 +5,8 @@ from typing import Any
 from matplotlib.figure import Figure, SubFigure
 
 from dynatlas.figures.distances import draw_map_legends
-from dynatlas.figures.dynamics import draw_frequencies
 from dynatlas.figures.eigenvalues import draw_eigenvalues
+from dynatlas.figures.frequencies import draw_frequencies
 from dynatlas.figures.legends import LOOKS, point_legend
 from dynatlas.figures.paper.parts import draw_example, draw_maps, figure_of_task
 from dynatlas.figures.reading import AtlasLike, Missing, panel, representatives

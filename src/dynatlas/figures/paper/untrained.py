@@ -7,15 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynatlas.figures.distances import draw_places, frame_map, groups, levels
+from dynatlas.figures.distances import draw_places, frame_map, groups
 from dynatlas.figures.legends import Legend, dot, draw_legends
-from dynatlas.figures.reading import AtlasLike, Missing, arrays, ordered, panel, table, tasks
+from dynatlas.figures.reading import AtlasLike, Missing, arrays, ordered, panel, table, task_title, tasks
 from dynatlas.figures.style import (
     ACTIVATIONS,
     ARCHITECTURES,
     GREY,
     SMALLEST,
-    TASK_TITLES,
     heading,
     measure_label,
     new_figure,
@@ -23,6 +22,7 @@ from dynatlas.figures.style import (
     styled,
 )
 
+LEAST_NETWORKS = 3
 NO_DISTANCES = ("reliability", "explained by training")
 NOT_KEPT = (
     "This study keeps no untrained networks; set population.untrained_controls = true and run it into a new atlas."
@@ -45,7 +45,7 @@ def untrained(atlas: AtlasLike) -> Figure:
             kinds = tasks(atlas)
             for axes, task in zip(part.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
                 if part is maps:
-                    axes.set_title(TASK_TITLES[task], fontsize=7, fontweight="normal")
+                    axes.set_title(task_title(atlas.study, task), parse_math=False, fontsize=7, fontweight="normal")
                 panel(axes, draw, atlas, task, measure)
         draw_legends(legends, [_legend(atlas)])
     return figure
@@ -67,11 +67,22 @@ def control_rows(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
     Raises:
         Missing: there are none.
     """
+    passed = int(table(atlas, "networks", task)["passed"].sum())
+    if passed < LEAST_NETWORKS:  # running the study again, as ``table`` says, would not help
+        raise Missing(f"Controls need {LEAST_NETWORKS} networks that passed; of this task {passed} did.")
     rows = table(atlas, "controls", task)
-    rows = rows[(rows["measure"] == measure) & ~rows["control"].isin(NO_DISTANCES)]
-    if rows.empty:
-        raise Missing("No controls: they need three trained networks.")
-    return rows
+    return rows[(rows["measure"] == measure) & ~rows["control"].isin(NO_DISTANCES)]
+
+
+def reliability(atlas: AtlasLike, task: str, measure: str) -> float:
+    """How well the distances from half of the probe's trials predict those from the other half; NaN if not known.
+
+    Raises:
+        Missing: no controls are stored.
+    """
+    rows = table(atlas, "controls", task)
+    rows = rows[(rows["measure"] == measure) & (rows["control"] == "reliability")]
+    return float(rows["value"].mean())
 
 
 def control_map(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
@@ -101,8 +112,8 @@ def _legend(atlas: AtlasLike) -> Legend:
 
 def _draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     rows = control_map(atlas, task, measure)
-    for (activation, is_trained), of_kind in levels(rows, "activation", "is_trained"):
-        draw_places(axes, of_kind, ACTIVATIONS[activation].color, "o", of=len(rows), hollow=is_trained == "False")
+    for (activation, is_trained), of_kind in rows.groupby(["activation", "is_trained"], sort=False):
+        draw_places(axes, of_kind, ACTIVATIONS[str(activation)].color, "o", of=len(rows), hollow=not is_trained)
     frame_map(axes)
     axes.set_xlabel(f"n = 2 × {len(rows) // 2}, stress {rows['stress'].iloc[0]:.2f}", color=GREY, fontsize=SMALLEST)
 

@@ -1,0 +1,129 @@
+"""What integrates in the networks of the integration task: spectra, responses and drift along their lines."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+from dynatlas.figures.legends import variant_handles
+from dynatlas.figures.reading import AtlasLike, Missing, arrays, panel, table, variants
+from dynatlas.figures.style import (
+    ARCHITECTURES,
+    GREY,
+    LINE_STYLES,
+    new_figure,
+    styled,
+    variant_ticks,
+)
+
+# Responses beyond this are drawn on a logarithmic axis.
+MOST_RESPONSE = 2
+
+
+def line_attractors(atlas: AtlasLike) -> Figure:
+    """Integrating networks: spectra along the line, what its modes integrate, how fast the sum drifts."""
+    with styled():
+        figure = new_figure(2.5)
+        spectrum, response, drift = figure.subplots(1, 3)
+        for axes, title, draw in (
+            (spectrum, "spectrum", draw_spectra),
+            (response, "linear integral", draw_responses),
+            (drift, "drift along the line", draw_drift),
+        ):
+            axes.set_title(title)
+            panel(axes, draw, atlas)
+        figure.legend(handles=variant_handles(atlas), loc="outside lower center", ncols=4)
+    return figure
+
+
+def draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
+    """The moduli of the eigenvalues along line attractors, by rank: a mean over each variant's networks of least size.
+
+    Networks of other sizes have another number of ranks: a mean over sizes would jump where the small ones end.
+
+    Raises:
+        Missing: it is not stored.
+    """
+    spectra = table(atlas, "spectra")
+    spectra = spectra[spectra["units"] == min(atlas.study.population.units)]
+    if spectra.empty:
+        raise Missing("No network of the smallest size has a line attractor.")
+    for architecture, activation in variants(atlas):
+        rows = spectra[(spectra["architecture"] == architecture) & (spectra["activation"] == activation)]
+        # A row is a mean already, over the networks of one configuration.
+        sums = (
+            rows.assign(modulus=rows["modulus"] * rows["n_networks"]).groupby("rank")[["modulus", "n_networks"]].sum()
+        )
+        mean = sums["modulus"] / sums["n_networks"]
+        axes.plot(mean.index + 1, mean, color=ARCHITECTURES[architecture].color, linestyle=LINE_STYLES[activation])
+    axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean along the line")
+
+
+def draw_responses(axes: Axes, atlas: AtlasLike) -> None:
+    """What the linear dynamics make of a unit of input, with the largest modes only: a mean for each variant.
+
+    Raises:
+        Missing: it is not stored.
+    """
+    means = _mean_responses(atlas)
+    if not means:
+        raise Missing("No network’s modes could be told apart.")
+    for (architecture, activation), mean in means.items():
+        axes.plot(
+            np.arange(1, len(mean) + 1),
+            mean,
+            color=ARCHITECTURES[architecture].color,
+            linestyle=LINE_STYLES[activation],
+        )
+    axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    if max(abs(mean).max() for mean in means.values()) > MOST_RESPONSE:
+        # Linear around the ideal; a network whose modes grow may be far beyond.
+        axes.set_yscale("symlog", linthresh=MOST_RESPONSE)
+    axes.set_ylim(bottom=min(0.0, 1.1 * min(mean.min() for mean in means.values())))
+    axes.set(xlabel="modes kept", ylabel="output after a unit of input", xscale="log")
+    most = max(len(mean) for mean in means.values())
+    axes.set_xticks(2 ** np.arange(int(np.log2(most)) + 1), minor=False)
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _mean_responses(atlas: AtlasLike) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """The response by the number of modes, a mean over the contexts and networks of each variant's smallest size."""
+    table(atlas, "line_attractors", "context_integration")
+    by_variant: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+    smallest = min(atlas.study.population.units)
+    for block in atlas.study.blocks:
+        if block.task == "context_integration" and block.units == smallest:
+            name = f"line_attractors/{block.name}"
+            if atlas.has(f"arrays.zarr/{name}"):
+                responses = np.asarray(arrays(atlas, name)["response"])
+                by_variant.setdefault((block.architecture, block.activation), []).append(responses)
+    means = {}
+    for variant, parts in by_variant.items():
+        together = np.concatenate(parts)
+        known = np.isfinite(together).all(axis=1)
+        if known.any():
+            means[variant] = together[known].mean(axis=0)
+    return means
+
+
+def draw_drift(axes: Axes, atlas: AtlasLike) -> None:
+    """By how much a held output drifts in a step: a mark for each network and context.
+
+    Raises:
+        Missing: it is not stored.
+    """
+    lines = table(atlas, "line_attractors", "context_integration")
+    joined = pd.merge(lines, table(atlas, "networks")[["network", "architecture", "activation"]], on="network")
+    columns = variants(atlas)
+    for column, (architecture, activation) in enumerate(columns):
+        rows = joined[(joined["architecture"] == architecture) & (joined["activation"] == activation)]
+        across = column + (np.linspace(-0.25, 0.25, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
+        axes.scatter(across, 100 * rows["drift_share"], s=8, color=ARCHITECTURES[architecture].color, linewidths=0)
+    if (joined["drift_share"] > 0).all():
+        axes.set_yscale("log")
+    variant_ticks(axes, columns)
+    axes.set(ylabel="drift per step (% of the range)")

@@ -1,0 +1,96 @@
+"""Where the flow leads from each fixed point of the flip-flop."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgba_array
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dynatlas.figures.legends import dot
+from dynatlas.figures.reading import AtlasLike, Missing, ordered, panel, representatives, table
+from dynatlas.figures.style import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    new_figure,
+    styled,
+    unstable_color,
+    unstable_label,
+    variant_label,
+)
+
+# Edges that fewer displaced states follow are not drawn.
+LEAST_PROBABILITY = 0.02
+# Between an arrow and a point, and the length of an arrow's head, where outputs are 1 apart.
+GAP = 0.05
+HEAD = 0.09
+
+
+def transition_graphs(atlas: AtlasLike) -> Figure:
+    """One network of each kind on the flip-flop: where the flow leads from each fixed point, in readout coordinates."""
+    with styled():
+        try:
+            shown = representatives(atlas, "flip_flop")
+        except Missing:
+            shown = []
+        population = atlas.study.population
+        architectures = ordered(population.architectures, ARCHITECTURES)
+        activations = ordered(population.activations, ACTIVATIONS)
+        figure = new_figure(0.5 + 1.75 * len(activations))
+        grid = figure.subplots(len(activations), len(architectures), squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for one in shown:
+            axes = grid[activations.index(one.activation), architectures.index(one.architecture)]
+            axes.set_title(variant_label(one.architecture, one.activation), fontsize=7)
+            panel(axes, draw_transitions, atlas, one.network)
+        if not shown:
+            panel(grid[0, 0], lambda _: representatives(atlas, "flip_flop"))
+        handles = [dot(unstable_label(n), unstable_color(n)) for n in range(4)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def draw_transitions(axes: Axes, atlas: AtlasLike, network: str) -> None:
+    """The fixed points of a flip-flop network at the places of their readouts, and where the flow leads from each.
+
+    Raises:
+        Missing: they are not stored, or there are none.
+    """
+    axes.set_axis_off()
+    points = table(atlas, "fixed_points", "flip_flop")
+    points = points[(points["network"] == network) & ~points["is_slow"].astype(bool)].sort_values("point")
+    edges = table(atlas, "transitions", "flip_flop")
+    edges = edges[(edges["network"] == network) & (edges["source"] != edges["target"])]
+    edges = edges[edges["probability"] >= LEAST_PROBABILITY]
+    if points.empty:
+        raise Missing("This network has no fixed point.")
+    places = _projected(np.stack(points["readout"].to_list()))
+    _draw_arrows(axes, places, edges, points["n_unstable"].to_numpy())
+    colors = [unstable_color(int(n)) for n in points["n_unstable"]]
+    axes.scatter(places[:, 0], places[:, 1], s=14, c=colors, zorder=3, edgecolors="white", linewidths=0.4)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.12)
+
+
+def _draw_arrows(axes: Axes, places: NDArray[np.float64], edges: pd.DataFrame, n_unstable: NDArray[np.int64]) -> None:
+    """An arrow for each edge, as wide as it is probable; all in two artists, since hundreds would take seconds."""
+    source, target = edges["source"].to_numpy(), edges["target"].to_numpy()
+    probability = edges["probability"].to_numpy()
+    way = places[target] - places[source]
+    unit = way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12)
+    begin, end = places[source] + GAP * unit, places[target] - GAP * unit
+    colors = to_rgba_array([unstable_color(int(n_unstable[number])) for number in source])
+    colors[:, 3] = 0.3 + 0.6 * probability
+    shafts = np.stack([begin, end - HEAD / 2 * unit], axis=1)
+    axes.add_collection(LineCollection(list(shafts), colors=colors, linewidths=0.25 + 1.2 * probability))
+    normal = unit[:, ::-1] * [-1, 1]
+    heads = np.stack([end, end - HEAD * unit + HEAD / 3 * normal, end - HEAD * unit - HEAD / 3 * normal], axis=1)
+    axes.add_collection(PolyCollection(list(heads), facecolors=colors, linewidths=0))
+
+
+def _projected(readouts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Readouts in the plane: three of them as a cube seen from a corner, none behind another."""
+    directions = np.array([[1.0, 0.0], [0.0, 1.0], [0.42, 0.29], [-0.31, 0.44], [0.2, -0.5], [-0.5, -0.2]])
+    return readouts @ directions[: readouts.shape[1]]
