@@ -71,7 +71,7 @@ def test_it_is_opened_checked_and_shown_without_running_its_code(own, tmp_path, 
     assert "Hold the sign of the first pulse." in page
     assert "adds up one of its noisy inputs" not in page
     drawn = pictures(atlas)
-    assert {"trajectories-held_sign", "distances-held_sign-spread"} <= drawn.keys()
+    assert {"trajectories-held_sign", "trial-held_sign", "distances-held_sign-spread"} <= drawn.keys()
     assert "held sign" in drawn["trajectories-held_sign"].caption.lower()
     drawn["performance"].draw()
     drawn["distances-held_sign-spread"].draw()
