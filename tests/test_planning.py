@@ -64,7 +64,9 @@ def test_weights_are_counted_as_the_cell_has_them(architecture):
 
 
 def test_the_search_of_a_study_is_counted_rung_by_rung():
-    study = Study.load("paper")
+    paper = Study.load("paper")
+    few = paper.population.model_copy(update={"units": (64,), "l2": (1e-5,), "seeds": 2})
+    study = paper.model_copy(update={"population": few})
     halving = study.model_copy(
         update={"search": study.search.model_copy(update={"method": "halving", "samples": 16, "factor": 4})}
     )
@@ -72,4 +74,4 @@ def test_the_search_of_a_study_is_counted_rung_by_rung():
     assert search == 16 * 1250 + 4 * (5000 - 1250) + 20_000 - 5000
     (random,) = {planning.iterations(study, job) for job in jobs_of(study) if job.stage == "search"}
     assert random == 32 * 20_000
-    assert sum(planning.iterations(study, job) for job in jobs_of(study) if job.stage == "training") == 8640 * 20_000
+    assert sum(planning.iterations(study, job) for job in jobs_of(study) if job.stage == "training") == 3 * 8 * 2 * 20_000
