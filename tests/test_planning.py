@@ -74,4 +74,6 @@ def test_the_search_of_a_study_is_counted_rung_by_rung():
     assert search == 16 * 1250 + 4 * (5000 - 1250) + 20_000 - 5000
     (random,) = {planning.iterations(study, job) for job in jobs_of(study) if job.stage == "search"}
     assert random == 32 * 20_000
-    assert sum(planning.iterations(study, job) for job in jobs_of(study) if job.stage == "training") == 3 * 8 * 2 * 20_000
+    assert (
+        sum(planning.iterations(study, job) for job in jobs_of(study) if job.stage == "training") == 3 * 8 * 2 * 20_000
+    )

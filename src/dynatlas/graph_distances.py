@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import ot
 from numpy.typing import NDArray
 
 from dynatlas.pairs import Comparison, Reduced
@@ -59,6 +58,8 @@ def fused_distance(first: Graph, second: Graph, *, share: float = 0.5, seed: int
 
     Source: Vayer et al. 2019, by the solver of POT.
     """
+    import ot  # takes half a second
+
     for graph in (first, second):
         if not len(graph.edges) or graph.edges.shape != (len(graph.features), len(graph.features)):
             raise ValueError(

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from math import comb
 
 import numpy as np
-from scipy.stats import binomtest
 
 from dynatlas.claims.verdicts import (
     DOES_NOT_HOLD,
@@ -28,6 +27,8 @@ def transitions_do_not_separate(atlas: AtlasLike) -> Iterator[Finding]:
 
 def modal_count(atlas: AtlasLike) -> Iterator[Finding]:
     """3^K fixed points as 2^K stable ones, … and one with K unstable directions; few networks off it."""
+    from scipy.stats import binomtest  # takes half a second
+
     searches = of_task(atlas, "searches", "flip_flop")
     channels = atlas.study.task("flip_flop").n_outputs
     ideal = 3**channels

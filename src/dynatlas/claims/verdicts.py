@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import kruskal
 
 from dynatlas.resampling import Interval, mean_interval, median_interval
 from dynatlas.study import Study
@@ -109,6 +108,8 @@ def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, *, claim
 
 def differs(task: str, quantity: str, groups: dict[str, Any], source: str) -> Finding:
     """The claim that a number differs between groups of networks, by a Kruskal–Wallis test."""
+    from scipy.stats import kruskal  # takes half a second
+
     values = {name: np.asarray(group, float)[np.isfinite(group)] for name, group in groups.items()}
     values = {name: group for name, group in values.items() if len(group)}
     quantity = f"largest difference between median {quantity}; asked: p < {ALPHA:g}"

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import pdist
-from scipy.stats import rankdata
 
 from dynatlas.geometry.activity import on_unit_scale
 from dynatlas.geometry.measure import Measure, expected, register_measure
@@ -47,6 +46,8 @@ class RSA(Measure):
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
         """The dissimilarities of all pairs of samples, or their ranks, standardised [pairs]."""
+        from scipy.stats import rankdata  # takes half a second
+
         if self.samples is not None and self.samples < len(activity):
             activity = activity[np.linspace(0, len(activity) - 1, self.samples).round().astype(int)]
         if len(activity) > self.max_samples:
