@@ -1,6 +1,6 @@
 """How often is a factor found that has no effect, and one that has? Many simulated populations of networks.
 
-    python validation/statistics.py [--populations N] [--json FILE]
+    python validation/effect_statistics.py [--populations N] [--json FILE]
 
 A population has 4 architectures × 2 activations × 3 seeds, as the demo's tasks, or 8 seeds: points in ten dimensions
 around the place of their architecture, so that architecture has an effect whose strata activation is permuted in.
