@@ -7,9 +7,8 @@ import pandas as pd
 
 from dynatlas.cards import Card
 from dynatlas.errors import AtlasError
+from dynatlas.schema import SIGNIFICANT
 from dynatlas.study import Study
-
-SIGNIFICANT = 0.05
 
 
 def overview(study: Study, path: Path, names: Set[str], table: Callable[[str], pd.DataFrame]) -> Card:
@@ -79,4 +78,4 @@ def _headline(names: Set[str], table: Callable[[str], pd.DataFrame]) -> list[tup
             shares = zip(of_matrix.factor, of_matrix.r2, of_matrix.p_adjusted, strict=True)
             stars = (f"{factor} {round(r2, 2) + 0.0:.2f}{'*' if p < SIGNIFICANT else ''}" for factor, r2, p in shares)
             rows.append((str(task), f"{measure}: {', '.join(stars)}"))
-    return [*rows, ("", "(R² of each factor; * p < 0.05)")] if rows else []
+    return [*rows, ("", f"(R² of each factor; * p < {SIGNIFICANT:g})")] if rows else []

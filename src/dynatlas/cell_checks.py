@@ -9,7 +9,7 @@ import numpy as np
 from dynatlas.backpropagation import batch_outputs
 from dynatlas.cells import Cell
 from dynatlas.derivatives import STEPS
-from dynatlas.first_line import first_line
+from dynatlas.wording import first_line
 
 SAMPLES, STEPS_TRIED, BATCH = 64, 6, 3
 # Of the gradient's largest entry: float32 rounding through a few steps.

@@ -106,7 +106,8 @@ def place(
 
 
 def _print_placement(placement: "Placement") -> None:
-    from dynatlas.placement.words import WARNING, measure_label, of
+    from dynatlas.figures.style import measure_label
+    from dynatlas.placement.words import WARNING, of
 
     for recording in placement.recordings:
         for measure in placement.measures:

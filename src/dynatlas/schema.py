@@ -324,6 +324,9 @@ def aspect(measure: str) -> str:
     return _ASPECT_OF.get(measure, "geometry")
 
 
+# An effect with a smaller p than this is told as more than chance, everywhere.
+SIGNIFICANT: Final = 0.05
+
 # The tables of which each matrix writes its part; the last of them come from the job that makes the controls.
 OF_CONTROLS: Final = ("controls", "control_embeddings")
 OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", *OF_CONTROLS)

@@ -3,13 +3,13 @@
 Every setting is checked when a file is read, and none can be changed afterwards.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dynatlas.geometry.measure import Measure, measure_of
+from dynatlas.wording import did_you_mean
 
 # Which of these there are, a study says (see ``study``): some may be its user's own.
 Name = Annotated[str, Field(min_length=1)]
@@ -188,8 +188,7 @@ def explain(error: Any, valid_keys: Callable[[Sequence[Any]], list[str]], whole:
     where = ".".join(map(str, location)) or whole
     if error["type"] == "extra_forbidden":
         valid = valid_keys(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(sorted(valid))}"
+        hint = did_you_mean(str(location[-1]), valid, f"valid keys: {', '.join(sorted(valid))}")
         return f"{where}: unknown key {location[-1]!r}; {hint}"
     if error["type"] == "missing":
         return f"{where}: is missing"

@@ -22,7 +22,6 @@ from dynatlas.cell_checks import check_cell
 from dynatlas.cells import BUILT_IN as OUR_CELLS
 from dynatlas.cells import CELLS, Cell, CellSize, size_of
 from dynatlas.errors import PluginError, StudyError
-from dynatlas.first_line import first_line
 from dynatlas.foreign import Known, Plugin, record
 from dynatlas.geometry import BUILT_IN as OUR_MEASURES
 from dynatlas.geometry import Measure
@@ -34,6 +33,7 @@ from dynatlas.task_checks import check_task
 from dynatlas.tasks import BUILT_IN as OUR_TASKS
 from dynatlas.tasks import TASKS, AnyTask, Task, code_is_missing, without_none
 from dynatlas.tuned import read_overrides
+from dynatlas.wording import first_line
 
 # The speed that a block's stated time counts on: a modest core. Blocks depend on the study alone, never on a machine.
 BLOCK_FLOPS_PER_SECOND = 1e10

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from dynatlas.schema import ASPECTS
+from dynatlas.schema import ASPECTS, SIGNIFICANT
 from dynatlas.store import Atlas
 
 
@@ -20,7 +20,7 @@ def print_summary(atlas: Atlas, console: Console) -> None:
         console.print(f"  left out: {count} × {reason}", markup=False)
     if len(headline):
         console.print("\nShare of the variance between networks that each factor explains (R²).")
-        console.print("*: more than by chance, p < 0.05, corrected for the number of factors.")
+        console.print(f"*: more than by chance, p < {SIGNIFICANT:g}, corrected for the number of factors.")
         console.print("seed: what no factor explains. Below 0: kinds differ more within than between.\n")
         console.print(headline_table(headline))
     counts = claims.verdict.value_counts()
@@ -65,7 +65,7 @@ def _short(measure: str, aspect: str) -> str:
 
 
 def _cell(row: Any) -> str:
-    return f"{row.r2:.2f}{'*' if row.p_adjusted < 0.05 else ''}"  # NaN, where nothing is tested, is not below
+    return f"{row.r2:.2f}{'*' if row.p_adjusted < SIGNIFICANT else ''}"  # NaN, where nothing is tested, is not below
 
 
 def _number(finding: Any) -> str:

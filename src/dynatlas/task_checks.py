@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import tomli_w
 
-from dynatlas.first_line import first_line
 from dynatlas.tasks import Task, Trial, without_none
+from dynatlas.wording import first_line
 
 # The measures of what fixed points form that a task of one's own can have; the graphs are of one condition.
 GRAPHS: Final = ("transition_graph", "fused_transition_graph")

@@ -8,11 +8,10 @@ import pandas as pd
 import xarray as xr
 
 from dynatlas.resampling import Interval, mean_interval, median_interval
+from dynatlas.schema import SIGNIFICANT
 from dynatlas.study import Study
 
 HOLDS, DOES_NOT_HOLD, NOT_TESTABLE = "holds", "does not hold", "not testable here"
-# The level of the tests.
-ALPHA = 0.05
 # An effect of less than this share of the variance beyond chance counts as none.
 NEGLIGIBLE_R2 = 0.1
 
@@ -92,14 +91,14 @@ def does_not_separate(atlas: AtlasLike, task: str, measure: str, factor: str) ->
 
 
 def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, *, claimed: bool) -> Finding:
-    asked = f"p < {ALPHA:g}" if claimed else f"p ≥ {ALPHA:g}, and less than {NEGLIGIBLE_R2:g} beyond chance"
+    asked = f"p < {SIGNIFICANT:g}" if claimed else f"p ≥ {SIGNIFICANT:g}, and less than {NEGLIGIBLE_R2:g} beyond chance"
     quantity = f"R² of {factor} in {measure}; asked: {asked}"
     source = f"effects: task={task}, measure={measure}, factor={factor}"
     row = effect(atlas, task, measure, factor)
     if row is None:
         return untestable(task, _why_no_effect(atlas, factor), quantity, source)
     note = f"p = {row.p_adjusted:.2g} with {row.n_networks} networks; chance alone gives R² {row.r2_chance:.2f}"
-    significant = row.p_adjusted < ALPHA
+    significant = row.p_adjusted < SIGNIFICANT
     verdict = HOLDS if significant == claimed else DOES_NOT_HOLD
     if not significant and row.r2_high - row.r2_chance >= NEGLIGIBLE_R2:
         verdict, note = NOT_TESTABLE, f"{note}; too few networks to exclude an effect"
@@ -112,7 +111,7 @@ def differs(task: str, quantity: str, groups: dict[str, Any], source: str) -> Fi
 
     values = {name: np.asarray(group, float)[np.isfinite(group)] for name, group in groups.items()}
     values = {name: group for name, group in values.items() if len(group)}
-    quantity = f"largest difference between median {quantity}; asked: p < {ALPHA:g}"
+    quantity = f"largest difference between median {quantity}; asked: p < {SIGNIFICANT:g}"
     if len(values) < 2 or min(map(len, values.values())) < 2 or np.ptp(np.concatenate(list(values.values()))) == 0:
         return untestable(task, "needs two groups of at least two networks that differ", quantity, source)
     p = float(kruskal(*values.values()).pvalue)
@@ -121,7 +120,7 @@ def differs(task: str, quantity: str, groups: dict[str, Any], source: str) -> Fi
     # Groups that do not differ are no proof that nothing does.
     return Finding(
         task,
-        HOLDS if p < ALPHA else NOT_TESTABLE,
+        HOLDS if p < SIGNIFICANT else NOT_TESTABLE,
         quantity,
         max(medians.values()) - min(medians.values()),
         source=source,

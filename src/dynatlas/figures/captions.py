@@ -12,7 +12,7 @@ from dynatlas.figures.reading import AtlasLike, Missing, map_facts, representati
 from dynatlas.figures.shepard import MOST_PAIRS
 from dynatlas.figures.style import measure_label
 from dynatlas.figures.trajectories import MOST_STEPS, most_trials
-from dynatlas.schema import aspect
+from dynatlas.schema import SIGNIFICANT, aspect
 
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)", re.IGNORECASE)
 
@@ -81,7 +81,7 @@ def effects_caption(atlas: AtlasLike) -> str:
     n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
     return (
         f"Share of the variance of each distance matrix that each factor explains (PERMANOVA R², n = {n} networks "
-        f"per matrix). {_compared(rows['measure'].unique())} Filled: p < 0.05 "
+        f"per matrix). {_compared(rows['measure'].unique())} Filled: p < {SIGNIFICANT:g} "
         "in permutations within the other factors’ strata. Chance alone gives an R² above 0."
     )
 

@@ -36,8 +36,7 @@ from dynatlas.figures.style import (
     rows_of,
     styled,
 )
-
-SIGNIFICANT = 0.05
+from dynatlas.schema import SIGNIFICANT
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:

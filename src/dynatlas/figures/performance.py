@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from dynatlas.figures.legends import dot
 from dynatlas.figures.reading import AtlasLike, Missing, narrow_title, ordered, panel, table, tasks, variants
 from dynatlas.figures.style import (
     ACTIVATIONS,
@@ -47,9 +48,9 @@ def performance(atlas: AtlasLike) -> Figure:
             axes.set_title(narrow_title(atlas.study, task), parse_math=False)
             panel(axes, _draw_errors, atlas, task)
         handles = [
-            *(_dot(look.label, "o", look.color) for look in _looks(atlas)),
-            _dot("left out", "x", GREY),
-            _dot("not finite", "v", GREY),
+            *(dot(look.label, look.color) for look in _looks(atlas)),
+            dot("left out", GREY, "x"),
+            dot("not finite", GREY, "v"),
             Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, label="threshold"),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -58,10 +59,6 @@ def performance(atlas: AtlasLike) -> Figure:
 
 def _looks(atlas: AtlasLike) -> list[Any]:
     return [ARCHITECTURES[name] for name in ordered(atlas.study.population.architectures, ARCHITECTURES)]
-
-
-def _dot(label: str, marker: str, color: str) -> Line2D:
-    return Line2D([], [], linestyle="", marker=marker, color=color, markersize=4, label=label)
 
 
 def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:

@@ -1,6 +1,5 @@
 """What a measure of representational geometry is, and how one is registered under a name."""
 
-import difflib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -11,6 +10,7 @@ from jaxtyping import Float
 
 from dynatlas.origins import check_name, enter
 from dynatlas.pairs import Comparison, Reduced
+from dynatlas.wording import did_you_mean
 
 
 class Measure(Comparison):
@@ -78,8 +78,7 @@ def register_measure(name: str) -> Callable[[Class], Class]:
 def measure_of(name: str, options: Mapping[str, Any]) -> Measure:
     """The measure of a name with some options, or a ValueError that says what there is."""
     if name not in MEASURES:
-        near = difflib.get_close_matches(str(name).lower(), MEASURES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(MEASURES))}"
+        hint = did_you_mean(str(name).lower(), MEASURES, f"expected one of {', '.join(sorted(MEASURES))}")
         raise ValueError(f"unknown measure {name!r}; {hint}")
     known = [field.name for field in fields(MEASURES[name])]  # type: ignore[arg-type]
     for option in options:

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES, MEASURES
+from dynatlas.figures.style import ACTIVATIONS, ARCHITECTURES
+from dynatlas.schema import SIGNIFICANT
 
-ALPHA: Final = 0.05
 WARNING: Final = (
     "Geometry compares the shape of activity on the same samples. Networks that see the same inputs share part of that "
     "shape before they have learned anything (Maheswaranathan et al. 2019, figure 4), and networks that compute in "
@@ -39,11 +39,6 @@ def controls_by_name(tables: Mapping[str, pd.DataFrame], recording: str, measure
     return {row["control"]: row for row in rows}
 
 
-def measure_label(measure: str) -> str:
-    """A measure as people write it."""
-    return MEASURES.get(measure, measure)
-
-
 def level_label(factor: str, level: str) -> str:
     """A level of a factor as people write it."""
     looks: Any = {"architecture": ARCHITECTURES, "activation": ACTIVATIONS}.get(factor, {})
@@ -67,8 +62,8 @@ def _training(controls: Mapping[str, Row], levels: Sequence[Row]) -> str:
         f"{with_ends(controls['trained'])} away, the same networks before training "
         f"{with_ends(controls['untrained'])} (difference {with_ends(gain)}, p = {gain['p']:.2g})."
     )
-    if gain["p"] > ALPHA:
-        brought = [row for row in levels if row["gain_p"] <= ALPHA and row["gain"] > 0]
+    if gain["p"] > SIGNIFICANT:
+        brought = [row for row in levels if row["gain_p"] <= SIGNIFICANT and row["gain"] > 0]
         if brought:
             kinds = ", ".join(
                 f"{level_label(row['factor'], row['level'])} (nearer by {number(row['gain'])}, p = {row['gain_p']:.2g})"
@@ -90,7 +85,7 @@ def _training(controls: Mapping[str, Row], levels: Sequence[Row]) -> str:
 def _time(controls: Mapping[str, Row]) -> str:
     kind = "shifted trials" if "shifted trials" in controls else "shuffled time"
     value, p = number(controls[kind]["value"]), f"p = {controls[kind]['p']:.2g}"
-    if controls[kind]["p"] <= ALPHA:
+    if controls[kind]["p"] <= SIGNIFICANT:
         return f"Out of time ({kind}) the recording is {value} away ({p})."
     return (
         f"That is not measurably nearer than the recording out of time ({kind}: {value}, {p}): no sign of a likeness."
@@ -111,7 +106,7 @@ def _factors(tables: Mapping[str, pd.DataFrame], recording: str, measure: str) -
     levels = of(tables, "levels", recording, measure)
     found = []
     for effect in effects:
-        if effect["p_adjusted"] <= ALPHA:
+        if effect["p_adjusted"] <= SIGNIFICANT:
             of_factor: Any = levels[levels["factor"] == effect["factor"]].to_dict("records")
             nearest = min(of_factor, key=lambda row: row["value"])
             found.append(

@@ -1,11 +1,11 @@
 """Which of a file's arrays is the recording."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from dynatlas.errors import NetworkError
+from dynatlas.wording import did_you_mean
 
 USUAL: Final = ("activity", "recording")
 MOST_LISTED: Final = 12
@@ -32,8 +32,7 @@ def choose(path: Path, shapes: Mapping[str, tuple[int, ...]], series: str | None
         ]
         if len(found) == 1:
             return found[0]
-        near = difflib.get_close_matches(series, shapes, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has: {listed(shapes)}"
+        hint = did_you_mean(series, shapes, f"it has: {listed(shapes)}")
         raise NetworkError(f"{path} has {len(found) or 'no'} arrays called {series!r}; {hint}")
     wide = [name for name in shapes if len(shapes[name]) in (2, 3)] or list(shapes)
     usual = [name for name in wide if name.rpartition("/")[2] in USUAL]

@@ -3,11 +3,9 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from importlib import metadata, resources
 from itertools import chain
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dynatlas.cards import count_of
@@ -24,7 +22,8 @@ from dynatlas.report.headline import sentence, summary
 from dynatlas.report.history import command, history
 from dynatlas.report.maps import map_details, map_list
 from dynatlas.report.population import population
-from dynatlas.report.scripts import content_hash, detail_file, page_script, script_json
+from dynatlas.report.rendering import render_page
+from dynatlas.report.scripts import detail_file, page_script
 from dynatlas.report.shares import claims_tested, shares
 from dynatlas.report.stored_tables import MOST_ROWS, table_details, table_list
 from dynatlas.schema import TABLES
@@ -67,30 +66,26 @@ def build_figures(
 
 def page(atlas: AtlasLike, figures: list[dict[str, Any]]) -> str:
     """The page: its first view is in it; what a reader asks for next is in files beside it, as are the ``figures``."""
-    from plotly.offline import get_plotlyjs
-
     content = _Content(atlas)
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    template = environment.from_string(_resource("template.html"))
-    sections = content.task_sections()
-    scripts = [get_plotlyjs().replace("</script", "<\\/script"), page_script()]
-    return template.render(
+    sections = content.task_sections()  # which adds to the data
+    return render_page(
+        "report/template.html",
+        atlas.study.name,
+        page_script(),
+        content.data(),
+        # file: is what lets a page from disk load the details beside it; 'self' is the same from a server.
+        sources="'self' file:",
         study=atlas.study,
         python_path=json.dumps(str(atlas.path), ensure_ascii=False),
-        version=metadata.version("dynatlas"),
         summary=content.get(summary),
-        departures=departures(atlas.study),
         shares=content.get(shares),
         findings=content.get(claims_tested),
+        departures=departures(atlas.study),
         task_sections=sections,
         command=command(atlas.provenance),
         history=history(atlas.provenance),
         figures=figures,
         architectures={name: ARCHITECTURES[name] for name in atlas.study.population.architectures},
-        css=Markup(_resource("page.css")),  # noqa: S704 - our own files
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
-        hashes=[content_hash(script) for script in scripts],
-        data=script_json(content.data()),
     )
 
 
@@ -187,7 +182,3 @@ class _Content:
         if caption["missing"]:
             return {"missing": caption["missing"]}
         return {"missing": "", "caption": caption["value"], "svg": inline_svg(render(draw(self.atlas), "svg"), name)}
-
-
-def _resource(name: str) -> str:
-    return (resources.files("dynatlas.report") / name).read_text(encoding="utf-8")

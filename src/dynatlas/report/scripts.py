@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+# What the script of an atlas' page has for any page.
+OF_ANY_PAGE: Final = ("elements", "theme", "plots")
 # The page's own script, in the order in which it is read; each file is one idea.
 PARTS: Final = (
     *("elements", "details", "theme", "plots", "population", "tables", "spaces", "spectra", "graphs"),

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dynatlas.figures.distances import SIGNIFICANT, p_text
+from dynatlas.figures.distances import p_text
 from dynatlas.figures.reading import AtlasLike, table, task_title, tasks
 from dynatlas.figures.style import MEASURES
+from dynatlas.schema import SIGNIFICANT
 from dynatlas.study import Study
 
 UNKNOWN = "—"

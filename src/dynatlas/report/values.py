@@ -25,6 +25,11 @@ def cells(column: "pd.Series[Any]", digits: int = 6) -> list[Any]:
     return [_cell(value) for value in column]
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Its rows, for a template."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value

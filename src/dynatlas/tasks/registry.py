@@ -1,6 +1,5 @@
 """The tasks that a study file can name: ours, and those that a user registers."""
 
-import difflib
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -13,6 +12,7 @@ from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.tasks.functions import task_of_function
 from dynatlas.tasks.sine_wave import SineWave
 from dynatlas.tasks.task import Task
+from dynatlas.wording import did_you_mean
 
 TASKS: dict[str, type[Task]] = {
     "flip_flop": FlipFlop,
@@ -80,8 +80,8 @@ def task_of(value: Any) -> Task:
         )
     kind = value["kind"]
     if kind not in TASKS:
-        near = difflib.get_close_matches(str(kind), TASKS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        meant = did_you_mean(str(kind), TASKS, "")
+        hint = f"{meant} " if meant else ""
         raise ValueError(
             f"there is no task {kind!r}; {hint}Known are {', '.join(map(repr, TASKS))}; a task of your own has to be "
             'registered by a file that the study names: plugins = ["my_task.py"]'

@@ -1,15 +1,14 @@
 """Figure 1: the flip-flop."""
 
-from typing import Any
-
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dynatlas.figures.distances import draw_map_legends, draw_matrix
 from dynatlas.figures.legends import point_legend
-from dynatlas.figures.paper.parts import draw_example, draw_maps, figure_of_task
-from dynatlas.figures.reading import AtlasLike, Missing, panel, representatives
-from dynatlas.figures.state_spaces import draw_state_space, draw_variants
-from dynatlas.figures.style import columns_of, heading, measure_label, rows_of, variant_label, write_message
+from dynatlas.figures.paper.parts import draw_example, draw_maps, draw_network, figure_of_task
+from dynatlas.figures.reading import AtlasLike, Representative, panel
+from dynatlas.figures.state_spaces import draw_variants
+from dynatlas.figures.style import columns_of, heading, measure_label, rows_of
 from dynatlas.figures.transition_graphs import draw_transitions
 
 TASK = "flip_flop"
@@ -33,21 +32,11 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
     heading(c, "c", f"{measure_label(geometry)} distances")
     panel(c.subplots(), draw_matrix, atlas, TASK, geometry)
     draw_maps(d, "d", atlas, TASK, geometry)
-    seen = _draw_network(e, atlas)
+    heading(e, "e", "Fixed points and transitions")
+    seen = draw_network(e, atlas, TASK, "its transitions, in outputs", _draw_transitions)
     draw_maps(f, "f", atlas, TASK, topology)
     draw_map_legends(legends, atlas, TASK, point_legend(seen))
 
 
-def _draw_network(part: SubFigure, atlas: AtlasLike) -> set[Any]:
-    """One network: its fixed points in state space, and what leads where in the space of its outputs."""
-    heading(part, "e", "Fixed points and transitions")
-    try:
-        one = representatives(atlas, TASK)[0]
-    except Missing as missing:
-        write_message(part.subplots(), str(missing))
-        return set()
-    left, right = part.subplots(1, 2)
-    left.set_title(f"{variant_label(one.architecture, one.activation)}, state space", fontsize=7, fontweight="normal")
-    right.set_title("its transitions, in outputs", fontsize=7, fontweight="normal")
-    panel(right, draw_transitions, atlas, one.network)
-    return panel(left, draw_state_space, atlas, one, None) or set()
+def _draw_transitions(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
+    draw_transitions(axes, atlas, one.network)

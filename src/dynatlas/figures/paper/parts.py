@@ -1,14 +1,25 @@
-"""Parts that the figures of the paper share: a heading with a letter, a trial, a pair of maps."""
+"""Parts that the figures of the paper share: a trial, a pair of maps, one network."""
 
 from collections.abc import Callable
+from typing import Any
 
 from matplotlib.figure import Figure, SubFigure
 
 from dynatlas.figures.distances import draw_map
 from dynatlas.figures.legends import LOOKS
-from dynatlas.figures.reading import AtlasLike, Missing, panel, task_name, tasks
+from dynatlas.figures.reading import AtlasLike, Missing, panel, representatives, task_name, tasks
+from dynatlas.figures.state_spaces import draw_state_space
 from dynatlas.figures.stored_trial import example
-from dynatlas.figures.style import SMALLEST, heading, measure_label, new_figure, styled, write_message
+from dynatlas.figures.style import (
+    SMALLEST,
+    heading,
+    measure_label,
+    new_figure,
+    styled,
+    variant_label,
+    write_message,
+)
+from dynatlas.figures.trajectories import color_scale
 from dynatlas.figures.trial import draw_trial, trial_handles
 
 
@@ -57,3 +68,20 @@ def draw_maps(part: SubFigure, letter: str, atlas: AtlasLike, task: str, measure
     for axes, factor in zip(part.subplots(1, 2), LOOKS, strict=True):
         axes.set_title(f"by {factor}", fontsize=7, fontweight="normal")
         panel(axes, draw_map, atlas, task, measure, factor)
+
+
+def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw: Callable[..., None]) -> set[Any]:
+    """One network: its fixed points in state space, and beside them what ``draw(axes, atlas, network)`` shows.
+
+    Gives the kinds of points and lines that were drawn.
+    """
+    try:
+        one = representatives(atlas, task)[0]
+    except Missing as missing:
+        write_message(part.subplots(), str(missing))
+        return set()
+    left, right = part.subplots(1, 2)
+    left.set_title(f"{variant_label(one.architecture, one.activation)}, state space", fontsize=7, fontweight="normal")
+    right.set_title(title, fontsize=7, fontweight="normal")
+    panel(right, draw, atlas, one)
+    return panel(left, draw_state_space, atlas, one, color_scale(atlas, task)) or set()

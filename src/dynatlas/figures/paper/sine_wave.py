@@ -1,18 +1,15 @@
 """Figure 2: the sine wave."""
 
-from typing import Any
-
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 
 from dynatlas.figures.distances import draw_map_legends
 from dynatlas.figures.eigenvalues import draw_eigenvalues
 from dynatlas.figures.frequencies import draw_frequencies
 from dynatlas.figures.legends import LOOKS, point_legend
-from dynatlas.figures.paper.parts import draw_example, draw_maps, figure_of_task
-from dynatlas.figures.reading import AtlasLike, Missing, panel, representatives
-from dynatlas.figures.state_spaces import draw_state_space, draw_variants
-from dynatlas.figures.style import columns_of, heading, rows_of, variant_label, write_message
-from dynatlas.figures.trajectories import color_scale
+from dynatlas.figures.paper.parts import draw_example, draw_maps, draw_network, figure_of_task
+from dynatlas.figures.reading import AtlasLike, panel
+from dynatlas.figures.state_spaces import draw_variants
+from dynatlas.figures.style import columns_of, heading, rows_of
 
 TASK = "sine_wave"
 
@@ -33,7 +30,8 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
     heading(b, "b", "Trajectories")
     draw_variants(b, atlas, TASK, points=False)
     draw_maps(c, "c", atlas, TASK, geometry)
-    seen = _draw_network(d, atlas)
+    heading(d, "d", "Fixed points and their eigenvalues")
+    seen = draw_network(d, atlas, TASK, "its spectra near |λ| = 1", draw_eigenvalues)
     draw_maps(e, "e", atlas, TASK, topology)
     heading(f, "f", "Frequency of the linear dynamics")
     grid = f.subplots(1, 2, sharey=True)
@@ -42,18 +40,3 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
         axes.set_title(f"by {factor}", fontsize=7, fontweight="normal")
         panel(axes, draw_frequencies, atlas, factor)
     draw_map_legends(legends, atlas, TASK, point_legend(seen))
-
-
-def _draw_network(part: SubFigure, atlas: AtlasLike) -> set[Any]:
-    """One network: its fixed points in state space, and the eigenvalues there."""
-    heading(part, "d", "Fixed points and their eigenvalues")
-    try:
-        one = representatives(atlas, TASK)[0]
-    except Missing as missing:
-        write_message(part.subplots(), str(missing))
-        return set()
-    left, right = part.subplots(1, 2)
-    left.set_title(f"{variant_label(one.architecture, one.activation)}, state space", fontsize=7, fontweight="normal")
-    right.set_title("its spectra near |λ| = 1", fontsize=7, fontweight="normal")
-    panel(right, draw_eigenvalues, atlas, one)
-    return panel(left, draw_state_space, atlas, one, color_scale(atlas, TASK)) or set()
