@@ -423,6 +423,13 @@ def test_trained_networks_are_filled_and_come_first_in_figure_4() -> None:
     rows = rows[(rows["measure"] == "svcca") & (rows["architecture"] == "vanilla")]
     filled = sum(count for color, count in marks if color[:3] != (1, 1, 1))
     assert filled == rows["is_trained"].sum() == sum(count for _, count in marks) - filled > 0
+    drawn = {
+        tuple(place)
+        for of_kind in part.collections
+        if tuple(of_kind.get_facecolors()[0])[:3] != (1, 1, 1)
+        for place in of_kind.get_offsets().tolist()
+    }
+    assert drawn == set(rows.loc[rows["is_trained"], ["x", "y"]].itertuples(index=False, name=None))
     axes = Figure().subplots()
     draw_control_matrix(axes, tiny(), "flip_flop", "svcca")
     kinds = [f"{activation},\n{state}" for activation in ("tanh", "relu") for state in ("trained", "untrained")]
