@@ -33,7 +33,7 @@ Step = Callable[[Any, Any], Any]
 
 MAX_ITERATIONS = 100
 SCALED_ITERATIONS = 50  # with rows divided by their lengths
-# As many lanes as their matrices fit into a core's cache. For 64 units, 32 take a tenth less time than 64.
+# As many lanes as their matrices fit into a core's cache, and no more: with 64 lanes networks of 64 units took longer.
 MOST_LANES = 32
 MATRIX_BYTES = 2 * 2**20
 SHORTEST_ROW = 1e-12
