@@ -14,7 +14,7 @@ demo: $(VENV)/.ready
 # The files that train networks take longest and come first, so that no core is left with them at the end.
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
-		tests/test_pipeline.py tests/test_cluster.py tests/test_cli.py tests src
+		tests/pipeline/test_pipeline.py tests/pipeline/test_cluster.py tests/cli/test_cli.py tests src
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

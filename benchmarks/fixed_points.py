@@ -35,10 +35,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dynatlas import find_fixed_points
-from dynatlas.cells import CELLS
-from dynatlas.study import Study
-from dynatlas.topology import transition_graph
-from dynatlas.training import begin, train
+from dynatlas.cells.registry import CELLS
+from dynatlas.dynamics.graphs import transition_graph
+from dynatlas.study.study import Study
+from dynatlas.training.fit import begin, train
 from training import CORES, NO_TORCH, can_import_torch
 
 STARTS = 1024

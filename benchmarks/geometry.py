@@ -21,10 +21,10 @@ import time
 import numpy as np
 
 from dynatlas import distance_matrix
-from dynatlas.embedding import mds
-from dynatlas.geometry import measure_of
-from dynatlas.geometry.activity import centred
-from dynatlas.pairs import all_pairs
+from dynatlas.measures.activity import centred
+from dynatlas.measures.measure import measure_of
+from dynatlas.measures.pairs import all_pairs
+from dynatlas.statistics.embedding import mds
 
 SAMPLES, UNITS, RANK, NOISE = 6400, 128, 10, 0.03
 SHARED = np.random.default_rng(0).standard_normal((SAMPLES, RANK), np.float32)

@@ -16,9 +16,9 @@ os.environ |= {"NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", 
 import jax
 import jax.numpy as jnp
 
-from dynatlas.cells import CELLS
-from dynatlas.tasks import FlipFlop
-from dynatlas.training import mean_squared_error
+from dynatlas.cells.registry import CELLS
+from dynatlas.tasks.flip_flop import FlipFlop
+from dynatlas.training.fit import mean_squared_error
 
 
 def plain_error(cell, trials):

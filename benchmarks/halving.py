@@ -3,7 +3,7 @@
     python benchmarks/halving.py [--quick] [--json FILE]
 
 Random search trains every sample to the end. A sample's curve under halving is the beginning of its curve under random
-search, bit for bit (tests/test_search.py), so that what halving would have chosen is read off the random search's
+search, bit for bit (tests/training/test_search.py), so that what halving would have chosen is read off the random search's
 curves. Printed are, per configuration, the held-out error of both choices and the share of the iterations that halving
 needs. To see more than one draw, the samples are also split into disjoint quarters, each a search of its own.
 """
@@ -17,9 +17,9 @@ os.environ |= {"NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", 
 
 import numpy as np
 
-from dynatlas.search import run_search, start_search
-from dynatlas.settings import Search
-from dynatlas.study import Study
+from dynatlas.study.settings import Search
+from dynatlas.study.study import Study
+from dynatlas.training.search import run_search, start_search
 
 STUDY = """
 name = "halving"

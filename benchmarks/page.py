@@ -2,7 +2,7 @@
 
     python benchmarks/page.py [--quick] [--json FILE]
 
-Made-up atlases (``tests/large_atlas.py``) become pages on the disk, which a headless Chromium opens from there. Opening
+Made-up atlases (``tests/support/large_atlas.py``) become pages on the disk, which a headless Chromium opens from there. Opening
 is timed until the view and every plot in the window are drawn, in a new context each time, so that nothing is cached;
 switching is timed within one opened page, from the change of the address to the last plot drawn. Every number is the
 median of five (``--quick``: one).
@@ -20,11 +20,11 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from dynatlas import report
+from dynatlas.report import page as report
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from large_atlas import POPULATIONS, large_atlas
-from synthetic_atlas import synthetic_atlas
+from support.large_atlas import POPULATIONS, large_atlas
+from support.synthetic_atlas import synthetic_atlas
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 MAP = "map/flip_flop/svcca"

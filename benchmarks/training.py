@@ -21,8 +21,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dynatlas.cells import CELLS
-from dynatlas.cluster import WORKER_ENVIRONMENT
+from dynatlas.cells.registry import CELLS
+from dynatlas.pipeline.workers.cluster import WORKER_ENVIRONMENT
 
 HERE = Path(__file__).parent
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -8,9 +8,9 @@ import time
 import jax
 import jax.numpy as jnp
 
-from dynatlas.cells import CELLS
-from dynatlas.tasks import FlipFlop
-from dynatlas.training import Hyperparameters, _advance_lanes, start
+from dynatlas.cells.registry import CELLS
+from dynatlas.tasks.flip_flop import FlipFlop
+from dynatlas.training.fit import Hyperparameters, _advance_lanes, start
 
 TASK = FlipFlop()
 SHAPE = ("sgd", 64)  # optimiser, batch size

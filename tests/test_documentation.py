@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from dynatlas.cli import main
-from dynatlas.figures import pictures
-from dynatlas.geometry import MEASURES
-from random_atlas import random_atlas
-from synthetic_atlas import synthetic_atlas
+from dynatlas.cli.main import main
+from dynatlas.figures.catalogue import pictures
+from dynatlas.measures.measure import MEASURES
+from support.random_atlas import random_atlas
+from support.synthetic_atlas import synthetic_atlas
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")

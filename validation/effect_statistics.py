@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import binomtest
 
-from dynatlas.effects import factor_effects
+from dynatlas.statistics.effects import factor_effects
 
 SHIFTS = {"none": 0.0, "weak": 0.7, "strong": 1.5}
 

@@ -28,7 +28,7 @@ from jax.nn import sigmoid
 from scipy.optimize import root
 
 from dynatlas import find_fixed_points
-from dynatlas.tasks import FlipFlop
+from dynatlas.tasks.flip_flop import FlipFlop
 
 SETTINGS = {
     "units": 64,

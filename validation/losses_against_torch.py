@@ -21,8 +21,8 @@ os.environ |= {"NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", 
 import numpy as np
 from scipy import stats
 
-from dynatlas.study import Study
-from dynatlas.training import begin, train
+from dynatlas.study.study import Study
+from dynatlas.training.fit import begin, train
 
 SETTINGS = {
     "units": 32,

@@ -9,9 +9,9 @@ import neurogym
 import numpy as np
 
 from dynatlas.errors import PluginError
-from dynatlas.neurogym import NeuroGym
-from dynatlas.task_checks import check_task
-from dynatlas.tasks import register_task
+from dynatlas.tasks.checks import check_task
+from dynatlas.tasks.neurogym import NeuroGym
+from dynatlas.tasks.registry import register_task
 
 STEPS, POOL = 40, 32
 

@@ -1,5 +1,5 @@
 """Run the command line: ``python -m dynatlas``."""
 
-from dynatlas.cli import main
+from dynatlas.cli.main import main
 
 main()

@@ -1,4 +1,4 @@
-"""Record what Keras' and Flax' recurrent layers answer, as an oracle for ``tests/test_imported_layouts.py``.
+"""Record what Keras' and Flax' recurrent layers answer, as an oracle for ``tests/networks/test_imported_layouts.py``.
 
 Run once, in an environment of its own, and keep the files it writes beside itself:
 

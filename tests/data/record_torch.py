@@ -1,4 +1,4 @@
-"""Record what PyTorch's recurrent layers answer, as an oracle for ``tests/test_cells.py``.
+"""Record what PyTorch's recurrent layers answer, as an oracle for ``tests/cells/test_cells.py``.
 
 Run once, in an environment of its own, and keep the files it writes beside itself:
 

@@ -1,5 +1,10 @@
 """One step of one network, and its readout: the four cells of the paper, and what a cell of your own is made of."""
 
+from dynatlas.cells.architectures import GRU as GRU
+from dynatlas.cells.architectures import LSTM as LSTM
+from dynatlas.cells.architectures import UGRNN as UGRNN
+from dynatlas.cells.architectures import StagedCell as StagedCell
+from dynatlas.cells.architectures import Vanilla as Vanilla
 from dynatlas.cells.cell import ACTIVATIONS as ACTIVATIONS
 from dynatlas.cells.cell import Activation as Activation
 from dynatlas.cells.cell import Cell as Cell
@@ -9,8 +14,3 @@ from dynatlas.cells.cell import size_of as size_of
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN
 from dynatlas.cells.registry import CELLS as CELLS
 from dynatlas.cells.registry import register_cell as register_cell
-from dynatlas.cells.staged import GRU as GRU
-from dynatlas.cells.staged import LSTM as LSTM
-from dynatlas.cells.staged import UGRNN as UGRNN
-from dynatlas.cells.staged import StagedCell as StagedCell
-from dynatlas.cells.staged import Vanilla as Vanilla

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from dynatlas.cells.architectures import GRU, LSTM, UGRNN, Vanilla
 from dynatlas.cells.cell import Cell
-from dynatlas.cells.staged import GRU, LSTM, UGRNN, Vanilla
-from dynatlas.origins import check_name, enter
+from dynatlas.registry import check_name, enter
 
 CELLS: dict[str, type[Cell]] = {"vanilla": Vanilla, "ugrnn": UGRNN, "gru": GRU, "lstm": LSTM}
-BUILT_IN: Final = frozenset(CELLS)
+
+
+BUILT_IN: Final = tuple(CELLS)
+
 
 Class = TypeVar("Class", bound=type[Cell])
 

@@ -1,15 +1,15 @@
 """Print figures: stored tables → matplotlib figures. All that is done is to select, count and average."""
 
-from dynatlas.figures.accessor import Plots as Plots
+from dynatlas.figures.catalogue import Plots as Plots
+from dynatlas.figures.catalogue import pictures as pictures
+from dynatlas.figures.catalogue import save_all as save_all
 from dynatlas.figures.counts import fixed_point_counts as fixed_point_counts
 from dynatlas.figures.distances import distance_map as distance_map
 from dynatlas.figures.distances import effects as effects
-from dynatlas.figures.frequencies import oscillation_frequencies as oscillation_frequencies
 from dynatlas.figures.line_attractors import line_attractors as line_attractors
+from dynatlas.figures.oscillations import oscillation_frequencies as oscillation_frequencies
 from dynatlas.figures.performance import loss_curves as loss_curves
 from dynatlas.figures.performance import performance as performance
-from dynatlas.figures.saving import pictures as pictures
-from dynatlas.figures.saving import save_all as save_all
 from dynatlas.figures.state_spaces import trajectories as trajectories
 from dynatlas.figures.style import render as render
 from dynatlas.figures.transition_graphs import transition_graphs as transition_graphs

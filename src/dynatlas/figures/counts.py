@@ -8,14 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dynatlas.figures.reading import AtlasLike, narrow_title, panel, table, tasks, variants
-from dynatlas.figures.style import GREY, SMALLEST, new_figure, styled, variant_label
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.view import AtlasLike, narrow_title, table, tasks, variants
+from dynatlas.figures.looks import variant_label
+from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
 
 CERTIFICATES = {
     "complete": "#009E73",
     "incomplete": "#D55E00",
     "not certifiable": "#C9CED3",
 }
+
+
 _MOST_COLUMNS = 5  # 0, 1, 2, 3, and 4 or more unstable directions
 
 
@@ -140,3 +144,26 @@ def _draw_certificates(axes: Axes, atlas: AtlasLike, task: str) -> Any:
     axes.set_xlabel("share of searches")
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+
+
+def fixed_point_counts_caption(atlas: AtlasLike) -> str:
+    """The caption of ``fixed_point_counts``."""
+    made = table(atlas, "searches")
+    return (
+        f"Fixed points by their number of unstable directions, from {count_of(len(made), 'search', 'searches')} over "
+        f"{count_of(made['network'].nunique(), 'network')} that passed: one search per network and static input. "
+        "Each number is the most common count within its variant; the darker the cell, the more of the searches "
+        "agree. Slow points are not counted. Bars: the share of searches whose index sum proves nothing missing "
+        "(complete), is not 1 (incomplete), or has no proof to offer because the map is unbounded (not certifiable)."
+    )
+
+
+def modal_composition(atlas: AtlasLike, task: str) -> tuple[tuple[int, ...], int, int]:
+    """The most common composition of roots of a task, how many searches have it, and how many were made.
+
+    Raises:
+        Missing: no searches are stored.
+    """
+    found = searches(atlas, task)
+    by_unstable, times = Counter(search.by_unstable for search in found).most_common(1)[0]
+    return by_unstable, times, len(found)

@@ -1,6 +1,7 @@
 """How alike the networks are: a distance matrix, its map, and how much of it each factor explains."""
 
 import math
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
@@ -10,33 +11,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from dynatlas.figures.legends import LOOKS, OTHER, Legend, draw_legends, map_legend
-from dynatlas.figures.reading import (
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.schema import SIGNIFICANT
+from dynatlas.atlas.view import (
     AtlasLike,
     Missing,
     distances,
     embedding,
+    left_out_sentence,
     map_facts,
+    measures,
     narrow_title,
-    panel,
     table,
     task_title,
     tasks,
 )
-from dynatlas.figures.style import (
-    ACTIVATIONS,
-    ARCHITECTURES,
-    GREY,
-    MOST_MARKS,
-    SMALLEST,
-    Look,
-    entitle,
-    measure_label,
-    new_figure,
-    rows_of,
-    styled,
-)
-from dynatlas.schema import SIGNIFICANT
+from dynatlas.figures.legends import LOOKS, OTHER, Legend, draw_legends, map_legend
+from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES, Look
+from dynatlas.figures.style import GREY, MOST_MARKS, SMALLEST, entitle, new_figure, panel, rows_of, styled
+from dynatlas.measures.aspects import MEASURES, aspect, measure_label
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
@@ -225,3 +218,106 @@ def p_text(p: float) -> str:
     if math.isnan(p):
         return "unknown"
     return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
+
+
+def effects_caption(atlas: AtlasLike) -> str:
+    """The caption of ``effects``."""
+    rows = table(atlas, "effects")
+    sizes = sorted(set(rows["n_networks"]))
+    n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
+    return (
+        f"Share of the variance of each distance matrix that each factor explains (PERMANOVA R², n = {n} networks "
+        f"per matrix). {_compared(rows['measure'].unique())} Filled: p < {SIGNIFICANT:g} "
+        "in permutations within the other factors’ strata. Chance alone gives an R² above 0."
+    )
+
+
+def _compared(measures: Iterable[str]) -> str:
+    """What the measures shown compare, such as ``SVCCA and CKA compare geometry; spectrum compares topology.``."""
+    by_aspect: dict[str, list[str]] = {}
+    for measure in measures:
+        by_aspect.setdefault(aspect(measure), []).append(measure_label(measure))
+    parts = []
+    for what, names in by_aspect.items():
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        parts.append(f"{listed} compare{'s' if len(names) == 1 else ''} {what}")
+    said = "; ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
+    """The caption of ``distance_map`` for one task and measure."""
+    facts = map_facts(atlas, task, measure)
+    if facts is None:
+        table(atlas, "maps", task)  # says what to do if it is the table that is missing
+        raise Missing(f"The table “maps” has no row for {measure} in this atlas.")
+    failed = left_out_sentence(table(atlas, "networks", task))
+    here = (
+        f" Of those that passed, {facts['n_left_out']} were left out of this map: {facts['left_out_reason']}."
+        if facts["n_left_out"]
+        else ""
+    )
+    return (
+        f"{task_title(atlas.study, task)}: {measure_label(measure)} distances between "
+        f"{count_of(int(facts['n_networks']), 'network')}, sorted by architecture and activation, and their metric MDS "
+        f"in two dimensions (stress {facts['stress']:.2f}: 0 would be a map without distortion), coloured by each "
+        f"factor, the other one shown by shape. {failed}{here}"
+    )
+
+
+def shepard_caption(atlas: AtlasLike, task: str) -> str:
+    """The caption of ``shepard``."""
+    table(atlas, "embeddings", task)
+    return (
+        f"{task_title(atlas.study, task)}: the distance of every pair of networks on each map in two dimensions "
+        "against the distance that was measured; on the line, a map without distortion. Of more than "
+        f"{MOST_PAIRS:,} pairs an even selection."
+    )
+
+
+COLUMNS = 5
+
+
+# More pairs than these say no more: they are thinned evenly.
+MOST_PAIRS = 4000
+
+
+def shepard(atlas: AtlasLike, task: str) -> Figure:
+    """A panel for each of a task's maps; on the line a map would be without distortion."""
+    names = measures(atlas, task)
+    rows = -(-len(names) // COLUMNS)
+    with styled():
+        figure = new_figure(0.35 + 1.55 * rows)
+        entitle(figure, f"{task_title(atlas.study, task)}: distances on the maps")
+        grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+        for axes, measure in zip(grid, names, strict=False):
+            axes.set_title(MEASURES.get(measure, measure), fontsize=7)
+            panel(axes, _draw, atlas, task, measure)
+        for axes in grid[len(names) :]:
+            axes.set_axis_off()
+        figure.supxlabel("distance between networks", fontsize=7)
+        figure.supylabel("distance on the map", fontsize=7)
+    return figure
+
+
+def _draw(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
+    try:
+        _, matrix = distances(atlas, task, measure)
+        points = embedding(atlas, task, measure)[["x", "y"]].to_numpy()
+    except Missing:
+        raise Missing("not in this atlas") from None  # the panel is narrow; the map's own figure says more
+    upper = np.triu_indices(len(matrix), 1)
+    kept = np.unique(np.linspace(0, len(upper[0]) - 1, min(MOST_PAIRS, len(upper[0]))).round().astype(int))
+    rows, columns = upper[0][kept], upper[1][kept]
+    given = matrix[rows, columns]
+    drawn = np.linalg.norm(points[rows] - points[columns], axis=1)
+    top = 1.05 * float(max(given.max(initial=0), drawn.max(initial=0))) or 1.0
+    axes.plot([0, top], [0, top], color=GREY, linewidth=0.7)
+    axes.scatter(given, drawn, s=2, color="#3b6ea8", linewidths=0, alpha=0.5, rasterized=len(kept) > 1000)
+    axes.set_xlim(0, top)
+    axes.set_ylim(0, top)
+    axes.set_aspect("equal")
+    axes.locator_params(nbins=3)
+    facts = map_facts(atlas, task, measure)
+    if facts is not None:
+        axes.text(0.05, 0.93, f"stress {facts['stress']:.2f}", transform=axes.transAxes, va="top", fontsize=6)

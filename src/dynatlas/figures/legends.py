@@ -7,11 +7,10 @@ import numpy as np
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
-from dynatlas.figures.reading import AtlasLike, ordered, variants
-from dynatlas.figures.style import (
+from dynatlas.atlas.view import AtlasLike, ordered, variants
+from dynatlas.figures.looks import (
     ACTIVATIONS,
     ARCHITECTURES,
-    GREY,
     LINE_STYLES,
     UNSTABLE,
     Look,
@@ -19,8 +18,11 @@ from dynatlas.figures.style import (
     unstable_label,
     variant_label,
 )
+from dynatlas.figures.style import GREY
 
 LOOKS = {"architecture": ARCHITECTURES, "activation": ACTIVATIONS}
+
+
 OTHER = {"architecture": "activation", "activation": "architecture"}
 
 

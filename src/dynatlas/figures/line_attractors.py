@@ -7,16 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.view import AtlasLike, Missing, arrays, table, variants
 from dynatlas.figures.legends import variant_handles
-from dynatlas.figures.reading import AtlasLike, Missing, arrays, panel, table, variants
-from dynatlas.figures.style import (
-    ARCHITECTURES,
-    GREY,
-    LINE_STYLES,
-    new_figure,
-    styled,
-    variant_ticks,
-)
+from dynatlas.figures.looks import ARCHITECTURES, LINE_STYLES
+from dynatlas.figures.style import GREY, new_figure, panel, styled, variant_ticks
 
 # Responses beyond this are drawn on a logarithmic axis.
 MOST_RESPONSE = 2
@@ -127,3 +122,26 @@ def draw_drift(axes: Axes, atlas: AtlasLike) -> None:
         axes.set_yscale("log")
     variant_ticks(axes, columns)
     axes.set(ylabel="drift per step (% of the range)")
+
+
+def smallest_lines(atlas: AtlasLike) -> int:
+    """How many networks of the smallest size have line attractors: those of which spectra and responses are drawn."""
+    networks = table(atlas, "networks", "context_integration")
+    networks = networks[networks["units"] == min(atlas.study.population.units)]
+    return int(networks["network"].isin(table(atlas, "line_attractors", "context_integration")["network"]).sum())
+
+
+def line_attractors_caption(atlas: AtlasLike) -> str:
+    """The caption of ``line_attractors``."""
+    lines = table(atlas, "line_attractors", "context_integration")
+    smallest = min(atlas.study.population.units)
+    share = 100 * lines["line_share"].median()
+    return (
+        "In each context the state of least speed is sought at "
+        f"{atlas.study.analysis.manifold_points} values of the output. Left: the sorted moduli of the eigenvalues "
+        "there. Middle: the output half a trial after a unit of the cued input, from the linear dynamics with only the "
+        "largest modes kept; 1 is a perfect integral. Right: by how much the output drifts in one step where it is "
+        f"held. Lines are means over the networks of {smallest} units, {smallest_lines(atlas)} in all; marks are "
+        f"contexts of {count_of(lines['network'].nunique(), 'network')} of any size. Along the "
+        f"line lies {share:.0f} % of the variance of its states (median)."
+    )

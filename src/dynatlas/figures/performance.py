@@ -9,18 +9,21 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynatlas.figures.legends import dot
-from dynatlas.figures.reading import AtlasLike, Missing, narrow_title, ordered, panel, table, tasks, variants
-from dynatlas.figures.style import (
-    ACTIVATIONS,
-    ARCHITECTURES,
-    GREY,
-    LINE_STYLES,
-    MOST_MARKS,
-    new_figure,
-    styled,
-    variant_ticks,
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.view import (
+    AtlasLike,
+    Missing,
+    activations_of,
+    architectures_of,
+    left_out_sentence,
+    narrow_title,
+    table,
+    tasks,
+    variants,
 )
+from dynatlas.figures.legends import dot
+from dynatlas.figures.looks import ARCHITECTURES, LINE_STYLES
+from dynatlas.figures.style import GREY, MOST_MARKS, new_figure, panel, styled, variant_ticks
 
 
 class Error(NamedTuple):
@@ -58,7 +61,7 @@ def performance(atlas: AtlasLike) -> Figure:
 
 
 def _looks(atlas: AtlasLike) -> list[Any]:
-    return [ARCHITECTURES[name] for name in ordered(atlas.study.population.architectures, ARCHITECTURES)]
+    return [ARCHITECTURES[name] for name in architectures_of(atlas.study)]
 
 
 def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
@@ -97,7 +100,7 @@ def loss_curves(atlas: AtlasLike) -> Figure:
             axes.set_title(narrow_title(atlas.study, task), parse_math=False)
             panel(axes, _draw_losses, atlas, task)
         handles = [Line2D([], [], color=look.color, label=look.label) for look in _looks(atlas)]
-        activations = ordered(atlas.study.population.activations, ACTIVATIONS)
+        activations = activations_of(atlas.study)
         handles += [Line2D([], [], color=GREY, linestyle=LINE_STYLES[name], label=name) for name in activations]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
@@ -125,3 +128,24 @@ def _draw_losses(axes: Axes, atlas: AtlasLike, task: str) -> None:
     axes.set_xlabel("iteration")
     axes.set_ylabel("MSE on held-out trials")
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
+
+
+def performance_caption(atlas: AtlasLike) -> str:
+    """The caption of ``performance``."""
+    networks = table(atlas, "networks")
+    return (
+        f"Error of {count_of(len(networks), 'trained network')} on held-out trials, on a logarithmic scale; lower "
+        "is better. Each mark is one network. The dashed line is the task’s threshold: networks above it are "
+        "marked with a cross and left out of all analyses; a triangle marks an error that is not a finite number. "
+        f"{left_out_sentence(networks)}"
+    )
+
+
+def loss_curves_caption(atlas: AtlasLike) -> str:
+    """The caption of ``loss_curves``."""
+    curves = table(atlas, "losses")["network"].nunique()
+    return (
+        f"Mean squared error on held-out trials during training, of {count_of(curves, 'network')}, on a logarithmic "
+        "scale. Colour is the architecture, line style the activation. Networks that later failed their threshold "
+        "are shown too; errors that are not finite are not."
+    )

@@ -6,90 +6,31 @@ the second factor, so that no picture depends on colour alone.
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import Bbox
 
-
-class Look(NamedTuple):
-    """How one level of a factor is written and drawn."""
-
-    label: str
-    color: str
-    marker: str  # matplotlib's name
-    symbol: str  # plotly's name
-
-
-class _Looks(dict[str, Look]):
-    """Looks by name; a name that is not ours gets the next of some others, and keeps it until a study is followed."""
-
-    _OTHERS = (
-        ("#A6761D", "v", "triangle-down"),
-        ("#7570B3", "P", "cross"),
-        ("#666666", "X", "x"),
-        ("#E7298A", "p", "pentagon"),
-        ("#1B7837", "h", "hexagon"),
-        ("#8C2D04", "*", "star"),
-    )
-
-    def __init__(self, ours: dict[str, Look]):
-        super().__init__(ours)
-        self._ours = len(ours)
-
-    def follow(self, names: Sequence[str]) -> None:
-        """Forget the names that are not ours, and give looks to these in their order, whatever was drawn before."""
-        for name in list(self)[self._ours :]:
-            del self[name]
-        for name in names:
-            self[name]
-
-    def __missing__(self, name: str) -> Look:
-        place = (len(self) - self._ours) % len(self._OTHERS)
-        self[name] = Look(name.replace("_", " "), *self._OTHERS[place])
-        return self[name]
-
-
-ARCHITECTURES: Final = _Looks(
-    {
-        "vanilla": Look("Vanilla", "#0072B2", "o", "circle"),
-        "ugrnn": Look("UGRNN", "#E69F00", "s", "square"),
-        "gru": Look("GRU", "#009E73", "D", "diamond"),
-        "lstm": Look("LSTM", "#CC79A7", "^", "triangle-up"),
-    }
-)
-ACTIVATIONS: Final = {
-    "tanh": Look("tanh", "#D55E00", "o", "circle"),
-    "relu": Look("relu", "#56B4E9", "D", "diamond"),
-}
-LINE_STYLES: Final[dict[str, Any]] = {"tanh": "-", "relu": (0, (3, 1.2))}
-MEASURES: Final = {
-    "svcca": "SVCCA",
-    "cka": "CKA",
-    "pwcca": "PWCCA",
-    "cca": "CCA",
-    "procrustes": "Procrustes",
-    "rsa": "RSA",
-    "transition_graph": "transition graph",
-    "fused_transition_graph": "fused transition graph",
-    "neighbor_graph": "neighbour graph",
-    "spectrum": "spectrum",
-}
-# Colour of a fixed point by its number of unstable directions; the last stands for all higher numbers.
-UNSTABLE: Final = ("#1A1A1A", "#4477AA", "#EE6677", "#B8860B", "#AA3377")
-# Low to high; neither end vanishes on white or on black.
-FREQUENCY_COLORS: Final = ("#46327E", "#31688E", "#1F9E89", "#5EC962")
-EVIDENCE_COLORS: Final = ("#0072B2", "#9C9C9C", "#D55E00")
+from dynatlas._util.messages import sentence_case
+from dynatlas.atlas.view import Missing
+from dynatlas.figures.looks import variant_label
 
 PAGE_WIDTH: Final = 7.1  # inches: two journal columns
+
+
 # More marks or lines than these in a panel are one picture in a vector file, which else would take seconds to open.
 MOST_MARKS: Final = 500
+
+
 SMALLEST: Final = 6  # points: the least size of type that journals print
+
+
 GREY: Final = "#6B6B6B"
+
 
 _RC: Final[Any] = {
     "font.family": "sans-serif",
@@ -121,7 +62,11 @@ _RC: Final[Any] = {
     "svg.hashsalt": "dynatlas",  # ids in the file depend on its content only
     "pdf.fonttype": 42,
 }
+
+
 _PLACES = 6  # decimals, of the figure's size
+
+
 _NO_DATE: Final[Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 
@@ -177,11 +122,6 @@ def heading(part: SubFigure, letter: str, title: str, size: float = 8.0) -> None
     part.suptitle(text, x=0.01, ha="left", fontsize=size, fontweight="bold", parse_math=False)
 
 
-def sentence_case(words: str) -> str:
-    """The first letter upper case, the others as they are: “GO/NoGo task”."""
-    return words[:1].upper() + words[1:]
-
-
 def render(figure: Figure, format: Literal["svg", "pdf", "png"]) -> bytes:  # noqa: A002 - matplotlib's word
     """The figure as a file; the same figure gives the same bytes."""
     target = io.BytesIO()
@@ -208,38 +148,10 @@ def _settle(figure: Figure) -> None:
         axes.set_position(Bbox(axes.get_position(original=True).get_points().round(_PLACES)))
 
 
-def unstable_color(n_unstable: int) -> str:
-    """The colour of a fixed point with this many unstable directions."""
-    return UNSTABLE[min(n_unstable, len(UNSTABLE) - 1)]
-
-
-def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
-    """The number of unstable directions in words."""
-    if n_unstable == 0:
-        return "stable"
-    more = " or more" if or_more else ""
-    return f"{n_unstable}{more} unstable direction{'s' if n_unstable > 1 or or_more else ''}"
-
-
-def measure_label(measure: str) -> str:
-    """A measure as people write it."""
-    return MEASURES.get(measure, measure)
-
-
-def variant_label(architecture: str, activation: str) -> str:
-    """An architecture with its activation, as people write it."""
-    return f"{architecture_label(architecture)} {activation}"
-
-
 def variant_ticks(axes: Axes, columns: Sequence[tuple[str, str]]) -> None:
     """Name the columns of a panel after (architecture, activation) pairs."""
     labels = [variant_label(architecture, activation) for architecture, activation in columns]
     axes.set_xticks(range(len(columns)), labels, rotation=60, ha="right", rotation_mode="anchor")
-
-
-def architecture_label(architecture: str) -> str:
-    """An architecture as people write it."""
-    return ARCHITECTURES[architecture].label
 
 
 def write_message(axes: Axes, message: str) -> None:
@@ -260,3 +172,12 @@ def write_message(axes: Axes, message: str) -> None:
         parse_math=False,
         in_layout=False,  # a long message must not shrink its neighbours
     )
+
+
+def panel(axes: Axes, draw: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    """``draw(axes, …)``, or a panel that says what is missing."""
+    try:
+        return draw(axes, *args, **settings)
+    except Missing as missing:
+        write_message(axes, str(missing))
+        return None

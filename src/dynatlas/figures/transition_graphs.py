@@ -8,22 +8,20 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.view import AtlasLike, Missing, activations_of, architectures_of, representatives, table
 from dynatlas.figures.legends import dot
-from dynatlas.figures.reading import AtlasLike, Missing, ordered, panel, representatives, table
-from dynatlas.figures.style import (
-    ACTIVATIONS,
-    ARCHITECTURES,
-    new_figure,
-    styled,
-    unstable_color,
-    unstable_label,
-    variant_label,
-)
+from dynatlas.figures.looks import unstable_color, unstable_label, variant_label
+from dynatlas.figures.style import new_figure, panel, styled
 
 # Edges that fewer displaced states follow are not drawn.
 LEAST_PROBABILITY = 0.02
+
+
 # Between an arrow and a point, and the length of an arrow's head, where outputs are 1 apart.
 GAP = 0.05
+
+
 HEAD = 0.09
 
 
@@ -34,9 +32,8 @@ def transition_graphs(atlas: AtlasLike) -> Figure:
             shown = representatives(atlas, "flip_flop")
         except Missing:
             shown = []
-        population = atlas.study.population
-        architectures = ordered(population.architectures, ARCHITECTURES)
-        activations = ordered(population.activations, ACTIVATIONS)
+        architectures = architectures_of(atlas.study)
+        activations = activations_of(atlas.study)
         figure = new_figure(0.5 + 1.75 * len(activations))
         grid = figure.subplots(len(activations), len(architectures), squeeze=False)
         for axes in grid.flat:
@@ -94,3 +91,22 @@ def _projected(readouts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Readouts in the plane: three of them as a cube seen from a corner, none behind another."""
     directions = np.array([[1.0, 0.0], [0.0, 1.0], [0.42, 0.29], [-0.31, 0.44], [0.2, -0.5], [-0.5, -0.2]])
     return readouts @ directions[: readouts.shape[1]]
+
+
+def transition_graphs_caption(atlas: AtlasLike) -> str:
+    """The caption of ``transition_graphs``."""
+    networks = len(table(atlas, "searches", "flip_flop"))
+    sensitivity = table(atlas, "transition_sensitivity", "flip_flop")
+    settings = atlas.study.analysis
+    own = sensitivity["scale"] == settings.transition_scale
+    by_scale = sensitivity[~own].groupby("scale")["distance"].median()
+    changes = "; ".join(f"{scale:g}: {distance:.2f}" for scale, distance in by_scale.items())
+    lost = 100 * sensitivity.loc[own, "lost"].median()
+    return (
+        "One trained network of each kind. Points are its fixed points, at the place of their readout, coloured by "
+        f"their number of unstable directions. From each, {settings.transition_trials} states displaced by "
+        f"{settings.transition_scale:g} of the distance to the nearest point run until they settle; an arrow leads to "
+        "each stable point that at least 2 % of them reach, the wider the more. Over all "
+        f"{count_of(networks, 'network')}, {lost:.1f} % of the states settle nowhere (median). With other "
+        f"displacements the graphs change by these Frobenius distances (medians): {changes or 'none was tried'}."
+    )

@@ -7,11 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
-from dynatlas.figures.style import GREY, entitle, new_figure, styled
+from dynatlas.atlas.view import AtlasLike, Missing, arrays, representatives, task_title
+from dynatlas.figures.style import GREY, entitle, new_figure, styled, write_message
+from dynatlas.tasks.task import Trial
 
 INPUT_COLOR = "#0072B2"
+
+
 TARGET_COLOR = "#9A9A9A"
+
+
 OUTPUT_COLOR = "#D55E00"
+
+
 _MAX_ROWS = 8
 
 
@@ -117,3 +125,36 @@ def draw_line(axes: Axes, channel: Any, color: str) -> None:
     low, high = float(channel.min()), float(channel.max())
     margin = 0.15 * (high - low) or 0.5
     axes.set_ylim(low - margin, high + margin)
+
+
+def stored_trial_caption(atlas: AtlasLike, task: str) -> str:
+    """The caption of ``stored_trial``."""
+    one = representatives(atlas, task)[0]
+    return (
+        f"{task_title(atlas.study, task)}: a trial of the probe, with the inputs, the targets, and the answer of one "
+        f"network ({one.name}). Of many channels the first eight are drawn."
+    )
+
+
+def example(atlas: AtlasLike, task: str) -> tuple[Trial, Any]:
+    """A typical trial of the probe, and the answer ``[steps, outputs]`` of the first representative network.
+
+    Raises:
+        Missing: no trajectories are stored.
+    """
+    one = representatives(atlas, task)[0]
+    data = arrays(atlas, f"trajectories/{one.network}", task)
+    trial = len(data["inputs"]) // 3  # the ends of a grid of commands are its least typical trials
+    return Trial(data["inputs"].values[trial], data["targets"].values[trial]), data["outputs"].values[trial]
+
+
+def stored_trial(atlas: AtlasLike, task: str) -> Figure:
+    """A trial of the probe and one network's answer; the task's code need not be there."""
+    try:
+        trial, answer = example(atlas, task)
+    except Missing as missing:
+        with styled():
+            figure = new_figure(1.2)
+            write_message(figure.subplots(), str(missing))
+        return figure
+    return trial_figure(f"{task_title(atlas.study, task)}: a trial", trial, answer)

@@ -17,6 +17,8 @@ from jax.custom_derivatives import SymbolicZero
 from numpy.typing import NDArray
 
 Function = Callable[[Any, Any], Any]
+
+
 # By the cube root of the precision, truncation and rounding of a central difference are equally small.
 SPACING = float(np.finfo(np.float64).eps ** (1 / 3))
 

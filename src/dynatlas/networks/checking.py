@@ -9,6 +9,8 @@ from dynatlas.errors import NetworkError
 from dynatlas.networks.network import Network
 
 TOLERANCE: Final = 1e-5
+
+
 EXPECTED: Final = (
     "expected `inputs` with `states` [trials, steps, n], or with `hidden` or `outputs` of runs from state 0, or single "
     "steps as `states` [samples, n], `inputs` [samples, m] and `following` [samples, n]"

@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from dynatlas._atomic import publish, temporary_beside
-from dynatlas.cells import LSTM, Cell, StagedCell, Vanilla
+from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.untrusted import format_of
+from dynatlas.cells.architectures import LSTM, StagedCell, Vanilla
+from dynatlas.cells.cell import Cell
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
-from dynatlas.networks.files import format_of
-from dynatlas.networks.own_layout import cell_arrays, one_of_ours
+from dynatlas.networks.pytrees import cell_arrays, one_of_ours
 from dynatlas.networks.reading import read_network
 
 SAMPLES: Final = 100  # random states that one step is compared on
+
+
 TOLERANCE: Final = 1e-6  # weights are float32
 
 

@@ -29,8 +29,14 @@ from jax.nn import sigmoid
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+
+
 Box = tuple[Matrix, Matrix]
+
+
 Form = Literal["rate", "current"]
+
+
 Reset = Literal["after", "before"]
 
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.cards import Card, Shown
+from dynatlas._util.display import Card, Shown
+from dynatlas.dynamics.root_search import Step
 from dynatlas.networks.layers import Box, Matrix, Stack
-from dynatlas.root_search import Step
 
 CHUNK = 64  # trials per call of the compiled run
 

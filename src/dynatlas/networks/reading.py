@@ -3,18 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from dynatlas._io.hdf5 import read_hdf5
+from dynatlas._io.untrusted import read_arrays
 from dynatlas.errors import NetworkError
-from dynatlas.networks.files import read_arrays
-from dynatlas.networks.hdf5 import read_hdf5
-from dynatlas.networks.keras_archive import read_keras_archive
-from dynatlas.networks.keras_layout import keras_network
+from dynatlas.networks.keras import keras_network
+from dynatlas.networks.keras_files import read_keras_archive
 from dynatlas.networks.layers import Form, Reset
 from dynatlas.networks.matrices import are_matrices, matrix_network
 from dynatlas.networks.network import Network
 from dynatlas.networks.options import Options
-from dynatlas.networks.own_layout import cell_of
-from dynatlas.networks.pytrees import pytree_network
-from dynatlas.networks.torch_layout import layers_in, torch_network
+from dynatlas.networks.pytorch import layers_in, torch_network
+from dynatlas.networks.pytrees import cell_of, pytree_network
 
 
 def read_network(

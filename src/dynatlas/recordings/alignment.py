@@ -13,11 +13,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from dynatlas.cards import count_of
+from dynatlas._util.messages import count_of
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.probe import Probe
 
 FEWEST_ROWS: Final = 4
+
+
 HELP: Final = "`dynatlas probe ATLAS --task {kind} probe.npz` writes them"
 
 

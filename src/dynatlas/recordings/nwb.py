@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynatlas._io.hdf5 import datasets_in, load
+from dynatlas._io.untrusted import Declared, checked
 from dynatlas.errors import NetworkError
-from dynatlas.networks.files import Declared, checked
-from dynatlas.networks.hdf5 import datasets_in, load
-from dynatlas.recordings.choosing import choose, listed
-from dynatlas.recordings.hdf5_series import Read
+from dynatlas.recordings.series import Read, choose, listed
 
 SPIKES, ENDS = "units/spike_times", "units/spike_times_index"
+
+
 TRIALS = "intervals/trials"
+
+
 # Trials may differ by the rounding of their times; beyond that they are not equally long.
 SLACK = 1
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from dynatlas._atomic import publish, temporary_beside
+from dynatlas._io.atomic import publish, temporary_beside
 from dynatlas.errors import NetworkError
-from dynatlas.tasks import Task
+from dynatlas.tasks.task import Task
 
 
 class Probe(NamedTuple):

@@ -10,14 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dynatlas._io.hdf5 import open_hdf5
+from dynatlas._io.untrusted import first_bytes, read_arrays
 from dynatlas.errors import NetworkError
-from dynatlas.networks.files import first_bytes, read_arrays
-from dynatlas.networks.hdf5 import open_hdf5
-from dynatlas.recordings.choosing import choose
-from dynatlas.recordings.hdf5_series import read_series
-from dynatlas.recordings.netcdf3 import read_netcdf3
 from dynatlas.recordings.nwb import is_nwb, read_nwb
-from dynatlas.recordings.tables import read_csv, read_parquet
+from dynatlas.recordings.series import choose, read_netcdf3, read_series
+from dynatlas.recordings.table_files import read_csv, read_parquet
 
 EXPECTED = "a recording: .npy, .npz, .nc (NetCDF), .parquet, .nwb or .csv"
 

@@ -6,15 +6,16 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from dynatlas.figures.reading import AtlasLike, Missing, arrays, table, tasks
-from dynatlas.members import Member
-from dynatlas.report.neighbors import nearest
-from dynatlas.report.population import network_files
+from dynatlas.atlas.view import AtlasLike, Missing, arrays, distances, measures, table, tasks
 from dynatlas.report.spaces import state_space
+from dynatlas.report.tables import network_files
 from dynatlas.report.values import cells, rounded
+from dynatlas.study.members import Member
 
 # Of each point's eigenvalues those of largest modulus: the others lie near 0, and would be most of the file.
 MOST_EIGENVALUES: Final = 32
+
+
 # Tables of which a network's rows are shown as they are, and their columns.
 SHOWN: Final = {
     "losses": ("iteration", "training_loss", "validation_mse"),
@@ -84,3 +85,28 @@ def _or_missing(read: Any) -> dict[str, Any]:
         return dict(read())
     except Missing as missing:
         return {"missing": str(missing)}
+
+
+N_NEAREST: Final = 6
+
+
+def nearest(atlas: AtlasLike, task: str) -> dict[str, dict[str, list[tuple[str, float]]]]:
+    """Network → measure → its nearest others, (id, distance), the nearest first; measures not stored are left out."""
+    found: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    for measure in measures(atlas, task):
+        try:
+            networks, matrix = distances(atlas, task, measure)
+        except Missing:
+            continue
+        ids = networks["network"].tolist()
+        away = np.asarray(matrix, np.float64).copy()
+        np.fill_diagonal(away, np.inf)
+        order = np.argsort(away, axis=1, kind="stable")[:, : min(N_NEAREST, len(ids) - 1)]
+        for row, network in enumerate(ids):
+            near = [(ids[column], _digits(away[row, column])) for column in order[row]]
+            found.setdefault(network, {})[measure] = near
+    return found
+
+
+def _digits(value: Any) -> float:
+    return float(f"{value:.4g}") if np.isfinite(value) else -1.0

@@ -1,13 +1,17 @@
 """The study in one sentence of numbers, and what each factor explains in words."""
 
-from typing import Any
+import math
+from collections import Counter
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dynatlas.cards import count_of
-from dynatlas.figures.captions import left_out
-from dynatlas.figures.reading import AtlasLike, table
-from dynatlas.report.shares import SharesRow
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.schema import SIGNIFICANT
+from dynatlas.atlas.view import AtlasLike, left_out, table, task_title, tasks
+from dynatlas.figures.distances import p_text
+from dynatlas.measures.aspects import MEASURES
+from dynatlas.study.study import Study
 
 
 def summary(atlas: AtlasLike) -> dict[str, Any]:
@@ -35,6 +39,54 @@ def _summary_sentence(networks: pd.DataFrame) -> str:
     return f"{text}; {len(networks) - passed:,} left out: {listed}."
 
 
+class Share(NamedTuple):
+    """What one factor explains of one distance matrix."""
+
+    r2: float
+    low: float
+    high: float
+    p: float  # NaN where nothing is tested
+
+    @property
+    def text(self) -> str:
+        """The share as people write it."""
+        return UNKNOWN if math.isnan(self.r2) else f"{_percent(self.r2)} %"
+
+    @property
+    def interval(self) -> str:
+        """Its 95 % interval, if there is one."""
+        if math.isnan(self.low) or math.isnan(self.high):
+            return ""
+        return f"{_percent(self.low)} to {_percent(self.high)} %"
+
+    @property
+    def p_text(self) -> str:
+        """The p-value after its letter, if something was tested."""
+        return f"p {p_text(self.p)}" if self.is_tested else ""
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether there is a p-value."""
+        return not math.isnan(self.p)
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether a test found no more than chance would give."""
+        return self.is_tested and self.p >= SIGNIFICANT
+
+
+class SharesRow(NamedTuple):
+    """One distance matrix: its variance shared out."""
+
+    task: str
+    title: str
+    aspect: str
+    name: str  # of the measure, in a link
+    measure: str  # for people
+    n_networks: int
+    shares: dict[str, Share]  # factor → share
+
+
 def sentence(rows: list[SharesRow], factor: str) -> str:
     """One factor of one task in words: where it explains more than chance would, and where not."""
     found: dict[bool, list[str]] = {True: [], False: []}
@@ -57,3 +109,89 @@ def _listed(items: list[str], word: str) -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} {word} {items[-1]}"
+
+
+UNKNOWN = "—"
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share)}".replace("-", "−")
+
+
+class Finding(NamedTuple):
+    """One row of the table of claims, in words."""
+
+    task: str
+    verdict: str
+    evidence: str
+    note: str
+
+
+class ClaimTested(NamedTuple):
+    """A claim and everything that was found on it."""
+
+    number: str
+    statement: str
+    findings: list[Finding]
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many findings ended in each verdict."""
+        return dict(Counter(finding.verdict for finding in self.findings))
+
+
+def shares(atlas: AtlasLike) -> list[SharesRow]:
+    """The table ``headline``, one row per distance matrix.
+
+    Raises:
+        Missing: it is not stored.
+    """
+    stored = table(atlas, "headline")
+    rows = []
+    for task in tasks(atlas):
+        for measure, parts in stored[stored["task"] == task].groupby("measure", sort=False):
+            found = {
+                str(factor): Share(float(r2), float(low), float(high), float(p))
+                for factor, r2, low, high, p in parts[["factor", "r2", "r2_low", "r2_high", "p_adjusted"]].itertuples(
+                    index=False, name=None
+                )
+            }
+            name, first = str(measure), parts.iloc[0]
+            rows.append(
+                SharesRow(
+                    task,
+                    task_title(atlas.study, task),
+                    str(first["aspect"]),
+                    name,
+                    MEASURES.get(name, name),
+                    int(first["n_networks"]),
+                    found,
+                )
+            )
+    return rows
+
+
+def claims_tested(atlas: AtlasLike) -> list[ClaimTested]:
+    """The table ``claims``, in its order, each number with its interval.
+
+    Raises:
+        Missing: it is not stored.
+    """
+    rows = table(atlas, "claims")
+    return [
+        ClaimTested(
+            str(number),
+            str(of_claim["statement"].iloc[0]),
+            [_finding(atlas.study, row) for _, row in of_claim.iterrows()],
+        )
+        for number, of_claim in rows.groupby("claim", sort=False)
+    ]
+
+
+def _finding(study: Study, row: "pd.Series[Any]") -> Finding:
+    evidence = str(row["quantity"])
+    if not math.isnan(row["value"]):
+        evidence += f": {row['value']:.3g}"
+    if not (math.isnan(row["low"]) or math.isnan(row["high"])):
+        evidence += f" (95 % interval {row['low']:.3g} to {row['high']:.3g})"
+    return Finding(task_title(study, str(row["task"])), str(row["verdict"]), evidence, str(row["note"]))

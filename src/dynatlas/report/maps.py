@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from dynatlas.figures.reading import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
-from dynatlas.figures.style import MEASURES
+from dynatlas.atlas.schema import TABLES
+from dynatlas.atlas.view import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
+from dynatlas.measures.aspects import MEASURES, aspect
 from dynatlas.report.values import cells, rounded
-from dynatlas.schema import TABLES, aspect
 
 MOST_MATRIX_ROWS: Final = 300  # a larger matrix is thinned evenly; the stored one and the print figure are whole
 

@@ -5,9 +5,9 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
+from dynatlas.atlas.view import AtlasLike, table, variants
+from dynatlas.figures.looks import ARCHITECTURES, variant_label
 from dynatlas.figures.performance import error_of
-from dynatlas.figures.reading import AtlasLike, table, variants
-from dynatlas.figures.style import ARCHITECTURES, variant_label
 
 Plot = dict[str, Any]
 

@@ -7,10 +7,10 @@ import pandas as pd
 import xarray as xr
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 
-from dynatlas.figures.reading import AtlasLike, Missing, arrays
-from dynatlas.figures.trajectories import ColorScale, color_scale, space_of
-from dynatlas.members import Member
+from dynatlas.atlas.view import AtlasLike, Missing, arrays
+from dynatlas.figures.state_spaces import ColorScale, color_scale, space_of
 from dynatlas.report.values import rounded
+from dynatlas.study.members import Member
 
 
 def state_space(atlas: AtlasLike, member: Member, points: pd.DataFrame) -> dict[str, Any]:

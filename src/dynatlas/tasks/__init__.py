@@ -3,6 +3,9 @@
 from dynatlas.tasks.context_integration import ContextIntegration as ContextIntegration
 from dynatlas.tasks.flip_flop import FlipFlop as FlipFlop
 from dynatlas.tasks.flip_flop import hold_last_pulse as hold_last_pulse
+from dynatlas.tasks.placeholder import TaskFacts as TaskFacts
+from dynatlas.tasks.placeholder import code_is_missing as code_is_missing
+from dynatlas.tasks.placeholder import task_without_code as task_without_code
 from dynatlas.tasks.registry import BUILT_IN as BUILT_IN
 from dynatlas.tasks.registry import TASKS as TASKS
 from dynatlas.tasks.registry import AnyTask as AnyTask
@@ -13,6 +16,3 @@ from dynatlas.tasks.task import Task as Task
 from dynatlas.tasks.task import Trial as Trial
 from dynatlas.tasks.task import even_grid as even_grid
 from dynatlas.tasks.task import without_none as without_none
-from dynatlas.tasks.without_code import TaskFacts as TaskFacts
-from dynatlas.tasks.without_code import code_is_missing as code_is_missing
-from dynatlas.tasks.without_code import task_without_code as task_without_code

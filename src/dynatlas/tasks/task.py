@@ -8,16 +8,14 @@ Everything random is written for one trial; callers ``vmap`` over keys.
 import inspect
 from abc import abstractmethod
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
+from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PROBE_SEED = 20190613  # one probe for every network of every study; any fixed number would do
 
@@ -118,7 +116,7 @@ class Task(BaseModel):
 
     def plot(self, key: PRNGKeyArray, output: Float[Array, "steps outputs"] | None = None) -> "Figure":
         """Draw the random trial of ``key``: inputs, targets and, if given, a network's output."""
-        from dynatlas.figures import trial_figure
+        from dynatlas.figures.trial import trial_figure
 
         return trial_figure(self.title, self.trial(key), output)
 

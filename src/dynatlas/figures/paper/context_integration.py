@@ -8,16 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 
+from dynatlas.atlas.view import AtlasLike, Missing, arrays, representatives
 from dynatlas.figures.distances import draw_map_legends
 from dynatlas.figures.legends import draw_legends, point_legend, style_legend
-from dynatlas.figures.line_attractors import draw_responses, draw_spectra
-from dynatlas.figures.paper.parts import draw_maps, figure_of_task
-from dynatlas.figures.reading import AtlasLike, Missing, arrays, panel, representatives
-from dynatlas.figures.state_spaces import colors_of, draw_variants
-from dynatlas.figures.style import columns_of, heading, rows_of, write_message
-from dynatlas.figures.trajectories import color_scale, trial_labels
+from dynatlas.figures.line_attractors import draw_responses, draw_spectra, smallest_lines
+from dynatlas.figures.looks import variant_label
+from dynatlas.figures.paper.parts import _map, _measures, _population, _trajectories, draw_maps, figure_of_task
+from dynatlas.figures.state_spaces import color_scale, colors_of, draw_variants, trial_labels
+from dynatlas.figures.style import columns_of, heading, panel, rows_of, write_message
 from dynatlas.figures.trial import HORIZONTAL, INPUT_COLOR, TARGET_COLOR, draw_line
-from dynatlas.tasks import PROBE_SEED
+from dynatlas.measures.aspects import measure_label
+from dynatlas.tasks.task import PROBE_SEED
 
 TASK = "context_integration"
 
@@ -87,3 +88,25 @@ def _draw_probe(probe: Axes, answers: Axes, task: Any, atlas: AtlasLike) -> None
         lines = [np.stack([steps, values], axis=1) for values in of_trials]
         axes.add_collection(LineCollection(lines, colors=colors, linewidths=0.7))
         axes.autoscale()
+
+
+def context_integration_caption(atlas: AtlasLike) -> str:
+    """The caption of figure 3."""
+    population = _population(atlas, TASK)
+    geometry, topology = _measures(atlas, TASK)
+    one = representatives(atlas, TASK)[0]
+    task = atlas.study.task(TASK)
+    return (
+        f"Context-dependent integration, {population} a, a random trial, and the probe: constant levels of the cued "
+        "stream without noise, coloured by level, and the answers of one network "
+        f"({variant_label(one.architecture, one.activation)}) in the first context. "
+        f"b, {_trajectories(atlas, TASK)} Marks are fixed and slow points; points "
+        "further from the activity than its own range are not drawn but "
+        f"counted. c, metric MDS of {measure_label(geometry)} distances. {_map(atlas, TASK, geometry)} "
+        f"d, metric MDS of {measure_label(topology)} distances. {_map(atlas, TASK, topology)} e, moduli of "
+        f"the eigenvalues along the line attractors ({atlas.study.analysis.manifold_points} points in each context), "
+        f"by rank. f, the output {task.steps // 2} steps after a unit of the cued input, from the linear dynamics with "
+        "only the largest modes kept; 1 is a perfect integral. The axis is linear up to 2 and logarithmic beyond. "
+        f"e and f are means over the networks of {min(atlas.study.population.units)} units of each variant, "
+        f"{smallest_lines(atlas)} together."
+    )

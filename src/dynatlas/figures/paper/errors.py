@@ -10,25 +10,28 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from dynatlas.figures.performance import Error, error_of
-from dynatlas.figures.reading import AtlasLike, Missing, ordered, table, task_title, tasks, variants
-from dynatlas.figures.style import (
-    ACTIVATIONS,
-    ARCHITECTURES,
-    GREY,
-    SMALLEST,
-    architecture_label,
-    new_figure,
-    styled,
-    write_message,
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.view import (
+    AtlasLike,
+    Missing,
+    activations_of,
+    architectures_of,
+    left_out_sentence,
+    table,
+    task_title,
+    tasks,
+    variants,
 )
+from dynatlas.figures.looks import ACTIVATIONS, architecture_label
+from dynatlas.figures.performance import Error, error_of
+from dynatlas.figures.style import GREY, SMALLEST, new_figure, styled, write_message
 
 BINS = 24
 
 
 def errors(atlas: AtlasLike) -> Figure:
     """A column for each task, a row for each architecture: how many networks have which error on held-out trials."""
-    rows = ordered(atlas.study.population.architectures, ARCHITECTURES)
+    rows = architectures_of(atlas.study)
     kinds = tasks(atlas)
     with styled():
         figure = new_figure(0.9 + 1.05 * len(rows))
@@ -43,7 +46,7 @@ def errors(atlas: AtlasLike) -> Figure:
             grid[0, column].set_title(task_title(atlas.study, task), parse_math=False, fontsize=7)
         for axes, architecture in zip(grid[:, 0], rows, strict=True):
             axes.set_ylabel(f"{architecture_label(architecture)}\nnetworks")
-        activations = ordered(atlas.study.population.activations, ACTIVATIONS)
+        activations = activations_of(atlas.study)
         handles: list[Any] = [Patch(color=ACTIVATIONS[name].color, alpha=0.6, label=name) for name in activations]
         handles.append(
             Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, label="threshold: left out beyond it")
@@ -88,3 +91,13 @@ def _draw_histograms(
             color=GREY,
             fontsize=SMALLEST,
         )
+
+
+def errors_caption(atlas: AtlasLike) -> str:
+    """The caption of appendix C."""
+    networks = table(atlas, "networks")
+    return (
+        f"Error on held-out trials of all {count_of(len(networks), 'trained network')}, on a logarithmic scale: lower "
+        "is better. Networks beyond the dashed threshold of their task are left out of all analyses; errors that are "
+        f"not finite are counted in words. {left_out_sentence(networks)}"
+    )

@@ -3,13 +3,24 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynatlas.atlas.view import AtlasLike, Representative, representatives
 from dynatlas.figures.distances import draw_map_legends, draw_matrix
 from dynatlas.figures.legends import point_legend
-from dynatlas.figures.paper.parts import draw_example, draw_maps, draw_network, figure_of_task
-from dynatlas.figures.reading import AtlasLike, Representative, panel
+from dynatlas.figures.looks import variant_label
+from dynatlas.figures.paper.parts import (
+    _map,
+    _measures,
+    _population,
+    _trajectories,
+    draw_example,
+    draw_maps,
+    draw_network,
+    figure_of_task,
+)
 from dynatlas.figures.state_spaces import draw_variants
-from dynatlas.figures.style import columns_of, heading, measure_label, rows_of
+from dynatlas.figures.style import columns_of, heading, panel, rows_of
 from dynatlas.figures.transition_graphs import draw_transitions
+from dynatlas.measures.aspects import measure_label
 
 TASK = "flip_flop"
 
@@ -40,3 +51,22 @@ def _draw(figure: Figure, atlas: AtlasLike) -> None:
 
 def _draw_transitions(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
     draw_transitions(axes, atlas, one.network)
+
+
+def flip_flop_caption(atlas: AtlasLike) -> str:
+    """The caption of figure 1."""
+    population = _population(atlas, TASK)
+    geometry, topology = _measures(atlas, TASK)
+    one = representatives(atlas, TASK)[0]
+    settings = atlas.study.analysis
+    return (
+        f"Flip-flop, {population} a, a trial of the probe: input pulses, the target that remembers the last one of "
+        f"each channel, and one network’s answer ({variant_label(one.architecture, one.activation)}). "
+        f"b, {_trajectories(atlas, TASK)} c, {measure_label(geometry)} distances between networks, sorted by "
+        f"architecture (outer bar) and activation (inner bar). d, metric MDS of these distances. "
+        f"{_map(atlas, TASK, geometry)} e, fixed points of the network in a: left, in its state "
+        "space, with their leading unstable directions; right, "
+        "at the places of their readouts, with an arrow to each stable point that at least 2 % of "
+        f"{settings.transition_trials} displaced states reach. f, metric MDS of the distances between "
+        f"{measure_label(topology)}s. {_map(atlas, TASK, topology)}"
+    )

@@ -6,20 +6,14 @@ from string import ascii_lowercase
 
 from matplotlib.figure import Figure
 
+from dynatlas.atlas.view import AtlasLike, left_out_sentence, map_facts, table, task_name, task_title, tasks
 from dynatlas.figures.distances import draw_map, draw_map_legends, draw_matrix
 from dynatlas.figures.legends import LOOKS
-from dynatlas.figures.reading import AtlasLike, panel, task_title, tasks
-from dynatlas.figures.style import (
-    columns_of,
-    heading,
-    measure_label,
-    new_figure,
-    rows_of,
-    styled,
-    write_message,
-)
+from dynatlas.figures.style import columns_of, heading, new_figure, panel, rows_of, styled, write_message
+from dynatlas.measures.aspects import measure_label
 
 COMPARED = ("svcca", "cka")
+
 
 MOST_IN_A_ROW = 3
 
@@ -62,3 +56,22 @@ def measures_compared(atlas: AtlasLike) -> Figure:
                     )
         draw_map_legends(below, atlas, kinds[0])
     return figure
+
+
+def measures_caption(atlas: AtlasLike) -> str:
+    """The caption of appendix E."""
+    parts = []
+    for letter, task in zip(letters(), tasks(atlas), strict=False):
+        facts = [(measure, map_facts(atlas, task, measure)) for measure in COMPARED]
+        said = "; ".join(
+            f"{measure_label(measure)}: n = {row['n_networks']}, stress {row['stress']:.2f}"
+            for measure, row in facts
+            if row is not None
+        )
+        parts.append(f"{letter}, {task_name(atlas.study, task)} ({said or 'no map'})")
+    names = " and ".join(measure_label(measure) for measure in COMPARED)
+    return (
+        f"The same networks compared by {names}. {'; '.join(parts)}. Above, distances between networks, sorted by "
+        "architecture (outer bar) and activation (inner bar); below, metric MDS of each matrix, coloured by "
+        f"architecture and by activation. {left_out_sentence(table(atlas, 'networks'))}"
+    )

@@ -5,22 +5,24 @@ from typing import Any
 
 from matplotlib.figure import Figure, SubFigure
 
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.view import (
+    AtlasLike,
+    Missing,
+    left_out_sentence,
+    map_facts,
+    representatives,
+    table,
+    task_name,
+    tasks,
+)
 from dynatlas.figures.distances import draw_map
 from dynatlas.figures.legends import LOOKS
-from dynatlas.figures.reading import AtlasLike, Missing, panel, representatives, task_name, tasks
-from dynatlas.figures.state_spaces import draw_state_space
-from dynatlas.figures.stored_trial import example
-from dynatlas.figures.style import (
-    SMALLEST,
-    heading,
-    measure_label,
-    new_figure,
-    styled,
-    variant_label,
-    write_message,
-)
-from dynatlas.figures.trajectories import color_scale
-from dynatlas.figures.trial import draw_trial, trial_handles
+from dynatlas.figures.looks import variant_label
+from dynatlas.figures.state_spaces import MOST_STEPS, color_scale, draw_state_space, most_trials
+from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled, write_message
+from dynatlas.figures.trial import draw_trial, example, trial_handles
+from dynatlas.measures.aspects import aspect, measure_label
 
 
 def figure_of_task(atlas: AtlasLike, task: str, height: float, draw: Callable[[Figure, AtlasLike], None]) -> Figure:
@@ -85,3 +87,38 @@ def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw:
     right.set_title(title, fontsize=7, fontweight="normal")
     panel(right, draw, atlas, one)
     return panel(left, draw_state_space, atlas, one, color_scale(atlas, task)) or set()
+
+
+def _population(atlas: AtlasLike, task: str) -> str:
+    """How many networks, and who was left out; for a sentence that began with the task."""
+    if task not in tasks(atlas):
+        raise Missing(not_studied(atlas, task))
+    networks = table(atlas, "networks", task)
+    passed = int(networks["passed"].sum())
+    return f"{passed:,} of {count_of(len(networks), 'trained network')}. {left_out_sentence(networks)}"
+
+
+def _measures(atlas: AtlasLike, task: str) -> tuple[str, str]:
+    """What the maps compare: of geometry, of topology."""
+    return atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
+
+
+def _map(atlas: AtlasLike, task: str, measure: str) -> str:
+    """How many networks a map shows, and how well."""
+    facts = map_facts(atlas, task, measure)
+    if facts is None:
+        return "This map is not in this atlas."
+    left_out = f"; {facts['n_left_out']} left out: {facts['left_out_reason']}" if facts["n_left_out"] else ""
+    same = "; networks alike in it coincide" if aspect(measure) == "topology" else ""
+    return f"(n = {facts['n_networks']}, stress {facts['stress']:.2f}{left_out}{same}.)"
+
+
+def _trajectories(atlas: AtlasLike, task: str) -> str:
+    """What is drawn of one network of each variant."""
+    chosen = representatives(atlas, task)
+    steps = f", the last {MOST_STEPS} steps of each" if atlas.study.task(task).steps > MOST_STEPS else ""
+    return (
+        f"{count_of(len(chosen), 'network')}, one per variant, in the first three principal components of its own "
+        f"probe activity, each scaled to its range (at most {most_trials(atlas, task)} trials{steps}; percentages: "
+        "shares of the variance)."
+    )

@@ -1,5 +1,6 @@
 """Figure 4: trained against untrained networks. How much of a likeness is there before any training."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,23 +8,29 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynatlas.atlas.view import (
+    AtlasLike,
+    Missing,
+    activations_of,
+    architectures_of,
+    arrays,
+    table,
+    task_name,
+    task_title,
+    tasks,
+)
 from dynatlas.figures.distances import draw_places, frame_map, groups
 from dynatlas.figures.legends import Legend, dot, draw_legends
-from dynatlas.figures.reading import AtlasLike, Missing, arrays, ordered, panel, table, task_title, tasks
-from dynatlas.figures.style import (
-    ACTIVATIONS,
-    ARCHITECTURES,
-    GREY,
-    SMALLEST,
-    heading,
-    measure_label,
-    new_figure,
-    rows_of,
-    styled,
-)
+from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
+from dynatlas.figures.style import GREY, SMALLEST, heading, new_figure, panel, rows_of, styled
+from dynatlas.measures.aspects import measure_label
 
 LEAST_NETWORKS = 3
+
+
 NO_DISTANCES = ("reliability", "explained by training")
+
+
 NOT_KEPT = (
     "This study keeps no untrained networks; set population.untrained_controls = true and run it into a new atlas."
 )
@@ -53,7 +60,7 @@ def untrained(atlas: AtlasLike) -> Figure:
 
 def chosen_architecture(atlas: AtlasLike) -> str:
     """Vanilla, as in the paper, or the first that the study has."""
-    return ordered(atlas.study.population.architectures, ARCHITECTURES)[0]
+    return architectures_of(atlas.study)[0]
 
 
 def chosen_label(atlas: AtlasLike) -> str:
@@ -101,7 +108,7 @@ def control_map(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
 
 
 def _legend(atlas: AtlasLike) -> Legend:
-    looks = [ACTIVATIONS[name] for name in ordered(atlas.study.population.activations, ACTIVATIONS)]
+    looks = [ACTIVATIONS[name] for name in activations_of(atlas.study)]
     handles = [
         dot(f"{look.label}, {state}", look.color, hollow=state == "untrained")
         for look in looks
@@ -164,3 +171,50 @@ def _draw_controls(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> Non
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(left=0)
     axes.set_xlabel("mean distance")
+
+
+# The rows of panel c of figure 4.
+CONTROLS = {
+    "trained": "between two trained networks",
+    "shuffled time": "the same with each network’s samples in an order of its own, which leaves nothing in common",
+    "untrained": "between two networks before training",
+    "own untrained": "between a network and itself before training",
+    "trained to untrained": "between a trained network and another one before training",
+}
+
+
+def untrained_caption(atlas: AtlasLike) -> str:
+    """The caption of figure 4."""
+    measure = atlas.study.analysis.measures[0]
+    mapped, compared, reliabilities, shown = [], [], [], set()
+    lacking: list[Missing] = []
+    for task in tasks(atlas):
+        name = task_name(atlas.study, task)
+        try:
+            rows = control_rows(atlas, task, measure)
+        except Missing as missing:
+            lacking.append(missing)
+            compared.append(f"{name} none")
+        else:
+            shown |= set(rows["control"])
+            compared.append(f"{name} {int(rows['n_networks'].iloc[0])}")
+            known = reliability(atlas, task, measure)
+            if not math.isnan(known):
+                reliabilities.append(f"{name} {known:.2f}")
+        try:
+            mapped.append(f"{name} {len(control_map(atlas, task, measure)) // 2}")
+        except Missing:
+            mapped.append(f"{name} none")
+    if not shown:
+        raise lacking[0]
+    meanings = "; ".join(f"“{control}”, {meaning}" for control, meaning in CONTROLS.items() if control in shown)
+    reliable = (
+        " Distances from the even trials of the probe predict those from the odd ones with these reliabilities: "
+        f"{'; '.join(reliabilities)}."
+    )
+    return (
+        f"{chosen_label(atlas)} networks before and after training, an even selection of those that passed "
+        f"({'; '.join(mapped)}). a, metric MDS of the {measure_label(measure)} distances between all of them, trained "
+        "and untrained. b, these distances. c, mean distances of networks of all architectures "
+        f"({'; '.join(compared)}), with 95 % intervals over networks: {meanings}.{reliable if reliabilities else ''}"
+    )

@@ -1,0 +1,1 @@
+"""Messages, representations, arrays and cores: what every package may use."""

@@ -1,0 +1,30 @@
+"""Parts of messages: what somebody else's code raised, in one line; the word that was meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message: JAX's go on for many."""
+    return str(error).strip().split("\n")[0]
+
+
+def did_you_mean(seen: str, known: Iterable[str], otherwise: str) -> str:
+    """A question that names the nearest of the words that are known; ``otherwise`` where none is near.
+
+    Example:
+        >>> did_you_mean("flipflop", ["flip_flop", "sine_wave"], "")
+        "did you mean 'flip_flop'?"
+    """
+    near = difflib.get_close_matches(seen, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else otherwise
+
+
+def count_of(number: int, what: str, several: str = "") -> str:
+    """``1 network``, ``3 networks``."""
+    return f"{number:,} {what if number == 1 else several or what + 's'}"
+
+
+def sentence_case(words: str) -> str:
+    """The first letter upper case, the others as they are: “GO/NoGo task”."""
+    return words[:1].upper() + words[1:]

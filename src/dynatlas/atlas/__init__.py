@@ -1,0 +1,1 @@
+"""The atlas folder. Only this package reads or writes it."""

@@ -1,0 +1,55 @@
+"""Checkpoints: what an unfinished job has computed so far, one file each, gone when the job is done.
+
+They are no results: the manifest does not know them, and one that is damaged or does not fit is left unread, at the
+cost of the time that it would have saved.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from dynatlas._io.atomic import publish, temporary_beside
+
+FOLDER = "checkpoints"
+
+
+def write(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Replace the checkpoint of this name by these arrays, in one step."""
+    contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    with temporary_beside(_path(folder, name)) as temporary:
+        save_file(contiguous, temporary, {"sha256": _digest(contiguous)})
+        publish(temporary, _path(folder, name))
+
+
+def read(folder: Path, name: str) -> dict[str, np.ndarray] | None:
+    """The arrays of a checkpoint, or None if there is none that is whole."""
+    try:
+        with safe_open(_path(folder, name), framework="numpy") as file:
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            return arrays if (file.metadata() or {}).get("sha256") == _digest(arrays) else None
+    except (OSError, SafetensorError):
+        return None
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove a checkpoint, if there is one."""
+    _path(folder, name).unlink(missing_ok=True)
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / FOLDER / f"{name}.safetensors"
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        array = arrays[key]
+        digest.update(json.dumps([key, array.dtype.str, array.shape]).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

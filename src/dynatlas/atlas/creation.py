@@ -1,0 +1,64 @@
+"""A new atlas: whether a folder may become one, its first files, and how another study differs."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dynatlas._io.atomic import is_temporary, write_bytes
+from dynatlas.atlas.lock import LOCK
+from dynatlas.atlas.manifest import MANIFEST, STUDY, Entry, Manifest
+from dynatlas.errors import AtlasError
+from dynatlas.study.study import Study
+
+
+def is_new(path: Path, study: Study) -> bool:
+    """Whether an atlas is yet to be made there: nothing stands there, or a making that was interrupted."""
+    if (path / MANIFEST).exists():
+        if (path / STUDY).exists():
+            return False
+        manifest = Manifest.read(path)
+        return not manifest.entries or manifest.study_hash == study.hash
+    foreign = sorted(file.name for file in path.iterdir() if file.name != LOCK and not is_temporary(file))
+    if foreign:
+        raise AtlasError(
+            f"{path} is not an atlas and not empty: it holds {foreign[0]!r}. Give a new or an empty folder"
+        )
+    return True
+
+
+def begin(path: Path, study: Study) -> None:
+    """Write the manifest, then the study: a folder with a study file alone may be the user's own."""
+    text = study.to_toml().encode()
+    entries = Manifest.read(path).entries if (path / MANIFEST).exists() else {}
+    Manifest(study.hash, Entry(STUDY, hashlib.sha256(text).hexdigest(), len(text)), entries).write(path)
+    write_bytes(path / STUDY, text)
+
+
+def differences(there: Study, here: Study, most: int = 10) -> list[str]:
+    """What differs, setting by setting: "population.units: [64] → [64, 128]"."""
+    old, new = _settings(there), _settings(here)
+    lines = [
+        f"{setting}: {old.get(setting, 'absent')} → {new.get(setting, 'absent')}"
+        for setting in [*old, *(setting for setting in new if setting not in old)]
+        if old.get(setting, "absent") != new.get(setting, "absent")
+    ]
+    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]
+
+
+def _settings(study: Study) -> dict[str, str]:
+    """The settings that make a study what it is, by dotted path; tasks by kind, since each stands once."""
+    content = study.model_dump(mode="json", exclude={"name", "description"})
+    content["tasks"] = {task.pop("kind"): task for task in content["tasks"]}
+    content["overrides"] = dict(enumerate(content["overrides"]))
+    content["plugins"] = {plugin.origin.name: plugin.identity for plugin in study.plugins}
+
+    def flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from flat(f"{prefix}.{key}" if prefix else str(key), item)
+        elif value is not None:
+            yield prefix, json.dumps(value)
+
+    return dict(flat("", content))

@@ -1,0 +1,67 @@
+"""Tables and labelled arrays for other programs: CSV, Parquet, NetCDF."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas.errors import AtlasError
+
+
+def write_table(table: pd.DataFrame, target: Path) -> int:
+    """Write a table as CSV, or as Parquet; give its number of rows. Lists become JSON in CSV.
+
+    Raises:
+        AtlasError: the file cannot be written.
+    """
+    try:
+        with temporary_beside(target) as temporary:
+            if target.suffix == ".csv":
+                table.map(_as_text).to_csv(temporary, index=False)
+            else:
+                table.to_parquet(temporary, index=False)
+            publish(temporary, target)
+    except OSError as error:
+        raise AtlasError(f"cannot write {target}: {error.strerror}") from error
+    return len(table)
+
+
+def write_arrays(arrays: xr.Dataset, target: Path) -> list[str]:
+    """Write labelled arrays as NetCDF 3, which SciPy writes; give their names.
+
+    NetCDF 3 has no complex numbers: x becomes x_real and x_imag. It has no 64-bit integers either; those must fit into
+    32.
+
+    Raises:
+        AtlasError: the file cannot be written.
+
+    Example:
+        >>> dataset = xr.Dataset({"eigenvalues": ("mode", np.array([1 + 2j]))})
+        >>> list(_without_complex(dataset))
+        ['eigenvalues_real', 'eigenvalues_imag']
+    """
+    plain = _without_complex(arrays)
+    try:
+        with temporary_beside(target) as temporary:
+            plain.to_netcdf(temporary, engine="scipy")
+            publish(temporary, target)
+    except (OSError, ValueError) as error:
+        raise AtlasError(f"cannot write {target}: {error}") from error
+    return [str(name) for name in plain.data_vars]
+
+
+def _as_text(value: Any) -> Any:
+    """A list as JSON; anything else as it is."""
+    return json.dumps(list(value)) if isinstance(value, np.ndarray | list) else value
+
+
+def _without_complex(arrays: xr.Dataset) -> xr.Dataset:
+    for name, values in arrays.data_vars.items():
+        if values.dtype.kind == "c":
+            parts = {f"{name}_real": values.real, f"{name}_imag": values.imag}
+            arrays = arrays.drop_vars(str(name)).assign(parts)
+    return arrays

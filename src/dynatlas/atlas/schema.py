@@ -1,0 +1,378 @@
+"""What an atlas stores: every table's columns and every labelled array, declared once and checked on writing.
+
+The store refuses a table or an array that does not match; the report and the figures rely on it.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Column(NamedTuple):
+    """One column of a table: its Arrow type and what it means."""
+
+    type: str
+    meaning: str
+
+
+# What the seeds of one configuration share.
+CONFIGURATION: Final = {
+    "task": Column(
+        "string", "the kind of its task: flip_flop, sine_wave, context_integration, or one of the user's own"
+    ),
+    "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
+    "activation": Column("string", "tanh or relu"),
+    "units": Column("int64", "hidden units"),
+    "l2": Column("float64", "L2 penalty on all parameters"),
+}
+
+
+# Which distances a row speaks of.
+MATRIX: Final = {
+    "task": Column("string", "the task"),
+    "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph, neighbor_graph or spectrum"),
+}
+
+
+TABLES: Final[dict[str, dict[str, Column]]] = {
+    # One row per network of the study, in the study's order.
+    "networks": {
+        "network": Column("string", "the member's id: a hash of everything that decides its weights"),
+        "name": Column("string", "its name for people"),
+        "task": Column(
+            "string", "the kind of its task: flip_flop, sine_wave, context_integration, or one of the user's own"
+        ),
+        "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
+        "activation": Column("string", "tanh or relu"),
+        "units": Column("int64", "hidden units"),
+        "l2": Column("float64", "L2 penalty on all parameters"),
+        "seed": Column("int64", "seed within its configuration"),
+        "optimizer": Column("string", "sgd or adam"),
+        "iterations": Column("int64", "training iterations asked for"),
+        "batch_size": Column("int64", "trials per iteration"),
+        "learning_rate": Column("float64", "initial learning rate"),
+        "decay_rate": Column("float64", "factor on the learning rate per decay_steps"),
+        "decay_steps": Column("int64", "iterations per factor of decay_rate"),
+        "momentum": Column("float64", "momentum (sgd only)"),
+        "clip_norm": Column("float64", "bound on the gradient's global norm"),
+        "mse": Column("float64", "mean squared error on held-out trials, without the L2 penalty"),
+        "r2": Column("float64", "1 − mse / variance of the targets, on the same trials"),
+        "diverged_at": Column("int64", "iteration at which loss or gradient stopped being finite, or −1"),
+        "passed": Column("bool", "whether it meets its task's threshold and is analysed"),
+        "reason": Column("string", "why it is left out of analyses; empty if it passed"),
+    },
+    # One row per network and validation point of its training.
+    "losses": {
+        "network": Column("string", "the member's id"),
+        "iteration": Column("int64", "iterations done"),
+        "training_loss": Column("float64", "mean of loss (MSE + L2) over the iterations since the last row"),
+        "validation_mse": Column("float64", "MSE on the held-out trials"),
+    },
+    # One row per sample of a hyperparameter search, in the order in which they were drawn.
+    "samples": {
+        **CONFIGURATION,
+        "sample": Column("int64", "number of the sample within its configuration"),
+        "learning_rate": Column("float64", "initial learning rate"),
+        "decay_rate": Column("float64", "factor on the learning rate per decay_steps"),
+        "momentum": Column("float64", "momentum (sgd only)"),
+        "clip_norm": Column("float64", "bound on the gradient's global norm"),
+        "optimizer": Column("string", "sgd or adam"),
+        "iterations": Column("int64", "iterations it was trained"),
+        "mse": Column("float64", "validation error at the end of them"),
+        "r2": Column("float64", "1 − mse / variance of the targets"),
+        "diverged_at": Column("int64", "iteration at which loss or gradient stopped being finite, or −1"),
+        "chosen": Column("bool", "whether the seeds of the configuration are trained with it"),
+    },
+    # One row per sample and validation point.
+    "sample_losses": {
+        **CONFIGURATION,
+        "sample": Column("int64", "number of the sample within its configuration"),
+        "iteration": Column("int64", "iterations done"),
+        "training_loss": Column("float64", "mean of loss (MSE + L2) over the iterations since the last row"),
+        "validation_mse": Column("float64", "MSE on the held-out trials"),
+    },
+    # One row per shape that was worth tuning and number of lanes tried.
+    "mappings": {
+        **{name: column for name, column in CONFIGURATION.items() if name != "l2"},
+        "device": Column("string", "what it was measured on"),
+        "machine": Column("string", "name of the machine"),
+        "lanes": Column("int64", "networks computed side by side"),
+        "compile_seconds": Column("float64", "time to compile"),
+        "iterations_per_second": Column("float64", "iterations per second, summed over networks"),
+        "chosen": Column("bool", "whether the shape is trained so"),
+    },
+    # One row per network and condition: how its fixed-point search went.
+    "searches": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "condition": Column("int64", "number of the static input"),
+        "condition_name": Column("string", "name of the static input"),
+        "n_roots": Column("int64", "true fixed points found"),
+        "n_stable": Column("int64", "roots without unstable direction"),
+        "n_slow": Column("int64", "slow points: local minima of q that are not roots"),
+        "index_sum": Column("int64", "sum of the roots' indices; 1 if none is missing (tanh)"),
+        "certificate": Column("string", "complete, incomplete or not certifiable"),
+        "n_starts": Column("int64", "starts used, the search's own included"),
+        "n_singletons": Column("int64", "roots reached from one start only: a hint that more are unseen"),
+        "coverage": Column("float64", "Good–Turing's estimate that a further start ends at a root already found"),
+        "expected_roots": Column("float64", "Chao's lower bound on the number of roots, unseen ones included"),
+        "n_on_kink": Column("int64", "roots at which the map has a kink (relu)"),
+        "rejected": Column("string", "JSON object: reason → number of starts rejected for it"),
+    },
+    # One row per fixed or slow point, in the canonical order of its network and condition.
+    "fixed_points": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "condition": Column("int64", "number of the static input"),
+        "point": Column("int64", "number of the point within network and condition"),
+        "q": Column("float64", "½‖F(h) − h‖² at the point"),
+        "is_slow": Column("bool", "a slow point, not a root"),
+        "n_unstable": Column("int64", "eigenvalues of the Jacobian outside the unit circle"),
+        "index": Column("int64", "sign det(I − J); 0 for a slow point"),
+        "hits": Column("int64", "starts that ended there"),
+        "spectral_radius": Column("float64", "largest |λ|"),
+        "leading_angle": Column("float64", "arg λ of the largest eigenvalue, in [0, π]"),
+        "time_constant": Column("float64", "1/|ln|λ|| of the largest eigenvalue, in steps"),
+        "newton_step": Column("float64", "length of the Newton step, with the gates divided out"),
+        "on_kink": Column("bool", "whether the map has a kink at the point (relu)"),
+        "unique_radius": Column("float64", "within it the root is proven alone (numerically); 0: nothing is proven"),
+        "root_error": Column("float64", "bound on the distance to the exact root; infinite: nothing is proven"),
+        "non_normality": Column("float64", "Henrici's departure from normality of the Jacobian, 0 to 1"),
+        "eigenbasis_condition": Column("float64", "condition number of the Jacobian's eigenvectors"),
+        "readout": Column("list<float64>", "output at the point"),
+    },
+    # One row per nonzero edge of a network's transition graph; nodes are numbered as in fixed_points.
+    "transitions": {
+        "network": Column("string", "the member's id"),
+        "source": Column("int64", "point left"),
+        "target": Column("int64", "stable point reached"),
+        "probability": Column("float64", "share of displaced starts that got there"),
+    },
+    # One row per network and displacement: how much the transition graph depends on it.
+    "transition_sensitivity": {
+        "network": Column("string", "the member's id"),
+        "scale": Column("float64", "displacement, as a share of the distance to the nearest point"),
+        "distance": Column("float64", "Frobenius distance to the graph at the study's own scale"),
+        "lost": Column("float64", "share of displaced starts that settled at no stable point"),
+    },
+    # One row per network and condition: what it does when left alone after a trial.
+    "attractors": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "condition": Column("int64", "number of the static input"),
+        "kind": Column("string", "fixed point, closed orbit, invariant curve, chaos, unsettled or diverges"),
+        "period": Column("int64", "steps after which it repeats itself; 0 if it does not"),
+        "rotation_number": Column("float64", "turns per step; NaN where nothing turns"),
+        "amplitude": Column("float64", "root mean square distance of the states from their mean"),
+        "output_amplitude": Column("float64", "half the range of the first output"),
+        "exponent_1": Column("float64", "largest Lyapunov exponent, per step"),
+        "exponent_2": Column("float64", "second largest; NaN if there is none"),
+    },
+    # One row per network of the sine task and command.
+    "oscillations": {
+        "network": Column("string", "the member's id"),
+        "condition": Column("int64", "number of the command"),
+        "command": Column("float64", "the command"),
+        "frequency": Column("float64", "what it asks for, in cycles per step"),
+        "point": Column("int64", "root in the middle of the oscillation, as in fixed_points; −1 if there is none"),
+        "n_unstable": Column("int64", "its unstable directions"),
+        "spectral_radius": Column("float64", "|λ| of its leading complex pair"),
+        "linear_frequency": Column("float64", "|arg λ|/2π of that pair, in cycles per step"),
+    },
+    # One row per factor, level and command: frequencies averaged over networks.
+    "frequencies": {
+        "factor": Column("string", "architecture or activation"),
+        "level": Column("string", "its value"),
+        "condition": Column("int64", "number of the command"),
+        "frequency": Column("float64", "what it asks for, in cycles per step"),
+        "linear_frequency": Column("float64", "mean over networks, in cycles per step"),
+        "linear_frequency_se": Column("float64", "its standard error"),
+        "rotation_number": Column("float64", "mean over networks, in turns per step"),
+        "rotation_number_se": Column("float64", "its standard error"),
+        "n_networks": Column("int64", "networks with a linear frequency"),
+    },
+    # One row per network of the integration task and context: the slow manifold that holds the sum.
+    "line_attractors": {
+        "network": Column("string", "the member's id"),
+        "condition": Column("int64", "number of the context"),
+        "condition_name": Column("string", "its name"),
+        "low": Column("float64", "least output at which the manifold was sampled"),
+        "high": Column("float64", "largest"),
+        "q_max": Column("float64", "largest ½‖F(h) − h‖² along it"),
+        "line_share": Column("float64", "share of its variance along one dimension"),
+        "drift_share": Column("float64", "root mean square drift of the output per step, relative to its range"),
+        "spectral_radius": Column("float64", "largest |λ|, mean along it"),
+        "selection_relevant": Column("float64", "alignment of the cued input with the leading left eigenvector"),
+        "selection_irrelevant": Column("float64", "that of the other inputs, mean"),
+        "response": Column("float64", "output half a trial after a unit of the cued input, linearised; ideal 1"),
+        "response_first": Column("float64", "1 step after it"),
+        "response_last": Column("float64", "a trial less 1 step after it"),
+        "irrelevant_response": Column("float64", "that to the other inputs half a trial after, mean; ideal 0"),
+        "modes_needed": Column("int64", "modes from the largest that give 90 % of the response; −1 if none is known"),
+        "n_ill_conditioned": Column("int64", "points left out of modes and responses: eigenvectors not trusted"),
+    },
+    # One row per configuration of the integration task and rank: spectra along the manifold, averaged.
+    "spectra": {
+        **CONFIGURATION,
+        "rank": Column("int64", "position of the eigenvalue by descending |λ|, from 0"),
+        "modulus": Column("float64", "mean |λ| over networks"),
+        "modulus_se": Column("float64", "its standard error over seeds"),
+        "real": Column("float64", "mean Re λ over networks"),
+        "real_se": Column("float64", "its standard error over seeds"),
+        "n_networks": Column("int64", "networks averaged"),
+    },
+    # One row per network and map (an MDS of one distance matrix).
+    "embeddings": {
+        **MATRIX,
+        "network": Column("string", "the member's id"),
+        "x": Column("float64", "first MDS coordinate"),
+        "y": Column("float64", "second MDS coordinate"),
+    },
+    # The same in three dimensions, which is another map and not one more coordinate.
+    "embeddings_3d": {
+        **MATRIX,
+        "network": Column("string", "the member's id"),
+        "x": Column("float64", "first MDS coordinate"),
+        "y": Column("float64", "second MDS coordinate"),
+        "z": Column("float64", "third MDS coordinate"),
+    },
+    # One row per distance matrix.
+    "maps": {
+        **MATRIX,
+        "n_networks": Column("int64", "networks compared"),
+        "n_left_out": Column("int64", "trained networks left out of this map"),
+        "left_out_reason": Column("string", "why; empty if none"),
+        "stress": Column("float64", "Kruskal's stress-1 of the map in two dimensions"),
+        "stress_3d": Column("float64", "of the map in three"),
+        "negative_share": Column("float64", "share of the negative eigenvalues: how far from Euclidean, 0 to 1"),
+    },
+    # One row per distance matrix and factor that can be tested: whether it tells networks apart. The ends low and high
+    # are of 95 % intervals over networks.
+    "effects": {
+        **MATRIX,
+        "factor": Column("string", "architecture, activation, units or l2"),
+        "r2": Column("float64", "PERMANOVA R²"),
+        "r2_low": Column("float64", "lower end"),
+        "r2_high": Column("float64", "upper end"),
+        "r2_chance": Column("float64", "R² to expect of a factor without effect"),
+        "p": Column("float64", "permutation p, labels permuted within the other factors' strata"),
+        "p_adjusted": Column("float64", "the same, corrected for the number of factors (Holm)"),
+        "silhouette": Column("float64", "mean silhouette, −1 to 1"),
+        "silhouette_low": Column("float64", "lower end"),
+        "silhouette_high": Column("float64", "upper end"),
+        "accuracy": Column("float64", "share of networks whose nearest other one has the same level"),
+        "accuracy_low": Column("float64", "lower end"),
+        "accuracy_high": Column("float64", "upper end"),
+        "accuracy_chance": Column("float64", "accuracy to expect of a factor without effect"),
+        "accuracy_p": Column("float64", "permutation p of the accuracy"),
+        "n_networks": Column("int64", "networks compared"),
+    },
+    # One row per distance matrix and part of its variance: the parts of a matrix add up to 1.
+    "headline": {
+        **MATRIX,
+        "aspect": Column("string", "geometry, topology or linearized dynamics"),
+        "factor": Column("string", "architecture, activation, units, l2, interactions or seed"),
+        "r2": Column("float64", "share of the variance between networks"),
+        "r2_low": Column("float64", "lower end of a 95 % interval over networks"),
+        "r2_high": Column("float64", "upper end"),
+        "p_adjusted": Column("float64", "as in effects; NaN where nothing is tested"),
+        "n_networks": Column("int64", "networks compared"),
+    },
+    # One row per task, measure of geometry and control: what its distances are to be held against.
+    "controls": {
+        **MATRIX,
+        "control": Column("string", "which: see docs/comparing.md"),
+        "value": Column("float64", "a mean distance, a correlation or a share"),
+        "low": Column("float64", "lower end of a 95 % interval over networks"),
+        "high": Column("float64", "upper end"),
+        "n_networks": Column("int64", "networks it was made with"),
+    },
+    # One row per network of the controls and version of it: a map of each architecture's, trained and untrained.
+    "control_embeddings": {
+        **MATRIX,
+        "architecture": Column("string", "whose map it is"),
+        "network": Column("string", "the member's id"),
+        "is_trained": Column("bool", "after its training, or before"),
+        "x": Column("float64", "first MDS coordinate"),
+        "y": Column("float64", "second MDS coordinate"),
+        "stress": Column("float64", "Kruskal's stress-1 of the map"),
+    },
+    # One row per claim and matrix, task or group that it speaks of.
+    "claims": {
+        "claim": Column("string", "its number, and a letter where a claim has parts"),
+        "name": Column("string", "its short name"),
+        "statement": Column("string", "what is claimed"),
+        "task": Column("string", "the task it is tested on"),
+        "verdict": Column("string", "holds, does not hold or not testable here"),
+        "quantity": Column("string", "what the number is, and what is asked of it"),
+        "value": Column("float64", "the number; NaN if there is none"),
+        "low": Column("float64", "lower end of its 95 % interval; NaN if it has none"),
+        "high": Column("float64", "upper end"),
+        "source": Column("string", "the table rows or arrays it came from"),
+        "note": Column("string", "what to know about it: what was left out, why it cannot be tested"),
+    },
+}
+
+
+# An effect with a smaller p than this is told as more than chance, everywhere.
+SIGNIFICANT: Final = 0.05
+
+
+# The tables of which each matrix writes its part; the last of them come from the job that makes the controls.
+OF_CONTROLS: Final = ("controls", "control_embeddings")
+
+
+OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", *OF_CONTROLS)
+
+
+# Group of arrays.zarr → variable → dimensions. ‹…› stands for a name that varies.
+ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    # One group per task and measure; both network dimensions carry the ids.
+    "distances/‹task›/‹measure›": {"distance": ("network", "other_network")},
+    # The parts that one job computes, of the same matrix.
+    "tiles/‹task›/‹measure›/‹tile›": {"distance": ("network", "other_network")},
+    # One group per task and measure of geometry: some trained networks, and then the same before their training.
+    "controls/‹task›/‹measure›": {
+        "distance": ("network", "other_network"),
+        "is_trained": ("network",),
+    },
+    # One group per block; row i belongs to network[i], condition[i], and stands in fixed_points as point[i].
+    "fixed_points/‹block›": {
+        "states": ("row", "state"),
+        "eigenvalues": ("row", "state"),
+        "network": ("row",),
+        "condition": ("row",),
+        "point": ("row",),
+    },
+    # One group per block of the integration task: the slow manifolds, a row per network and context. Modes are sorted
+    # by descending |λ|; eigenvalues are means over the points of a manifold of the sorted |λ| and Re λ.
+    "line_attractors/‹block›": {
+        "states": ("row", "point", "state"),
+        "outputs": ("row", "point"),
+        "modulus": ("row", "mode"),
+        "real": ("row", "mode"),
+        "response": ("row", "mode"),
+        "network": ("row",),
+        "condition": ("row",),
+    },
+    # One group per representative network (of each block, the first that passed):
+    # its probe trials and its fixed points in the space of its first three principal components.
+    "trajectories/‹network›": {
+        "trajectory": ("trial", "step", "component"),
+        "variance_share": ("component",),
+        "inputs": ("trial", "step", "input"),
+        "targets": ("trial", "step", "output"),
+        "outputs": ("trial", "step", "output"),
+        # Rows as in the network's rows of the table fixed_points, all conditions, same order.
+        "points": ("row", "component"),
+        # Unit vector of the leading unstable direction, projected; NaN where the point is stable.
+        "unstable_directions": ("row", "component"),
+    },
+    # One group per block: the same of each of its networks that passed, in few trials and steps, for the page. Rows as
+    # in fixed_points/‹block›; the dimension network carries the ids.
+    "state_spaces/‹block›": {
+        "trajectory": ("network", "trial", "step", "component"),
+        "variance_share": ("network", "component"),
+        "inputs": ("trial", "step", "input"),
+        "points": ("row", "component"),
+        "unstable_directions": ("row", "component"),
+    },
+}

@@ -1,0 +1,74 @@
+"""The command that draws figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from dynatlas._io.atomic import write_bytes
+from dynatlas.errors import AtlasError, DynatlasError
+
+if TYPE_CHECKING:
+    from dynatlas.atlas.atlas import Atlas
+    from dynatlas.figures.catalogue import Format
+
+
+def figures(
+    atlas: Annotated[Path, Parameter(help="The atlas folder.")],
+    /,
+    *,
+    only: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    formats: Annotated[
+        list[Literal["svg", "pdf", "png"]] | None, Parameter("--format", consume_multiple=True, negative="")
+    ] = None,
+    out: Path | None = None,
+) -> None:
+    """Draw figures from the stored tables, and say where they are; where an analysis is missing, its panel says so.
+
+    Args:
+        atlas: The atlas folder; the run need not be finished.
+        only: Names of figures, such as fig2 or performance; by default all.
+        formats: svg, pdf, png; by default all three.
+        out: A folder to write to, which leaves the atlas as it is; by default report/figures in the atlas.
+    """
+    from dynatlas.atlas.atlas import Atlas
+    from dynatlas.figures.catalogue import FORMATS, save_all
+
+    opened = Atlas.open(atlas)
+    chosen = formats or FORMATS
+    if out is None:
+        written = _into_atlas(opened, only, chosen)
+    else:
+        folder = out.expanduser().absolute()
+        if folder.resolve().is_relative_to(opened.path.resolve()):
+            raise AtlasError(f"--out {out} is in the atlas; leave --out away, or give a folder outside {atlas}")
+        written = _into_folder(folder, save_all(opened, chosen, only))
+    for path in written:
+        print(path)
+
+
+def _into_atlas(atlas: "Atlas", names: list[str] | None, formats: "Sequence[Format]") -> list[Path]:
+    """Write them where the report has them.
+
+    They are entered only if the run has drawn its figures: entered before, they would pass for the finished ones, and
+    the run would not draw them again.
+    """
+    from dynatlas.pipeline.jobs import jobs_of
+    from dynatlas.report.page import build_figures
+
+    with atlas.lock():
+        files = build_figures(atlas, formats, names)
+        entries = [atlas.write_bytes(name, content) for name, content in files.items()]
+        if all(job.is_done(atlas.entries) for job in jobs_of(atlas.study) if job.stage == "report"):
+            atlas.enter(*entries)
+    return [atlas.path / name for name in files]
+
+
+def _into_folder(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    try:
+        for name, content in files.items():
+            write_bytes(folder / name, content)
+    except OSError as error:
+        raise DynatlasError(f"cannot write to {folder}: {error.strerror}; give another folder with --out") from error
+    return [folder / name for name in files]

@@ -1,0 +1,135 @@
+"""The commands for recordings: the probe to align them with, and their place among networks."""
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from dynatlas.errors import NetworkError
+
+if TYPE_CHECKING:
+    from dynatlas.recordings.place import Placement
+
+
+WIDTH = 79
+
+
+NEAREST = 3  # networks printed; the page has more
+
+
+AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
+
+
+def probe(atlas: AtlasFolder, target: Path, /, *, task: str | None = None, plugin: list[Path] | None = None) -> None:
+    """Write the trials on which an atlas' networks are compared, to record or align with: inputs, targets, conditions.
+
+    Args:
+        atlas: The atlas folder.
+        target: The .npz file to write.
+        task: The task; may be left out where the study has one.
+        plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
+            trust.
+    """
+    from dynatlas.atlas.atlas import Atlas
+    from dynatlas.recordings.place import task_named
+    from dynatlas.recordings.probe import write_probe
+    from dynatlas.study.plugins import load_plugins
+
+    load_plugins(plugin or ())
+    opened = Atlas.open(atlas)
+    written = write_probe(opened.study.task(task_named(opened, task)), target)
+    n_conditions = len(written.condition_names)
+    print(
+        f"wrote {target}: {written.samples:,} samples, {written.trials} trials of {written.steps} steps; "
+        f"{n_conditions} condition{'s' if n_conditions > 1 else ''}"
+    )
+
+
+def place(
+    atlas: AtlasFolder,
+    /,
+    *recordings: Annotated[Path, Parameter(help="Files: .npy, .npz, .nc, .parquet, .csv or .nwb.")],
+    task: str | None = None,
+    measure: list[str] | None = None,
+    series: str | None = None,
+    bin_width: Annotated[float | None, Parameter(name="--bin")] = None,
+    rows: Path | None = None,
+    resample: Annotated[bool, Parameter(negative="")] = False,
+    shuffles: int = 99,
+    seed: int = 0,
+    out: Path | None = None,
+    plugin: list[Path] | None = None,
+) -> None:
+    """Place recordings among the networks of an atlas that learned a task, by the geometry of their activity.
+
+    A recording is [trials, time, units] or [samples, units], on the samples of the task's probe (dynatlas probe); or
+    [conditions, units], means over its conditions.
+
+    Args:
+        atlas: The atlas folder; it is not changed.
+        recordings: Files with recordings.
+        task: The task; may be left out where the study has one.
+        measure: A measure of the study, again for each; by default all.
+        series: The array, variable or TimeSeries, where a file has several.
+        bin_width: Width of the bins, in seconds, in which the spikes of an NWB file are counted.
+        rows: A .npy file [trials, steps] of whole numbers: which row of the recording each of the probe's samples
+            belongs to, -1 for none.
+        resample: Stretch the recording's time to the probe's steps.
+        shuffles: How many times the recording is put out of time, in either way.
+        seed: Seed of the shuffles, halves and resamples.
+        out: The folder of the result; by default RECORDING-TASK-placement, beside the recording.
+        plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
+            trust.
+    """
+    from dynatlas.recordings.page import write_folder
+    from dynatlas.recordings.place import place_recording
+    from dynatlas.recordings.reading import read_labels, read_recording
+    from dynatlas.study.plugins import load_plugins
+
+    if not recordings:
+        raise NetworkError("name at least one recording: .npy, .npz, .nc, .parquet, .csv or .nwb")
+    if len({path.name for path in recordings}) < len(recordings):
+        raise NetworkError("two recordings have the same name; give files with different names")
+    load_plugins(plugin or ())
+    read = {path.name: read_recording(path, series=series, bin_width=bin_width) for path in recordings}
+    placement = place_recording(
+        atlas,
+        {name: one.values for name, one in read.items()},
+        task,
+        measures=measure,
+        rows=None if rows is None else read_labels(rows),
+        resample=resample,
+        shuffles=shuffles,
+        seed=seed,
+    )
+    usual = recordings[0].with_name(f"{recordings[0].stem}-{placement.task}-placement")
+    page = write_folder(placement, out or usual, replaces_any=out is not None)
+    for name, one in read.items():
+        _print(f"{name}: {'; '.join((*one.facts, *placement.recordings[name].facts))}")
+    _print_placement(placement)
+    print(f"\npage: {page.resolve()}")
+
+
+def _print_placement(placement: "Placement") -> None:
+    from dynatlas.measures.aspects import measure_label
+    from dynatlas.recordings.sentences import WARNING, of
+
+    for recording in placement.recordings:
+        for measure in placement.measures:
+            several = f"{recording}, " if len(placement.recordings) > 1 else ""
+            _print(f"\n{several}{measure_label(measure)}:")
+            for sentence in placement.said(recording, measure):
+                _print(sentence, "  ")
+            distances = of(placement.tables, "distances", recording, measure)
+            nearest = distances[distances["version"] == "trained"].nsmallest(NEAREST, "distance")
+            for name, distance in zip(nearest["name"], nearest["distance"], strict=True):
+                print(f"    {distance:.3f}  {name}")
+    for note in (*placement.notes, WARNING[0]):
+        print()
+        _print(f"note: {note}")
+
+
+def _print(text: str, indent: str = "") -> None:
+    for line in text.split("\n"):
+        print(textwrap.fill(line, WIDTH, initial_indent=indent, subsequent_indent=indent or "  "))

@@ -1,0 +1,76 @@
+"""What an atlas says, for a terminal: the headline table, the claims, and where the report is."""
+
+import textwrap
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from dynatlas.atlas.atlas import Atlas
+from dynatlas.atlas.schema import SIGNIFICANT
+from dynatlas.measures.aspects import ASPECTS
+
+
+def print_summary(atlas: Atlas, console: Console) -> None:
+    """How many networks learned, how much each factor explains, what became of the claims."""
+    networks, headline, claims = (atlas.table(name) for name in ("networks", "headline", "claims"))
+    passed = int(networks.passed.sum())
+    console.print(f"\n{atlas.study.name}: {passed} of {len(networks)} networks learned their task", markup=False)
+    for reason, count in networks.reason[networks.reason != ""].value_counts().items():
+        console.print(f"  left out: {count} × {reason}", markup=False)
+    if len(headline):
+        console.print("\nShare of the variance between networks that each factor explains (R²).")
+        console.print(f"*: more than by chance, p < {SIGNIFICANT:g}, corrected for the number of factors.")
+        console.print("seed: what no factor explains. Below 0: kinds differ more within than between.\n")
+        console.print(headline_table(headline))
+    counts = claims.verdict.value_counts()
+    listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    console.print(f"\nclaims of the literature: {listed} (dynatlas claims {atlas.path})", soft_wrap=True, markup=False)
+    report = (atlas.path / "report" / "index.html").resolve()
+    console.print(f"report: {report}", soft_wrap=True, markup=False)
+
+
+def headline_table(headline: pd.DataFrame) -> Table:
+    """The table ``headline``: under each task a row for each distance matrix, geometry before topology."""
+    factors = [name for name in dict.fromkeys(headline.factor) if name not in ("interactions", "seed")]
+    columns = [*factors, *(name for name in ("interactions", "seed") if name in set(headline.factor))]
+    table = Table("", *columns, box=None, pad_edge=False)
+    for task in dict.fromkeys(headline.task):
+        table.add_row(task)
+        of_task = headline[headline.task == task]
+        for aspect in ASPECTS:
+            for measure, rows in of_task[of_task.aspect == aspect].groupby("measure", sort=False):
+                cells = {row.factor: _cell(row) for row in rows.itertuples()}
+                table.add_row(
+                    f"  {aspect}: {_short(str(measure), aspect)}", *(cells.get(name, "–") for name in columns)
+                )
+    return table
+
+
+def print_claims(atlas: Atlas, console: Console) -> None:
+    """Every claim, and under it each number with its interval, what it was held against, and where it is from."""
+    for (number, statement), findings in atlas.table("claims").groupby(["claim", "statement"], sort=False):
+        console.print(f"\n{number}  {statement}", markup=False, style="bold")
+        rows: Any = findings.itertuples()
+        for finding in rows:
+            console.print(f"   {finding.verdict:<18} {finding.task}: {_number(finding)}", markup=False, soft_wrap=True)
+            for text in (finding.quantity, finding.note, finding.source and f"from {finding.source}"):
+                if text:
+                    console.print(textwrap.indent(textwrap.fill(text, 90), " " * 22), markup=False, soft_wrap=True)
+
+
+def _short(measure: str, aspect: str) -> str:
+    """A measure's name beside its aspect, so that the table fits a terminal of 80 columns."""
+    return measure.replace("_", " ").removesuffix(" graph") if aspect == "topology" else measure
+
+
+def _cell(row: Any) -> str:
+    return f"{row.r2:.2f}{'*' if row.p_adjusted < SIGNIFICANT else ''}"  # NaN, where nothing is tested, is not below
+
+
+def _number(finding: Any) -> str:
+    if pd.isna(finding.value):
+        return "no number"
+    ends = "" if pd.isna(finding.low) else f" [{finding.low:.3g}, {finding.high:.3g}]"
+    return f"{finding.value:.3g}{ends}"

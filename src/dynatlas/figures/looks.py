@@ -1,0 +1,95 @@
+"""Label, colour and marker of every level of a factor."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+
+class Look(NamedTuple):
+    """How one level of a factor is written and drawn."""
+
+    label: str
+    color: str
+    marker: str  # matplotlib's name
+    symbol: str  # plotly's name
+
+
+class _Looks(dict[str, Look]):
+    """Looks by name; a name that is not ours gets the next of some others, and keeps it until a study is followed."""
+
+    _OTHERS = (
+        ("#A6761D", "v", "triangle-down"),
+        ("#7570B3", "P", "cross"),
+        ("#666666", "X", "x"),
+        ("#E7298A", "p", "pentagon"),
+        ("#1B7837", "h", "hexagon"),
+        ("#8C2D04", "*", "star"),
+    )
+
+    def __init__(self, ours: dict[str, Look]):
+        super().__init__(ours)
+        self._ours = len(ours)
+
+    def follow(self, names: Sequence[str]) -> None:
+        """Forget the names that are not ours, and give looks to these in their order, whatever was drawn before."""
+        for name in list(self)[self._ours :]:
+            del self[name]
+        for name in names:
+            self[name]
+
+    def __missing__(self, name: str) -> Look:
+        place = (len(self) - self._ours) % len(self._OTHERS)
+        self[name] = Look(name.replace("_", " "), *self._OTHERS[place])
+        return self[name]
+
+
+ARCHITECTURES: Final = _Looks(
+    {
+        "vanilla": Look("Vanilla", "#0072B2", "o", "circle"),
+        "ugrnn": Look("UGRNN", "#E69F00", "s", "square"),
+        "gru": Look("GRU", "#009E73", "D", "diamond"),
+        "lstm": Look("LSTM", "#CC79A7", "^", "triangle-up"),
+    }
+)
+
+
+ACTIVATIONS: Final = {
+    "tanh": Look("tanh", "#D55E00", "o", "circle"),
+    "relu": Look("relu", "#56B4E9", "D", "diamond"),
+}
+
+
+LINE_STYLES: Final[dict[str, Any]] = {"tanh": "-", "relu": (0, (3, 1.2))}
+
+
+# Colour of a fixed point by its number of unstable directions; the last stands for all higher numbers.
+UNSTABLE: Final = ("#1A1A1A", "#4477AA", "#EE6677", "#B8860B", "#AA3377")
+
+
+# Low to high; neither end vanishes on white or on black.
+FREQUENCY_COLORS: Final = ("#46327E", "#31688E", "#1F9E89", "#5EC962")
+
+
+EVIDENCE_COLORS: Final = ("#0072B2", "#9C9C9C", "#D55E00")
+
+
+def unstable_color(n_unstable: int) -> str:
+    """The colour of a fixed point with this many unstable directions."""
+    return UNSTABLE[min(n_unstable, len(UNSTABLE) - 1)]
+
+
+def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
+    """The number of unstable directions in words."""
+    if n_unstable == 0:
+        return "stable"
+    more = " or more" if or_more else ""
+    return f"{n_unstable}{more} unstable direction{'s' if n_unstable > 1 or or_more else ''}"
+
+
+def variant_label(architecture: str, activation: str) -> str:
+    """An architecture with its activation, as people write it."""
+    return f"{architecture_label(architecture)} {activation}"
+
+
+def architecture_label(architecture: str) -> str:
+    """An architecture as people write it."""
+    return ARCHITECTURES[architecture].label

@@ -1,0 +1,155 @@
+"""How fast the sine waves oscillate, against the frequency asked for."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, ordered, table
+from dynatlas.figures.legends import LOOKS
+from dynatlas.figures.looks import Look
+from dynatlas.figures.state_spaces import color_scale, colors_of
+from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
+from dynatlas.tasks.sine_wave import SineWave
+
+
+def oscillation_frequencies(atlas: AtlasLike) -> Figure:
+    """How far oscillations are off the frequency asked for: of the linear dynamics, and of the cycle itself."""
+    with styled():
+        figure = new_figure(3.6)
+        grid = figure.subplots(2, 2, sharex=True, sharey="row")
+        grid[0, 0].set_ylabel("fixed point, linearised:\noffset (10⁻³ cycles per step)")
+        grid[1, 0].set_ylabel("cycle, rotation number:\noffset (10⁻³ cycles per step)")
+        for column, factor in enumerate(("architecture", "activation")):
+            grid[0, column].set_title(f"by {factor}")
+            panel(grid[0, column], draw_offsets, atlas, factor, "linear_frequency")
+            panel(grid[1, column], draw_offsets, atlas, factor, "rotation_number")
+            grid[1, column].set_xlabel("frequency asked for (cycles per step)")
+    return figure
+
+
+def draw_frequencies(axes: Axes, atlas: AtlasLike, factor: str) -> None:
+    """The frequency of the linear dynamics against the one asked for, a mean for each level of a factor.
+
+    Raises:
+        Missing: they are not stored.
+    """
+    for look, rows in _by_level(atlas, factor):
+        mean, error = rows["linear_frequency"], rows["linear_frequency_se"].fillna(0)
+        axes.errorbar(
+            rows["frequency"],
+            mean,
+            yerr=error,
+            color=look.color,
+            marker="o",
+            markersize=2,
+            elinewidth=0.6,
+        )
+    task = cast(SineWave, atlas.study.task("sine_wave"))
+    ends = [task.offset, task.offset + task.slope]
+    axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=3)
+    axes.set(xlabel="frequency asked for\n(cycles per step)")
+
+
+def _by_level(atlas: AtlasLike, factor: str) -> Iterator[tuple[Look, pd.DataFrame]]:
+    """A factor's levels in canonical order, each with its rows of ``frequencies``, from low to high."""
+    frequencies = table(atlas, "frequencies")
+    rows = frequencies[frequencies["factor"] == factor]
+    for level in ordered(rows["level"], LOOKS[factor]):
+        yield LOOKS[factor][level], rows[rows["level"] == level].sort_values("frequency")
+
+
+def draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None:
+    """How far one of the frequencies is off the one asked for, a mean for each level of a factor.
+
+    Raises:
+        Missing: they are not stored.
+    """
+    for look, rows in _by_level(atlas, factor):
+        offset = 1000 * (rows[column] - rows["frequency"])
+        error = 1000 * rows[f"{column}_se"].fillna(0)
+        axes.plot(rows["frequency"], offset, color=look.color, marker="o", markersize=2, label=look.label)
+        axes.fill_between(rows["frequency"], offset - error, offset + error, color=look.color, alpha=0.2, lw=0)
+    axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    # Most offsets are below one, and a single network that turns at another frequency may be off by a hundred.
+    axes.set_yscale("symlog", linthresh=1)
+    axes.legend(frameon=True, framealpha=0.8, edgecolor="none")
+
+
+def oscillation_frequencies_caption(atlas: AtlasLike) -> str:
+    """The caption of ``oscillation_frequencies``."""
+    networks = table(atlas, "oscillations")["network"].nunique()
+    kinds = table(atlas, "attractors", "sine_wave")["kind"].value_counts()
+    listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+    return (
+        "Above: the frequency of the leading complex pair of eigenvalues at the fixed point in the middle of each "
+        "oscillation, less the frequency that the command asks for. Below: the same for the rotation number of the "
+        "attractor that the network reaches when it is left alone under the command. Lines are means over networks, "
+        f"bands their standard errors; {count_of(networks, 'network')}. Attractors: {listed}."
+    )
+
+
+def draw_eigenvalues(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
+    """Around the frequencies asked for, the eigenvalues at the fixed point of each command, coloured by frequency.
+
+    A short stroke on the unit circle stands where each command would have the leading pair.
+
+    Raises:
+        Missing: they are not stored, or no command has a fixed point in the middle of its oscillation.
+    """
+    rows = table(atlas, "oscillations")
+    rows = rows[(rows["network"] == one.network) & (rows["point"] >= 0)]
+    if rows.empty:
+        raise Missing(f"{one.name} has no fixed point in the middle of an oscillation.")
+    stored = arrays(atlas, f"fixed_points/{_block(atlas, one)}", one.task)
+    asked = rows["frequency"].to_numpy()
+    values = _at(stored, one.network, rows["condition"].to_numpy(), rows["point"].to_numpy())
+    colors = colors_of(color_scale(atlas, one.task), asked)
+    turn = np.linspace(-np.pi, np.pi, 400)
+    axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6, zorder=0)
+    for sign in (1, -1):
+        ideal = np.exp(sign * 2j * np.pi * asked)
+        strokes = np.stack([0.97 * ideal, 1.03 * ideal], axis=1)
+        ends = np.stack([strokes.real, strokes.imag], axis=-1)
+        axes.add_collection(LineCollection(list(ends), colors=colors, linewidths=0.9, zorder=1))
+    of_each = np.repeat(colors, values.shape[1], axis=0)
+    axes.scatter(values.real.ravel(), values.imag.ravel(), s=6, c=of_each, linewidths=0, alpha=0.9)
+    _look_at_leading(axes, values, asked)
+    axes.set(xlabel="Re λ", ylabel="Im λ")
+
+
+def _block(atlas: AtlasLike, one: Representative) -> str:
+    member = next(member for member in atlas.study.members_of(one.task) if member.id == one.network)
+    return atlas.study.block_of(member).name
+
+
+def _at(stored: Any, network: str, conditions: Any, points: Any) -> NDArray[np.complex128]:
+    """The eigenvalues ``[point, eigenvalue]`` of one network at one point of each condition."""
+    own = stored["network"].values.astype(str) == network
+    keys = zip(stored["condition"].values[own].tolist(), stored["point"].values[own].tolist(), strict=True)
+    place = dict(zip(keys, np.flatnonzero(own).tolist(), strict=True))
+    rows = [place[key] for key in zip(conditions.tolist(), points.tolist(), strict=True) if key in place]
+    if len(rows) != len(points):
+        raise Missing("The eigenvalues of this network’s fixed points are not stored.")
+    return np.asarray(stored["eigenvalues"].values[rows], np.complex128)
+
+
+def _look_at_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[np.float64]) -> None:
+    """The part of the plane with the leading pairs; how many eigenvalues lie outside is said."""
+    leading = values[np.arange(len(values)), np.abs(values).argmax(axis=1)]
+    height = 1.15 * max(np.sin(2 * np.pi * min(asked.max(), 0.25)), np.abs(leading.imag).max(), 0.1)
+    right = 1.05 * max(1.0, leading.real.max())
+    left = min(np.cos(2 * np.pi * min(asked.max(), 0.5)), leading.real.min()) - 0.25
+    axes.set_xlim(left, right)
+    axes.set_ylim(-height, height)
+    axes.set_aspect("equal", adjustable="box")
+    outside = (values.real < left) | (values.real > right) | (np.abs(values.imag) > height)
+    if outside.any():
+        text = f"{outside.sum():,} more\noutside"
+        axes.text(0.04, 0.5, text, transform=axes.transAxes, va="center", fontsize=SMALLEST, color=GREY)

@@ -1,0 +1,34 @@
+"""How alike the representations of networks are: activity on the same samples becomes distances between networks.
+
+Every measure works in two steps: ``reduce`` does the work that one network needs, once; ``between`` or ``tile`` compare
+reduced networks. All are *distances*: 0 for a network with itself. Shifting a unit and reordering units change none,
+nor does scaling all units alike (but for procrustes with ``euclidean``). What else, done to X alone, leaves its
+distance from Y unchanged:
+
+| measure | distance | metric | also unchanged by |
+|---|---|---|---|
+| svcca | 1 − mean canonical correlation of the leading principal subspaces | no | rotation (``variance=1``: any |
+| | | | invertible linear map) |
+| pwcca | 1 − canonical correlations weighted by the activity along them | no | nothing (though X and its invertible |
+| | | | linear images are 0 apart) |
+| cca | 1 − mean regularised canonical correlation | no | rotation (``regularization=0``: any invertible map) |
+| cka | 1 − linear centred kernel alignment, biased or debiased | no | rotation |
+| procrustes | angle or distance between the best-aligned configurations | yes | rotation |
+| rsa | 1 − correlation of the dissimilarities between samples | no | rotation (``dissimilarity="euclidean"``) |
+"""
+
+from dynatlas.measures.alignment import CKA as CKA
+from dynatlas.measures.alignment import Procrustes as Procrustes
+from dynatlas.measures.cca import CCA as CCA
+from dynatlas.measures.cca import PWCCA as PWCCA
+from dynatlas.measures.cca import SVCCA as SVCCA
+from dynatlas.measures.distances import distance as distance
+from dynatlas.measures.distances import distance_matrix as distance_matrix
+from dynatlas.measures.distances import reduced as reduced
+from dynatlas.measures.distances import settings_of as settings_of
+from dynatlas.measures.measure import BUILT_IN as BUILT_IN
+from dynatlas.measures.measure import MEASURES as MEASURES
+from dynatlas.measures.measure import Measure as Measure
+from dynatlas.measures.measure import measure_of as measure_of
+from dynatlas.measures.measure import register_measure as register_measure
+from dynatlas.measures.rsa import RSA as RSA

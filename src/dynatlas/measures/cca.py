@@ -1,0 +1,177 @@
+"""Distances from canonical correlations: how far the subspaces that two networks' activities span coincide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from dynatlas.measures.activity import on_unit_scale, orthonormal, principal_axes
+from dynatlas.measures.measure import Measure, expected, register_measure
+from dynatlas.measures.pairs import Array, Reduced, blocks_of_products
+
+
+@register_measure("svcca")
+@dataclass(frozen=True)
+class SVCCA(Measure):
+    """1 − Σᵢ ρᵢ / min(k_X, k_Y), with ρ the canonical correlations between the leading principal subspaces.
+
+    The k components kept hold the share ``variance`` of the variance; or they are ``components`` in number, which then
+    replaces ``variance`` (fewer where a network has fewer). With orthonormal bases Q_X, Q_Y [samples, k] of the two
+    subspaces, ρ are the singular values of Q_Xᵀ Q_Y. ``variance=1`` keeps everything above rounding: plain CCA.
+
+    A distance from 0 to 1, no metric: 0 also means that one subspace lies within the other. Unchanged by rotation.
+
+    Source: Raghu et al. 2017, who take 99 % of the variance; 95 % is Maheswaranathan et al. 2019; the minimum is ours.
+    """
+
+    variance: Any = 0.95  # a share, or a number of components or None; whatever else comes in, __post_init__ explains
+    components: Any = None
+
+    def __post_init__(self) -> None:
+        is_share = isinstance(self.variance, Real) and 0 < float(self.variance) <= 1
+        expected("variance", self.variance, "a share in (0, 1]", is_share)
+        is_count = isinstance(self.components, Integral) and int(self.components) >= 1
+        expected(
+            "components", self.components, "a whole number of at least 1, or None", self.components is None or is_count
+        )
+
+    def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
+        """An orthonormal basis of the kept subspace [samples, k]."""
+        scaled = on_unit_scale(activity)
+        variances, axes = principal_axes(scaled)
+        if self.components is not None:
+            kept = min(self.components, len(variances))
+        else:
+            shares = np.cumsum(variances) / variances.sum()
+            # Rounding can leave the last share at 1 − ε, which the search would step past.
+            kept = min(int(np.searchsorted(shares, self.variance - 1e-12)) + 1, len(variances))
+        return {"basis": orthonormal(scaled @ axes[:, :kept])}
+
+    def between(self, first: Reduced, second: Reduced) -> float:
+        """From two orthonormal bases."""
+        return float(self.tile([first], [second])[0, 0])
+
+    def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
+        """Every pair's singular values, from one product of all bases."""
+        distances = np.empty((len(firsts), len(seconds)))
+        for pairs, products in blocks_of_products([one["basis"] for one in firsts], [one["basis"] for one in seconds]):
+            distances[pairs] = 1 - np.minimum(np.linalg.svd(products, compute_uv=False), 1).mean(axis=-1)
+        return distances
+
+    def dimension(self, reduced: Reduced) -> int:
+        """The components kept."""
+        return int(reduced["basis"].shape[1])
+
+
+@register_measure("pwcca")
+@dataclass(frozen=True)
+class PWCCA(Measure):
+    """1 − Σᵢ αᵢ ρᵢ / Σᵢ αᵢ, with αᵢ = Σⱼ |⟨hᵢ, xⱼ⟩|: how much of the units' activity xⱼ lies along the variable hᵢ.
+
+    ρ are the canonical correlations of all components above rounding, hᵢ [samples] the canonical variables of X.
+    Weights from X and weights from Y give different numbers; we take the mean of the two, which is symmetric. α is a
+    sum of absolute values over units, so that it depends on their axes: rotating X changes its distance from Y.
+
+    A distance from 0 to 1, no metric. X and its invertible linear images are 0 apart.
+
+    Source: Morcos, Raghu & Bengio 2018; they weight by the first network, their code by the one with fewer dimensions.
+    """
+
+    def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
+        """An orthonormal basis of the activity [samples, k], and the activity in it [k, units]."""
+        scaled = on_unit_scale(activity)
+        basis = orthonormal(scaled @ principal_axes(scaled)[1])
+        return {"basis": basis, "activity": basis.T @ scaled}
+
+    def between(self, first: Reduced, second: Reduced) -> float:
+        """From two bases and the activities in them."""
+        left, correlations, right = np.linalg.svd(first["basis"].T @ second["basis"], full_matrices=False)
+        correlations = np.minimum(correlations, 1)
+        weights = (np.abs(left.T @ first["activity"]).sum(axis=1), np.abs(right @ second["activity"]).sum(axis=1))
+        return float(1 - np.mean([weight @ correlations / weight.sum() for weight in weights]))
+
+    def dimension(self, reduced: Reduced) -> int:
+        """The dimensions of the activity."""
+        return int(reduced["basis"].shape[1])
+
+
+@register_measure("cca")
+@dataclass(frozen=True)
+class CCA(Measure):
+    """1 − ‖ZᵀW‖_* / (‖Z‖_F ‖W‖_F), with Z = X (XᵀX + κ I)^(−1/2) and W alike from Y: regularised mean CCA.
+
+    κ is ``regularization`` times the largest eigenvalue of XᵀX. At 0 the singular values of ZᵀW are the canonical
+    correlations, and this is 1 − Σ ρ / √(k_X k_Y); the more, the less do weak directions count. The norms
+    make a network's distance from itself 0.
+
+    With ``held_out`` the directions come from the first part of the samples alone, and the distance is 1 − the mean
+    over min(k_X, k_Y) of the correlations between them on the last share ``held_out`` of the samples, which too few
+    samples cannot drive to 1.
+
+    A distance, from 0 to 1 (with ``held_out`` up to 2), no metric (its arc cosine is one, at ``held_out=0``). Unchanged
+    by rotation; at ``regularization=0`` by any invertible linear map.
+
+    Source: Vinod 1976 (ridge); the normalisation is that of Williams et al. 2021.
+    """
+
+    regularization: Any = 0.01
+    held_out: Any = 0.0
+
+    def __post_init__(self) -> None:
+        is_number = isinstance(self.regularization, Real) and 0 <= float(self.regularization) < np.inf
+        expected("regularization", self.regularization, "a number of at least 0", is_number)
+        is_share = isinstance(self.held_out, Real) and 0 <= float(self.held_out) < 1
+        expected("held_out", self.held_out, "a share in [0, 1)", is_share)
+
+    def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
+        """The whitened activity [samples, k], of the samples that directions come from and of those held out."""
+        scaled = on_unit_scale(activity)
+        n_held = round(float(self.held_out) * len(scaled))
+        fitted, held = scaled[: len(scaled) - n_held], scaled[len(scaled) - n_held :]
+        if self.held_out and min(n_held, len(fitted)) < 2:
+            raise ValueError(
+                f"held_out={self.held_out} of {len(scaled)} samples leaves {len(fitted)} and {n_held}; expected at "
+                "least 2 of both"
+            )
+        mean = fitted.mean(axis=0)
+        fitted = fitted - mean
+        if not fitted.any():
+            raise ValueError("activity is constant over the samples that are not held out")
+        variances, axes = principal_axes(fitted)
+        scores = fitted @ axes
+        kappa = float(self.regularization) * variances[0]
+        # Exactly orthogonal first: dividing by small singular values would amplify what is not.
+        basis, triangle = np.linalg.qr(scores)
+        shrink = np.sqrt(variances / (variances + kappa))
+        if not n_held:
+            return {"fitted": basis * (shrink / np.linalg.norm(shrink))}
+        return {"fitted": basis * shrink, "held": (held - mean) @ axes @ np.linalg.inv(triangle) * shrink}
+
+    def between(self, first: Reduced, second: Reduced) -> float:
+        """From two whitened activities."""
+        left, values, right = np.linalg.svd(first["fitted"].T @ second["fitted"], full_matrices=False)
+        if "held" not in first:
+            return float(1 - values.sum())
+        variables = [first["held"] @ left, second["held"] @ right.T]
+        variables = [variable - variable.mean(axis=0) for variable in variables]
+        norms = np.linalg.norm(variables[0], axis=0) * np.linalg.norm(variables[1], axis=0)
+        overlaps = (variables[0] * variables[1]).sum(axis=0)
+        # A direction in which nothing happens on the samples held out shows no correlation.
+        return float(1 - np.mean(np.divide(overlaps, norms, out=np.zeros_like(norms), where=norms > 0)))
+
+    def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
+        """Every pair's nuclear norm, from one product of all activities."""
+        if self.held_out:
+            return super().tile(firsts, seconds)
+        distances = np.empty((len(firsts), len(seconds)))
+        whitened: list[list[Array]] = [[one["fitted"] for one in group] for group in (firsts, seconds)]
+        for pairs, products in blocks_of_products(*whitened):
+            distances[pairs] = 1 - np.linalg.svd(products, compute_uv=False).sum(axis=-1)
+        return distances
+
+    def dimension(self, reduced: Reduced) -> int:
+        """The dimensions of the activity; held-out samples show themselves what was matched by chance."""
+        return 0 if self.held_out else int(reduced["fitted"].shape[1])

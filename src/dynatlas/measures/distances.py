@@ -1,0 +1,161 @@
+"""Activities in, distances out: each network is checked and reduced once, then all pairs are compared."""
+
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from threadpoolctl import threadpool_limits
+
+from dynatlas._util.cores import available_cores
+from dynatlas.measures.activity import centred
+from dynatlas.measures.measure import Measure, measure_of
+from dynatlas.measures.pairs import Reduced, all_pairs, labelled
+
+
+def distance(X: Any, Y: Any, measure: str = "svcca", **options: Any) -> float:
+    """The distance between two networks' activities; the classes in ``MEASURES`` give each measure's equation.
+
+    Args:
+        X: [samples, units].
+        Y: [samples, units]: the same samples in the same order; the number of units may differ.
+        measure: "svcca", "pwcca", "cca", "cka", "procrustes", "rsa", or one of your own (``register_measure``).
+        options: the measure's own, such as ``variance`` or ``components`` for svcca.
+
+    Returns:
+        The distance; exactly 0 for an activity and itself.
+
+    Raises:
+        ValueError: unknown measure or option; activity that is not [samples, units], has NaN or infinity, fewer than 2
+            samples, or only constant units; different numbers of samples.
+
+    Warns:
+        UserWarning: so few samples that some canonical correlations (svcca, pwcca, cca) are 1 whatever the networks do.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(100, 5))
+        >>> rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0]
+        >>> round(distance(X, 3 * X @ rotation + 1, "cka"), 12)
+        0.0
+        >>> round(distance(X, X**2, "cka"), 2)
+        0.85
+    """
+    chosen = measure_of(measure, options)
+    (_, first), (_, second) = _reduced({"X": X, "Y": Y}, chosen, stacklevel=3)
+    if all(np.array_equal(first[name], second[name]) for name in first):
+        return 0.0
+    return max(chosen.between(first, second), 0.0)
+
+
+def distance_matrix(
+    activities: Mapping[str, Any] | Iterable[Any], measure: str = "svcca", **options: Any
+) -> xr.DataArray:
+    """The distances between all pairs of networks, or of recordings, or of both.
+
+    Args:
+        activities: name → [samples, units]; or an iterable of (name, array) pairs; or of arrays, which are then named
+            "0", "1", …. It is read once, one network at a time, and only what the measure keeps of it stays in memory:
+            [samples, components] for svcca and cka, all pairs of samples for rsa, else about as much as the activity.
+        measure: as in ``distance``.
+        options: the measure's own.
+
+    Returns:
+        Distances with dimensions ("network", "other_network"), exactly symmetric and exactly 0 on the diagonal, named
+        after the measure, with the measure, its options and the number of networks in ``attrs``.
+
+    Raises:
+        ValueError: as in ``distance``, naming the network; also if two networks have the same name.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(100, 5))
+        >>> distances = distance_matrix({"a": X, "b": 2 * X + 1, "c": X**2}, "cka")
+        >>> distances.sel(network="a").round(2).values.tolist()
+        [0.0, 0.0, 0.85]
+    """
+    chosen = measure_of(measure, options)
+    reduced = _reduced(activities, chosen, stacklevel=3)
+    matrix = all_pairs([one for _, one in reduced], chosen)
+    about = {"long_name": f"{measure} distance between networks", "n_networks": len(reduced)}
+    return labelled(matrix, [name for name, _ in reduced], measure, **settings_of(chosen)).assign_attrs(about)
+
+
+def settings_of(measure: Measure) -> dict[str, Any]:
+    """A measure's options, as they stand in the ``attrs`` of its distances."""
+    options = asdict(measure)  # type: ignore[call-overload]
+    return {
+        option: int(value) if value is True or value is False else value
+        for option, value in options.items()
+        if value is not None
+    }
+
+
+def reduced(activity: Any, name: str, measure: Measure) -> Reduced:
+    """What a measure keeps of one network's activity, or a ValueError that names the network."""
+    return _of_centred(centred(activity, name), name, measure)
+
+
+def _of_centred(activity: Float[np.ndarray, "samples units"], name: str, measure: Measure) -> Reduced:
+    try:
+        return measure.reduce(activity)
+    except ValueError as error:
+        raise ValueError(f"network {name}: {error}") from error
+
+
+def _reduced(
+    activities: Mapping[str, Any] | Iterable[Any], measure: Measure, stacklevel: int
+) -> list[tuple[str, Reduced]]:
+    """What is kept of every network, by name; a warning points so many calls up."""
+    futures: dict[str, Future[Reduced]] = {}
+    running: deque[Future[Reduced]] = deque()
+    samples = 0
+    # What is read next may lie where this one does, so each is copied (by centring) before it is handed to a thread.
+    with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
+        for name, activity in _named(activities):
+            if name in futures:
+                raise ValueError(f"two networks are named {name}; names must differ")
+            checked = centred(activity, name)
+            if futures and len(checked) != samples:
+                raise ValueError(
+                    f"network {name} has {len(checked)} samples and network {next(iter(futures))} has {samples}; show "
+                    "all networks the same samples in the same order"
+                )
+            samples = len(checked)
+            futures[name] = pool.submit(_of_centred, checked, name, measure)
+            running.append(futures[name])
+            # No more activities in memory than there are threads to reduce them.
+            if len(running) > available_cores():
+                running.popleft().result()
+        kept = {name: future.result() for name, future in futures.items()}
+    _warn_of_few_samples(kept, samples, measure, stacklevel + 1)
+    return list(kept.items())
+
+
+def _warn_of_few_samples(kept: Mapping[str, Reduced], samples: int, measure: Measure, stacklevel: int) -> None:
+    """Centred activity lives in samples − 1 dimensions: two subspaces of more in total share some of them."""
+    wide = sorted(kept, key=lambda name: measure.dimension(kept[name]))[-2:]
+    dimensions = sum(measure.dimension(kept[name]) for name in wide)
+    if len(wide) == 2 and dimensions >= samples:
+        warnings.warn(
+            f"{samples} samples are few for networks {wide[0]} and {wide[1]}, which have {dimensions} dimensions "
+            f"together: {dimensions - samples + 1} of their canonical correlations are 1 whatever the networks do. "
+            "Give more samples, keep fewer components with svcca, or correlate on held-out samples: measure='cca', "
+            "held_out=0.5",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _named(activities: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(activities, Mapping):
+        yield from ((str(name), activity) for name, activity in activities.items())
+        return
+    for position, item in enumerate(activities):
+        paired = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+        yield item if paired else (str(position), item)

@@ -1,0 +1,124 @@
+"""All pairs of networks: what was kept of each, compared tile by tile, so that large products do the work.
+
+A tile is the comparison of two groups of at most ``GROUP`` networks. The groups follow the networks' order alone, so
+that no number depends on how many groups one job compares, or on how many jobs there are.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from dynatlas._util.cores import available_cores
+
+# Networks in a group. Larger products gain little, and their rounding depends on their shape: this is a constant.
+GROUP = 32
+
+
+Array = NDArray[np.float64]
+
+
+Reduced = dict[str, NDArray[Any]]  # what is kept of one network
+
+
+Thing = TypeVar("Thing")
+
+
+class Comparison(ABC):
+    """A distance between what was kept of networks. Its subclasses are frozen dataclasses; the fields are its options.
+
+    One must give ``between``; one that can compare many networks in a few large products gives ``tile``, too.
+    """
+
+    @abstractmethod
+    def between(self, first: Reduced, second: Reduced) -> float:
+        """The distance between two networks."""
+
+    def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
+        """The distances between all of some networks and all of some others."""
+        return np.array([[self.between(first, second) for second in seconds] for first in firsts])
+
+
+def in_groups(networks: Sequence[Thing], size: int = GROUP) -> list[Sequence[Thing]]:
+    """Networks in groups of ``size``, in their order; the last one may be smaller."""
+    return [networks[start : start + size] for start in range(0, len(networks), size)]
+
+
+def all_pairs(
+    networks: Sequence[Reduced], comparison: Comparison, threads: int | None = None
+) -> Float[np.ndarray, "n n"]:
+    """The distances between all networks: exactly symmetric, exactly 0 on the diagonal, never negative.
+
+    Args:
+        networks: what was kept of each.
+        comparison: the distance.
+        threads: tiles computed at once; by default one per core.
+    """
+    return compare(in_groups(networks), None, comparison, threads)
+
+
+def compare(
+    rows: Sequence[Sequence[Reduced]],
+    columns: Sequence[Sequence[Reduced]] | None,
+    comparison: Comparison,
+    threads: int | None = None,
+) -> Float[np.ndarray, "rows columns"]:
+    """The distances between the networks of some groups and of others; for None, of the groups among themselves."""
+    others = rows if columns is None else columns
+    row_ends, column_ends = (np.cumsum([0, *map(len, groups)]) for groups in (rows, others))
+    places = [(i, j) for i in range(len(rows)) for j in range(len(others)) if columns is not None or j <= i]
+
+    def tile(place: tuple[int, int]) -> Array:
+        firsts, seconds = rows[place[0]], others[place[1]]
+        if not firsts or not seconds:
+            return np.zeros((len(firsts), len(seconds)))
+        # Rounding can leave −1e-16 between identical networks.
+        return np.maximum(comparison.tile(firsts, seconds), 0)
+
+    distances = np.zeros((row_ends[-1], column_ends[-1]))
+    # The products are small: one thread for each, and several of them at once.
+    with threadpool_limits(1), ThreadPoolExecutor(threads or available_cores()) as pool:
+        for (i, j), computed in zip(places, pool.map(tile, places), strict=True):
+            distances[row_ends[i] : row_ends[i + 1], column_ends[j] : column_ends[j + 1]] = computed
+    if columns is not None:
+        return distances
+    lower = np.tril(distances, -1)
+    return np.asarray(lower + lower.T)
+
+
+def labelled(distances: Float[np.ndarray, "n n"], names: Sequence[str], measure: str, **settings: Any) -> xr.DataArray:
+    """Distances with their networks' names, and with the measure and its options in ``attrs``."""
+    labels = np.array(names, dtype=np.str_)
+    return xr.DataArray(
+        distances,
+        dims=("network", "other_network"),
+        coords={"network": labels, "other_network": labels},
+        name=measure,
+        attrs={"measure": measure, **settings},
+    )
+
+
+def blocks_of_products(
+    firsts: Sequence[Array], seconds: Sequence[Array]
+) -> Iterator[tuple[Any, Float[np.ndarray, "pairs rows columns"]]]:
+    """XᵀY for every X [samples, ·] of the first and Y [samples, ·] of the second, from one large product.
+
+    Pairs with equal widths come together, as (the index of these pairs, their products in that order).
+    """
+    first_widths, second_widths = ([array.shape[1] for array in arrays] for arrays in (firsts, seconds))
+    product = np.concatenate(firsts, axis=1).T @ np.concatenate(seconds, axis=1)
+    first_ends, second_ends = np.cumsum([0, *first_widths]), np.cumsum([0, *second_widths])
+    for height in sorted(set(first_widths)):
+        rows = np.flatnonzero(np.equal(first_widths, height))
+        taken = product[(first_ends[rows, None] + np.arange(height)).ravel()]
+        for width in sorted(set(second_widths)):
+            columns = np.flatnonzero(np.equal(second_widths, width))
+            block = taken[:, (second_ends[columns, None] + np.arange(width)).ravel()]
+            block = block.reshape(len(rows), height, len(columns), width).swapaxes(1, 2)
+            yield np.ix_(rows, columns), block

@@ -1,0 +1,81 @@
+"""A distance from dissimilarities: which samples lie near which, and whether that agrees between networks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.distance import pdist
+
+from dynatlas.measures.activity import on_unit_scale
+from dynatlas.measures.measure import Measure, expected, register_measure
+from dynatlas.measures.pairs import Array, Reduced
+
+
+@register_measure("rsa")
+@dataclass(frozen=True)
+class RSA(Measure):
+    """1 − the correlation of two networks' dissimilarities between all pairs of samples.
+
+    ``dissimilarity`` is "euclidean" (the distance between the samples' states) or "correlation" (1 − the correlation
+    over units of the centred states; needs at least three units, none of whose samples are all alike).
+    ``correlation`` is "spearman" (of their ranks), "pearson" (of the dissimilarities themselves) or "cosine" (without
+    taking off their mean).
+
+    ``samples`` compares so many of the samples only, evenly spaced: their pairs grow with the square.
+
+    A distance from 0 to 2, no metric. With "euclidean" unchanged by rotation.
+
+    Source: Kriegeskorte, Mur & Bandettini 2008.
+    """
+
+    correlation: str = "spearman"
+    dissimilarity: str = "euclidean"
+    samples: Any = None
+    max_samples: ClassVar[int] = 4000  # 8 million pairs, 64 MB a network
+
+    def __post_init__(self) -> None:
+        correlations = ("spearman", "pearson", "cosine")
+        expected("correlation", self.correlation, "'spearman', 'pearson' or 'cosine'", self.correlation in correlations)
+        known = ("euclidean", "correlation")
+        expected("dissimilarity", self.dissimilarity, "'euclidean' or 'correlation'", self.dissimilarity in known)
+        is_count = isinstance(self.samples, Integral) and int(self.samples) >= 3
+        expected("samples", self.samples, "a whole number of at least 3, or None", self.samples is None or is_count)
+
+    def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
+        """The dissimilarities of all pairs of samples, or their ranks, standardised [pairs]."""
+        from scipy.stats import rankdata  # takes half a second
+
+        if self.samples is not None and self.samples < len(activity):
+            activity = activity[np.linspace(0, len(activity) - 1, self.samples).round().astype(int)]
+        if len(activity) > self.max_samples:
+            raise ValueError(
+                f"rsa compares all pairs of samples, and {len(activity)} samples are too many; give samples= a number "
+                f"of at most {self.max_samples}, to compare so many of them"
+            )
+        if not activity.any():
+            raise ValueError("activity is 0 at all samples that are compared")
+        dissimilarities = pdist(on_unit_scale(activity), self.dissimilarity)
+        if not np.isfinite(dissimilarities).all():
+            raise ValueError(
+                "rsa with dissimilarity='correlation' needs units that differ from each other, at every sample"
+            )
+        # Distances that are equal but for rounding must stay tied, or their ranks would be noise.
+        dissimilarities = np.round(dissimilarities / dissimilarities.max(), 12)
+        if np.ptp(dissimilarities) == 0:
+            raise ValueError("rsa needs at least three samples that are not all equally far apart")
+        values = rankdata(dissimilarities) if self.correlation == "spearman" else dissimilarities
+        if self.correlation != "cosine":
+            values = values - values.mean()
+        return {"values": np.asarray(values / np.linalg.norm(values))}
+
+    def between(self, first: Reduced, second: Reduced) -> float:
+        """From two sets of standardised dissimilarities."""
+        return float(1 - first["values"] @ second["values"])
+
+    def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
+        """One product of all dissimilarities."""
+        values: list[Array] = [np.stack([one["values"] for one in group]) for group in (firsts, seconds)]
+        return np.asarray(1 - values[0] @ values[1].T)

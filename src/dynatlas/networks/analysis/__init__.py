@@ -1,0 +1,6 @@
+"""What one network computes, as tables and as a page."""
+
+from dynatlas.networks.analysis.analyze import Analysis as Analysis
+from dynatlas.networks.analysis.analyze import analyze as analyze
+from dynatlas.networks.analysis.page import page as page
+from dynatlas.networks.analysis.page import write_folder as write_folder

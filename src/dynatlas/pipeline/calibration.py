@@ -1,0 +1,105 @@
+"""What pieces of a study's work take on this machine: short measurements, made in a worker."""
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from dynatlas.study.members import Shape
+from dynatlas.study.plugins import Code, provide
+from dynatlas.study.study import Study
+
+# Iterations that are timed; the first call, which compiles, is timed apart.
+TIMED_ITERATIONS = 20
+
+
+TIMED_NETWORKS = 8
+
+
+class Cost(NamedTuple):
+    """What was measured of one shape."""
+
+    compile_seconds: float
+    seconds: float  # per iteration and network, or of all that is sought in a network
+    memory_bytes: float = 0.0  # the worker's peak
+
+
+def time_training(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
+    """Compiling, and an iteration of one network; measured in this process."""
+    from dynatlas.training.fit import begin, train
+
+    provide(code)
+    study = Study.parse(study_toml)
+    member = study.shapes[shape][0]
+    state = begin([member], lambda key: study.cell(shape, key))
+
+    def seconds(iterations: int) -> float:
+        begun = time.perf_counter()
+        train(study.task(shape.task), [member], state, until=iterations)
+        return time.perf_counter() - begun
+
+    first, short = seconds(1), seconds(1)
+    # The difference leaves out the validation at the end.
+    per_iteration = max((seconds(1 + TIMED_ITERATIONS) - short) / TIMED_ITERATIONS, 1e-6)
+    return Cost(first - short, per_iteration, _peak_memory())
+
+
+def time_dynamics(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
+    """Compiling, and everything that is sought in one untrained network."""
+    from dynatlas.pipeline.stages.dynamics import findings
+
+    provide(code)
+    study = Study.parse(study_toml)
+    task, member = study.task(shape.task), study.shapes[shape][0]
+    cell = jax.tree.map(np.asarray, study.cell(shape, member.key("weights"))).astype(np.float64)
+
+    def seconds() -> float:
+        begun = time.perf_counter()
+        findings(study, task, member, cell)
+        return time.perf_counter() - begun
+
+    first, second = seconds(), seconds()
+    return Cost(max(first - second, 0.0), second, _peak_memory())
+
+
+def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[float, float]]:
+    """Per measure: seconds to reduce a network of the largest size, and seconds per pair, on untrained networks."""
+    from dynatlas.cells.responses import probe_activity
+    from dynatlas.measures.distances import reduced
+    from dynatlas.measures.pairs import all_pairs
+
+    provide(code)
+    study = Study.parse(study_toml)
+    units = max(study.population.units)
+    shapes = [shape for shape in study.shapes if shape.units == units]
+    shape = max(shapes, key=lambda shape: study.task(shape.task).probe().inputs.shape[0] * study.task(shape.task).steps)
+    cells = [study.cell(shape, jax.random.key(seed)) for seed in range(TIMED_NETWORKS)]
+    inputs = study.task(shape.task).probe().inputs
+    activities = [probe_activity(cell, inputs) for cell in cells]
+    found: dict[str, tuple[float, float]] = {}
+    for name in study.analysis.measures:
+        measure = study.measure(name)
+        kept = [reduced(activity, "calibration", measure) for activity in activities]  # and what is slow once
+        begun = time.perf_counter()
+        for activity in activities:
+            reduced(activity, "calibration", measure)
+        per_network = (time.perf_counter() - begun) / len(activities)
+        all_pairs(kept, measure, threads=1)
+        begun = time.perf_counter()
+        all_pairs(kept, measure, threads=1)
+        found[name] = per_network, (time.perf_counter() - begun) / (len(kept) * (len(kept) - 1) / 2)
+    return found
+
+
+def import_everything() -> None:
+    """What a worker does before its first job."""
+    import dynatlas.pipeline.stages  # noqa: F401
+
+
+def _peak_memory() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,214 @@
+"""The jobs of a study, in order: what each needs, computes, and promises.
+
+A job reads the atlas, computes, writes its files, and returns their entries. It may start when the jobs it needs are
+done, and it is done when the entries that it promises stand in the manifest.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from dynatlas.atlas.atlas import Entry, part_name, reduced_name
+from dynatlas.atlas.schema import OF_CONTROLS, OF_MATRICES
+from dynatlas.pipeline import stages
+from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
+from dynatlas.pipeline.stages.reduction import controls_of
+from dynatlas.pipeline.stages.report import FIGURE_JOBS
+from dynatlas.study.members import Block, Matrix, Shape
+from dynatlas.study.study import Study
+
+# Tuning compiles several programs, which takes a minute: less than this takes some ten minutes without it.
+FLOPS_WORTH_TUNING = 2e13
+
+
+class Job(NamedTuple):
+    """One unit of work."""
+
+    name: str
+    stage: str
+    compute: Callable[..., list[Entry]]  # (atlas path, *arguments, report) → entries
+    arguments: tuple[Any, ...]
+    needs: frozenset[str]  # names of jobs
+    promises: frozenset[str]  # names of entries
+    networks: int = 1  # units of work, for the progress display
+    iterations: int = 1
+    beyond: tuple[str, ...] = ()  # patterns of the names of what it writes besides, as far as there is something
+
+    def is_done(self, entries: Mapping[str, Entry]) -> bool:
+        """Whether everything it promises is among an atlas's entries."""
+        return self.promises <= entries.keys()
+
+    def writes(self, name: str) -> bool:
+        """Whether this entry is one of its own."""
+        return name in self.promises or any(fnmatchcase(name, pattern) for pattern in self.beyond)
+
+
+def to_redo(study: Study, damaged: Collection[str]) -> frozenset[str]:
+    """The entries to discard so that the next run makes damaged ones anew: they, and all that their jobs promise."""
+    promised = (job.promises for job in jobs_of(study) if any(job.writes(name) for name in damaged))
+    return frozenset(damaged).union(*promised)
+
+
+def jobs_of(study: Study) -> tuple[Job, ...]:
+    """All jobs of a study, in an order in which they could be done."""
+    tuning = {shape: _tuning(shape) for shape in study.shapes if _is_worth_tuning(study, shape)}
+    tunes = {shape: frozenset([job.name]) for shape, job in tuning.items()}
+    searching = list(_searching(study, tunes))
+    training = list(_training(study, tunes, searching))
+    dynamics = [_dynamics(study, job.arguments[0], job) for job in training]
+    comparing = list(_comparing(study, training, dynamics))
+    controls = [_controls(study, task.kind) for task in study.tasks]
+    tables = Job(
+        "join tables",
+        "maps",
+        stages.tables,
+        (),
+        _names(training, dynamics),
+        frozenset(f"tables/{name}.parquet" for name in stages.joined_tables(study)),
+    )
+    mapping = [_mapping(matrix) for matrix in study.matrices]
+    sums = Job(
+        "sum up",
+        "maps",
+        stages.sum_up,
+        (),
+        _names([tables], mapping, controls),
+        frozenset(f"tables/{name}.parquet" for name in (*OF_MATRICES, "frequencies", "spectra")),
+    )
+    claims = Job(
+        "test the claims", "maps", stages.check_claims, (), _names([sums]), frozenset(["tables/claims.parquet"])
+    )
+    compared = (*comparing, *controls, tables, *mapping, sums, claims)
+    return (*tuning.values(), *searching, *training, *dynamics, *compared, *_report(claims))
+
+
+def _searching(study: Study, tunes: Mapping[Shape, frozenset[str]]) -> Iterator[Job]:
+    for configuration, members in study.configurations.items():
+        if study.search:
+            yield Job(
+                f"search {configuration.name}",
+                "search",
+                stages.search,
+                (configuration,),
+                tunes.get(members[0].shape, frozenset()),
+                frozenset(part_name(table, configuration) for table in ("samples", "sample_losses")),
+                study.search.samples,
+                members[0].training.iterations,
+            )
+
+
+def _training(study: Study, tunes: Mapping[Shape, frozenset[str]], searching: list[Job]) -> Iterator[Job]:
+    chosen = {job.arguments[0]: job.name for job in searching}
+    # Longest first, so that no worker is left with a long block at the end.
+    for block in sorted(study.blocks, key=lambda block: -training_flops(study, block)):
+        members = study.blocks[block]
+        searches = frozenset(chosen[member.configuration] for member in members if chosen)
+        parts = [part_name(table, block) for table in ("networks", "losses")]
+        yield Job(
+            f"train {block.name}",
+            "training",
+            stages.train,
+            (block,),
+            searches | tunes.get(block.shape, frozenset()),
+            frozenset([f"networks/{block.name}.safetensors", *parts]),
+            len(members),
+            members[0].training.iterations,
+        )
+
+
+def _dynamics(study: Study, block: Block, train: Job) -> Job:
+    groups = [f"{group}/{block.name}" for group in ("fixed_points", "state_spaces", "line_attractors")]
+    groups += [f"trajectories/{member.id}" for member in study.blocks[block]]
+    return Job(
+        f"find fixed points {block.name}",
+        "fixed points",
+        stages.dynamics,
+        (block,),
+        _names([train]),
+        frozenset(part_name(table, block) for table in DYNAMICS_TABLES),
+        beyond=tuple(f"arrays.zarr/{group}" for group in groups),
+    )
+
+
+def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterator[Job]:
+    """Reduce every network, compare the tiles of every matrix, join them."""
+    for stage, compute, jobs in (
+        ("geometry", stages.reduce_activity, training),
+        ("topology", stages.reduce_findings, dynamics),
+    ):
+        for job in jobs:
+            [block] = job.arguments
+            measures = study.task(block.task).topology
+            if stage == "geometry":
+                measures = tuple(
+                    name for measure in study.analysis.measures for name in (measure, controls_of(measure))
+                )
+            promises = frozenset(reduced_name(measure, block) for measure in measures)
+            yield Job(_reduces(stage, block), stage, compute, (block,), _names([job]), promises)
+    for matrix in study.matrices:
+        stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
+        tiles = stages.tiles(study, matrix)
+        # Which networks have the modal number of roots is known when all have been searched.
+        blocks = {tile: study.blocks if matrix.measure == "transition_graph" else tile.blocks(study) for tile in tiles}
+        for tile in tiles:
+            needs = frozenset(_reduces(stage, block) for block in blocks[tile] if block.task == matrix.task)
+            promises = frozenset([f"arrays.zarr/{tile.group}"])
+            yield Job(f"compare {tile.name}", stage, stages.compare_tile, (tile,), needs, promises)
+        promises = frozenset([f"arrays.zarr/distances/{matrix.task}/{matrix.measure}"])
+        needs = frozenset(f"compare {tile.name}" for tile in tiles)
+        yield Job(f"join {matrix.name}", stage, stages.join_tiles, (matrix,), needs, promises)
+
+
+def _reduces(stage: str, block: Block) -> str:
+    """The name of the job that reduces a block."""
+    return f"reduce for {stage} {block.name}"
+
+
+def _mapping(matrix: Matrix) -> Job:
+    promises = frozenset(part_name(table, matrix) for table in OF_MATRICES if table not in OF_CONTROLS)
+    return Job(f"map {matrix.name}", "maps", stages.embed, (matrix,), frozenset([f"join {matrix.name}"]), promises)
+
+
+def _controls(study: Study, task: str) -> Job:
+    needs = frozenset(_reduces("geometry", block) for block in study.blocks if block.task == task)
+    matrices = [Matrix(task, measure) for measure in study.analysis.measures]
+    promises = frozenset(part_name(table, matrix) for table in OF_CONTROLS for matrix in matrices)
+    beyond = (f"arrays.zarr/controls/{task}/*",)
+    return Job(f"control {task}", "controls", stages.controls, (task,), needs, promises, beyond=beyond)
+
+
+def _report(after: Job) -> Iterator[Job]:
+    page = frozenset(["report/index.html"])
+    yield Job("write the page", "report", stages.page, (), _names([after]), page, beyond=("report/detail/*",))
+    for number in range(FIGURE_JOBS):
+        yield Job(
+            f"draw figures ({number + 1} of {FIGURE_JOBS})",
+            "report",
+            stages.figures,
+            (number,),
+            _names([after]),
+            # The first of its figures; all are entered at once.
+            frozenset([f"report/figures/fig{number + 1}.svg"]),
+            beyond=("report/figures/*",),
+        )
+
+
+def training_flops(study: Study, block: Block) -> float:
+    """Floating-point operations of a block's training."""
+    members = study.blocks[block]
+    return study.size(members[0]).flops * members[0].training.iterations * len(members)
+
+
+def _tuning(shape: Shape) -> Job:
+    return Job(
+        f"tune {shape.name}", "tuning", stages.tune, (shape,), frozenset(), frozenset([part_name("mappings", shape)])
+    )
+
+
+def _is_worth_tuning(study: Study, shape: Shape) -> bool:
+    flops = sum(training_flops(study, block) for block in study.blocks if block.shape == shape)
+    return flops >= FLOPS_WORTH_TUNING
+
+
+def _names(*groups: list[Job]) -> frozenset[str]:
+    return frozenset(job.name for jobs in groups for job in jobs)

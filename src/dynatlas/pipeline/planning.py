@@ -1,0 +1,284 @@
+"""What a study will cost here, before anything is spent: counts, and times from a short calibration.
+
+Timed are, for every task and architecture, some training iterations of its smallest and its largest size, and for every
+architecture a fixed-point search on an untrained network of these sizes; sizes between them are interpolated. Then the
+study's jobs are played through, each on the first worker that is free, as the pipeline would.
+"""
+
+import heapq
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dynatlas._util.cores import available_cores
+from dynatlas.pipeline.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
+from dynatlas.pipeline.jobs import Job, jobs_of, training_flops
+from dynatlas.pipeline.stages.comparison import TILE, Tile
+from dynatlas.pipeline.workers.cluster import count_workers, local_cluster, running_scheduler
+from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
+from dynatlas.study.study import Study
+
+# What the calibration cannot see, as measured on the demo: seconds of one worker.
+PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0
+
+
+OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS, CHEAP_PAIR_SECONDS = 0.1, 1.0, 1.5e-6, 1e-5
+
+
+FUSED_SECONDS = 0.02  # per pair of graphs of 27 nodes
+
+
+# Principal components kept of a network's activity; all of them by the other measures.
+KEPT_COMPONENTS = {"svcca": 12, "cka": 24}
+
+
+# Fixed points to expect per condition, to foresee the disk.
+POINTS_PER_CONDITION = {"sine_wave": 1, "context_integration": 8}
+
+
+class StagePlan(NamedTuple):
+    """One stage of the run."""
+
+    name: str
+    jobs: int
+    flops: float  # of training's matrix products; 0 elsewhere
+    worker_seconds: float
+    start: float  # seconds after the start of the run
+    end: float
+
+
+class Plan(NamedTuple):
+    """What a study consists of and is expected to take."""
+
+    networks: int
+    blocks: int
+    searches: int  # fixed-point searches: networks × conditions
+    pairs: int  # pairs of networks compared, per measure
+    workers: int
+    stages: tuple[StagePlan, ...]
+    worker_bytes: float  # the largest worker's memory
+    disk_bytes: float
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of the training, the hyperparameter search included."""
+        return sum(stage.flops for stage in self.stages)
+
+    @property
+    def seconds(self) -> float:
+        """From the start to the report."""
+        return max(stage.end for stage in self.stages)
+
+
+def plan(study: Study, workers: int | None = None, scheduler: str | None = None) -> Plan:
+    """Calibrate where the study would be carried out, and play its jobs through.
+
+    Args:
+        study: what to plan.
+        workers: processes to count on; by default one per core of this machine, or all of the scheduler's.
+        scheduler: the address of a Dask scheduler on whose workers to calibrate, instead of this machine.
+    """
+    begun = time.perf_counter()
+    where = running_scheduler(scheduler) if scheduler else local_cluster(min(workers or 99_999, available_cores()))
+    with where as client:
+        workers = workers or count_workers(client)
+        client.submit(import_everything, pure=False).result()
+        start_up = time.perf_counter() - begun
+        training = _calibrated(client, study, time_training, _ends(study))
+        searches = _calibrated(client, study, time_dynamics, _ends(study))
+        pair_seconds = client.submit(time_geometry, study.to_toml(), study.foreign_code(), pure=False).result()
+    jobs = jobs_of(study)
+    costs = {job.name: _job_cost(study, job, training, searches, pair_seconds) for job in jobs}
+    spans = simulate(jobs, costs, workers, start_up)
+    per_task = {
+        task.kind: sum(len(members) for block, members in study.blocks.items() if block.task == task.kind)
+        for task in study.tasks
+    }
+    return Plan(
+        networks=len(study.members),
+        blocks=len(study.blocks),
+        searches=sum(per_task[task.kind] * task.n_conditions for task in study.tasks),
+        pairs=sum(count * (count - 1) // 2 for count in per_task.values()),
+        workers=workers,
+        stages=tuple(_stages(study, jobs, costs, spans)),
+        worker_bytes=_memory(study, [*training.values(), *searches.values()]),
+        disk_bytes=_disk(study),
+    )
+
+
+def simulate(
+    jobs: Iterable[Job], costs: Mapping[str, tuple[str, float, float]], workers: int, start_up: float
+) -> dict[str, tuple[float, float]]:
+    """(start, end) of every job when each is done by the first free worker, in order, once what it needs is done.
+
+    A job's cost is (the program it compiles, seconds to compile, seconds to run); a worker compiles a program once.
+    """
+    waiting = {job.name: job for job in jobs}
+    free = [(start_up, worker) for worker in range(workers)]
+    compiled: list[set[str]] = [set() for _ in range(workers)]
+    running: list[tuple[float, int, str]] = []
+    done: set[str] = set()
+    spans: dict[str, tuple[float, float]] = {}
+    now = start_up
+    while waiting or running:
+        for job in list(waiting.values()):
+            if not free:
+                break
+            if not job.needs <= done:
+                continue
+            del waiting[job.name]
+            _, worker = heapq.heappop(free)
+            program, compiling, seconds = costs[job.name]
+            end = now + seconds + (0.0 if program in compiled[worker] else compiling)
+            compiled[worker].add(program)
+            spans[job.name] = (now, end)
+            heapq.heappush(running, (end, worker, job.name))
+        now, worker, name = heapq.heappop(running)
+        done.add(name)
+        heapq.heappush(free, (now, worker))
+    return spans
+
+
+def _ends(study: Study) -> list[Shape]:
+    """For every task and architecture, a shape of the smallest and one of the largest size."""
+    chosen: dict[tuple[str, str, int], Shape] = {}
+    sizes = (min(study.population.units), max(study.population.units))
+    for shape in study.shapes:
+        if shape.units in sizes:
+            chosen.setdefault((shape.task, shape.architecture, shape.units), shape)
+    return list(chosen.values())
+
+
+def _calibrated(client: Any, study: Study, measure: Callable[..., Cost], shapes: list[Shape]) -> dict[Shape, Cost]:
+    given = ([value] * len(shapes) for value in (study.to_toml(), study.foreign_code()))
+    futures = client.map(measure, *given, shapes, pure=False)
+    return dict(zip(shapes, client.gather(futures), strict=True))
+
+
+def interpolated(shape: Shape, costs: Mapping[Shape, Cost]) -> Cost:
+    """The cost of a shape from the measured ones of its architecture, linear in the logarithms."""
+    alike = {at: cost for at, cost in costs.items() if at.architecture == shape.architecture}
+    alike = {at: cost for at, cost in alike.items() if at.task == shape.task} or alike
+    measured = sorted((at.units, cost) for at, cost in alike.items())
+    sizes = np.log([units for units, _ in measured])
+    compiling, seconds = (np.log([max(cost[i], 1e-6) for _, cost in measured]) for i in (0, 1))
+    at = np.log(shape.units)
+    return Cost(float(np.exp(np.interp(at, sizes, compiling))), float(np.exp(np.interp(at, sizes, seconds))))
+
+
+def _job_cost(
+    study: Study,
+    job: Job,
+    training: Mapping[Shape, Cost],
+    searches: Mapping[Shape, Cost],
+    geometry: Mapping[str, tuple[float, float]],
+) -> tuple[str, float, float]:
+    """(the program it compiles, seconds to compile, seconds to run)."""
+    subject: Any = job.arguments[0] if job.arguments else None
+    if job.stage in ("tuning", "search", "training"):
+        shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
+        cost = interpolated(shape, training)
+        return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
+    if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:
+        return job.stage, 0.0, _comparison_seconds(study, job, geometry)
+    if isinstance(subject, Block):
+        cost = interpolated(subject.shape, searches)
+        return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * len(study.blocks[subject])
+    fixed = {
+        "join tables": JOIN_SECONDS,
+        "sum up": JOIN_SECONDS,
+        "test the claims": CLAIMS_SECONDS,
+        "write the page": PAGE_SECONDS,
+    }
+    return job.name, 0.0, fixed.get(job.name, FIGURES_SECONDS)
+
+
+def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[float, float]]) -> float:
+    """Of a job that reduces, compares, joins, embeds, or makes the controls."""
+    subject: Any = job.arguments[0]
+    if isinstance(subject, Block):
+        reductions = sum(one for one, _ in geometry.values()) if job.stage == "geometry" else 0.0
+        return OVERHEAD_SECONDS + reductions * len(study.blocks[subject])
+    if isinstance(subject, Tile):
+        rows, columns = map(len, subject.sides(study))
+        pairs = rows * columns if subject.row != subject.column else rows * (rows - 1) / 2
+        pair = geometry.get(subject.matrix.measure, (0.0, CHEAP_PAIR_SECONDS))[1]
+        return OVERHEAD_SECONDS + pairs * (
+            FUSED_SECONDS if subject.matrix.measure == "fused_transition_graph" else pair
+        )
+    if isinstance(subject, Matrix):
+        networks = len(study.members_of(subject.task))
+        # Permutations and resamples go through every pair.
+        return OVERHEAD_SECONDS + (MATRIX_SECONDS + PAIR_SECONDS * networks**2 if job.stage == "maps" else 0.0)
+    networks = min(len(study.members_of(subject)), study.analysis.control_networks)
+    versions = 5 if study.population.untrained_controls else 4
+    return sum(versions * (networks * one + networks**2 / 2 * pair) for one, pair in geometry.values())
+
+
+def iterations(study: Study, job: Job) -> float:
+    """Training iterations of a job, summed over networks."""
+    subject = job.arguments[0]
+    if isinstance(subject, Block):
+        return float(job.iterations * len(study.blocks[subject]))
+    if isinstance(subject, Configuration) and study.search:
+        total, before = 0, 0
+        for count, until in study.search.rungs(job.iterations):
+            total, before = total + count * (until - before), until
+        return float(total)
+    return 0.0
+
+
+def _stages(
+    study: Study,
+    jobs: tuple[Job, ...],
+    costs: Mapping[str, tuple[str, float, float]],
+    spans: Mapping[str, tuple[float, float]],
+) -> Iterable[StagePlan]:
+    for name in dict.fromkeys(job.stage for job in jobs):
+        group = [job for job in jobs if job.stage == name]
+        flops = 0.0
+        if name == "training":
+            flops = sum(training_flops(study, job.arguments[0]) for job in group)
+        if name == "search":
+            flops = sum(
+                study.size(study.configurations[job.arguments[0]][0]).flops * iterations(study, job) for job in group
+            )
+        starts, ends = zip(*(spans[job.name] for job in group), strict=True)
+        seconds = sum(end - start for start, end in zip(starts, ends, strict=True))
+        yield StagePlan(name, len(group), flops, seconds, min(starts), max(ends))
+
+
+def _memory(study: Study, costs: Iterable[Cost]) -> float:
+    """A worker's peak: as measured, with the networks of the largest block or of a tile on top."""
+    block = max(study.size(members[0]).network_bytes * len(members) for members in study.blocks.values())
+    # The largest tile: what two groups of networks keep, hardly more than their activity.
+    networks = 2 * min(TILE, max(len(study.members_of(task.kind)) for task in study.tasks))
+    tile = networks * max(map(float, _reduced_bytes(study)))
+    return max(cost.memory_bytes for cost in costs) + max(block, tile)
+
+
+def _disk(study: Study) -> float:
+    """Bytes of the atlas: weights, curves, fixed points, distances; the report's few megabytes left out."""
+
+    def of(member: Member) -> float:
+        task, size = study.task(member.task), study.size(member)
+        weights = 4.0 * size.weights * (2 if study.population.untrained_controls else 1)
+        points = POINTS_PER_CONDITION.get(task.kind, 3 ** getattr(task, "channels", 0)) * task.n_conditions
+        states = size.states
+        curves = 30.0 * member.training.iterations / member.training.validation_interval
+        return weights + points * states * (8 + 16) + curves
+
+    # A matrix, and its tiles.
+    distances = sum(12.0 * len(study.members_of(task)) ** 2 for task, _ in study.matrices)
+    reduced = sum(_reduced_bytes(study)) * len(study.members) / len(study.tasks)
+    return sum(of(member) for member in study.members) + distances + reduced
+
+
+def _reduced_bytes(study: Study) -> Iterator[float]:
+    """For each task and measure of geometry, what is kept of a network: of its activity, the leading components."""
+    for task in study.tasks:
+        samples = task.probe().inputs.shape[0] * task.steps
+        for measure in study.analysis.measures:
+            yield 8.0 * samples * min(KEPT_COMPONENTS.get(measure, np.inf), max(study.population.units))

@@ -1,0 +1,199 @@
+"""What a run tells the person who waits for it: a live display on a terminal, plain lines in a log."""
+
+import logging
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+PLAIN_INTERVAL = 60.0  # seconds between lines in a log
+
+
+# Where each job begins and ends, for who asks for it; a library says nothing of itself until it is asked.
+LOG = logging.getLogger("dynatlas")
+
+
+LOG.addHandler(logging.NullHandler())
+
+
+# What a job tells while it runs: iterations done (or other units), and its loss.
+Report = Callable[[int, float], None]
+
+
+@runtime_checkable
+class RunProgress(Protocol):
+    """What the pipeline reports to."""
+
+    @abstractmethod
+    def stage(self, name: str, done: int, total: int) -> None:
+        """A stage has this many of its units of work done: networks in training, jobs elsewhere."""
+
+    @abstractmethod
+    def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
+        """A block's networks have trained for so many of their iterations; ``loss`` is their median."""
+
+    @abstractmethod
+    def note(self, text: str) -> None:
+        """Something worth a line of its own."""
+
+
+class Quiet:
+    """Says nothing."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+class _Counting:
+    """Networks trained so far, the running blocks' shares included."""
+
+    def __init__(self) -> None:
+        self.done, self.total = 0.0, 0
+        self._running: dict[str, tuple[int, float]] = {}  # block → (networks, share of their iterations)
+
+    def stage(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+        # A block that had reached its end is among those done now.
+        self._running = {block: item for block, item in self._running.items() if item[1] < 1}
+
+    def running(self, block: str, networks: int, share: float) -> float:
+        """Fractional networks done, after this block's news."""
+        self._running[block] = (networks, share)
+        return min(self.done + sum(count * part for count, part in self._running.values()), self.total)
+
+
+class LiveProgress:
+    """Bars on a terminal: networks done, the latest loss, the time left."""
+
+    def __init__(self, console: Console):
+        self._progress = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[detail]}"),
+            console=console,
+        )
+        self._bars: dict[str, int] = {}
+        self._counting = _Counting()
+
+    def __enter__(self) -> "LiveProgress":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Move a stage's bar."""
+        if name == "training":
+            self._counting.stage(done, total)
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=total, detail="")
+        self._progress.update(self._bars[name], completed=done, total=total)  # type: ignore[arg-type]
+
+    def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
+        """Move the training bar by fractions of networks, and show the loss."""
+        done = self._counting.running(block, networks, iterations / of)
+        detail = f"{block} {iterations}/{of}{_loss(loss)}"
+        self._progress.update(self._bars["training"], completed=done, detail=detail)  # type: ignore[arg-type]
+
+    def note(self, text: str) -> None:
+        """Print above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+
+class PlainProgress:
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._started = self._last = time.monotonic()
+        self._shown: dict[str, int] = {}
+        self._counting = _Counting()
+
+    def __enter__(self) -> "PlainProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """A line when a stage is done or the interval has passed."""
+        if name == "training":
+            self._counting.stage(done, total)
+        if done == self._shown.get(name, 0):
+            return
+        if done == total or self._due():
+            self._shown[name], self._last = done, time.monotonic()
+            unit = "networks" if name == "training" else "jobs"
+            self._print(f"{name}: {done} of {total} {unit} done")
+
+    def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
+        """A line when the interval has passed."""
+        done = self._counting.running(block, networks, iterations / of)
+        if self._due():
+            self._last = time.monotonic()
+            elapsed = time.monotonic() - self._started
+            left = elapsed * (self._counting.total - done) / done if done else math.nan
+            self._print(
+                f"training: {done:.1f} of {self._counting.total} networks, about {left:.0f} s left; "
+                f"{block} at {iterations}/{of}{_loss(loss)}"
+            )
+
+    def note(self, text: str) -> None:
+        """A line."""
+        self._print(text)
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._last >= PLAIN_INTERVAL
+
+    def _print(self, text: str) -> None:
+        moment = datetime.now().astimezone().isoformat(" ", "seconds")
+        self._console.print(f"[{moment}] {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def progress_on(console: Console) -> LiveProgress | PlainProgress:
+    """The display that suits where the output goes."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+@contextmanager
+def every_job_noted(display: RunProgress) -> Iterator[None]:
+    """Meanwhile the display has a note of all that is logged: where each job begins and ends, what is retried."""
+    handler, level = _Noting(display), LOG.level
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+
+
+class _Noting(logging.Handler):
+    def __init__(self, display: RunProgress) -> None:
+        super().__init__()
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.note(self.format(record))
+
+
+def _loss(loss: float) -> str:
+    """The loss after a comma; nothing before the first one."""
+    return f", loss {loss:.4g}" if math.isfinite(loss) else ""

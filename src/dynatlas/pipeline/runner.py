@@ -1,0 +1,358 @@
+"""The main page: carry out the jobs of a study, those that are not done, as far as what they need is done.
+
+Running again resumes, and a job that was cut short is simply done again. Only ``cluster`` knows Dask, and only the main
+process enters into the manifest.
+"""
+
+import multiprocessing
+import os
+import platform
+import queue
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dynatlas._util.cores import available_cores
+from dynatlas.atlas.atlas import Atlas
+from dynatlas.errors import DynatlasError, Interrupted, Stopped
+from dynatlas.pipeline.jobs import Job, jobs_of
+from dynatlas.pipeline.progress import LOG, Quiet, RunProgress
+from dynatlas.pipeline.status import StatusFile
+from dynatlas.pipeline.workers.cluster import (
+    WORKER_ENVIRONMENT,
+    has_workers,
+    is_worker_killed,
+    local_cluster,
+    prepare_workers,
+    request_stop,
+    running_scheduler,
+    slurm_cluster,
+    submit,
+    take_back_requests,
+    terms_for,
+)
+from dynatlas.pipeline.workers.interruption import Caught, caught_signals
+from dynatlas.pipeline.workers.slurm import Slurm
+from dynatlas.study.plugin_records import FOLDER
+from dynatlas.study.plugins import Code
+from dynatlas.study.study import Study
+
+# Seconds between looks at what is not a job's end: signals, the file that `dynatlas status` reads.
+TICK = 0.5
+
+
+# Seconds that jobs have to save a checkpoint after a signal. A batch system gives 30 to 60 for everything.
+GRACE = 18.0
+
+
+# Seconds without the end of a job after which to look whether there are workers at all.
+LOOK = 60.0
+
+
+# The stages whose jobs answer a request to stop; the others are abandoned, and done again by the next run.
+STOPPABLE = frozenset(["search", "training"])
+
+
+def run(
+    study: Study | str | Path,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    slurm: Slurm | None = None,
+    progress: RunProgress | None = None,
+    until: str | None = None,
+) -> Atlas:
+    """Carry out a study, or go on with one that was interrupted.
+
+    Args:
+        study: a ``Study``, or the path of a study file, or the name of a built-in study.
+        out: the atlas folder; created if missing. If it holds the same study, only what is missing is done.
+        workers: processes on this machine, each with one thread; by default one per core.
+        scheduler: the address of a Dask scheduler whose workers do it instead.
+        slurm: the SLURM jobs whose workers do it instead.
+        progress: where to report; by default nowhere.
+        until: the last stage to carry out, such as "search"; by default all.
+
+    Returns:
+        The finished atlas.
+
+    Raises:
+        StudyError, PluginError, AtlasError, DifferentStudyError: see their messages.
+        Interrupted, Stopped: on Ctrl-C; on SIGTERM or SIGUSR1. What was finished is kept.
+
+    A script that calls this must guard its entry point with ``if __name__ == "__main__":``, as the workers import it.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise DynatlasError(
+            "run() was called again while a worker imported your script; put the call under if __name__ == '__main__':"
+        )
+    if workers is not None and workers < 1:
+        raise DynatlasError(f"workers is {workers}; expected at least 1")
+    if sum(choice is not None for choice in (workers, scheduler, slurm)) > 1:
+        raise DynatlasError("give one of workers, scheduler and slurm: they say where the jobs run")
+    study = study if isinstance(study, Study) else Study.load(study)
+    code = study.foreign_code()
+    progress = progress or Quiet()
+    atlas = Atlas.create(out, study)
+    with atlas.lock():
+        _keep_code(atlas, code)
+        jobs = _until(jobs_of(atlas.study), until)
+        entries = atlas.entries  # read once: with the paper's study it is large, and there are thousands of jobs
+        todo = [job for job in jobs if not job.is_done(entries)]
+        if todo:
+            if len(todo) < len(jobs):
+                progress.note(f"resuming: {len(jobs) - len(todo)} of {len(jobs)} jobs are done")
+            if scheduler is not None:
+                where = running_scheduler(scheduler)
+            elif slurm is not None:
+                where = slurm_cluster(slurm)
+            else:
+                where = local_cluster(min(workers or available_cores(), len(todo)))
+            _carry_out(atlas, jobs, where, progress, code)
+    return atlas
+
+
+def _until(jobs: tuple[Job, ...], stage: str | None) -> tuple[Job, ...]:
+    """The jobs up to a stage."""
+    if stage is None:
+        return jobs
+    last = max((place for place, job in enumerate(jobs) if job.stage == stage), default=None)
+    if last is None:
+        names = ", ".join(dict.fromkeys(job.stage for job in jobs))
+        raise DynatlasError(f"this study has no stage {stage!r}; it has: {names}")
+    return jobs[: last + 1]
+
+
+def rebuild_report(atlas: Atlas) -> Atlas:
+    """Write the figures and the page again from the stored tables."""
+    with atlas.lock():
+        for job in jobs_of(atlas.study):
+            if job.stage == "report":
+                atlas.enter(*job.compute(atlas.path, *job.arguments, lambda done, loss: None))
+    return atlas
+
+
+def _keep_code(atlas: Atlas, code: Sequence[Code]) -> None:
+    """Copy the study's own files into the atlas: for the record, and so that it can be gone on with from there."""
+    for one in code:
+        name = f"{FOLDER}/{one.origin.name}"
+        if one.origin.is_file and not atlas.has(name):
+            atlas.enter(atlas.write_plugin(name, one.source))
+
+
+def _carry_out(
+    atlas: Atlas,
+    jobs: tuple[Job, ...],
+    where: AbstractContextManager[Any],
+    progress: RunProgress,
+    code: Sequence[Code],
+) -> None:
+    """Do every job that is not done, with the end marked in the progress file, whatever it is."""
+    status = StatusFile(atlas, progress)
+    try:
+        with caught_signals() as caught, atlas.token() as token, where as client:
+            run = _Run(atlas, jobs, client, terms_for(str(atlas.path), *token, code), status, caught)
+            run.go()
+    except (Interrupted, Stopped):
+        status.close("stopped")
+        raise
+    except BaseException:
+        status.close("failed")
+        raise
+    status.close("finished")
+
+
+class _Run:
+    """One run: which jobs wait, which are with the workers, which are done."""
+
+    def __init__(
+        self, atlas: Atlas, jobs: tuple[Job, ...], client: Any, terms: Any, status: StatusFile, caught: Caught
+    ):
+        self.atlas, self.jobs, self.client = atlas, jobs, client
+        self.terms, self.status, self.caught = terms, status, caught
+        self.by_name = {job.name: job for job in jobs}
+        entries = atlas.entries
+        self.done = {job.name for job in jobs if job.is_done(entries)}
+        self.waiting = [job for job in jobs if job.name not in self.done]
+        self.needs = _open_needs(jobs, self.done)
+        self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
+        self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
+        self.started = datetime.now(UTC)
+        self.seconds: dict[str, float] = {}
+        self.workers: dict[str, str] = {}  # job → the worker at which it was last begun
+        self.topic = f"dynatlas-{terms.content}"  # this run's own: others may share the scheduler
+
+    def go(self) -> None:
+        """Until all is done, or a signal asks for an end."""
+        self._show()
+        self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
+        prepare_workers(self.client, self.terms, self.status.note, self._stopping)
+        self._submit_ready()
+        looked = time.monotonic()
+        while self.submitted and not self.caught.received:
+            for future in self._ends():
+                self._take(future)
+                looked = time.monotonic()
+            self.status.write()
+            if time.monotonic() - looked > LOOK:
+                looked = time.monotonic()
+                if not has_workers(self.client):
+                    self.status.note("no worker is left; waiting for one")
+        if self.caught.received and (self.submitted or self.waiting):
+            self._stop(self.caught.received)
+        _record_run(self.atlas, self.jobs, self.started, self.seconds)
+
+    def _stopping(self) -> bool:
+        self.status.write()
+        return self.caught.received is not None
+
+    def _submit_ready(self) -> None:
+        for job in [job for job in self.waiting if self.needs[job.name] <= self.done]:
+            self.waiting.remove(job)
+            leftovers = job.promises & self.atlas.entries.keys()
+            if leftovers:  # after damage to its other files: made anew with them
+                self.atlas.discard(*leftovers)
+            self._submit(job)
+
+    def _submit(self, job: Job) -> None:
+        future = submit(self.client, job.name, job.compute, job.arguments, self.terms, self.topic)
+        self.submitted[future.key] = job, future
+        future.add_done_callback(self.ended.put)
+
+    def _ends(self) -> Iterator[Any]:
+        """The jobs that have ended, after waiting for one for a moment."""
+        try:
+            yield self.ended.get(timeout=TICK)
+            while True:
+                yield self.ended.get_nowait()
+        except queue.Empty:
+            return
+
+    def _take(self, future: Any) -> None:
+        """Keep what a job gave, and submit what has waited for it."""
+        job, _ = self.submitted.pop(future.key)
+        if future.status == "cancelled":
+            raise DynatlasError(
+                "the connection to the scheduler is lost. What was finished is kept; run again to go on, when there is "
+                "a scheduler again"
+            )
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, Stopped):  # its worker has to go; the run goes on
+                LOG.warning("%s: its worker has to go; another one will do it", job.name)
+                take_back_requests(self.client)
+                self._submit(job)
+                return
+            raise _failure(job, error) from (None if isinstance(error, DynatlasError) else error)
+        entries, self.seconds[job.name] = future.result()
+        self.atlas.enter(*entries)
+        self.done.add(job.name)
+        LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
+        self._show()
+        if job.name == "sum up":
+            # The report shows how the study was run, so this has to be there before it.
+            _record_run(self.atlas, self.jobs, self.started, self.seconds)
+        self._submit_ready()
+
+    def _stop(self, received: signal.Signals) -> None:
+        """Have checkpoints saved, keep what ends meanwhile, and say why."""
+        self.status.note(f"{received.name}: saving what is running")
+        begun = request_stop(self.client, set(self.submitted))
+        deadline = time.monotonic() + GRACE
+        answering = {key for key in begun if self.submitted[key][0].stage in STOPPABLE}
+        while answering & self.submitted.keys() and time.monotonic() < deadline:
+            for future in self._ends():
+                job, _ = self.submitted.pop(future.key, (None, None))
+                if job and future.status == "finished":
+                    entries, self.seconds[job.name] = future.result()
+                    self.atlas.enter(*entries)
+                    self.done.add(job.name)
+        kept = (
+            f"{len(self.done)} of {len(self.jobs)} jobs are done and kept, and checkpoints of those that were "
+            "training; run the same command again to go on"
+        )
+        if received == signal.SIGINT:
+            raise Interrupted(f"interrupted: {kept}")
+        raise Stopped(f"stopped by {received.name}: {kept}")
+
+    def _show(self) -> None:
+        totals: dict[str, list[int]] = {}
+        for job in self.jobs:
+            counts = totals.setdefault(job.stage, [0, 0])
+            counts[0] += job.networks if job.name in self.done else 0
+            counts[1] += job.networks
+        for stage, (finished, total) in totals.items():
+            self.status.stage(stage, finished, total)
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        """What a job tells: that it begins, or how far it is."""
+        job = self.by_name[event["job"]]
+        if "begun_by" in event:
+            again = f" again (before by worker {self.workers[job.name]})" if job.name in self.workers else ""
+            self.workers[job.name] = event["begun_by"]
+            LOG.info("%s: begun%s by worker %s", job.name, again, event["begun_by"])
+        elif job.stage == "training":
+            block = job.arguments[0].name
+            self.status.training(block, job.networks, event["done"], job.iterations, event["loss"])
+
+
+def _open_needs(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, frozenset[str]]:
+    """The jobs not done that each one needs, also through jobs that are done, as what these read is made anew.
+
+    So it is after damage. ``jobs`` are in an order in which they could be done.
+    """
+    needs: dict[str, frozenset[str]] = {}
+    for job in jobs:
+        needs[job.name] = frozenset().union(*(needs[need] if need in done else {need} for need in job.needs))
+    return needs
+
+
+def _failure(job: Job, error: BaseException) -> DynatlasError:
+    """What to say of a job that failed."""
+    if isinstance(error, DynatlasError):
+        return error
+    go_on = "What was finished is kept; run the same command again to go on"
+    if is_worker_killed(error):
+        return DynatlasError(
+            f"the job {job.name!r} has had its worker killed again and again; most often there was too little memory, "
+            f"or the time of a batch job was over. {go_on}"
+        )
+    return DynatlasError(f"the job {job.name!r} failed: {error!r}. {go_on}")
+
+
+def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds: Mapping[str, float]) -> None:
+    """Note in the provenance who ran this, when, where and with what."""
+    by_stage: dict[str, float] = defaultdict(float)
+    for job in jobs:
+        by_stage[job.stage] += seconds.get(job.name, 0.0)
+    packages = ("dynatlas", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn", "distributed")
+    runs = [item for item in atlas.provenance.get("runs", []) if item["started"] != started.isoformat()]
+    atlas.write_provenance(
+        {
+            "versions": {name: metadata.version(name) for name in packages} | {"python": platform.python_version()},
+            "machine": {
+                "system": platform.platform(),
+                "processor": platform.machine(),
+                "cores": os.cpu_count(),
+            },
+            "worker_environment": WORKER_ENVIRONMENT,
+            "command": " ".join(["dynatlas", *sys.argv[1:]]) if sys.argv[0].endswith("dynatlas") else "dynatlas.run(…)",
+            "runs": [
+                *runs,
+                {
+                    "started": started.isoformat(),
+                    "finished": datetime.now(UTC).isoformat(),
+                    "worker_seconds": {stage: round(value, 1) for stage, value in by_stage.items()},
+                    "job_seconds": {name: round(value, 1) for name, value in seconds.items()},
+                },
+            ],
+        }
+    )

@@ -1,0 +1,112 @@
+"""The jobs that compare all networks of a task: tile by tile, and then all tiles joined to one matrix."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from dynatlas.atlas.atlas import Atlas, Entry
+from dynatlas.measures.aspects import REASONS, TOPOLOGY
+from dynatlas.measures.distances import settings_of
+from dynatlas.measures.pairs import GROUP, compare, in_groups, labelled
+from dynatlas.pipeline.progress import Report
+from dynatlas.study.members import Block, Matrix, Member
+from dynatlas.study.study import Study
+
+# Members on each side of a tile: what a worker holds in memory, and loses if it is killed. A multiple of GROUP.
+TILE = 8 * GROUP
+
+
+class Tile(NamedTuple):
+    """A part of a matrix: the members from two places in the study's order on, at most ``TILE`` of each."""
+
+    matrix: Matrix
+    row: int
+    column: int
+
+    @property
+    def name(self) -> str:
+        """A name for people."""
+        return f"{self.matrix.name} {self.row}-{self.column}"
+
+    @property
+    def group(self) -> str:
+        """Its place in the atlas."""
+        return f"tiles/{self.matrix.task}/{self.matrix.measure}/{self.row}-{self.column}"
+
+    def sides(self, study: Study) -> tuple[list[Member], list[Member]]:
+        """The members of its rows and of its columns."""
+        members = study.members_of(self.matrix.task)
+        return members[self.row : self.row + TILE], members[self.column : self.column + TILE]
+
+    def blocks(self, study: Study) -> list[Block]:
+        """The blocks that these members are in."""
+        return list(dict.fromkeys(study.block_of(member) for side in self.sides(study) for member in side))
+
+
+def tiles(study: Study, matrix: Matrix) -> list[Tile]:
+    """All tiles of a matrix, on and below its diagonal."""
+    starts = range(0, len(study.members_of(matrix.task)), TILE)
+    return [Tile(matrix, row, column) for row in starts for column in starts if column <= row]
+
+
+def compare_tile(path: Path, tile: Tile, report: Report) -> list[Entry]:
+    """Write the distances between the networks of a tile."""
+    atlas = Atlas.open(path)
+    measure = tile.matrix.measure
+    kept = {
+        network: reduced
+        for block in tile.blocks(atlas.study)
+        for network, reduced in atlas.reduced(measure, block).items()
+    }
+    if measure == "transition_graph":
+        modal = modal_count(atlas, tile.matrix.task)
+        kept = {network: reduced for network, reduced in kept.items() if len(reduced["edges"]) == modal}
+    rows, columns = (
+        [[member.id for member in group if member.id in kept] for group in in_groups(side)]
+        for side in tile.sides(atlas.study)
+    )
+    distances = compare(
+        [[kept[network] for network in group] for group in rows],
+        None if tile.row == tile.column else [[kept[network] for network in group] for group in columns],
+        TOPOLOGY.get(measure) or atlas.study.measure(measure),
+        threads=1,
+    )
+    labels = {
+        dimension: np.array([network for group in groups for network in group], dtype=np.str_)
+        for dimension, groups in (("network", rows), ("other_network", columns))
+    }
+    return [atlas.write_arrays(tile.group, xr.Dataset({"distance": (("network", "other_network"), distances)}, labels))]
+
+
+def join_tiles(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
+    """Write the whole matrix."""
+    atlas = Atlas.open(path)
+    task, measure = matrix
+    parts = [atlas.arrays(tile.group)["distance"] for tile in tiles(atlas.study, matrix)]
+    present = {str(network) for part in parts for network in part.network.values}
+    names = [member.id for member in atlas.study.members_of(task) if member.id in present]
+    place = {network: position for position, network in enumerate(names)}
+    distances = np.zeros((len(names), len(names)))
+    for part in parts:
+        rows, columns = ([place[str(one)] for one in part[side].values] for side in ("network", "other_network"))
+        distances[np.ix_(rows, columns)] = part.values
+        distances[np.ix_(columns, rows)] = part.values.T
+    settings = {} if measure in TOPOLOGY else settings_of(atlas.study.measure(measure))
+    reason = REASONS.get(measure, "")
+    if measure == "transition_graph":
+        reason = f"not the modal number of roots, {modal_count(atlas, task)}"
+    labelled_distances = labelled(distances, names, measure, left_out_reason=reason, **settings)
+    return [atlas.write_arrays(f"distances/{task}/{measure}", labelled_distances.rename("distance").to_dataset())]
+
+
+def modal_count(atlas: Atlas, task: str) -> int:
+    """The number of roots that most of a task's networks have; the larger one of two that tie."""
+    counts = [
+        int(count)
+        for block in atlas.study.blocks
+        if block.task == task
+        for count in atlas.part("searches", block)["n_roots"]
+    ]
+    return max(counts, key=lambda count: (counts.count(count), count), default=0)

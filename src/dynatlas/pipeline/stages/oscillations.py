@@ -1,0 +1,67 @@
+"""The oscillations of sine networks: the linear dynamics in the middle of each, and mean frequencies."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dynatlas.cells.cell import Cell
+from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.study.members import Member
+from dynatlas.tasks.sine_wave import SineWave
+
+
+def oscillations(
+    task: SineWave, member: Member, cell: Cell, conditions: list[FixedPoints], visited: NDArray[np.float64]
+) -> pd.DataFrame:
+    """For each command the root in the middle of the trajectory, and the frequency of its leading complex pair."""
+    rows = []
+    for condition, (points, command) in enumerate(zip(conditions, np.asarray(task.conditions()), strict=True)):
+        middle = visited[condition].mean(axis=0)
+        roots = points.roots()
+        point = int(np.linalg.norm(roots.states - middle, axis=1).argmin()) if len(roots) else -1
+        # Sorted by |λ|: the first that turns is the leading pair's.
+        eigenvalues = roots.eigenvalues[point] if point >= 0 else np.zeros(0, complex)
+        turning = eigenvalues[eigenvalues.imag > 0]
+        rows.append(
+            {
+                "network": member.id,
+                "condition": condition,
+                "command": float(command[0]),
+                "frequency": float(task.frequency(float(command[0]))),
+                "point": point,
+                "n_unstable": int(roots.n_unstable[point]) if point >= 0 else 0,
+                "spectral_radius": float(np.abs(turning[0])) if len(turning) else np.nan,
+                "linear_frequency": float(np.angle(turning[0])) / (2 * np.pi) if len(turning) else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def mean_frequencies(oscillations: pd.DataFrame, attractors: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
+    """Frequencies averaged over the networks of each architecture, and of each activation."""
+    means: list[dict[str, Any]] = []
+    columns = ["linear_frequency", "linear_frequency_se", "rotation_number", "rotation_number_se", "n_networks"]
+    columns = ["factor", "level", "condition", "frequency", *columns]
+    if not len(oscillations):
+        return pd.DataFrame(columns=columns)
+    keys = ["network", "condition"]
+    joined = oscillations.merge(attractors[[*keys, "rotation_number"]], on=keys).merge(networks, on="network")
+    for factor in ("architecture", "activation"):
+        for (level, condition), rows in joined.groupby([factor, "condition"], sort=True):
+            linear, turns = rows.linear_frequency.dropna(), rows.rotation_number.dropna()
+            means.append(
+                {
+                    "factor": factor,
+                    "level": level,
+                    "condition": condition,
+                    "frequency": rows.frequency.iloc[0],
+                    "linear_frequency": linear.mean(),
+                    "linear_frequency_se": linear.sem(),
+                    "rotation_number": turns.mean(),
+                    "rotation_number_se": turns.sem(),
+                    "n_networks": len(linear),
+                }
+            )
+    return pd.DataFrame(means, columns=columns)

@@ -1,0 +1,155 @@
+"""The job that reduces a block's networks to what each measure of geometry compares, and to what its controls need."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from dynatlas._util.arrays import even_selection
+from dynatlas.atlas.atlas import Atlas, Entry
+from dynatlas.atlas.networks import trained
+from dynatlas.cells.responses import probe_activity
+from dynatlas.dynamics.graphs import neighbor_graph
+from dynatlas.measures.distances import reduced
+from dynatlas.measures.pairs import Reduced
+from dynatlas.measures.spectra import quantiles
+from dynatlas.pipeline.progress import Report
+from dynatlas.pipeline.stages.transitions import graph_of
+from dynatlas.study.members import Block, Member
+from dynatlas.study.study import Study
+from dynatlas.tasks.sine_wave import SineWave
+from dynatlas.tasks.task import Task
+
+
+def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
+    """Write what every measure keeps of the activity of a block's trained networks on the probe.
+
+    Of those that the controls are made with, it also writes what is kept of their activity on half of the trials, in
+    shuffled order, and before training; by the network's id and the version's name.
+    """
+    atlas = Atlas.open(path)
+    task = atlas.study.task(block.task)
+    measures = {name: atlas.study.measure(name) for name in atlas.study.analysis.measures}
+    inputs = task.probe().inputs
+    controlled = set(controlled_members(atlas.study, block.task))
+    has_untrained = atlas.study.population.untrained_controls
+    before = dict(trained(atlas, block, untrained=True)) if has_untrained else {}
+    kept: dict[str, dict[str, Reduced]] = {name: {} for measure in measures for name in (measure, controls_of(measure))}
+    for member, cell in trained(atlas, block):
+        activity = probe_activity(cell, inputs)
+        for name, measure in measures.items():
+            kept[name][member.id] = reduced(activity, member.name, measure)
+        if member in controlled:
+            untrained = probe_activity(before[member], inputs) if member in before else None
+            for version, other in _versions(task, member, activity, untrained):
+                for name, measure in measures.items():
+                    of_version = reduced(other, f"{member.name} ({version})", measure)
+                    kept[controls_of(name)][f"{member.id} {version}"] = of_version
+    return [atlas.write_reduced(name, block, networks) for name, networks in kept.items()]
+
+
+def controlled_members(study: Study, task: str) -> list[Member]:
+    """An even selection of a task's members: those of them that pass, the controls are made with."""
+    return even_selection(study.members_of(task), study.analysis.control_networks)
+
+
+def controls_of(measure: str) -> str:
+    """The name under which a measure's controls are kept."""
+    return f"{measure}-controls"
+
+
+def _versions(
+    task: Task,
+    member: Member,
+    activity: Float[np.ndarray, "samples units"],
+    untrained: Float[np.ndarray, "samples units"] | None,
+) -> Iterator[tuple[str, Float[np.ndarray, "some_samples units"]]]:
+    """A network's activity on half of its trials; out of order; and before training."""
+    trials = activity.reshape(-1, task.steps, activity.shape[1])
+    yield "even", trials[::2].reshape(-1, activity.shape[1])
+    yield "odd", trials[1::2].reshape(-1, activity.shape[1])
+    yield "shuffled", np.random.default_rng(int(member.id, 16)).permutation(activity)
+    if untrained is not None:
+        yield "untrained", untrained
+
+
+def reduce_findings(path: Path, block: Block, report: Report) -> list[Entry]:
+    """Write the graphs and spectra of a block's trained networks; those that have none are left out."""
+    atlas = Atlas.open(path)
+    return [
+        atlas.write_reduced(measure, block, _READERS[measure](atlas, block))
+        for measure in atlas.study.task(block.task).topology
+    ]
+
+
+def _transition_graphs(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """Of every network that has a root: its edges, and its roots' readouts as the nodes' features."""
+    edges = dict(iter(atlas.part("transitions", block).groupby("network")))
+    points = atlas.part("fixed_points", block)
+    none = pd.DataFrame({"source": [], "target": [], "probability": []}, dtype=int)
+    return {
+        str(network): {
+            "edges": graph_of(edges.get(network, none), len(roots)),
+            "features": np.stack(roots.readout.to_list()),
+        }
+        for network, roots in points[~points.is_slow.astype(bool)].groupby("network", sort=False)
+    }
+
+
+def _chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """The neighbour graphs along what a task's points form; only these two tasks have such a line."""
+    is_sine = isinstance(atlas.study.task(block.task), SineWave)
+    return _command_chains(atlas, block) if is_sine else _context_chains(atlas, block)
+
+
+def _command_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """The neighbour graph of the roots over the commands, of every network that has one under each of them."""
+    if not atlas.has(f"arrays.zarr/fixed_points/{block.name}"):
+        return {}
+    neighbors = min(atlas.study.analysis.neighbors, atlas.study.task(block.task).n_conditions - 1)
+    arrays = atlas.arrays(f"fixed_points/{block.name}")
+    place = pd.MultiIndex.from_arrays([arrays.network.values, arrays.condition.values, arrays.point.values])
+    graphs: dict[str, Reduced] = {}
+    for network, rows in atlas.part("oscillations", block).groupby("network", sort=False):
+        if (rows.point >= 0).all():
+            keys = pd.MultiIndex.from_arrays([rows.network, rows.condition, rows.point])
+            graphs[str(network)] = {"edges": neighbor_graph(arrays.states.values[place.get_indexer(keys)], neighbors)}
+    return graphs
+
+
+def _context_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """The neighbour graphs along the slow manifolds [contexts, points, points]."""
+    if not atlas.has(f"arrays.zarr/line_attractors/{block.name}"):
+        return {}
+    settings = atlas.study.analysis
+    neighbors = min(settings.neighbors, settings.manifold_points - 1)
+    arrays = atlas.arrays(f"line_attractors/{block.name}")
+    graphs: dict[str, Reduced] = {}
+    for network in dict.fromkeys(arrays.network.values.tolist()):
+        chains = arrays.states.values[arrays.network.values == network]
+        graphs[network] = {"edges": np.stack([neighbor_graph(chain, neighbors) for chain in chains])}
+    return graphs
+
+
+def _spectra(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """The eigenvalues at all points of each condition, roots and slow ones, where every condition has some."""
+    if not atlas.has(f"arrays.zarr/fixed_points/{block.name}"):
+        return {}
+    conditions = atlas.study.task(block.task).n_conditions
+    arrays = atlas.arrays(f"fixed_points/{block.name}")
+    spectra: dict[str, Reduced] = {}
+    for network in dict.fromkeys(arrays.network.values.tolist()):
+        at = [(arrays.network.values == network) & (arrays.condition.values == number) for number in range(conditions)]
+        if all(rows.any() for rows in at):
+            spectra[network] = {"quantiles": np.stack([quantiles(arrays.eigenvalues.values[rows]) for rows in at])}
+    return spectra
+
+
+_READERS: dict[str, Callable[[Atlas, Block], dict[str, Reduced]]] = {
+    "transition_graph": _transition_graphs,
+    "fused_transition_graph": _transition_graphs,
+    "neighbor_graph": _chains,
+    "spectrum": _spectra,
+}

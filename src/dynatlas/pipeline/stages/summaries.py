@@ -1,0 +1,111 @@
+"""The jobs that sum up: joined tables, an embedding of every matrix, and what the factors explain of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dynatlas.atlas.atlas import Atlas, Entry
+from dynatlas.atlas.schema import OF_MATRICES
+from dynatlas.measures.aspects import aspect
+from dynatlas.pipeline.progress import Report
+from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
+from dynatlas.pipeline.stages.integration import mean_spectra
+from dynatlas.pipeline.stages.oscillations import mean_frequencies
+from dynatlas.statistics import claims
+from dynatlas.statistics.effects import decomposition, factor_effects
+from dynatlas.statistics.embedding import Embedding, mds, negative_share
+from dynatlas.study.members import Matrix
+from dynatlas.study.study import Study
+
+FACTORS = ("architecture", "activation", "units", "l2")
+
+
+NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}
+
+
+def tables(path: Path, report: Report) -> list[Entry]:
+    """Join the blocks' parts, in the study's order."""
+    atlas = Atlas.open(path)
+    return [atlas.write_table(name, atlas.join_parts(name)) for name in joined_tables(atlas.study)]
+
+
+def joined_tables(study: Study) -> tuple[str, ...]:
+    """The tables that blocks, configurations and shapes write in parts."""
+    searched = ("samples", "sample_losses") if study.search else ()
+    return ("networks", "losses", *DYNAMICS_TABLES, "mappings", *searched)
+
+
+def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
+    """Maps of one matrix in two and three dimensions, and what every factor explains of it."""
+    atlas = Atlas.open(path)
+    analysis = atlas.study.analysis
+    task, measure = matrix
+    distances = atlas.arrays(f"distances/{task}/{measure}")["distance"]
+    names = [str(name) for name in distances["network"].values]
+    networks = networks_of(atlas, task)
+    left_out = int(networks.passed.sum()) - len(names)
+    labels = {factor: networks.loc[names, factor].tolist() for factor in FACTORS}
+    flat, solid = (mds(distances, dims=dims) if names else NOWHERE[dims] for dims in (2, 3))
+    facts = {
+        "n_networks": len(names),
+        "n_left_out": left_out,
+        "left_out_reason": distances.attrs.get("left_out_reason", "") if left_out else "",
+        "stress": flat.stress,
+        "stress_3d": solid.stress,
+        "negative_share": negative_share(distances) if names else 0.0,
+    }
+    parts = decomposition(distances, labels, analysis.bootstraps) if names else []
+    effects = (
+        factor_effects(distances, labels, analysis.permutations, analysis.bootstraps, parts=parts) if names else []
+    )
+    adjusted = {effect["factor"]: effect["p_adjusted"] for effect in effects}
+    headline = [
+        part | {"aspect": aspect(measure), "p_adjusted": adjusted.get(part["factor"], np.nan)} for part in parts
+    ]
+    rows = {
+        "embeddings": _points(names, flat.coordinates),
+        "embeddings_3d": _points(names, solid.coordinates),
+        "maps": [facts],
+        "effects": effects,
+        "headline": headline,
+    }
+    return [
+        atlas.write_part(table, matrix, pd.DataFrame([matrix._asdict() | row for row in of_table]))
+        for table, of_table in rows.items()
+    ]
+
+
+def sum_up(path: Path, report: Report) -> list[Entry]:
+    """Join what was written of every matrix; average frequencies and spectra over networks."""
+    atlas = Atlas.open(path)
+    networks = atlas.table("networks")
+    averages = {
+        "frequencies": mean_frequencies(atlas.table("oscillations"), atlas.table("attractors"), networks),
+        "spectra": mean_spectra(atlas, networks),
+    }
+    return [
+        *(atlas.write_table(name, atlas.join_parts(name)) for name in OF_MATRICES),
+        *(atlas.write_table(name, frame) for name, frame in averages.items()),
+    ]
+
+
+def check_claims(path: Path, report: Report) -> list[Entry]:
+    """Test the claims on what is stored."""
+    atlas = Atlas.open(path)
+    return [atlas.write_table("claims", claims.check_claims(atlas))]
+
+
+def networks_of(atlas: Atlas, task: str) -> pd.DataFrame:
+    """A task's rows of ``networks``, by id."""
+    rows = [atlas.part("networks", block) for block in atlas.study.blocks if block.task == task]
+    return pd.concat(rows).set_index("network")
+
+
+def _points(names: list[str], coordinates: NDArray[np.float64]) -> list[dict[str, Any]]:
+    return [
+        {"network": name} | dict(zip("xyz", point, strict=False))
+        for name, point in zip(names, coordinates.tolist(), strict=True)
+    ]

@@ -1,0 +1,182 @@
+"""One page that shows an atlas, the details that it loads from files beside it, and the figures."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
+
+from markupsafe import Markup
+
+from dynatlas._util.messages import count_of
+from dynatlas.atlas.schema import TABLES
+from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
+from dynatlas.figures.catalogue import DYNAMICS, FORMATS, Format, pictures, save_all
+from dynatlas.figures.counts import composition, modal_composition
+from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES, UNSTABLE, unstable_label
+from dynatlas.figures.state_spaces import MOST_STEPS, color_scale
+from dynatlas.figures.style import render
+from dynatlas.report import plots
+from dynatlas.report.details import MOST_EIGENVALUES, network_details
+from dynatlas.report.headline import claims_tested, sentence, shares, summary
+from dynatlas.report.maps import map_details, map_list
+from dynatlas.report.provenance import command, departures, history
+from dynatlas.report.rendering import detail_file, page_script, render_page
+from dynatlas.report.tables import MOST_ROWS, population, table_details, table_list
+
+FIGURES = "report/figures"
+
+
+def build(atlas: AtlasLike) -> dict[str, bytes]:
+    """Write the page and draw the figures.
+
+    Returns:
+        File name within the atlas, ``report/index.html``, ``report/detail/…`` and ``report/figures/…``, → its content.
+    """
+    snapshot = Snapshot(atlas)
+    ARCHITECTURES.follow(atlas.study.population.architectures)
+    return build_page(snapshot) | build_figures(snapshot)
+
+
+def build_page(atlas: AtlasLike) -> dict[str, bytes]:
+    """Write the page and its details; it links the figures, which may be drawn before or after."""
+    snapshot = Snapshot(atlas)
+    ARCHITECTURES.follow(atlas.study.population.architectures)
+    shown = [
+        {
+            "name": picture.name,
+            "caption": picture.caption,
+            "files": {format_: f"figures/{picture.name}.{format_}" for format_ in FORMATS},
+        }
+        for picture in pictures(snapshot).values()
+    ]
+    details = chain(network_details(snapshot), map_details(snapshot), table_details(snapshot))
+    files = {f"report/detail/{name}.js": detail_file(name, content) for name, content in details}
+    return files | {"report/index.html": page(snapshot, shown).encode()}
+
+
+def build_figures(
+    atlas: AtlasLike, formats: Sequence[Format] = FORMATS, names: Sequence[str] | None = None
+) -> dict[str, bytes]:
+    """Draw figures, by default all, in some formats."""
+    return {f"{FIGURES}/{name}": content for name, content in save_all(atlas, formats, names).items()}
+
+
+def page(atlas: AtlasLike, figures: list[dict[str, Any]]) -> str:
+    """The page: its first view is in it; what a reader asks for next is in files beside it, as are the ``figures``."""
+    content = _Content(atlas)
+    sections = content.task_sections()  # which adds to the data
+    return render_page(
+        "report/template.html",
+        atlas.study.name,
+        page_script(),
+        content.data(),
+        # file: is what lets a page from disk load the details beside it; 'self' is the same from a server.
+        sources="'self' file:",
+        study=atlas.study,
+        python_path=json.dumps(str(atlas.path), ensure_ascii=False),
+        summary=content.get(summary),
+        shares=content.get(shares),
+        findings=content.get(claims_tested),
+        departures=departures(atlas.study),
+        task_sections=sections,
+        command=command(atlas.provenance),
+        history=history(atlas.provenance),
+        figures=figures,
+        architectures={name: ARCHITECTURES[name] for name in atlas.study.population.architectures},
+    )
+
+
+def inline_svg(file: bytes, name: str) -> Markup:
+    """A figure's ``<svg>`` element, with ids that no other figure on the page has."""
+    element = re.sub("<metadata>.*</metadata>", "", file.decode(), flags=re.DOTALL)
+    element = element[element.index("<svg") :].replace("*{", "#figure_1 *{")  # its style must not reach the page
+    for reference in ('id="', 'href="#', "url(#", ">#"):
+        element = element.replace(reference, f"{reference}{name}-")
+    return Markup(element)  # noqa: S704 - drawn by matplotlib, which escapes its texts
+
+
+class _Content:
+    """Fills the page's data and notes, for each part that is missing, what to say instead."""
+
+    def __init__(self, atlas: AtlasLike) -> None:
+        self.atlas = atlas
+        self.plots: dict[str, Any] = {}
+
+    def get(self, read: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """``{"value": …}`` or ``{"missing": why}``."""
+        try:
+            return {"value": read(self.atlas, *args), "missing": ""}
+        except Missing as missing:
+            return {"value": None, "missing": str(missing)}
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script knows from the start."""
+        networks = self.get(population)
+        return {
+            "plots": self.plots,
+            "networks": networks["value"] or {"network": []},
+            "networks_missing": networks["missing"],
+            "maps": map_list(self.atlas),
+            "tables": table_list(self.atlas),
+            "tasks": {kind: self._task(kind) for kind in tasks(self.atlas)},
+            "looks": {
+                "architecture": {name: look._asdict() for name, look in ARCHITECTURES.items()},
+                "activation": {name: look._asdict() for name, look in ACTIVATIONS.items()},
+            },
+            "unstable": [{"color": color, "label": unstable_label(n)} for n, color in enumerate(UNSTABLE)],
+            "meanings": {name: column.meaning for name, column in TABLES["networks"].items()},
+            "path": str(self.atlas.path),
+            "most_eigenvalues": MOST_EIGENVALUES,
+            "most_steps": MOST_STEPS,
+            "most_rows": MOST_ROWS,
+        }
+
+    def task_sections(self) -> list[dict[str, Any]]:
+        """What the page says of each task."""
+        return [self._task_section(kind) for kind in tasks(self.atlas)]
+
+    def _task(self, kind: str) -> dict[str, Any]:
+        scale = color_scale(self.atlas, kind)
+        return {
+            "title": task_title(self.atlas.study, kind),
+            "conditions": list(self.atlas.study.task(kind).condition_names()),
+            "scale": None if scale is None else scale._asdict(),
+            "graph": any("transition" in measure for measure in self.atlas.study.task(kind).topology),
+        }
+
+    def _task_section(self, kind: str) -> dict[str, Any]:
+        task = self.atlas.study.task(kind)
+        of_task = [row for row in self.get(shares)["value"] or [] if row.task == kind]
+        factors = dict.fromkeys(factor for row in of_task for factor in row.shares)
+        sentences = [sentence(of_task, factor) for factor in factors]
+        modal = self.get(modal_composition, kind)["value"]
+        return {
+            "kind": kind,
+            "title": task_title(self.atlas.study, kind),
+            "n_outputs": task.n_outputs,
+            "summary": task.summary,
+            "sentences": [text for text in sentences if text],
+            "performance": self._plot(f"performance-{kind}", plots.performance_plot, kind),
+            "representatives": self.get(representatives, kind)["value"] or [],
+            "modal": modal and (composition(modal[0]), f"{modal[1]:,} of {count_of(modal[2], 'search', 'searches')}"),
+            "dynamics": self._dynamics(kind),
+            "maps": [one for one in map_list(self.atlas) if one["task"] == kind],
+        }
+
+    def _plot(self, name: str, read: Callable[..., Any], *args: Any) -> dict[str, str]:
+        """Put a plot into the data; what the template needs to place it."""
+        got = self.get(read, *args)
+        if got["value"] is not None:
+            self.plots[name] = got["value"]
+        return {"name": name, "missing": got["missing"]}
+
+    def _dynamics(self, kind: str) -> dict[str, str]:
+        """The figure of what the fixed points form, as an element of the page."""
+        if kind not in DYNAMICS:
+            return {"missing": "A task that is not one of dynatlas’ own has no figure of what its fixed points form."}
+        name, draw, describe = DYNAMICS[kind]
+        caption = self.get(describe)
+        if caption["missing"]:
+            return {"missing": caption["missing"]}
+        return {"missing": "", "caption": caption["value"], "svg": inline_svg(render(draw(self.atlas), "svg"), name)}

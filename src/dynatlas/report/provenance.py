@@ -1,0 +1,150 @@
+"""Where a study departs from the settings of Maheswaranathan et al. 2019."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from dynatlas.atlas.view import task_name
+from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
+from dynatlas.study.settings import SEARCHED
+from dynatlas.study.study import Study
+from dynatlas.tasks.sine_wave import SineWave
+
+UNITS: Final = (64, 128, 256)
+
+
+L2: Final = (1e-5, 1e-4, 1e-3, 1e-2)
+
+
+SEEDS: Final = 30
+
+
+ITERATIONS: Final = 20_000
+
+
+BATCH_SIZE: Final = 64
+
+
+CELLS: Final = ("vanilla", "ugrnn", "gru", "lstm")
+
+
+STEPS: Final = {"flip_flop": 100, "sine_wave": 500, "context_integration": 30}
+
+
+COMMANDS: Final = 51
+
+
+class Departure(NamedTuple):
+    """One setting that differs."""
+
+    setting: str
+    paper: str
+    here: str
+
+
+def departures(study: Study) -> list[Departure]:
+    """The settings in which a study differs from the paper; only real differences."""
+    return [
+        Departure(setting, _text(paper), _text(here))
+        for setting, paper, here in _settings(study)
+        if _as_set(paper) != _as_set(here)
+    ]
+
+
+def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
+    """(setting, the paper's value, the study's value); several values at once are tuples."""
+    population = study.population
+    yield "tasks", _titles(study, STEPS), _titles(study, (task.kind for task in study.tasks))
+    yield "architectures", _labels(CELLS), _labels(population.architectures)
+    yield "activations", tuple(ACTIVATIONS), population.activations
+    yield "hidden units", UNITS, population.units
+    yield "L2 penalty", L2, population.l2
+    yield "seeds per configuration", SEEDS, population.seeds
+    yield "optimiser", "SGD with momentum", _optimizers(study)
+    yield "training iterations", ITERATIONS, _distinct(member.training.iterations for member in study.members)
+    yield "batch size", BATCH_SIZE, _distinct(member.training.batch_size for member in study.members)
+    yield "learning rate, decay, momentum and clipping", "searched for each configuration", _searched(study)
+    for task in study.tasks:
+        title = task_name(study, task.kind)
+        if task.kind in STEPS:
+            yield f"trial length of the {title}", f"{STEPS[task.kind]} steps", f"{task.steps} steps"
+        if isinstance(task, SineWave):
+            yield "commands at which the sine is compared", COMMANDS, task.commands
+
+
+def _optimizers(study: Study) -> str | tuple[str, ...]:
+    """The optimisers used; where only some networks have another than the rest, which."""
+    users: dict[str, set[str]] = {}
+    for member in study.members:
+        # A search draws the momentum, whatever the study file says.
+        momentum = 1.0 if study.search else member.training.momentum
+        name = "Adam" if member.training.optimizer == "adam" else _sgd(momentum)
+        label = f"{task_name(study, member.task)} {ARCHITECTURES[member.architecture].label} {member.activation}"
+        users.setdefault(name, set()).add(f"{label} {member.units}")
+    if len(users) == 1:
+        return next(iter(users))
+    fewest = min(users, key=lambda name: len(users[name]))
+    others = ", ".join(sorted(users.keys() - {fewest}))
+    return f"{others}; but {fewest} for: {', '.join(sorted(users[fewest]))}"
+
+
+def _searched(study: Study) -> str:
+    """Whether every configuration has settings of its own, as after a search."""
+    if study.search:
+        return "searched for each configuration"
+    configurations = set(study.configurations)
+    settings = {tuple(getattr(member.training, name) for name in SEARCHED) for member in study.members}
+    if len(settings) >= len(configurations) > 1:
+        return "searched for each configuration"
+    return f"not searched: {len(settings)} fixed setting{'s' if len(settings) > 1 else ''} for all"
+
+
+def _sgd(momentum: float) -> str:
+    return "SGD with momentum" if momentum else "SGD without momentum"
+
+
+def _titles(study: Study, kinds: Iterable[str]) -> tuple[str, ...]:
+    return tuple(task_name(study, kind) for kind in kinds)
+
+
+def _labels(architectures: Iterable[str]) -> tuple[str, ...]:
+    return tuple(ARCHITECTURES[name].label for name in architectures)
+
+
+def _distinct(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(values)))
+
+
+def _as_set(value: Any) -> frozenset[Any]:
+    return frozenset(value) if isinstance(value, tuple) else frozenset([value])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_text, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def command(provenance: Mapping[str, Any]) -> str:
+    """The command that made the atlas, as it is typed."""
+    stored = provenance.get("command", "")
+    return " ".join(map(str, stored)) if isinstance(stored, list) else str(stored)
+
+
+def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, value): everything the provenance knows but the command, nested names joined by a dot."""
+    return [(name.replace("_", " "), value) for name, value in _flat(provenance) if name != "command"]
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flat(item, f"{name} · {key}" if name else str(key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from _flat(item, f"{name} {index + 1}")
+    elif isinstance(value, list):
+        yield name, ", ".join(map(str, value))
+    else:
+        yield name, str(value)

@@ -1,0 +1,1 @@
+"""Statistics of distance matrices: effects of factors, maps, intervals, and verdicts on claims."""

@@ -1,0 +1,126 @@
+"""The claims of Maheswaranathan et al. (2019), and an opposing one, each tested on an atlas and answered by a number.
+
+A claim holds or does not when the 95 % interval of its number lies on one side of what it asks for, or by a test at the
+5 % level; otherwise it is not testable here, and the finding says what is missing. The limits are ours, and stand with
+each finding.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from dynatlas.atlas.view import AtlasLike
+from dynatlas.statistics.claims import dynamics, geometry, topology
+from dynatlas.statistics.claims.verdicts import Finding, kinds, untestable
+
+
+class Claim(NamedTuple):
+    """One claim, how it is tested, and the one task that it speaks of; empty if it speaks of several."""
+
+    number: str
+    name: str
+    statement: str
+    test: Callable[[AtlasLike], Iterator[Finding]]
+    task: str = ""
+
+    def findings(self, atlas: AtlasLike) -> Iterator[Finding]:
+        """What an atlas says of it."""
+        if self.task and self.task not in kinds(atlas):
+            yield untestable(self.task, "the study does not have this task")
+        else:
+            yield from self.test(atlas)
+
+
+CLAIMS = (
+    Claim("1", "geometry by SVCCA", "SVCCA tells architectures and activations apart", geometry.svcca_separates),
+    Claim("2", "geometry by CKA", "CKA says the same as SVCCA", geometry.cka_separates),
+    Claim(
+        "3",
+        "flip-flop topology",
+        "Transition graphs do not tell architectures apart",
+        topology.transitions_do_not_separate,
+        "flip_flop",
+    ),
+    Claim(
+        "4",
+        "flip-flop fixed points",
+        "Most networks have 27 = 8 + 12 + 6 + 1 fixed points, and fewer than 10 % another number",
+        topology.modal_count,
+        "flip_flop",
+    ),
+    Claim(
+        "5",
+        "sine oscillation",
+        "A command has one fixed point, with one complex pair just over |λ| = 1, near the frequency asked for",
+        dynamics.one_oscillation,
+        "sine_wave",
+    ),
+    Claim(
+        "6a",
+        "sine frequency offsets",
+        "Linear frequencies are off a little, by architecture and by activation",
+        dynamics.frequency_offsets,
+        "sine_wave",
+    ),
+    Claim(
+        "6b",
+        "sine topology",
+        "Chains of fixed points tell neither architectures nor activations apart",
+        topology.chains_do_not_separate,
+        "sine_wave",
+    ),
+    Claim(
+        "7a",
+        "line attractors",
+        "The slow points of a context lie near a line",
+        dynamics.line_attractors,
+        "context_integration",
+    ),
+    Claim(
+        "7b",
+        "integration topology",
+        "The line's topology tells activations apart, not architectures",
+        topology.lines_separate_activations,
+        "context_integration",
+    ),
+    Claim(
+        "8",
+        "modes of integration",
+        "Vanilla networks integrate with one mode; gated ones have many near 1",
+        dynamics.modes_of_integration,
+        "context_integration",
+    ),
+    Claim(
+        "9",
+        "unit integral",
+        "A unit of input is integrated to about 1, off it by architecture",
+        dynamics.unit_integral,
+        "context_integration",
+    ),
+    Claim(
+        "10",
+        "trained and untrained",
+        "Trained relu vanilla networks are nearer to untrained relu ones than to trained tanh ones, in SVCCA",
+        geometry.untrained_are_nearer,
+    ),
+    Claim("11", "relu LSTM", "Relu LSTMs do not learn the sine task", dynamics.relu_lstm_on_sine),
+    Claim(
+        "T",
+        "activation and topology",
+        "The activation function changes the topology of a solution (Tolmachev & Engel 2025)",
+        topology.activation_changes_topology,
+    ),
+)
+
+
+def check_claims(atlas: AtlasLike) -> pd.DataFrame:
+    """Every claim tested on an atlas: the rows of the table ``claims``.
+
+    A claim that speaks of several tasks, factors or numbers has a row for each.
+    """
+    return pd.DataFrame(
+        {"claim": claim.number, "name": claim.name, "statement": claim.statement} | finding._asdict()
+        for claim in CLAIMS
+        for finding in claim.findings(atlas)
+    )

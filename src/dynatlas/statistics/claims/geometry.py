@@ -1,0 +1,82 @@
+"""Claims about the geometry of representations."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynatlas.atlas.view import AtlasLike
+from dynatlas.statistics.claims.verdicts import Finding, above, below, kinds, separates, untestable
+from dynatlas.statistics.resampling import Interval, correlation_of_pairs, draws, interval
+
+# A correlation between two measures' distances from which on they say the same.
+SAME = 0.5
+
+
+def svcca_separates(atlas: AtlasLike) -> Iterator[Finding]:
+    """Architectures and activations, on each task."""
+    for task in kinds(atlas):
+        for factor in ("architecture", "activation"):
+            if "svcca" in atlas.study.analysis.measures:
+                yield separates(atlas, task, "svcca", factor)
+            else:
+                yield untestable(task, "the study does not compare by svcca")
+
+
+def cka_separates(atlas: AtlasLike) -> Iterator[Finding]:
+    """With distances that go along with SVCCA's, and the same factors."""
+    for task in kinds(atlas):
+        if not {"svcca", "cka"} <= set(atlas.study.analysis.measures):
+            yield untestable(task, "the study does not compare by both svcca and cka")
+            continue
+        first, second = (atlas.arrays(f"distances/{task}/{name}")["distance"].values for name in ("svcca", "cka"))
+        quantity = "correlation over pairs of the distances by svcca and by cka"
+        source = f"distances/{task}/svcca, distances/{task}/cka"
+        if len(first) < 3:
+            yield untestable(task, "there are fewer than three networks", quantity, source)
+            continue
+        yield above(task, quantity, *correlation_of_pairs(first, second), SAME, source)
+        for factor in ("architecture", "activation"):
+            yield separates(atlas, task, "cka", factor)
+
+
+def untrained_are_nearer(atlas: AtlasLike) -> Iterator[Finding]:
+    """Relu vanilla networks are nearer to untrained relu ones than to trained tanh ones (integration)."""
+    task, group = "context_integration", "controls/context_integration/svcca"
+    quantity = "mean distance of trained relu vanilla networks to untrained relu ones, less that to trained tanh ones"
+    if task not in kinds(atlas) or not atlas.has(f"arrays.zarr/{group}"):
+        yield untestable(task, "needs population.untrained_controls = true and the measure svcca", quantity, group)
+        return
+    stored = atlas.arrays(group)
+    networks = atlas.table("networks").set_index("network")
+    ids = [str(name).removesuffix(" untrained") for name in stored.network.values]
+    factors = networks.loc[ids]
+    vanilla = (factors.architecture == "vanilla").to_numpy()
+    relu, trained = (factors.activation == "relu").to_numpy(), stored.is_trained.values
+    # The same number of rows for each: a network stands in both halves.
+    relu_trained, relu_untrained = (np.flatnonzero(vanilla & relu & is_trained) for is_trained in (trained, ~trained))
+    tanh_trained = np.flatnonzero(vanilla & ~relu & trained)
+    if min(len(relu_trained), len(tanh_trained)) < 2:
+        yield untestable(task, "needs two trained vanilla networks of each activation", quantity, group)
+        return
+    matrix = stored["distance"].values
+    value, ends = _difference(matrix, relu_trained, relu_untrained, tanh_trained)
+    note = f"{len(relu_trained)} relu and {len(tanh_trained)} tanh vanilla networks"
+    yield below(task, quantity, value, ends, 0.0, group, note)
+
+
+def _difference(
+    matrix: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> tuple[float, Interval]:
+    """Mean distance of some networks to others, less that to yet others; all of them resampled."""
+    to_first, to_second = matrix[np.ix_(rows, first)], matrix[np.ix_(rows, second)]
+    bootstraps = 999
+    own, others = draws(len(rows), bootstraps, 0), draws(len(second), bootstraps, 1)
+    own = own / own.sum(axis=1, keepdims=True)
+    others = others / others.sum(axis=1, keepdims=True)
+    # ``first`` are the rows' networks before training: drawn with them.
+    values = ((own @ to_first) * own).sum(axis=1) - ((own @ to_second) * others).sum(axis=1)
+    return float(to_first.mean() - to_second.mean()), interval(values)

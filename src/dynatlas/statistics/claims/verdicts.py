@@ -1,0 +1,150 @@
+"""How a number decides a claim: by its 95 % interval, which must lie on one side of what the claim asks for."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dynatlas.atlas.schema import SIGNIFICANT
+from dynatlas.atlas.view import AtlasLike
+from dynatlas.statistics.resampling import Interval, mean_interval, median_interval
+
+HOLDS, DOES_NOT_HOLD, NOT_TESTABLE = "holds", "does not hold", "not testable here"
+
+
+# An effect of less than this share of the variance beyond chance counts as none.
+NEGLIGIBLE_R2 = 0.1
+
+
+class Finding(NamedTuple):
+    """What a study says of a claim."""
+
+    task: str
+    verdict: str
+    quantity: str
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    source: str = ""
+    note: str = ""
+
+
+def untestable(task: str, note: str, quantity: str = "", source: str = "") -> Finding:
+    """Nothing to test the claim with."""
+    return Finding(task, NOT_TESTABLE, quantity, source=source, note=note)
+
+
+def below(task: str, quantity: str, value: float, ends: Interval, limit: float, source: str, note: str = "") -> Finding:
+    """The claim that a number is below a limit."""
+    return _on_a_side(task, f"{quantity}; asked: below {limit:g}", value, ends, limit, source, note, lower=True)
+
+
+def above(task: str, quantity: str, value: float, ends: Interval, limit: float, source: str, note: str = "") -> Finding:
+    """The claim that a number is above a limit."""
+    return _on_a_side(task, f"{quantity}; asked: above {limit:g}", value, ends, limit, source, note, lower=False)
+
+
+def _on_a_side(
+    task: str, quantity: str, value: float, ends: Interval, limit: float, source: str, note: str, *, lower: bool
+) -> Finding:
+    low, high = ends
+    if not math.isfinite(value):
+        return Finding(task, NOT_TESTABLE, quantity, source=source, note=note or "there is no number")
+    if math.isnan(low) or low < limit < high:
+        why = "the interval holds the limit: more networks would decide"
+        return Finding(task, NOT_TESTABLE, quantity, value, low, high, source, f"{note}; {why}" if note else why)
+    verdict = HOLDS if (high <= limit if lower else low >= limit) else DOES_NOT_HOLD
+    return Finding(task, verdict, quantity, value, low, high, source, note)
+
+
+def separates(atlas: AtlasLike, task: str, measure: str, factor: str) -> Finding:
+    """The claim that a factor tells networks apart.
+
+    It holds if its permutation p, corrected for the number of factors, is significant. Without that it does not hold if
+    the interval leaves no room for an effect of ``NEGLIGIBLE_R2`` of the variance beyond chance; else the networks are
+    too few to say.
+    """
+    return _separation(atlas, task, measure, factor, claimed=True)
+
+
+def does_not_separate(atlas: AtlasLike, task: str, measure: str, factor: str) -> Finding:
+    """The opposite claim, by the same rule: a p that is not significant is not enough for it."""
+    return _separation(atlas, task, measure, factor, claimed=False)
+
+
+def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, *, claimed: bool) -> Finding:
+    asked = f"p < {SIGNIFICANT:g}" if claimed else f"p ≥ {SIGNIFICANT:g}, and less than {NEGLIGIBLE_R2:g} beyond chance"
+    quantity = f"R² of {factor} in {measure}; asked: {asked}"
+    source = f"effects: task={task}, measure={measure}, factor={factor}"
+    row = effect(atlas, task, measure, factor)
+    if row is None:
+        return untestable(task, _why_no_effect(atlas, factor), quantity, source)
+    note = f"p = {row.p_adjusted:.2g} with {row.n_networks} networks; chance alone gives R² {row.r2_chance:.2f}"
+    significant = row.p_adjusted < SIGNIFICANT
+    verdict = HOLDS if significant == claimed else DOES_NOT_HOLD
+    if not significant and row.r2_high - row.r2_chance >= NEGLIGIBLE_R2:
+        verdict, note = NOT_TESTABLE, f"{note}; too few networks to exclude an effect"
+    return Finding(task, verdict, quantity, row.r2, row.r2_low, row.r2_high, source, note)
+
+
+def differs(task: str, quantity: str, groups: dict[str, Any], source: str) -> Finding:
+    """The claim that a number differs between groups of networks, by a Kruskal–Wallis test."""
+    from scipy.stats import kruskal  # takes half a second
+
+    values = {name: np.asarray(group, float)[np.isfinite(group)] for name, group in groups.items()}
+    values = {name: group for name, group in values.items() if len(group)}
+    quantity = f"largest difference between median {quantity}; asked: p < {SIGNIFICANT:g}"
+    if len(values) < 2 or min(map(len, values.values())) < 2 or np.ptp(np.concatenate(list(values.values()))) == 0:
+        return untestable(task, "needs two groups of at least two networks that differ", quantity, source)
+    p = float(kruskal(*values.values()).pvalue)
+    medians = {name: float(np.median(group)) for name, group in values.items()}
+    listed = ", ".join(f"{name} {median:.3g}" for name, median in medians.items())
+    # Groups that do not differ are no proof that nothing does.
+    return Finding(
+        task,
+        HOLDS if p < SIGNIFICANT else NOT_TESTABLE,
+        quantity,
+        max(medians.values()) - min(medians.values()),
+        source=source,
+        note=f"medians: {listed}; Kruskal–Wallis p = {p:.2g}",
+    )
+
+
+def mean_of(rows: pd.DataFrame, column: str) -> tuple[float, Interval]:
+    """The mean over networks of a column's mean in each, and its interval."""
+    values = rows.groupby("network")[column].mean().dropna().to_numpy(float)
+    return (float(values.mean()) if len(values) else math.nan), mean_interval(values)
+
+
+def median_of(rows: pd.DataFrame, column: str) -> tuple[float, Interval]:
+    """The median over networks of a column's median in each, and its interval: no outlier decides."""
+    values = rows.groupby("network")[column].median().dropna().to_numpy(float)
+    return (float(np.median(values)) if len(values) else math.nan), median_interval(values)
+
+
+def effect(atlas: AtlasLike, task: str, measure: str, factor: str) -> Any:
+    """The row of ``effects``, or None."""
+    rows = atlas.table("effects")
+    rows = rows[(rows.task == task) & (rows.measure == measure) & (rows.factor == factor)]
+    return next(rows.itertuples(), None)
+
+
+def kinds(atlas: AtlasLike) -> list[str]:
+    """The study's tasks."""
+    return [task.kind for task in atlas.study.tasks]
+
+
+def of_task(atlas: AtlasLike, table: str, task: str) -> pd.DataFrame:
+    """A table's rows of one task's networks, with the networks' factors."""
+    networks = atlas.table("networks")
+    networks = networks[networks.task == task][["network", "architecture", "activation", "units", "l2", "seed"]]
+    rows = atlas.table(table)
+    return rows.drop(columns=[name for name in rows if name in networks and name != "network"]).merge(networks)
+
+
+def _why_no_effect(atlas: AtlasLike, factor: str) -> str:
+    levels = getattr(atlas.study.population, {"architecture": "architectures", "activation": "activations"}[factor])
+    if len(levels) < 2:
+        return f"the study has one {factor} only, {levels[0]}"
+    return "there are too few networks in this comparison"

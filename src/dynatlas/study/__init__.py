@@ -1,0 +1,1 @@
+"""A study: one TOML file, validated and frozen, and the networks that it names."""

@@ -1,0 +1,146 @@
+"""Tables of tuned settings: what a search found for each configuration, as a CSV file that a study file can name.
+
+A row says for which members (task, architecture, activation, units, and l2 unless it is empty) which training settings
+are used. Other columns say how good they were, and are for people.
+"""
+
+import csv
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dynatlas._util.messages import did_you_mean
+from dynatlas.errors import StudyError
+
+FACTORS = ("task", "architecture", "activation", "units", "l2")
+
+
+SETTINGS: dict[str, type] = {
+    "optimizer": str,
+    "learning_rate": float,
+    "decay_rate": float,
+    "momentum": float,
+    "clip_norm": float,
+}
+
+
+FOR_PEOPLE = ("mse", "r2", "passed", "samples", "iterations")
+
+
+def read_overrides(name: str, folder: Path) -> list[dict[str, Any]]:
+    """The rows of a table as the overrides of a study.
+
+    Args:
+        name: a file, relative to the study's folder; or a table that comes with the package.
+        folder: the study's folder.
+
+    Raises:
+        StudyError: no such table; a column that is unknown or missing; a value that is not a number.
+    """
+    path = folder / name
+    if not path.is_file() and (_builtin() / f"{name}-tuned.csv").is_file():
+        path = _builtin() / f"{name}-tuned.csv"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(
+            f"cannot read the table of tuned settings {name!r}: {getattr(error, 'strerror', None) or error}. Give a "
+            f"CSV file beside the study file, or one that comes with the package: {', '.join(shipped_tables())}"
+        ) from None
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    _check_columns(name, rows.fieldnames or ())
+    return [_override(f"{name}, row {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def as_csv(searches: Sequence[pd.DataFrame], made_by: str) -> str:
+    """The table of what searches chose, one row per configuration.
+
+    Args:
+        searches: tables ``samples`` of atlases, each with a further column ``passed``. Of several that have searched
+            a configuration the first that passes counts, or else the one with the smallest error.
+        made_by: the command that made it, for the first line.
+    """
+    chosen = []
+    for place, samples in enumerate(searches):
+        counts = samples.groupby(list(FACTORS), sort=False)["sample"].transform("size")
+        chosen.append(samples.assign(samples=counts, place=place)[samples.chosen])
+    rows = pd.concat(chosen, ignore_index=True)
+    rows["rank"] = rows.mse.where(~rows.passed, rows.place - len(searches))
+    best = rows.loc[rows.groupby(list(FACTORS), sort=False)["rank"].idxmin()]
+    columns = [*FACTORS, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
+    return f"# Made by: {made_by}\n" + best[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def shipped_tables() -> list[str]:
+    """The names of the tables that come with the package."""
+    return sorted(file.name.removesuffix("-tuned.csv") for file in _builtin().iterdir() if "-tuned" in file.name)
+
+
+def _check_columns(name: str, columns: Iterable[str]) -> None:
+    known = {*FACTORS, *SETTINGS, *FOR_PEOPLE}
+    unknown, missing = sorted(set(columns) - known), sorted({*FACTORS, "learning_rate"} - set(columns))
+    if unknown or missing:
+        raise StudyError(
+            f"the table of tuned settings {name!r} has unknown columns {unknown} and lacks {missing}; expected "
+            f"{', '.join(FACTORS)}, and settings among {', '.join(SETTINGS)}"
+        )
+
+
+def _override(where: str, row: dict[str, str]) -> dict[str, Any]:
+    def number(column: str, kind: type) -> Any:
+        try:
+            return kind(row[column])
+        except (TypeError, ValueError):
+            raise StudyError(f"{where}: {column} is {row[column]!r}; expected a {kind.__name__}") from None
+
+    factors: dict[str, Any] = {name: row[name] for name in ("task", "architecture", "activation")}
+    factors["units"] = number("units", int)
+    if row["l2"]:
+        factors["l2"] = number("l2", float)
+    return factors | {"training": {name: number(name, kind) for name, kind in SETTINGS.items() if row.get(name)}}
+
+
+def explain(error: Any, valid_keys: Callable[[Sequence[Any]], list[str]], whole: str) -> str:
+    """One of pydantic's validation errors as a sentence: where, what was seen, what was expected.
+
+    Args:
+        error: the error.
+        valid_keys: a table's location → the keys that it may have.
+        whole: what to call the whole file.
+    """
+    location = list(error["loc"])
+    where = ".".join(map(str, location)) or whole
+    if error["type"] == "extra_forbidden":
+        valid = valid_keys(location[:-1])
+        hint = did_you_mean(str(location[-1]), valid, f"valid keys: {', '.join(sorted(valid))}")
+        return f"{where}: unknown key {location[-1]!r}; {hint}"
+    if error["type"] == "missing":
+        return f"{where}: is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    seen = "" if isinstance(error["input"], dict | list) else f", but it is {error['input']!r}"
+    return f"{where}: {message[0].lower() + message[1:]}{seen}"
+
+
+def builtin_studies() -> list[str]:
+    """The names of the studies that come with the package."""
+    return sorted(file.name.removesuffix(".toml") for file in _builtin().iterdir() if file.name.endswith(".toml"))
+
+
+def builtin_study_text(name: str) -> str:
+    """The commented file of a built-in study."""
+    return (_builtin() / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _builtin() -> Any:
+    return resources.files("dynatlas.study") / "builtin"
+
+
+def _tables(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{source} is not valid TOML: {error}") from None

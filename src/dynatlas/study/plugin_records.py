@@ -1,0 +1,93 @@
+"""What a study records of tasks, cells and measures that are not ours: where they come from, and what they are.
+
+The record stands in the frozen study of an atlas. With it an atlas can be opened, checked and shown by whoever does not
+have the code, and by whoever does not want to run it.
+"""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from pydantic import Field, model_validator
+
+from dynatlas.cells.cell import CellSize
+from dynatlas.cells.registry import CELLS
+from dynatlas.registry import Origin, origin_of
+from dynatlas.study.settings import Settings
+from dynatlas.tasks.placeholder import TaskFacts, task_without_code
+from dynatlas.tasks.registry import TASKS
+from dynatlas.tasks.task import Task
+
+FOLDER: Final = "plugins"  # where an atlas keeps copies of files
+
+
+class Plugin(Settings):
+    """A file or a package that a study's own tasks, cells or measures come from."""
+
+    file: str | None = None  # its place in the atlas, beside the study file
+    sha256: str | None = None
+    package: str | None = None
+    version: str | None = None
+    tasks: dict[str, TaskFacts] = Field(default_factory=dict)
+    cells: dict[str, tuple[CellSize, ...]] = Field(default_factory=dict)
+    measures: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Plugin":
+        if bool(self.file and self.sha256) == bool(self.package and self.version):
+            raise ValueError("expected either file and sha256, or package and version")
+        if self.file and PurePosixPath(self.file).name != self.file.removeprefix(f"{FOLDER}/"):
+            raise ValueError(f"file is {self.file!r}; expected {FOLDER}/NAME.py")
+        return self
+
+    @property
+    def origin(self) -> Origin:
+        """Where the code is to be had."""
+        if self.file:
+            return Origin(PurePosixPath(self.file).name, self.sha256 or "", is_file=True)
+        return Origin(self.package or "", self.version or "", is_file=False)
+
+    @property
+    def identity(self) -> str:
+        """What changes whenever the code does."""
+        return self.sha256 or f"{self.package}=={self.version}"
+
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        """The (group, name) pairs that the study uses from it."""
+        found = (("tasks", tuple(self.tasks)), ("cells", tuple(self.cells)), ("measures", self.measures))
+        return {(group, name) for group, names in found for name in names}
+
+
+class Known:
+    """The tasks, cells and measures that a study can name, with or without their code."""
+
+    def __init__(self, plugins: tuple[Plugin, ...]):
+        self.of = {named: plugin for plugin in plugins for named in plugin.names}
+        self.tasks = list(dict.fromkeys([*TASKS, *(name for group, name in self.of if group == "tasks")]))
+        self.cells = list(dict.fromkeys([*CELLS, *(name for group, name in self.of if group == "cells")]))
+
+    def without_code(self, group: str, name: str) -> bool:
+        """Whether it is described, and what is registered under its name is not what the description is of."""
+        plugin = self.of.get((group, name))
+        return plugin is not None and origin_of(group, name) != plugin.origin
+
+    def task(self, value: Any) -> Any:
+        """A task's table as it stands, or as a task without code if that is all there is."""
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if isinstance(kind, str) and self.without_code("tasks", kind):
+            return task_without_code(kind, self.of["tasks", kind].tasks[kind]).model_validate(value)
+        return value
+
+
+def record(
+    origin: Origin, tasks: Mapping[str, Task], cells: Mapping[str, tuple[CellSize, ...]], measures: Any
+) -> Plugin:
+    """What is to be kept of code that has been imported."""
+    where = (
+        {"file": f"{FOLDER}/{origin.name}", "sha256": origin.version}
+        if origin.is_file
+        else {"package": origin.name, "version": origin.version}
+    )
+    facts = {kind: TaskFacts.of(task) for kind, task in tasks.items()}
+    return Plugin(**where, tasks=facts, cells=dict(cells), measures=tuple(measures))

@@ -1,0 +1,299 @@
+"""Import what others wrote: files that a study names, and installed packages that offer tasks, cells or measures.
+
+This is the only place where code that is not ours is brought in, and only on request: ``Study.load`` does it for a
+study file, workers for the run that they work for. Opening an atlas never does.
+"""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from dynatlas.cells.registry import CELLS, register_cell
+from dynatlas.errors import PluginError
+from dynatlas.measures.measure import MEASURES, register_measure
+from dynatlas.registry import Origin, importing, origin_of
+from dynatlas.tasks.registry import TASKS, register_task
+
+# Groups of entry points, by what a package offers under them.
+GROUPS: Final[dict[str, tuple[dict[str, Any], Any]]] = {
+    "tasks": (TASKS, register_task),
+    "cells": (CELLS, register_cell),
+    "measures": (MEASURES, register_measure),
+}
+
+
+class Code(NamedTuple):
+    """Code that was imported here, and all that another process needs to import it, too."""
+
+    origin: Origin
+    source: bytes  # of a file
+    registered: frozenset[tuple[str, str]]  # (group, name)
+
+
+_imported: dict[Origin, Code] = {}
+
+
+def load_plugin(path: str | Path) -> Origin:
+    """Import a Python file that registers tasks, cells or measures. This runs it: only do so with one that you trust.
+
+    Raises:
+        PluginError: it cannot be read or imported, or registers nothing.
+    """
+    return _load_plugin(Path(path))
+
+
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Import several such files, as a command line names them."""
+    for path in paths:
+        load_plugin(path)
+
+
+def _load_plugin(path: Path, expected: Any = None) -> Origin:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise PluginError(f"cannot read the plugin {str(path)!r}: {error.strerror}") from None
+    origin = Origin(path.name, hashlib.sha256(source).hexdigest(), is_file=True)
+    _hold_against(origin, expected, str(path))
+    _import_source(origin, source, str(path))
+    return origin
+
+
+def load_package(name: str) -> Origin:
+    """Import the tasks, cells and measures that an installed package offers by entry points.
+
+    Raises:
+        PluginError: it is not installed, cannot be imported, or offers none.
+    """
+    return _load_package(name)
+
+
+def _load_package(name: str, expected: Any = None) -> Origin:
+    try:
+        distribution = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise PluginError(
+            f"the package {name!r} is not installed; pip install it, where the workers are, too"
+        ) from None
+    origin = Origin(distribution.metadata["Name"], distribution.version, is_file=False)
+    _hold_against(origin, expected, f"the package {name!r}")
+    for earlier in _imported:
+        if not earlier.is_file and earlier.name == origin.name and earlier.version != origin.version:
+            raise PluginError(
+                f"the package {name!r} was imported as version {earlier.version}, and {origin.version} is installed "
+                "now; start a new process"
+            )
+    if _is_current(origin):
+        return origin
+    offered = [point for point in distribution.entry_points if point.group.removeprefix("dynatlas.") in GROUPS]
+    _import_entry_points(origin, [point for point in offered if point.group.startswith("dynatlas.")])
+    return origin
+
+
+def find_package(group: str, name: str) -> None:
+    """Import the package that offers something under this name, if one does.
+
+    Raises:
+        PluginError: several do; it cannot be imported.
+    """
+    points = list(metadata.entry_points(group=f"dynatlas.{group}", name=name))
+    packages = sorted({point.dist.name for point in points if point.dist is not None})
+    if len(packages) > 1:
+        raise PluginError(
+            f"the packages {' and '.join(packages)} both offer {name!r} as one of their {group}; uninstall one of them"
+        )
+    if packages:
+        load_package(packages[0])
+
+
+def import_code(study: dict[str, Any], folder: Path) -> None:
+    """Import what the tables of a study file name: the files and packages under ``plugins``, and what else is unknown.
+
+    Names of files are taken out of the tables; the records of a frozen study stay, and are held against what is there.
+
+    Raises:
+        PluginError: see ``load_plugin`` and ``load_package``; another version than a frozen study was made with.
+    """
+    entries = study.get("plugins", [])
+    if not isinstance(entries, list):
+        return  # validation says so
+    _refuse_same_names([entry for entry in entries if isinstance(entry, str)])
+    loaded = []
+    for entry in entries:
+        if isinstance(entry, str):
+            if not entry.endswith(".py"):
+                raise PluginError(f"plugins names {entry!r}; expected the path of a Python file (.py)")
+            loaded.append(load_plugin(folder / entry))
+        elif isinstance(entry, dict) and isinstance(file := entry.get("file"), str):
+            loaded.append(_load_plugin(folder / file, entry.get("sha256", "")))
+        elif isinstance(entry, dict) and isinstance(package := entry.get("package"), str):
+            loaded.append(_load_package(package, entry.get("version", "")))
+    study["plugins"] = [entry for entry in entries if not isinstance(entry, str)]
+    for group, name in _names(study):
+        if name not in GROUPS[group][0]:
+            find_package(group, name)
+    _refuse_shared(loaded)
+
+
+def _refuse_same_names(files: list[str]) -> None:
+    if len({Path(file).name for file in files}) < len(files):
+        raise PluginError(f"plugins are {files}; their names must differ, whatever folders they are in")
+
+
+def _refuse_shared(origins: list[Origin]) -> None:
+    """A later import takes the place of an earlier one; among those of one study that would be a mistake."""
+    for origin in origins:
+        for group, name in sorted(_imported[origin].registered):
+            now = origin_of(group, name)
+            if now is not None and now != origin:
+                raise PluginError(
+                    f"{origin.name} and {now.name} both register the {group.removesuffix('s')} {name!r}; give one of "
+                    "them another name"
+                )
+
+
+def _hold_against(origin: Origin, version: Any, what: str) -> None:
+    """Before it is imported; None if nothing is expected."""
+    if version is not None and origin.version != version:
+        raise PluginError(
+            f"{what} is not what the study was made with: it is {origin.version[:16]}, and was {str(version)[:16]}. "
+            "Put that version back; or make a new study with this one, and a new atlas"
+        )
+
+
+def _names(study: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(group, name) of everything that a study file names, as far as it has the right form."""
+
+    def texts(table: str, key: str) -> list[str]:
+        values = study[table].get(key) if isinstance(study.get(table), dict) else None
+        return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+    for task in study["tasks"] if isinstance(study.get("tasks"), list) else []:
+        if isinstance(task, dict) and isinstance(task.get("kind"), str):
+            yield "tasks", task["kind"]
+    yield from (("cells", name) for name in texts("population", "architectures"))
+    yield from (("measures", name) for name in texts("analysis", "measures"))
+
+
+def code_of(origin: Origin) -> Code:
+    """What was imported from there.
+
+    Raises:
+        PluginError: nothing, in this process.
+    """
+    if origin not in _imported:
+        how = "give the study file itself, or load_plugin its file" if origin.is_file else "load_package it"
+        raise PluginError(
+            f"the code of {origin.name} ({origin.version[:12]}) is needed, and was not imported here: {how}, if you "
+            "trust it"
+        )
+    return _imported[origin]
+
+
+def provide(codes: Iterable[Code]) -> None:
+    """Import in a worker what the main process has imported.
+
+    Raises:
+        PluginError: it cannot be imported here, or another version is installed.
+    """
+    for code in codes:
+        if code.origin.is_file:
+            _import_source(code.origin, code.source, code.origin.name)
+        else:
+            _load_package(code.origin.name, code.origin.version)
+
+
+class _FromBytes(importlib.abc.SourceLoader):
+    """Imports bytes that have been read already, so that what was hashed is what is run."""
+
+    def __init__(self, source: bytes, shown: str):
+        self._source, self._shown = source, shown
+
+    def get_filename(self, fullname: str) -> str:
+        """What tracebacks name."""
+        del fullname
+        return self._shown
+
+    def get_data(self, path: Any) -> bytes:
+        """The source; there is no cache of its bytecode."""
+        if str(path) != self._shown:
+            raise OSError(f"no cache for {path}")
+        return self._source
+
+
+def _import_source(origin: Origin, source: bytes, shown: str) -> None:
+    if _is_current(origin):
+        return
+    # The same name for each version of a file: of its modules only the last is kept.
+    name = f"dynatlas_plugin_{Path(origin.name).stem}"
+    loader = _FromBytes(source, shown)
+    spec = importlib.util.spec_from_loader(name, loader)
+    if spec is None:
+        raise PluginError(f"cannot import the plugin {shown!r}")
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        with importing(origin, _registries()) as registered:
+            loader.exec_module(module)
+            if not registered:
+                raise PluginError(
+                    f"the plugin {shown!r} registers nothing; decorate a class or function in it with "
+                    "@register_task(NAME), @register_cell(NAME) or @register_measure(NAME)"
+                )
+    except (Exception, SystemExit) as error:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        if isinstance(error, PluginError):
+            raise
+        raise PluginError(f"cannot import the plugin {shown!r}: {_told(error, shown)}") from None
+    _imported[origin] = Code(origin, source, frozenset(registered))
+
+
+def _import_entry_points(origin: Origin, points: Sequence[Any]) -> None:
+    # Any: another library may have put a backport of ``importlib.metadata`` in charge, whose entry points are its own.
+    if not points:
+        raise PluginError(f"the package {origin.name!r} offers no task, cell or measure by an entry point")
+    with importing(origin, _registries()) as registered:
+        for point in points:
+            group = point.group.removeprefix("dynatlas.")
+            registry, register = GROUPS[group]
+            try:
+                found = point.load()
+                if (group, point.name) not in registered:
+                    # Again, if its module has done so before anyone asked whence.
+                    register(point.name)(registry.get(point.name, found))
+            except Exception as error:
+                raise PluginError(
+                    f"cannot import {point.value!r} of the package {origin.name!r}: {type(error).__name__}: {error}"
+                ) from None
+    _imported[origin] = Code(origin, b"", frozenset(registered))
+
+
+def _registries() -> dict[str, dict[str, Any]]:
+    return {group: registry for group, (registry, _) in GROUPS.items()}
+
+
+def _is_current(origin: Origin) -> bool:
+    """Whether all that was imported from there is what its names stand for now."""
+    return origin in _imported and all(origin_of(*named) == origin for named in _imported[origin].registered)
+
+
+def _told(error: BaseException, shown: str) -> str:
+    """The error, and the line of the plugin that it came from."""
+    lines = []
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == shown:
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError):
+        lines.append(error.lineno or 0)
+    where = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -1,0 +1,490 @@
+"""A study file becomes a validated, frozen ``Study``, and that an ordered list of members."""
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import tomli_w
+from jaxtyping import PRNGKeyArray
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from dynatlas._util.display import Card, Shown
+from dynatlas._util.messages import first_line
+from dynatlas.cells.cell import Cell, CellSize, size_of
+from dynatlas.cells.checks import check_cell
+from dynatlas.cells.registry import BUILT_IN as OUR_CELLS
+from dynatlas.cells.registry import CELLS
+from dynatlas.errors import PluginError, StudyError
+from dynatlas.measures.measure import BUILT_IN as OUR_MEASURES
+from dynatlas.measures.measure import Measure
+from dynatlas.registry import Origin, origin_of
+from dynatlas.study import costs
+from dynatlas.study.files import _tables, builtin_studies, builtin_study_text, explain, read_overrides
+from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
+from dynatlas.study.plugin_records import Known, Plugin, record
+from dynatlas.study.plugins import Code, code_of, import_code
+from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Training
+from dynatlas.tasks.checks import check_task
+from dynatlas.tasks.placeholder import code_is_missing
+from dynatlas.tasks.registry import BUILT_IN as OUR_TASKS
+from dynatlas.tasks.registry import TASKS, AnyTask
+from dynatlas.tasks.task import Task, without_none
+
+# The speed that a block's stated time counts on: a modest core. Blocks depend on the study alone, never on a machine.
+BLOCK_FLOPS_PER_SECOND = 1e10
+
+
+LOADED = "loaded"  # in the context of validation: the code is here, and is to be looked at
+
+
+class Study(Shown, Settings):
+    """A study: tasks × population × training × analysis.
+
+    Example:
+        >>> study = Study.load("demo")
+        >>> len(study.members), len(study.blocks)
+        (72, 24)
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    description: str = ""
+    # Files, relative to the study file, that register tasks, cells and measures; resolved, a record of them.
+    plugins: tuple[Plugin, ...] = ()
+    tasks: Annotated[tuple[AnyTask, ...], Field(min_length=1)]
+    population: Population = Population()
+    training: Training = Training()
+    overrides: tuple[Override, ...] = ()
+    search: Search | None = None
+    execution: Execution = Execution()
+    analysis: Analysis = Analysis()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _tasks_without_code(cls, value: Any, info: Any) -> Any:
+        known = Known(info.data.get("plugins", ()))
+        return [known.task(item) for item in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("population")
+    @classmethod
+    def _known_cells(cls, value: Population, info: Any) -> Population:
+        known = Known(info.data.get("plugins", ()))
+        _refuse_unknown("cell", known.cells, {("architectures", i): name for i, name in enumerate(value.architectures)})
+        return value
+
+    @field_validator("overrides")
+    @classmethod
+    def _known_factors(cls, value: tuple[Override, ...], info: Any) -> tuple[Override, ...]:
+        known = Known(info.data.get("plugins", ()))
+        _refuse_unknown("task", known.tasks, {(i, "task"): override.task for i, override in enumerate(value)})
+        _refuse_unknown("cell", known.cells, {(i, "architecture"): item.architecture for i, item in enumerate(value)})
+        return value
+
+    @field_validator("analysis")
+    @classmethod
+    def _known_measures(cls, value: Analysis, info: Any) -> Analysis:
+        known = Known(info.data.get("plugins", ()))
+        for name in value.measures:
+            if not known.without_code("measures", name):
+                value.measure(name)
+        return value
+
+    @model_validator(mode="after")
+    def _record_plugins(self, info: Any) -> "Study":
+        """Keep the record of code that is not here; make it anew of what is."""
+        known = Known(self.plugins)
+        kept: dict[Origin, Plugin] = {}
+        used: dict[Origin, list[tuple[str, str]]] = {}
+        for named in self._foreign_names():
+            if known.without_code(*named):
+                kept[known.of[named].origin] = known.of[named]
+                continue
+            # What stands in a record has passed, unless it was changed by hand; workers need not look again.
+            if named not in known.of or (info.context or {}).get(LOADED):
+                self._check(*named)
+            if origin := origin_of(*named):
+                used.setdefault(origin, []).append(named)
+        found = [record(origin, *self._facts(names)) for origin, names in used.items()]
+        plugins = (*kept.values(), *found)
+        places = [plugin.file for plugin in plugins if plugin.file]
+        if len(set(places)) < len(places):
+            raise ValueError(f"plugins are {places}; their names must differ, whatever folders they are in")
+        # A frozen model: this is its own making.
+        object.__setattr__(self, "plugins", plugins)
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_differ(self) -> "Study":
+        kinds = [task.kind for task in self.tasks]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"tasks {kinds} names a kind twice; each may stand once")
+        return self
+
+    @classmethod
+    def load(cls, source: str | Path) -> "Study":
+        """Read a study file, or a built-in study by its name.
+
+        Raises:
+            StudyError: no such file or built-in study, not TOML, an unknown key (the nearest valid one is named),
+                a value of the wrong type or out of range.
+            PluginError: a file that it names under ``plugins`` cannot be imported.
+
+        The files under ``plugins`` are imported, which runs them.
+        """
+        path = Path(source)
+        if str(source) in builtin_studies() and not path.exists():
+            text = builtin_study_text(str(source))
+        else:
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise StudyError(
+                    f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
+                    f"the built-in studies: {', '.join(builtin_studies())}"
+                ) from None
+        data = _tables(text, str(source))
+        try:
+            import_code(data, path.parent)
+        except PluginError as error:
+            raise PluginError(f"{source}: {error}") from None
+        return cls._validated(data, str(source), path.parent, {LOADED: True})
+
+    @classmethod
+    def parse(cls, text: str, source: str = "study", folder: Path = Path()) -> "Study":
+        """Validate the text of a study file; ``source`` names it in errors, ``folder`` is where it lies.
+
+        No code is imported: what the study has of its own and is not known in this process is there without its code.
+        """
+        data = _tables(text, source)
+        files = data.get("plugins", [])
+        if isinstance(files, list) and any(isinstance(file, str) for file in files):
+            raise StudyError(f"{source}: plugins names files, which only Study.load imports; give it the path")
+        return cls._validated(data, source, folder)
+
+    @classmethod
+    def _validated(
+        cls, data: dict[str, Any], source: str, folder: Path, context: dict[str, bool] | None = None
+    ) -> "Study":
+        if "tuned" in data:
+            # The study holds the settings themselves, so that its atlas does not depend on another file.
+            tuned = data.pop("tuned")
+            if not isinstance(tuned, str):
+                raise StudyError(f"{source}: tuned is {tuned!r}; expected the name of a table")
+            data["overrides"] = [*read_overrides(tuned, folder), *data.get("overrides", [])]
+        try:
+            return cls.model_validate(data, context=context)
+        except ValidationError as error:
+            errors = error.errors()
+            # A list whose items are wrong is reported as too short as well; the items say it better.
+            inner = {item["loc"][0] for item in errors if len(item["loc"]) > 1}
+            lines = [
+                explain(item, partial(_valid_keys, data), "study")
+                for item in errors
+                if item["type"] != "too_short" or item["input"] in ([], ()) or item["loc"][0] not in inner
+            ]
+            raise StudyError(f"{source} is not a valid study:\n  " + "\n  ".join(lines)) from None
+
+    def to_toml(self) -> str:
+        """The resolved study: every setting written out."""
+        return tomli_w.dumps(without_none(self.model_dump(mode="json", exclude=None if self.plugins else {"plugins"})))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
+        """A changed copy, without what the original has cached of itself (which pydantic would copy along)."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
+    @cached_property
+    def hash(self) -> str:
+        """A hash of everything in the study but its name and description; of foreign code, of its version."""
+        content = self.model_dump(mode="json", exclude={"name", "description", "plugins", "tasks"})
+        content["tasks"] = [_content(task) for task in self.tasks]
+        if self.plugins:
+            content["plugins"] = sorted(plugin.identity for plugin in self.plugins)
+        return _content_hash(content)
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """Every network of the study, in the order of the file."""
+        return tuple(self._members())
+
+    @cached_property
+    def shapes(self) -> dict[Shape, tuple[Member, ...]]:
+        """The members, grouped by their compiled program."""
+        shapes: dict[Shape, list[Member]] = {}
+        for member in self.members:
+            shapes.setdefault(member.shape, []).append(member)
+        return {shape: tuple(members) for shape, members in shapes.items()}
+
+    @cached_property
+    def blocks(self) -> dict[Block, tuple[Member, ...]]:
+        """The members, grouped by what one worker trains together."""
+        blocks: dict[Block, tuple[Member, ...]] = {}
+        for shape, members in self.shapes.items():
+            parts = math.ceil(len(members) / self._members_per_block(shape, members))
+            ends = [len(members) * part // parts for part in range(parts + 1)]
+            for part, (start, end) in enumerate(itertools.pairwise(ends)):
+                blocks[Block(*shape, part)] = members[start:end]
+        return blocks
+
+    @cached_property
+    def configurations(self) -> dict[Configuration, tuple[Member, ...]]:
+        """The members, grouped by all but their seeds."""
+        configurations: dict[Configuration, list[Member]] = {}
+        for member in self.members:
+            configurations.setdefault(member.configuration, []).append(member)
+        return {configuration: tuple(members) for configuration, members in configurations.items()}
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """All matrices of distances: of each task those of geometry first."""
+        return tuple(
+            Matrix(task.kind, measure) for task in self.tasks for measure in (*self.analysis.measures, *task.topology)
+        )
+
+    def members_of(self, task: str) -> list[Member]:
+        """A task's members, in order."""
+        return [member for member in self.members if member.task == task]
+
+    def block_of(self, member: Member) -> Block:
+        """The block that a member is trained in."""
+        return self._block_of[member.id]
+
+    @cached_property
+    def _block_of(self) -> dict[str, Block]:
+        return {member.id: block for block, members in self.blocks.items() for member in members}
+
+    def size(self, member: Member) -> costs.Size:
+        """The numbers that decide what an iteration of this member costs."""
+        task = self.task(member.task)
+        batch_size = member.training.batch_size
+        channels = (task.n_inputs, task.n_outputs)
+        own = None
+        if member.architecture not in OUR_CELLS:
+            own = self._cell_sizes.get((member.architecture, task.n_inputs, member.units, task.n_outputs))
+            if own is None:
+                raise StudyError(
+                    f"the study's record of the cell {member.architecture!r} has no size for {task.n_inputs} inputs, "
+                    f"{member.units} units and {task.n_outputs} outputs: it was changed by hand. Put it back; or start "
+                    "from a study file that names the plugin's file"
+                )
+        return costs.Size(member.architecture, member.units, *channels, task.steps, batch_size, own)
+
+    @cached_property
+    def _cell_sizes(self) -> dict[tuple[str, int, int, int], CellSize]:
+        """The sizes of cells that are not ours, as recorded."""
+        recorded = {name: sizes for plugin in self.plugins for name, sizes in plugin.cells.items()}
+        names = [name for group, name in self._foreign_names() if group == "cells"]
+        return {
+            (name, size.n_inputs, size.units, size.n_outputs): size
+            for name in names
+            for size in (recorded[name] if name in recorded else self._sizes(name))
+        }
+
+    def _members_per_block(self, shape: Shape, members: tuple[Member, ...]) -> int:
+        size = self.size(members[0])
+        seconds = size.flops * members[0].training.iterations / BLOCK_FLOPS_PER_SECOND
+        by_time = self.execution.block_hours * 3600 / seconds
+        by_memory = (self.execution.block_memory_gb * 1e9 - size.iteration_bytes) / size.network_bytes
+        return max(1, int(min(by_time, by_memory)))
+
+    def task(self, kind: str) -> Task:
+        """The task of this kind."""
+        return next(task for task in self.tasks if task.kind == kind)
+
+    def cell(self, block: Block | Shape, key: PRNGKeyArray) -> Cell:
+        """A new network of this shape.
+
+        Raises:
+            PluginError: the cell is not ours, and its code has not been imported.
+        """
+        task = self.task(block.task)
+        return self._cell_class(block.architecture)(
+            task.n_inputs, block.units, task.n_outputs, block.activation, key=key
+        )
+
+    def _cell_class(self, architecture: str) -> Callable[..., Cell]:
+        if Known(self.plugins).without_code("cells", architecture):
+            raise code_is_missing("cell", architecture)
+        return CELLS[architecture]
+
+    def measure(self, name: str) -> Measure:
+        """One of the measures of geometry, with its options.
+
+        Raises:
+            PluginError: it is not ours, and its code has not been imported.
+        """
+        if Known(self.plugins).without_code("measures", name):
+            raise code_is_missing("measure", name)
+        return self.analysis.measure(name)
+
+    def foreign_code(self) -> list[Code]:
+        """The code of its tasks, cells and measures that are not ours, as workers need it.
+
+        Raises:
+            PluginError: some of it has not been imported here, or cannot be imported elsewhere.
+        """
+        recorded = {named for plugin in self.plugins for named in plugin.names}
+        for group, name in self._foreign_names():
+            if (group, name) not in recorded:
+                raise PluginError(
+                    f"the {group.removesuffix('s')} {name!r} was registered in this process alone, and the workers "
+                    f'cannot find it; register it in a file, and name that in the study: plugins = ["my_{name}.py"]'
+                )
+        return [code_of(plugin.origin) for plugin in self.plugins]
+
+    def _foreign_names(self) -> Iterator[tuple[str, str]]:
+        """(group, name) of each task, cell and measure that is not ours."""
+        yield from (("tasks", task.kind) for task in self.tasks if task.kind not in OUR_TASKS)
+        yield from (("cells", name) for name in self.population.architectures if name not in OUR_CELLS)
+        yield from (("measures", name) for name in self.analysis.measures if name not in OUR_MEASURES)
+
+    def _check(self, group: str, name: str) -> None:
+        """Look at a task or a cell that is not ours; ValueError says what is wrong with it."""
+        if group == "tasks":
+            check_task(self.task(name))
+        if group == "cells":
+            units = min(self.population.units)
+            for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):
+                check_cell(name, CELLS[name], n_inputs, units, n_outputs, activation)
+
+    def _facts(self, names: Sequence[tuple[str, str]]) -> tuple[Any, Any, Any]:
+        """What is to be recorded of some tasks, cells and measures whose code is here."""
+        tasks = {name: self.task(name) for group, name in names if group == "tasks"}
+        cells = {name: self._sizes(name) for group, name in names if group == "cells"}
+        return tasks, cells, [name for group, name in names if group == "measures"]
+
+    def _sizes(self, cell: str) -> tuple[CellSize, ...]:
+        activation = self.population.activations[0]
+        found = []
+        for (n_inputs, n_outputs), units in itertools.product(self._channels(), self.population.units):
+            try:
+                found.append(size_of(CELLS[cell], n_inputs, units, n_outputs, activation))
+            except Exception as error:
+                raise ValueError(
+                    f"the cell {cell!r}: {CELLS[cell].__name__}({n_inputs}, {units}, {n_outputs}, {activation!r}, "
+                    f"key=…) fails: {type(error).__name__}: {first_line(error)}"
+                ) from None
+        return tuple(found)
+
+    def _channels(self) -> list[tuple[int, int]]:
+        """The numbers of inputs and outputs that networks of this study have."""
+        return list(dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks))
+
+    def _card(self) -> Card:
+        of, training = self.population, self.training
+        factors = {
+            "architectures": of.architectures,
+            "activations": of.activations,
+            "units": of.units,
+            "l2": [f"{value:g}" for value in of.l2],
+        }
+        rows = [("about", self.description)] if self.description else []
+        rows += [("tasks", ", ".join(task.kind for task in self.tasks))]
+        rows += [(name, ", ".join(map(str, levels))) for name, levels in factors.items()]
+        rows += [("seeds", str(of.seeds))]
+        rows += [
+            (
+                "training",
+                f"{training.iterations:,} iterations of {training.optimizer}, batches of {training.batch_size}",
+            )
+        ]
+        if self.search:
+            rows += [("search", f"{self.search.method}, {self.search.samples} samples for each configuration")]
+        rows += [("networks", f"{len(self.members):,} in {len(self.blocks):,} blocks")]
+        return Card(f"Study {self.name!r}", tuple(rows), 'dynatlas.run(study, "FOLDER") gives its atlas')
+
+    def _members(self) -> Iterator[Member]:
+        factors = self.population
+        versions = {named: plugin.identity for plugin in self.plugins for named in plugin.names}
+        for task, architecture, activation, units, l2, seed in itertools.product(
+            self.tasks,
+            factors.architectures,
+            factors.activations,
+            factors.units,
+            factors.l2,
+            range(factors.seeds),
+        ):
+            labels = {
+                "task": task.kind,
+                "architecture": architecture,
+                "activation": activation,
+                "units": units,
+                "l2": l2,
+            }
+            training = self._training(labels)
+            content = labels | {
+                "task": _content(task, exclude=set(task.comparison_settings)),
+                "seed": seed,
+                "training": training.model_dump(mode="json"),
+            }
+            if self.search:
+                # What the search will choose follows from its settings, so these stand for it.
+                content["search"] = self.search.model_dump(mode="json")
+            # What a task or a cell that is not ours does is in its code.
+            used = {"task": ("tasks", task.kind), "cell": ("cells", architecture)}
+            if code := {what: versions[named] for what, named in used.items() if named in versions}:
+                content["code"] = code
+            yield Member(_content_hash(content)[:16], task.kind, architecture, activation, units, l2, seed, training)
+
+    def _training(self, labels: Mapping[str, Any]) -> Training:
+        """The study's training settings with every matching override applied, later ones last."""
+        settings = self.training.model_dump()
+        for override in self.overrides:
+            if override.matches(labels):
+                settings |= override.training
+        return Training.model_validate(settings)
+
+
+def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[Any, ...], str | None]) -> None:
+    """Refuse names that nothing is registered under; None is no name."""
+    listed = ", ".join(map(repr, known))
+    message = (
+        f'expected one of {listed}, or a {what} of your own, registered by a file under plugins = ["my_{what}.py"]'
+    )
+    wrong = [
+        # Braces would be taken for a template's.
+        InitErrorDetails(type=PydanticCustomError("unknown", "{message}", {"message": message}), loc=place, input=name)
+        for place, name in seen.items()
+        if name is not None and name not in known
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data(what, wrong)
+
+
+def _content(task: Task, exclude: set[str] | None = None) -> dict[str, Any]:
+    """A task's settings; of one that is not ours as they come back from a file, which has no null."""
+    settings = task.model_dump(mode="json", exclude=exclude)
+    return settings if task.kind in OUR_TASKS else dict(without_none(settings))
+
+
+def _content_hash(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _valid_keys(data: Mapping[str, Any], location: Sequence[Any]) -> list[str]:
+    """The keys that the table at ``location`` of a study file may have."""
+    if location and location[0] == "tasks":
+        return list(TASKS[data["tasks"][location[1]]["kind"]].model_fields)
+    if location and location[0] == "plugins":
+        return list(Plugin.model_fields)
+    if location and location[0] == "overrides":
+        return list((Training if "training" in location else Override).model_fields)
+    if not location:
+        return [*Study.model_fields, "tuned"]
+    tables: dict[str, type[Settings]] = {
+        "population": Population,
+        "training": Training,
+        "search": Search,
+        "execution": Execution,
+        "analysis": Analysis,
+    }
+    return list(tables[location[0]].model_fields)

@@ -1,0 +1,180 @@
+"""Whether a task of somebody's own keeps what every stage relies on: looked at once, when a study file is read."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import jax
+import numpy as np
+import tomli_w
+
+from dynatlas._util.messages import first_line
+from dynatlas.tasks.task import Task, Trial, without_none
+
+# The measures of what fixed points form that a task of one's own can have; the graphs are of one condition.
+GRAPHS: Final = ("transition_graph", "fused_transition_graph")
+
+
+MEASURES: Final = (*GRAPHS, "spectrum")
+
+
+KEYS: Final = 8
+
+
+T = TypeVar("T")
+
+
+def check_task(task: Task) -> None:
+    """Look at a task's trials, probe and conditions.
+
+    Raises:
+        ValueError: the first thing that is not as it has to be: what was seen, and what was expected.
+    """
+    name = f"the task {task.kind!r}"
+    _check_declarations(task, name)
+    keys = jax.random.split(jax.random.key(0, impl="threefry2x32"), KEYS)
+    first = _called(f"{name}: trial(key)", lambda: task.trial(keys[0]))
+    _check_type(first, f"{name}: trial(key)")
+    for part, array in first._asdict().items():
+        if np.ndim(array) != 2:  # before the number of channels is asked for, which is the last axis
+            raise ValueError(
+                f"{name}: trial(key) gives {part} of the shape {np.shape(array)}; expected two axes: [steps, channels]"
+            )
+    if not _same(first, _called(f"{name}: trial(key)", lambda: task.trial(keys[0]))):
+        raise ValueError(
+            f"{name}: trial(key) gave two different trials for the same key; all randomness must come from the key"
+        )
+    try:
+        several = jax.jit(jax.vmap(task.trial))(keys)
+    except Exception as error:
+        raise ValueError(
+            f"{name}: trial(key) cannot be traced by JAX ({first_line(error)}); write it with jax.numpy and "
+            "jax.random, without NumPy and without Python's if on what was drawn"
+        ) from None
+    for part in ("n_inputs", "n_outputs"):
+        _called(f"{name}: {part}", partial(getattr, task, part))
+    _check_trial(first, f"{name}: trial(key)", (task.steps,), task)
+    if not np.allclose(several.targets[0], first.targets, atol=1e-4) or not np.allclose(
+        several.inputs[0], first.inputs, atol=1e-4
+    ):
+        raise ValueError(f"{name}: trial(key) gives another trial when compiled; it must depend on the key alone")
+    if all(_same(Trial(several.inputs[0], several.targets[0]), Trial(*trial)) for trial in zip(*several, strict=True)):
+        raise ValueError(f"{name}: trial(key) gave the same trial for {KEYS} different keys; draw it from the key")
+    if np.ptp(np.asarray(several.targets)) == 0:
+        raise ValueError(
+            f"{name}: the targets are {float(several.targets.ravel()[0]):g} throughout; nothing can be learned"
+        )
+    _check_probe(task, name)
+
+
+def _check_declarations(task: Task, name: str) -> None:
+    try:
+        hash(task)
+    except TypeError as error:
+        raise ValueError(f"{name}: its settings cannot be hashed ({error}); expected numbers, texts, tuples") from None
+    _check_settings(task, name)
+    unknown = [measure for measure in task.topology if measure not in MEASURES]
+    if unknown:
+        raise ValueError(f"{name}: topology names {unknown[0]!r}; expected some of {', '.join(MEASURES)}")
+    if not _is_threshold(task.threshold):
+        raise ValueError(f'{name}: threshold is {task.threshold!r}; expected ("mse", bound) or ("r2", bound)')
+    strange = sorted(task.comparison_settings - type(task).model_fields.keys())
+    if strange:
+        raise ValueError(f"{name}: comparison_settings names {strange[0]!r}, which is not among its settings")
+
+
+def _check_settings(task: Task, name: str) -> None:
+    """They must come back from a study file as they were, and have a content hash."""
+    settings = task.model_dump(mode="json")
+    try:
+        json.dumps(settings, allow_nan=False)
+        again = type(task).model_validate(tomllib.loads(tomli_w.dumps(without_none(settings))))
+    except Exception as error:
+        raise ValueError(
+            f"{name}: its settings cannot be written to a file and read again ({first_line(error)}); keep to finite "
+            "numbers, texts and tuples, and let None be only the default of what it stands for"
+        ) from None
+    if again != task or again.model_dump(mode="json") != settings:
+        raise ValueError(
+            f"{name}: its settings do not survive being written to a file; keep to numbers, texts and tuples, and let "
+            "None be only the default of what it stands for"
+        )
+
+
+def _is_threshold(value: Any) -> bool:
+    if not (isinstance(value, tuple) and len(value) == 2 and value[0] in ("mse", "r2")):
+        return False
+    return isinstance(value[1], int | float) and bool(np.isfinite(value[1]))
+
+
+def _check_type(trial: Any, what: str) -> None:
+    if not isinstance(trial, Trial):
+        raise ValueError(f"{what} gives a {type(trial).__name__}; expected dynatlas.tasks.Trial(inputs, targets)")
+
+
+def _check_trial(trial: Trial, what: str, leading: tuple[int, ...], task: Task) -> None:
+    """Shapes, type and finiteness of one trial or of stacked ones."""
+    for part, channels in (("inputs", task.n_inputs), ("targets", task.n_outputs)):
+        array = np.asarray(getattr(trial, part))
+        expected = (*leading, channels)
+        if array.shape != expected:
+            axes = "[trials, steps, channels]" if len(leading) > 1 else "[steps, channels]"
+            raise ValueError(f"{what} gives {part} of the shape {array.shape}; expected {expected}: {axes}")
+        if array.dtype != np.float32:
+            raise ValueError(f"{what} gives {part} of the type {array.dtype}; expected float32")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{what} gives {part} that are not finite")
+
+
+def _check_probe(task: Task, name: str) -> None:
+    probe = _called(f"{name}: probe()", task.probe)
+    if not isinstance(probe, Trial) or np.ndim(probe.inputs) != 3 or len(probe.inputs) < 2:
+        seen = f"inputs of the shape {np.shape(probe.inputs)}" if isinstance(probe, Trial) else type(probe).__name__
+        raise ValueError(
+            f"{name}: probe() gives {seen}; expected a Trial of stacked trials [trials, steps, channels], 2 or more"
+        )
+    _check_trial(probe, f"{name}: probe()", (len(probe.inputs), task.steps), task)
+    if not _same(probe, _called(f"{name}: probe()", task.probe)):
+        raise ValueError(f"{name}: probe() differs from call to call; all networks must be shown the same")
+    conditions = _called(f"{name}: conditions()", lambda: np.asarray(task.conditions()))
+    if conditions.ndim != 2 or conditions.shape[1] != task.n_inputs or not len(conditions):
+        raise ValueError(
+            f"{name}: conditions() has the shape {conditions.shape}; expected [conditions, {task.n_inputs}], 1 or more"
+        )
+    if not np.isfinite(conditions).all():
+        raise ValueError(f"{name}: conditions() are not all finite")
+    count = _called(f"{name}: n_conditions", lambda: task.n_conditions)
+    if count != len(conditions):
+        raise ValueError(f"{name}: n_conditions is {count}, and conditions() has {len(conditions)}")
+    names = _called(f"{name}: condition_names()", lambda: tuple(task.condition_names()))
+    if len(names) != len(conditions) or len(set(names)) < len(names):
+        raise ValueError(f"{name}: condition_names() are {names!r}; expected {len(conditions)} that differ")
+    numbers = _called(f"{name}: probe_conditions()", lambda: np.asarray(task.probe_conditions()))
+    if numbers.shape != (len(probe.inputs),) or numbers.dtype.kind != "i":
+        raise ValueError(
+            f"{name}: probe_conditions() has the shape {numbers.shape} and the type {numbers.dtype}; expected the "
+            f"number of a condition for each of the {len(probe.inputs)} probe trials"
+        )
+    if set(numbers.tolist()) != set(range(len(conditions))):
+        raise ValueError(
+            f"{name}: probe_conditions() holds {sorted(set(numbers.tolist()))}; each of the {len(conditions)} "
+            f"conditions, 0 to {len(conditions) - 1}, must have a probe trial, and no other number may stand there"
+        )
+    graphs = [measure for measure in task.topology if measure in GRAPHS]
+    if graphs and len(conditions) > 1:
+        raise ValueError(
+            f"{name}: topology names {graphs[0]!r}, a graph of one condition, and there are {len(conditions)}"
+        )
+
+
+def _called(what: str, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except Exception as error:
+        raise ValueError(f"{what} fails: {type(error).__name__}: {first_line(error)}") from None
+
+
+def _same(first: Trial, second: Trial) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(first, second, strict=True))

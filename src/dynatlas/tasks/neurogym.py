@@ -1,0 +1,146 @@
+"""Environments of NeuroGym as tasks (``pip install 'dynatlas[neurogym]'``).
+
+NeuroGym draws its trials with NumPy, which JAX cannot trace. So a pool of trials is drawn once, under a seed, and a
+random key then draws from the pool: training sees ``pool`` different trials, again and again, and the held-out trials
+come from the same pool. Make it large enough for the task.
+
+Source: Molano-Mazón et al. 2022; trials are those of ``neurogym.Dataset``, each begun at the start of a trial.
+"""
+
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dynatlas.errors import PluginError
+from dynatlas.tasks.task import Task, Trial
+
+COMPARED = 8  # sequences that are drawn twice, to see whether the seed fixes them
+
+
+class NeuroGym(Task):
+    """A supervised task from an environment with ``new_trial``: observations in, ground truth out.
+
+    A subclass names the environment, and is registered like any task. Inputs are the observations, flattened; targets
+    are the ground truth: of a discrete action space one output per action, 1 for the right one and 0 for the others.
+    Every sequence begins with a trial, is filled up with further ones, and is cut at ``steps``.
+
+    Args:
+        environment: its id, such as ``"PerceptualDecisionMaking-v0"``.
+        steps: length of a sequence.
+        pool: sequences drawn.
+        pool_seed: the seed that they are drawn under.
+
+    Raises:
+        PluginError: NeuroGym is not installed, knows no such environment, or this one has no trials.
+
+    Example, in a file that a study names under ``plugins``:
+
+        from dynatlas import register_task
+        from dynatlas.tasks.neurogym import NeuroGym
+
+        @register_task("perceptual_decision")
+        class PerceptualDecision(NeuroGym):
+            environment: str = "PerceptualDecisionMaking-v0"
+            steps: int = 22
+            options = {"dt": 100}
+    """
+
+    environment: str
+    steps: Annotated[int, Field(ge=2, le=100_000)] = 100
+    pool: Annotated[int, Field(ge=16, le=1_000_000)] = 1024
+    pool_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    options: ClassVar[dict[str, Any]] = {}  # what the environment is made with
+
+    def trial(self, key: PRNGKeyArray) -> Trial:
+        """One of the sequences of the pool."""
+        inputs, targets = self.sequences()
+        chosen = jax.random.randint(key, (), 0, self.pool, jnp.int32)
+        return Trial(jnp.asarray(inputs)[chosen], jnp.asarray(targets)[chosen])
+
+    def sequences(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The pool: inputs and targets ``[pool, steps, …]``, the same in every process."""
+        return _sequences(self)
+
+
+@lru_cache(maxsize=8)
+def _sequences(task: NeuroGym) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    inputs, targets = _drawn(task, task.pool)
+    for drawn, again in zip((inputs, targets), _drawn(task, COMPARED), strict=True):
+        if not np.array_equal(drawn[:COMPARED], again):
+            raise PluginError(
+                f"{task.environment} gives other trials when it is made and seeded again, so that every worker would "
+                "have its own; it draws random numbers that its seed does not fix"
+            )
+    return inputs, targets
+
+
+def _drawn(task: NeuroGym, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    environment = _environment(task.environment, task.options)
+    environment.seed(task.pool_seed)
+    pairs = [_sequence(environment, task.steps) for _ in range(count)]
+    inputs, targets = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+    return inputs, targets
+
+
+def _sequence(environment: Any, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Trials one after the other, until they are long enough."""
+    observations: list[NDArray[Any]] = []
+    truths: list[NDArray[Any]] = []
+    length = 0
+    while length < steps:
+        name = type(environment).__name__
+        try:
+            environment.new_trial()
+            observation, truth = np.asarray(environment.ob), np.asarray(environment.gt)
+        except Exception as error:
+            raise PluginError(
+                f"{name} gives no whole trial with its ground truth ({type(error).__name__}: {error}); only "
+                "environments that neurogym.Dataset can draw from are supervised tasks"
+            ) from None
+        if observation.ndim == 0 or not len(observation) or np.shape(truth)[:1] != observation.shape[:1]:
+            raise PluginError(
+                f"{name} gives observations {observation.shape} and answers {truth.shape}: not step by step"
+            )
+        observations.append(observation.reshape(len(observation), -1))
+        truths.append(_one_output_each(truth, environment.action_space))
+        length += len(observation)
+    inputs, targets = (np.concatenate(parts)[:steps].astype(np.float32) for parts in (observations, truths))
+    return inputs, targets
+
+
+def _one_output_each(truth: NDArray[Any], actions: Any) -> NDArray[Any]:
+    """Of a discrete action space one output per action."""
+    count = getattr(actions, "n", None)
+    if count is None:
+        return truth.reshape(len(truth), -1)
+    numbers = truth.astype(int) - int(getattr(actions, "start", 0))
+    if numbers.min() < 0 or numbers.max() >= count:
+        raise PluginError(
+            f"the ground truth names the actions {sorted(set(truth.tolist()))}, and the space has {count}"
+        )
+    return np.eye(int(count))[numbers]
+
+
+def _environment(name: str, options: dict[str, Any]) -> Any:
+    try:
+        import neurogym
+    except ImportError as error:
+        raise PluginError(
+            f"the environment {name!r} needs NeuroGym, which cannot be imported ({error}): "
+            "pip install 'dynatlas[neurogym]'"
+        ) from None
+    try:
+        made = neurogym.make(name, **options)
+    except Exception as error:
+        raise PluginError(f"NeuroGym cannot make {name!r} with {options}: {type(error).__name__}: {error}") from None
+    environment = getattr(made, "unwrapped", made)
+    if not hasattr(environment, "new_trial"):
+        raise PluginError(f"the environment {name!r} has no new_trial, so that there is no ground truth to learn from")
+    return environment

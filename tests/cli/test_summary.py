@@ -1,0 +1,49 @@
+"""What an atlas says in a terminal."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from dynatlas.cli.summary import print_claims, print_summary
+from support.synthetic_atlas import synthetic_atlas
+
+
+def printed(show, atlas):
+    target = io.StringIO()
+    show(atlas, Console(file=target, width=80))
+    return target.getvalue()
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory):
+    arrays = ("distances", "fixed_points/", "trajectories", "state_spaces", "line_attractors/")
+    return synthetic_atlas().without(*arrays).store(tmp_path_factory.mktemp("summary") / "atlas")
+
+
+def test_the_summary_holds_the_headline_table_in_order(atlas):
+    text = printed(print_summary, atlas)
+    networks, headline = atlas.table("networks"), atlas.table("headline")
+    assert f"demo: {networks.passed.sum()} of {len(networks)} networks learned their task" in text
+    lines = [line.rstrip() for line in text.splitlines()]
+    tables = {task: lines.index(task) for task in ("flip_flop", "sine_wave", "context_integration")}
+    of_matrices = [line for line in lines if re.match("  (geometry|topology|linearized dynamics): ", line)]
+    assert len(of_matrices) == len(headline.groupby(["task", "measure"]))
+    assert all(len(line) <= 80 for line in of_matrices)
+    flip_flop = lines[tables["flip_flop"] + 1 : tables["sine_wave"]]
+    rows = headline[(headline.task == "flip_flop") & (headline.measure == "cka")]
+    [line] = [line for line in flip_flop if ": cka " in line]
+    for row in rows.itertuples():
+        star = "*" if row.p_adjusted < 0.05 else ""
+        assert f"{row.r2:.2f}{star}" in line
+    aspects = [line.split(":")[0].strip() for line in flip_flop]
+    assert aspects == ["geometry", "geometry", "topology", "topology", "linearized dynamics"]
+
+
+def test_every_finding_is_printed_with_its_source(atlas):
+    text = " ".join(printed(print_claims, atlas).split())
+    for finding in atlas.table("claims").itertuples():
+        assert finding.verdict in text
+        for part in (finding.statement, finding.quantity, finding.note, finding.source):
+            assert " ".join(part.split()) in text

@@ -1,0 +1,108 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynatlas.cells.cell import ACTIVATIONS
+from dynatlas.cells.registry import CELLS
+from dynatlas.dynamics.intervals import NotEnclosableError, enclose, with_slopes
+
+MATRIX = np.random.default_rng(0).normal(size=(3, 3))
+
+FUNCTIONS = {
+    "affine": lambda h: MATRIX @ h - 1,
+    "product with itself": lambda h: h * h,
+    "quotient": lambda h: h / (2 + h[::-1] ** 2),
+    "cube and inverse": lambda h: h**3 + (3 + h) ** -2,
+    "tanh and logistic": lambda h: jnp.tanh(h) * jax.nn.sigmoid(-h),
+    "relu": lambda h: jax.nn.relu(h - 0.1),
+    "choice": lambda h: jnp.where(h > 0.2, h**2, -h),
+    "absolute": lambda h: jnp.abs(h) - jnp.maximum(h, 0.3) + jnp.minimum(h, 0.1),
+    "waves": lambda h: jnp.sin(3 * h) + jnp.cos(h),
+    "one by one": lambda h: jnp.stack([h[2], h[0] * h[1]]),
+    "moved about": lambda h: jnp.concatenate([h[1:], h[:1]]).reshape(3, 1).T.sum(axis=0),
+    "outer product": lambda h: jnp.outer(jnp.tanh(h), h) @ h,
+    "comparison": lambda h: jnp.where((h <= 0) | ~(h >= -0.5), 1.0, h),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("width", [0.0, 0.01, 1.0])
+def test_the_bounds_hold_for_every_point_of_the_box(name, width):
+    function = FUNCTIONS[name]
+    random = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        for _ in range(20):
+            low = random.normal(size=3)
+            high = low + width * random.random(3)
+            bounds = enclose(function, jnp.asarray(low), jnp.asarray(high))
+            # Corners, mostly, and the middle.
+            shares = np.concatenate([random.random((30, 3)).round(), np.full((1, 3), 0.5)])
+            values = jax.vmap(function)(jnp.asarray(low + shares * (high - low)))
+            assert (bounds.low - 1e-12 <= values).all()
+            assert (values <= bounds.high + 1e-12).all()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("kind", CELLS)
+def test_every_cells_jacobian_is_bounded_and_the_bounds_close_on_it(kind, activation):
+    cell = CELLS[kind](2, 5, 1, activation, key=jax.random.key(3))
+    random = np.random.default_rng(2)
+    with jax.enable_x64(True):
+        cell = cell.astype(jnp.float64)
+        jacobian = jax.jacfwd(with_slopes(lambda h: cell(h, jnp.ones(2))))
+        state = random.normal(size=cell.initial_state.shape)
+        widths = []
+        for radius in (0.1, 1e-6):
+            bounds = enclose(jacobian, jnp.asarray(state - radius), jnp.asarray(state + radius))
+            states = state + radius * random.uniform(-1, 1, (50, *state.shape))
+            values = jax.vmap(jacobian)(jnp.asarray(states))
+            assert (bounds.low - 1e-12 <= values).all()
+            assert (values <= bounds.high + 1e-12).all()
+            widths.append(float((bounds.high - bounds.low).max()))
+        assert widths[1] < min(widths[0], 1e-4)
+
+
+def test_monotone_functions_are_bounded_exactly():
+    bounds = enclose(lambda h: jnp.tanh(jax.nn.relu(h)), jnp.array([-1.0, 0.5]), jnp.array([2.0, jnp.inf]))
+    np.testing.assert_allclose(bounds.low, [0, np.tanh(0.5)], rtol=1e-6)
+    np.testing.assert_allclose(bounds.high, [np.tanh(2), 1], rtol=1e-6)
+
+
+def test_a_square_is_not_negative_and_a_quotient_across_zero_unbounded():
+    low, high = jnp.array([-1.0]), jnp.array([2.0])
+    assert [float(end[0]) for end in enclose(lambda h: h**2, low, high)] == [0, 4]
+    assert [float(end[0]) for end in enclose(lambda h: h * h, low, high)] == [0, 4]
+    assert [float(end[0]) for end in enclose(lambda h: 1 / h, low, high)] == [-np.inf, np.inf]
+
+
+@pytest.mark.parametrize("function", [jnp.tanh, jax.nn.sigmoid])
+@pytest.mark.parametrize("box", [(-0.5, 0.2), (1.0, 1.5), (-3.0, -1.0), (-jnp.inf, jnp.inf), (0.0, 0.0)])
+def test_the_slopes_of_tanh_and_logistic_are_bounded_exactly(function, box):
+    """By the least and the greatest slope on a fine grid, which a product of (1 + t) and (1 − t) is far from."""
+    with jax.enable_x64(True):
+        slopes = jax.vmap(jax.grad(function))(jnp.linspace(max(box[0], -30), min(box[1], 30), 10_001))
+        jacobian = jax.jacfwd(with_slopes(function))
+        bounds = enclose(jacobian, jnp.full(1, box[0]), jnp.full(1, box[1]))
+    np.testing.assert_allclose(np.asarray(bounds.low), np.asarray(slopes).min(keepdims=True)[None], atol=1e-5)
+    np.testing.assert_allclose(np.asarray(bounds.high), np.asarray(slopes).max(keepdims=True)[None], atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("kind", CELLS)
+def test_slopes_change_no_value_and_no_derivative(kind, activation):
+    with jax.enable_x64(True):
+        cell = CELLS[kind](2, 5, 1, activation, key=jax.random.key(3)).astype(jnp.float64)
+        # At 0 a relu has the slope that JAX gives it, 0, and not the one of a maximum, ½.
+        states = np.random.default_rng(4).normal(size=(3, *cell.initial_state.shape)) * [[0], [1], [3]]
+        inputs = jnp.zeros(2)
+
+        step = jax.jit(lambda state: cell(state, inputs))
+        both = jax.jit(jax.vmap(lambda state: [(f(state), jax.jacfwd(f)(state)) for f in (step, with_slopes(step))]))
+        for plain, sloped in zip(*both(jnp.asarray(states)), strict=True):
+            np.testing.assert_allclose(sloped, plain, rtol=1e-10, atol=1e-15)
+
+
+def test_an_unknown_operation_is_named():
+    with pytest.raises(NotEnclosableError, match=r"no interval counterpart of '(while|scan)'"):
+        enclose(lambda h: jax.lax.fori_loop(0, 3, lambda _, now: now * 2, h), jnp.zeros(2), jnp.ones(2))

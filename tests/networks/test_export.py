@@ -1,0 +1,148 @@
+"""Networks, tables and arrays of an atlas for other programs: read back by what reads them there."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from safetensors.numpy import load_file
+
+from dynatlas import read_network
+from dynatlas.cells.registry import CELLS
+from dynatlas.errors import NetworkError
+from dynatlas.networks.exporting import export_network
+from support.command_line import call
+from support.synthetic_atlas import synthetic_atlas
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def cell_of(architecture, activation="tanh"):
+    """A cell whose biases and initial state are not 0."""
+    cell = CELLS[architecture](2, 3, 2, activation, key=jax.random.key(1))
+    leaves, structure = jax.tree.flatten(cell)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    return jax.tree.unflatten(structure, [0.7 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves)])  # noqa: B905
+
+
+@pytest.mark.parametrize(("architecture", "activation"), [("vanilla", "tanh"), ("vanilla", "relu"), ("lstm", "tanh")])
+def test_a_state_dict_in_pytorchs_layout_steps_as_the_cell(architecture, activation, tmp_path):
+    cell = cell_of(architecture, activation)
+    assert export_network(cell, tmp_path / "net.safetensors") < 1e-14
+    network = read_network(tmp_path / "net.safetensors", activation="relu" if activation == "relu" else None)
+    inputs = np.random.default_rng(0).normal(size=(1, 6, 2))
+    states = network.run(inputs, np.asarray(cell.initial_state)[None])[0]
+    expected, outputs = cell.respond(jnp.asarray(inputs[0], jnp.float32))
+    np.testing.assert_allclose(states, expected, atol=2e-6)
+    np.testing.assert_allclose(network.read_out(states), outputs, atol=5e-6)
+
+
+@pytest.mark.parametrize(("architecture", "activation"), [("vanilla", "tanh"), ("vanilla", "relu"), ("lstm", "tanh")])
+def test_pytorch_itself_steps_so(architecture, activation, tmp_path):
+    """Run where PyTorch is installed; it is no dependency."""
+    torch = pytest.importorskip("torch")
+    cell = cell_of(architecture, activation)
+    export_network(cell, tmp_path / "net.safetensors")
+    kind = torch.nn.LSTM if architecture == "lstm" else torch.nn.RNN
+    options = {} if architecture == "lstm" else {"nonlinearity": activation}
+    module = torch.nn.ModuleDict({"rnn": kind(2, 3, batch_first=True, **options), "readout": torch.nn.Linear(3, 2)})
+    module.load_state_dict(
+        {name: torch.tensor(values) for name, values in load_file(tmp_path / "net.safetensors").items()}
+    )
+    inputs = np.random.default_rng(0).normal(size=(1, 6, 2)).astype(np.float32)
+    initial = torch.tensor(np.asarray(cell.initial_state))[None, None]
+    begin = tuple(part.contiguous() for part in initial.chunk(2, 2)) if architecture == "lstm" else initial
+    with torch.no_grad():
+        outputs = module["readout"](module["rnn"](torch.tensor(inputs), begin)[0])[0].numpy()
+    np.testing.assert_allclose(outputs, cell.respond(jnp.asarray(inputs[0]))[1], atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "activation", "why"),
+    [
+        ("gru", "tanh", "its reset gate acts before the recurrent product, that of nn.GRU after; export it as .npz"),
+        ("ugrnn", "tanh", "PyTorch has no such layer; export it as .npz"),
+        ("lstm", "relu", "nn.LSTM has tanh, and no relu; export it as .npz"),
+    ],
+)
+def test_what_pytorch_has_no_layer_for_goes_to_npz_alone(architecture, activation, why, tmp_path):
+    cell = cell_of(architecture, activation)
+    with pytest.raises(NetworkError, match=why):
+        export_network(cell, tmp_path / "net.safetensors")
+    assert list(tmp_path.iterdir()) == []
+    assert export_network(cell, tmp_path / "net.npz") < 1e-14
+    read = read_network(tmp_path / "net.npz").step
+    assert (type(read), read.activation) == (type(cell), activation)
+    for mine, theirs in zip(jax.tree.leaves(read), jax.tree.leaves(cell), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_file_that_would_step_otherwise_is_not_written(tmp_path, monkeypatch):
+    cell = cell_of("lstm")
+    from dynatlas.networks import exporting
+
+    right = exporting.torch_state_dict
+
+    def swapped(cell):
+        """Input and forget gates exchanged."""
+        return {
+            name: np.concatenate([v[3:6], v[:3], v[6:]]) if "hh" in name and v.ndim == 2 else v
+            for name, v in right(cell).items()
+        }
+
+    monkeypatch.setattr(exporting, "torch_state_dict", swapped)
+    with pytest.raises(NetworkError, match="was not read rightly: over 100 single steps of whole states it differs"):
+        export_network(cell, tmp_path / "net.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_a_cell_that_is_spoilt_is_explained(tmp_path):
+    export_network(cell_of("gru"), tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz") as file:
+        arrays = dict(file)
+
+    def spoil(**changed):
+        np.savez(tmp_path / "spoilt.npz", **(arrays | changed))
+        return read_network(tmp_path / "spoilt.npz")
+
+    with pytest.raises(NetworkError, match="the file names 'gro'; expected one of vanilla, ugrnn, gru, lstm"):
+        spoil(architecture=np.array("gro"))
+    with pytest.raises(NetworkError, match=r"'bias' has the shape \(4,\); expected \(9,\)"):
+        spoil(bias=np.zeros(4))
+    with pytest.raises(NetworkError, match="the file has no input_weights of 2 axes; expected the fields of a gru"):
+        spoil(input_weights=np.zeros(4))
+
+
+class TestCommand:
+    @pytest.fixture(scope="class")
+    def atlas(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("export") / "atlas"
+        synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}]).store(folder)
+        return folder
+
+    def test_a_table(self, atlas, tmp_path, capsys):
+        assert call("export", atlas, "fixed_points", tmp_path / "points.csv") == 0
+        assert call("export", atlas, "fixed_points", tmp_path / "points.parquet") == 0
+        assert "rows of the table fixed_points" in capsys.readouterr().out
+        text, exact = pd.read_csv(tmp_path / "points.csv"), pd.read_parquet(tmp_path / "points.parquet")
+        assert len(text) == len(exact) > 0
+        np.testing.assert_allclose(text.q, exact.q, rtol=1e-12)
+        np.testing.assert_allclose(json.loads(text.readout[0]), exact.readout[0])
+
+    def test_arrays(self, atlas, tmp_path):
+        assert call("export", atlas, "distances/flip_flop/cka", tmp_path / "cka.nc") == 0
+        from dynatlas import Atlas
+
+        expected = Atlas.open(atlas).arrays("distances/flip_flop/cka")
+        with xr.open_dataset(tmp_path / "cka.nc", engine="scipy") as seen:
+            np.testing.assert_array_equal(seen["distance"].values, expected["distance"].values)
+            assert [str(name) for name in seen["network"].values.astype(str)] == list(expected["network"].values)
+
+    def test_what_is_not_there_and_other_endings(self, atlas, tmp_path, capsys):
+        assert call("export", atlas, "fixed_points", tmp_path / "points.xlsx") == 8
+        assert "points.xlsx ends in '.xlsx'; expected .npz or .safetensors for a network" in capsys.readouterr().err
+        assert call("export", atlas, "no-such", tmp_path / "net.npz") == 4
+        assert "no-such" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""What several tests share: tiny studies, made-up atlases, processes, known networks."""

@@ -1,0 +1,12 @@
+"""The command line, called from a test."""
+
+from dynatlas.cli.main import main
+
+
+def call(*arguments):
+    """Run the command line; give its exit code."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as exit_:
+        return exit_.code or 0
+    return 0

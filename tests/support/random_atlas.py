@@ -1,0 +1,114 @@
+"""An atlas of random networks, some of which pass for trained: enough to compare activity with, made in a second."""
+
+import json
+
+import equinox as eqx
+import jax
+import numpy as np
+import pandas as pd
+
+from dynatlas.atlas.atlas import Atlas
+from dynatlas.atlas.schema import TABLES
+from dynatlas.cells.responses import probe_activity
+from dynatlas.measures.distances import distance_matrix
+from dynatlas.statistics.embedding import mds
+from dynatlas.study.study import Study
+
+STUDY = """
+name = "random <b>networks</b>"
+[[tasks]]
+kind = "flip_flop"
+steps = 12
+channels = 2
+pulse_probability = 0.2
+probe_trials = 10
+[population]
+architectures = ["vanilla", "gru"]
+activations = ["tanh"]
+units = [6]
+l2 = [0.0]
+seeds = 4
+untrained_controls = {untrained}
+[training]
+iterations = 1
+[analysis]
+measures = {measures}
+permutations = 199
+bootstraps = 99
+control_networks = {controls}
+"""
+
+
+def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=128, failed=()):
+    """An atlas whose "trained" networks follow their inputs, and whose untrained ones remember as chance has it.
+
+    Args:
+        folder: of the atlas.
+        untrained: whether it keeps them.
+        measures: of its study.
+        controls: how many networks the controls are made with, at most.
+        failed: names of architectures whose networks did not pass.
+
+    Returns:
+        The atlas, and activity on the probe [samples, units] by ("trained" or "untrained", network).
+    """
+    study = Study.parse(
+        STUDY.format(untrained=str(untrained).lower(), measures=json.dumps(measures), controls=controls)
+    )
+    atlas = Atlas.create(folder, study)
+    inputs = study.tasks[0].probe().inputs
+    random = np.random.default_rng(0)
+    entries, activities = [], {}
+    for block, members in study.blocks.items():
+        cells = jax.eval_shape(lambda block=block: study.cell(block, jax.random.key(0)))
+        before = _drawn(random, cells, len(members))
+        after = eqx.tree_at(lambda cell: cell.recurrent_weights, before, 0.05 * before.recurrent_weights)
+        arrays = _arrays("cell", after) | (_arrays("untrained", before) if untrained else {})
+        rows = pd.DataFrame(
+            [_row("networks", _labels(member) | {"passed": member.architecture not in failed}) for member in members]
+        )
+        entries += [atlas.write_block(block, members, arrays), atlas.write_part("networks", block, rows)]
+        for place, member in enumerate(members):
+            for version, cell in (("trained", after), ("untrained", before)):
+                own = jax.tree.map(lambda leaf, place=place: leaf[place], cell)
+                activities[version, member.id] = probe_activity(own, inputs)
+    atlas.enter(*entries)
+    atlas.enter(*(atlas.write_table(name, pd.DataFrame(rows)) for name, rows in _maps(study, activities).items()))
+    return atlas, activities
+
+
+def _drawn(random, cells, count):
+    """So many cells with weights of about unit gain."""
+
+    def leaf(of_one):
+        return (random.normal(size=(count, *of_one.shape)) / np.sqrt(of_one.shape[-1])).astype(np.float32)
+
+    return jax.tree.map(leaf, cells)
+
+
+def _arrays(version, cells):
+    return {f"{version}/{path[-1].name}": leaf for path, leaf in jax.tree_util.tree_flatten_with_path(cells)[0]}
+
+
+def _maps(study, activities):
+    rows = {"embeddings": [], "maps": []}
+    trained = {network: activity for (version, network), activity in activities.items() if version == "trained"}
+    for measure in study.analysis.measures:
+        coordinates, stress = mds(distance_matrix(trained, measure))
+        label = {"task": "flip_flop", "measure": measure}
+        rows["maps"].append(_row("maps", label | {"stress": stress, "n_networks": len(trained)}))
+        rows["embeddings"] += [
+            _row("embeddings", label | {"network": network, "x": x, "y": y})
+            for network, (x, y) in zip(trained, coordinates.tolist(), strict=True)
+        ]
+    return rows
+
+
+def _labels(member):
+    names = ("task", "architecture", "activation", "units", "l2", "seed", "name")
+    return {"network": member.id} | {name: getattr(member, name) for name in names}
+
+
+def _row(table, values):
+    nothing = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
+    return {name: values.get(name, nothing.get(column.type)) for name, column in TABLES[table].items()}

@@ -1,0 +1,459 @@
+"""A made-up but plausible atlas: the demo's 72 networks with tables and arrays drawn from simple geometry.
+
+Nothing is trained: it is for tests of what shows an atlas, and fast. A few networks fail, one diverges.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from dynatlas.atlas.atlas import Atlas
+from dynatlas.atlas.schema import TABLES
+from dynatlas.measures.aspects import aspect
+from dynatlas.pipeline.stages.trajectories import state_spaces
+from dynatlas.statistics.claims import check_claims
+from dynatlas.statistics.effects import decomposition, factor_effects
+from dynatlas.study.members import Block, Member
+from dynatlas.study.study import Study
+
+ARCHITECTURES = ("vanilla", "ugrnn", "gru", "lstm")
+ACTIVATIONS = ("tanh", "relu")
+COMPONENTS = 3
+PROVENANCE = {
+    "versions": {"dynatlas": "0.1.0", "jax": "0.10.0", "python": "3.11.2"},
+    "machine": {"system": "Linux-6.1", "processor": "x86_64", "cores": 2},
+    "command": "dynatlas run demo --out atlases/demo",
+    "runs": [
+        {
+            "started": "2025-01-01T10:00:00+00:00",
+            "finished": "2025-01-01T10:06:00+00:00",
+            "worker_seconds": {"training": 200.5, "fixed points": 80.25},
+        }
+    ],
+}
+
+
+class SyntheticAtlas:
+    """Behaves as an ``Atlas`` for whoever reads; parts of it can be taken away."""
+
+    def __init__(self, study: Study, tables: dict[str, pd.DataFrame], groups: dict[str, xr.Dataset]) -> None:
+        self.study = study
+        self.path = Path("/tmp/synthetic")  # noqa: S108 - only shown, never opened
+        self.tables = tables
+        self.groups = groups
+        self.provenance: dict[str, Any] = PROVENANCE
+
+    @property
+    def entries(self) -> Mapping[str, None]:
+        names = [f"tables/{name}.parquet" for name in self.tables] + [f"arrays.zarr/{group}" for group in self.groups]
+        return dict.fromkeys(names)
+
+    def has(self, name: str) -> bool:
+        return name in self.entries
+
+    def table(self, name: str) -> pd.DataFrame:
+        return self.tables[name].copy()
+
+    def arrays(self, group: str) -> xr.Dataset:
+        return self.groups[group]
+
+    def without(self, *parts: str) -> "SyntheticAtlas":
+        """A copy that lacks these tables and every group of arrays that starts so."""
+        tables = {name: frame for name, frame in self.tables.items() if name not in parts}
+        groups = {name: data for name, data in self.groups.items() if not name.startswith(parts)}
+        other = SyntheticAtlas(self.study, tables, groups)
+        other.path, other.provenance = self.path, self.provenance
+        return other
+
+    def store(self, path: Path) -> Atlas:
+        """The same as a real atlas on the disk."""
+        atlas = Atlas.create(path, self.study)
+        entries = [atlas.write_table(name, frame) for name, frame in self.tables.items()]
+        entries += [atlas.write_arrays(group, data) for group, data in self.groups.items()]
+        atlas.enter(*entries)
+        atlas.write_provenance(self.provenance)
+        return atlas
+
+
+def synthetic_atlas(seed: int = 0, **study: Any) -> SyntheticAtlas:
+    """A full synthetic atlas of the built-in demo; keyword arguments replace fields of the study."""
+    demo = Study.load("demo")
+    demo = Study.model_validate(demo.model_dump(mode="json") | study)
+    return _Maker(demo, np.random.default_rng(seed)).atlas()
+
+
+def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """A table; columns that nobody draws are filled with nothing."""
+    nothing = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
+    blank = {column: nothing.get(declared.type) for column, declared in TABLES[name].items()}
+    return pd.DataFrame(
+        [blank | {column: row[column] for column in row if column in blank} for row in rows], columns=list(blank)
+    )
+
+
+class _Maker:
+    def __init__(self, study: Study, rng: np.random.Generator) -> None:
+        self.study, self.rng = study, rng
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+        self.groups: dict[str, xr.Dataset] = {}
+        self.passed: dict[str, list[Member]] = {task.kind: [] for task in study.tasks}
+        self.points: dict[Block, list[dict[str, Any]]] = {}
+        self.probes: dict[str, Any] = {}  # task → inputs and targets
+
+    def atlas(self) -> SyntheticAtlas:
+        seen: set[Block] = set()
+        pictures: dict[Block, dict[str, xr.Dataset]] = {}
+        for number, member in enumerate(self.study.members):
+            self.network(number, member)
+            if not self.rows["networks"][-1]["passed"]:
+                continue
+            self.passed[member.task].append(member)
+            first = len(self.rows["fixed_points"])
+            positions, directions = self.fixed_points(member)
+            self.dynamics(member, self.rows["fixed_points"][first:])
+            rows = self.rows["fixed_points"][first:]
+            picture = self.trajectories(member, positions, directions, rows)
+            pictures.setdefault(self.study.block_of(member), {})[member.id] = picture
+            self.points.setdefault(self.study.block_of(member), []).extend(rows)
+            if self.study.block_of(member) not in seen:
+                seen.add(self.study.block_of(member))
+                self.groups[f"trajectories/{member.id}"] = picture
+        for block, of_block in pictures.items():
+            self.groups[f"state_spaces/{block.name}"] = state_spaces(of_block)
+            self.groups[f"fixed_points/{block.name}"] = self.spectra(self.points[block])
+        for task, members in self.passed.items():
+            for measure in [*self.study.analysis.measures, *self.study.task(task).topology]:
+                self.distances(task, measure, members)
+        self.averages()
+        tables = {name: _frame(name, rows) for name, rows in self.rows.items()}
+        atlas = SyntheticAtlas(self.study, tables, self.groups)
+        atlas.tables["claims"] = check_claims(atlas)
+        return atlas
+
+    def network(self, number: int, member: Member) -> None:
+        task = self.study.task(member.task)
+        measure, bound = task.threshold
+        mse = float(bound * self.rng.lognormal(-2, 0.5)) if measure == "mse" else float(self.rng.lognormal(-2, 0.5))
+        r2 = 1 - mse / 50 if measure == "r2" else 1 - mse
+        reason, diverged_at = "", -1
+        if number % 36 == 5:
+            mse = 0.013 + 0.01 * float(self.rng.random())
+            mse = max(mse, 2 * bound)
+            reason, r2 = f"MSE is not below {bound:g}", 1 - mse
+        if measure == "r2" and reason:
+            reason, r2 = "R² is not above 0.97", 0.9
+        if number == 44:
+            mse, r2, diverged_at, reason = np.nan, np.nan, 312, "diverged at iteration 312"
+        training = member.training
+        self.rows["networks"].append(
+            {
+                "network": member.id,
+                "name": member.name,
+                "task": member.task,
+                "architecture": member.architecture,
+                "activation": member.activation,
+                "units": member.units,
+                "l2": member.l2,
+                "seed": member.seed,
+                "optimizer": training.optimizer,
+                "iterations": training.iterations,
+                "batch_size": training.batch_size,
+                "learning_rate": training.learning_rate,
+                "decay_rate": training.decay_rate,
+                "decay_steps": training.decay_steps,
+                "momentum": training.momentum,
+                "clip_norm": training.clip_norm,
+                "mse": mse,
+                "r2": r2,
+                "diverged_at": diverged_at,
+                "passed": not reason,
+                "reason": reason,
+            }
+        )
+        final = mse if np.isfinite(mse) else 0.5
+        for iteration in range(0, training.iterations + 1, 100):
+            loss = final + 0.9 * np.exp(-iteration / 300) + final * 0.1 * self.rng.random()
+            if diverged_at >= 0 and iteration > diverged_at:
+                loss = np.nan
+            self.rows["losses"].append(
+                {"network": member.id, "iteration": iteration, "training_loss": loss, "validation_mse": loss}
+            )
+
+    def fixed_points(self, member: Member) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of searches and fixed_points; the points' places in three components and their directions."""
+        task = self.study.task(member.task)
+        places, directions = [], []
+        for condition, name in enumerate(task.condition_names()):
+            points = list(_points(member.task, condition, len(task.condition_names()), member))
+            if member.task == "flip_flop" and member.architecture == "gru" and member.seed == 2:
+                points.pop()  # one stable point was not found: the index sum is 0
+            for number, (place, n_unstable, is_slow, readout) in enumerate(points):
+                direction = self.rng.normal(size=COMPONENTS)
+                places.append(place)
+                directions.append(direction / np.linalg.norm(direction) if n_unstable else np.full(COMPONENTS, np.nan))
+                self.rows["fixed_points"].append(
+                    {
+                        "network": member.id,
+                        "task": member.task,
+                        "condition": condition,
+                        "point": number,
+                        "q": 3e-10 if is_slow else 1e-27,
+                        "is_slow": is_slow,
+                        "n_unstable": n_unstable,
+                        "index": 0 if is_slow else (-1) ** n_unstable,
+                        "hits": int(self.rng.integers(1, 200)),
+                        "spectral_radius": 1.05 if n_unstable else 0.95,
+                        "leading_angle": 0.19 if member.task == "sine_wave" else 0.0,
+                        "readout": readout,
+                    }
+                )
+            roots = [row for row in self.rows["fixed_points"][-len(points) :] if not row["is_slow"]]
+            total = sum(row["index"] for row in roots)
+            self.rows["searches"].append(
+                {
+                    "network": member.id,
+                    "task": member.task,
+                    "condition": condition,
+                    "condition_name": name,
+                    "n_roots": len(roots),
+                    "n_stable": sum(row["n_unstable"] == 0 for row in roots),
+                    "n_slow": len(points) - len(roots),
+                    "index_sum": total,
+                    "certificate": "not certifiable"
+                    if member.activation == "relu"
+                    else ("complete" if total == 1 else "incomplete"),
+                    "n_starts": 1024 * (1 + (total != 1) * 7),
+                    "n_singletons": 0,
+                    "rejected": json.dumps({"outside the box": 3}),
+                }
+            )
+        return np.array(places), np.array(directions)
+
+    def dynamics(self, member: Member, points: list[dict[str, Any]]) -> None:
+        """Rows of what the fixed points form: plausible numbers, each variant with its own."""
+        task, shift = self.study.task(member.task), 0.001 * ARCHITECTURES.index(member.architecture)
+        kind = "invariant curve" if member.task == "sine_wave" else "fixed point"
+        for condition, name in enumerate(task.condition_names()):
+            row = {"network": member.id, "task": member.task, "condition": condition}
+            asked = 0.01 + 0.04 * condition / max(task.n_conditions - 1, 1)
+            self.rows["attractors"].append(row | {"kind": kind, "rotation_number": asked + shift / 2})
+            if member.task == "sine_wave":
+                self.rows["oscillations"].append(
+                    row | {"frequency": asked, "linear_frequency": asked + shift + 1e-4 * self.rng.normal()}
+                )
+            if member.task == "context_integration":
+                self.rows["line_attractors"].append(
+                    row | {"condition_name": name, "line_share": 0.97, "drift_share": 0.001 + shift, "response": 1.0}
+                )
+        if member.task == "flip_flop":
+            roots = [point for point in points if not point["is_slow"]]
+            stable = [number for number, root in enumerate(roots) if not root["n_unstable"]]
+            self.rows["transitions"] += [
+                {"network": member.id, "source": source, "target": target, "probability": 1 / len(stable)}
+                for source, root in enumerate(roots)
+                for target in (stable if root["n_unstable"] else [source])
+            ]
+            self.rows["transition_sensitivity"] += [
+                {"network": member.id, "scale": scale, "distance": 10 * abs(scale - 0.02)}
+                for scale in (0.005, 0.02, 0.08)
+            ]
+
+    def averages(self) -> None:
+        """Frequencies by factor, spectra by configuration, the line attractors' arrays."""
+        for condition in range(self.study.task("sine_wave").n_conditions if self.passed.get("sine_wave") else 0):
+            for factor, levels in (("architecture", ARCHITECTURES), ("activation", ACTIVATIONS)):
+                for number, level in enumerate(levels):
+                    asked = 0.01 + 0.004 * condition
+                    of_level = [one for one in self.passed["sine_wave"] if getattr(one, factor) == level]
+                    row = {"factor": factor, "level": level, "condition": condition, "frequency": asked}
+                    means = {"linear_frequency": asked + 0.001 * number, "rotation_number": asked}
+                    self.rows["frequencies"].append(row | means | {"n_networks": len(of_level)})
+        for block, members in self.study.blocks.items():
+            if block.task != "context_integration" or not self.passed[block.task]:
+                continue
+            modes = 8 * block.units // min(self.study.population.units)
+            modulus = 0.8 - 0.05 * ARCHITECTURES.index(block.architecture)
+            passed = len(set(members) & set(self.passed[block.task]))
+            configuration = {
+                "task": block.task,
+                "architecture": block.architecture,
+                "activation": block.activation,
+                "units": block.units,
+                "l2": members[0].l2,
+            }
+            self.rows["spectra"] += [
+                configuration | {"rank": rank, "modulus": modulus**rank, "n_networks": passed} for rank in range(modes)
+            ]
+            zeros = np.zeros((1, modes))
+            self.groups[f"line_attractors/{block.name}"] = xr.Dataset(
+                {
+                    "states": (("row", "point", "state"), np.zeros((1, 3, modes))),
+                    "outputs": (("row", "point"), np.zeros((1, 3))),
+                    "modulus": (("row", "mode"), zeros),
+                    "real": (("row", "mode"), zeros),
+                    "response": (("row", "mode"), 1 - 0.5 ** (1 + np.arange(modes))[None]),
+                    "network": (("row",), np.array([members[0].id])),
+                    "condition": (("row",), np.array([0])),
+                }
+            )
+
+    def trajectories(
+        self, member: Member, positions: np.ndarray, directions: np.ndarray, rows: list[dict[str, Any]]
+    ) -> xr.Dataset:
+        task = self.study.task(member.task)
+        if task.kind not in self.probes:
+            self.probes[task.kind] = tuple(np.asarray(array) for array in task.probe())
+        inputs, targets = self.probes[task.kind]
+        trials, steps = inputs.shape[:2]
+        time = np.arange(steps)
+        path = np.zeros((trials, steps, COMPONENTS))
+        size = 1 + 0.3 * ARCHITECTURES.index(member.architecture)
+        if member.task == "flip_flop":
+            held = np.zeros((trials, COMPONENTS))
+            for step in range(steps):
+                held += 0.5 * (targets[:, step] - held)
+                path[:, step] = size * held @ _turn(member)
+        elif member.task == "sine_wave":
+            phase = 2 * np.pi * (0.04 * inputs[:, :1, 0] + 0.01) * time
+            path[:] = np.stack(
+                [np.cos(phase), np.sin(phase), np.broadcast_to(inputs[:, :1, 0] * 2 - 1, phase.shape)], -1
+            )
+            path *= (1 - np.exp(-time / 6))[:, None] * size
+        else:
+            context = inputs[:, :1, 3]
+            path[:] = np.stack([targets[..., 0] / 15, 0.2 * (targets[..., 0] / 15) ** 2, 2.0 * context + 0 * time], -1)
+            path[..., 2] *= 1 - np.exp(-time / 3)
+        outputs = targets + self.rng.normal(size=targets.shape, scale=0.03)
+        assert len(positions) == len(rows)
+        return xr.Dataset(
+            {
+                "trajectory": (("trial", "step", "component"), path + self.rng.normal(size=path.shape, scale=0.015)),
+                "variance_share": (("component",), np.array([0.41, 0.3, 0.22])),
+                "inputs": (("trial", "step", "input"), inputs),
+                "targets": (("trial", "step", "output"), targets),
+                "outputs": (("trial", "step", "output"), outputs),
+                "points": (
+                    ("row", "component"),
+                    positions if member.task == "context_integration" else size * positions,
+                ),
+                "unstable_directions": (("row", "component"), directions),
+            }
+        )
+
+    def spectra(self, rows: list[dict[str, Any]]) -> xr.Dataset:
+        """Eigenvalues on and within circles: as many outside the unit circle as the table says."""
+        modes = 40
+        turn = np.exp(2j * np.pi * self.rng.random((len(rows), modes)))
+        size = 0.95 * self.rng.random((len(rows), modes))
+        for row, values in zip(rows, size, strict=True):
+            values[: row["n_unstable"]] = 1.05
+        return xr.Dataset(
+            {
+                "states": (("row", "state"), np.zeros((len(rows), modes))),
+                "eigenvalues": (("row", "state"), size * turn),
+                "network": (("row",), np.array([row["network"] for row in rows], dtype=str)),
+                "condition": (("row",), np.array([row["condition"] for row in rows])),
+                "point": (("row",), np.array([row["point"] for row in rows])),
+            }
+        )
+
+    def distances(self, task: str, measure: str, members: list[Member]) -> None:
+        if "transition" in measure:
+            members = [member for member in members if not (member.architecture == "gru" and member.seed == 2)]
+        places = np.array([self._place(member, measure) for member in members])
+        matrix = np.linalg.norm(places[:, None] - places[None], axis=-1)
+        matrix /= matrix.max() * 1.1
+        ids = np.array([member.id for member in members], dtype=object).astype(str)
+        self.groups[f"distances/{task}/{measure}"] = xr.Dataset(
+            {"distance": (("network", "other_network"), matrix)}, coords={"network": ids, "other_network": ids}
+        )
+        for member, (x, y) in zip(members, places[:, :2], strict=True):
+            self.rows["embeddings"].append({"task": task, "measure": measure, "network": member.id, "x": x, "y": y})
+            self.rows["embeddings_3d"].append(
+                {"task": task, "measure": measure, "network": member.id, "x": x, "y": y, "z": x - y}
+            )
+        if measure in self.study.analysis.measures:
+            self.controls(task, measure, members)
+        n_left_out = len(self.passed[task]) - len(members)
+        self.rows["maps"].append(
+            {
+                "task": task,
+                "measure": measure,
+                "n_networks": len(members),
+                "n_left_out": n_left_out,
+                "left_out_reason": "another number of fixed points than the modal 27" if n_left_out else "",
+                "stress": 0.13,
+                "stress_3d": 0.09,
+                "negative_share": 0.04,
+            }
+        )
+        labels = {
+            factor: [getattr(member, factor) for member in members]
+            for factor in ("architecture", "activation", "units", "l2")
+        }
+        of = {"task": task, "measure": measure}
+        effects = factor_effects(matrix, labels, permutations=99, bootstraps=99)
+        self.rows["effects"] += [of | effect for effect in effects]
+        p = {effect["factor"]: effect["p_adjusted"] for effect in effects}
+        self.rows["headline"] += [
+            of | {"aspect": aspect(measure), "p_adjusted": p.get(part["factor"], np.nan)} | part
+            for part in decomposition(matrix, labels, bootstraps=99)
+        ]
+
+    def controls(self, task: str, measure: str, members: list[Member]) -> None:
+        """Every network again as if it were untrained: nearer to the middle, at places of its own."""
+        rng = np.random.default_rng(len(members))  # of its own, so that nothing else changes
+        count = len(members)
+        places = rng.normal(size=(2 * count, 2)) * np.repeat([1.0, 0.4], count)[:, None]
+        ids = [member.id for member in members]
+        names = np.array([*ids, *(f"{name} untrained" for name in ids)])
+        self.groups[f"controls/{task}/{measure}"] = xr.Dataset(
+            {
+                "distance": (
+                    ("network", "other_network"),
+                    np.linalg.norm(places[:, None] - places[None], axis=-1),
+                ),
+                "is_trained": (("network",), np.repeat([True, False], count)),
+            },
+            coords={"network": names, "other_network": names},
+        )
+        of = {"task": task, "measure": measure}
+        for value, control in enumerate(("reliability", "trained", "shuffled time", "untrained"), 1):
+            limits = {"low": 0.2 * value - 0.05, "high": 0.2 * value + 0.05}
+            self.rows["controls"].append(of | limits | {"control": control, "value": 0.2 * value, "n_networks": count})
+        for number, (x, y) in enumerate(places):
+            member = members[number % count]
+            row = {"architecture": member.architecture, "network": member.id, "is_trained": number < count}
+            self.rows["control_embeddings"].append(of | row | {"x": x, "y": y, "stress": 0.11})
+
+    def _place(self, member: Member, measure: str) -> np.ndarray:
+        scatter = self.rng.normal(size=4) * (1.0 if "transition" in measure else 0.18)
+        if "transition" in measure:
+            return scatter
+        angle = np.pi / 2 * ARCHITECTURES.index(member.architecture)
+        side = 0.5 * ACTIVATIONS.index(member.activation)
+        return np.array([np.cos(angle) + side, np.sin(angle) + side / 2, side, 0]) + scatter
+
+
+def _turn(member: Member) -> np.ndarray:
+    """A rotation of the network's own."""
+    random = np.random.default_rng(member.seed + 10 * ARCHITECTURES.index(member.architecture))
+    return np.linalg.qr(random.normal(size=(3, 3)))[0]
+
+
+def _points(task: str, condition: int, conditions: int, member: Member) -> Iterator[tuple[Any, int, bool, list[float]]]:
+    if task == "flip_flop":
+        for corner in product((-1.0, 0.0, 1.0), repeat=3):
+            yield np.array(corner) @ _turn(member), corner.count(0.0), False, list(corner)
+    elif task == "sine_wave":
+        yield np.array([0.0, 0.0, 2 * condition / (conditions - 1) - 1]), 2, False, [0.0]
+    else:
+        for number, along in enumerate(np.linspace(-1.6, 1.6, 9)):
+            stable = number % 4 == 0
+            yield np.array([along, 0.2 * along**2, 2.0 * condition]), int(number == 4), not stable, [15 * along]
