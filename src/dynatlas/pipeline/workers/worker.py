@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ class Terms(NamedTuple):
     code: tuple[Code, ...] = ()  # that the study has of its own: imported before its jobs
 
 
+@cache
 def versions() -> dict[str, str]:
     """The versions in this process of what must agree."""
     return {name: metadata.version(name) for name in PACKAGES}
