@@ -73,6 +73,15 @@ class Plan(NamedTuple):
         return max(stage.end for stage in self.stages)
 
 
+class Calibration(NamedTuple):
+    """What was measured."""
+
+    start_up: float  # seconds until the workers are there
+    training: Mapping[Shape, Cost]
+    searches: Mapping[Shape, Cost]
+    geometry: Mapping[str, tuple[float, float]]  # measure → seconds to reduce a network, and per pair
+
+
 def plan(study: Study, workers: int | None = None, scheduler: str | None = None) -> Plan:
     """Calibrate where the study would be carried out, and play its jobs through.
 
@@ -90,10 +99,18 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
         training = _calibrated(client, study, time_training, _ends(study))
         searches = _calibrated(client, study, time_dynamics, _ends(study))
         pair_seconds = client.submit(time_geometry, study.to_toml(), study.foreign_code(), pure=False).result()
+    return plan_from(study, workers, Calibration(start_up, training, searches, pair_seconds))
+
+
+def plan_from(study: Study, workers: int, measured: Calibration) -> Plan:
+    """The plan that follows from what was measured."""
     jobs = jobs_of(study)
-    trains, seeks = ({shape: interpolated(shape, timed) for shape in study.shapes} for timed in (training, searches))
-    costs = {job.name: _job_cost(study, job, trains, seeks, pair_seconds) for job in jobs}
-    spans = simulate(jobs, costs, workers, start_up)
+    training, searches = (
+        {shape: interpolated(shape, timed) for shape in study.shapes}
+        for timed in (measured.training, measured.searches)
+    )
+    costs = {job.name: _job_cost(study, job, training, searches, measured.geometry) for job in jobs}
+    spans = simulate(jobs, costs, workers, measured.start_up)
     per_task = {
         task.kind: sum(len(members) for block, members in study.blocks.items() if block.task == task.kind)
         for task in study.tasks
@@ -105,7 +122,7 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
         pairs=sum(count * (count - 1) // 2 for count in per_task.values()),
         workers=workers,
         stages=tuple(_stages(study, jobs, costs, spans)),
-        worker_bytes=_memory(study, [*training.values(), *searches.values()]),
+        worker_bytes=_memory(study, [*measured.training.values(), *measured.searches.values()]),
         disk_bytes=_disk(study),
     )
 
