@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ class Terms(NamedTuple):
     code: tuple[Code, ...] = ()  # plug-ins of the study, imported before its jobs
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return this process's versions of ``PACKAGES``."""
     return {name: metadata.version(name) for name in PACKAGES}
