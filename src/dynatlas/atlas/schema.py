@@ -5,6 +5,9 @@ The store refuses a table or an array that does not match; the report and the fi
 
 from typing import Final, NamedTuple
 
+from dynatlas._util.messages import listed
+from dynatlas.measures.aspects import TOPOLOGY
+
 
 class Column(NamedTuple):
     """One column of a table: its Arrow type and what it means."""
@@ -28,7 +31,7 @@ CONFIGURATION: Final = {
 # Which distances a row speaks of.
 MATRIX: Final = {
     "task": Column("string", "the task"),
-    "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph, neighbor_graph or spectrum"),
+    "measure": Column("string", f"svcca, cka, …, {listed(TOPOLOGY, 'or')}"),
 }
 
 

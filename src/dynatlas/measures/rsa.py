@@ -1,6 +1,6 @@
 """A distance from dissimilarities: which samples lie near which, and whether that agrees between networks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar
@@ -10,11 +10,10 @@ from jaxtyping import Float
 from scipy.spatial.distance import pdist
 
 from dynatlas.measures.activity import on_unit_scale
-from dynatlas.measures.measure import Measure, expected, register_measure
+from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Array, Reduced
 
 
-@register_measure("rsa")
 @dataclass(frozen=True)
 class RSA(Measure):
     """1 − the correlation of two networks' dissimilarities between all pairs of samples.
@@ -31,6 +30,8 @@ class RSA(Measure):
     Source: Kriegeskorte, Mur & Bandettini 2008.
     """
 
+    label: ClassVar[str] = "RSA"
+    study_options: ClassVar[Mapping[str, Any]] = {"samples": 400}
     correlation: str = "spearman"
     dissimilarity: str = "euclidean"
     samples: Any = None

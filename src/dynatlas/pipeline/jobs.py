@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dynatlas.atlas.atlas import Entry, part_name, reduced_name
 from dynatlas.atlas.schema import OF_CONTROLS, OF_MATRICES
+from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.pipeline import stages
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.reduction import controls_of
@@ -147,9 +148,10 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
             yield Job(_reduces(stage, block), stage, compute, (block,), _names([job]), promises)
     for matrix in study.matrices:
         stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
+        only_modal = stage == "topology" and TOPOLOGY[matrix.measure].only_modal
         tiles = stages.tiles(study, matrix)
         # Which networks have the modal number of roots is known when all have been searched.
-        blocks = {tile: study.blocks if matrix.measure == "transition_graph" else tile.blocks(study) for tile in tiles}
+        blocks = {tile: study.blocks if only_modal else tile.blocks(study) for tile in tiles}
         for tile in tiles:
             needs = frozenset(_reduces(stage, block) for block in blocks[tile] if block.task == matrix.task)
             promises = frozenset([f"arrays.zarr/{tile.group}"])

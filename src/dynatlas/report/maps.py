@@ -7,7 +7,8 @@ import numpy as np
 
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
-from dynatlas.measures.aspects import MEASURES, aspect
+from dynatlas.measures.aspects import aspect
+from dynatlas.measures.registry import measure_label
 from dynatlas.report.values import cells, rounded
 
 MOST_MATRIX_ROWS: Final = 300  # a larger matrix is thinned evenly; the stored one and the print figure are whole
@@ -19,7 +20,7 @@ def map_list(atlas: AtlasLike) -> list[dict[str, str]]:
         {
             "task": task,
             "measure": measure,
-            "label": MEASURES.get(measure, measure),
+            "label": measure_label(measure),
             "aspect": aspect(measure),
             "file": f"map-{task}-{measure}",
         }

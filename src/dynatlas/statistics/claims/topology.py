@@ -6,6 +6,7 @@ from math import comb
 import numpy as np
 
 from dynatlas.atlas.view import AtlasLike
+from dynatlas.measures.aspects import aspect
 from dynatlas.statistics.claims.verdicts import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -80,5 +81,5 @@ def activation_changes_topology(atlas: AtlasLike) -> Iterator[Finding]:
     """The opposing claim, on each task and measure of topology."""
     for task in atlas.study.tasks:
         for measure in task.topology:
-            if measure != "spectrum":
+            if aspect(measure) == "topology":
                 yield separates(atlas, task.kind, measure, "activation")
