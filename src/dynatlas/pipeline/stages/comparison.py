@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from dynatlas._util.modes import mode
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.measures.distances import settings_of
@@ -111,4 +112,4 @@ def modal_count(atlas: Atlas, task: str) -> int:
         if block.task == task
         for count in atlas.part("searches", block)["n_roots"]
     ]
-    return max(counts, key=lambda count: (counts.count(count), count), default=0)
+    return mode(counts)[0] if counts else 0
