@@ -12,6 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from dynatlas._util.messages import count_of, listed, sentence_case
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.atlas.view import (
     AtlasLike,
@@ -306,7 +307,7 @@ def _draw(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     except Missing:
         raise Missing("not in this atlas") from None  # the panel is narrow; the map's own figure says more
     upper = np.triu_indices(len(matrix), 1)
-    kept = np.unique(np.linspace(0, len(upper[0]) - 1, min(MOST_PAIRS, len(upper[0]))).round().astype(int))
+    kept = even_selection(range(len(upper[0])), MOST_PAIRS)
     rows, columns = upper[0][kept], upper[1][kept]
     given = matrix[rows, columns]
     drawn = np.linalg.norm(points[rows] - points[columns], axis=1)

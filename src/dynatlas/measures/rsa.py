@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import pdist
 
+from dynatlas._util.selection import even_selection
 from dynatlas.measures.activity import on_unit_scale
 from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Array, Reduced
@@ -50,7 +51,7 @@ class RSA(Measure):
         from scipy.stats import rankdata  # takes half a second
 
         if self.samples is not None and self.samples < len(activity):
-            activity = activity[np.linspace(0, len(activity) - 1, self.samples).round().astype(int)]
+            activity = activity[even_selection(range(len(activity)), int(self.samples))]
         if len(activity) > self.max_samples:
             raise ValueError(
                 f"rsa compares all pairs of samples, and {len(activity)} samples are too many; give samples= a number "

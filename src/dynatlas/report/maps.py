@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
 from dynatlas.measures.aspects import aspect
@@ -65,7 +66,7 @@ def _matrix(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
     """The distances sorted by architecture and activation, in 4 digits."""
     networks, matrix = distances(atlas, task, measure)
     count = len(networks)
-    keep = np.unique(np.linspace(0, count - 1, min(count, MOST_MATRIX_ROWS)).round().astype(int))
+    keep = even_selection(range(count), MOST_MATRIX_ROWS)
     return {
         "network": networks["network"].iloc[keep].tolist(),
         "distance": rounded(matrix[np.ix_(keep, keep)]),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from dynatlas._util.arrays import even_selection
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import trained
 from dynatlas.cells.responses import probe_activity
