@@ -10,8 +10,8 @@ from dynatlas.atlas.networks import trained
 from dynatlas.atlas.schema import TABLES
 from dynatlas.cells.responses import probe_activity
 from dynatlas.errors import StudyError
-from dynatlas.measures.measure import measure_of
 from dynatlas.measures.pairs import all_pairs
+from dynatlas.measures.registry import measure_of
 from dynatlas.pipeline.stages import comparison, controls
 from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles
 from dynatlas.pipeline.stages.reduction import reduce_activity, reduce_findings

@@ -5,6 +5,9 @@ Each is declared once and checked on writing. The report and the figures rely on
 
 from typing import Final, NamedTuple
 
+from dynatlas._util.messages import listed
+from dynatlas.measures.aspects import TOPOLOGY
+
 
 class Column(NamedTuple):
     """One column of a table: its Arrow type and what it means."""
@@ -26,7 +29,7 @@ CONFIGURATION: Final = {
 # The distance matrix that a row belongs to.
 MATRIX: Final = {
     "task": Column("string", "the task"),
-    "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph, neighbor_graph or spectrum"),
+    "measure": Column("string", f"svcca, cka, …, {listed(TOPOLOGY, 'or')}"),
 }
 
 

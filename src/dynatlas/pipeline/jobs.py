@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dynatlas.atlas.atlas import Entry, part_name, reduced_name
 from dynatlas.atlas.schema import OF_CONTROLS, OF_MATRICES
+from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.pipeline import stages
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.reduction import controls_of
@@ -151,13 +152,14 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
     reduces = {stage: {block: _reduces(stage, block) for block in study.blocks} for stage in ("geometry", "topology")}
     for matrix in study.matrices:
         stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
+        only_modal = stage == "topology" and TOPOLOGY[matrix.measure].only_modal
         tiles = stages.tiles(study, matrix)
         # A tile on the diagonal has one side's networks on both.
         diagonal = [tile for tile in tiles if tile.row == tile.column]
         side = {tile.row: frozenset(reduces[stage][block] for block in tile.blocks(study)) for tile in diagonal}
         for tile in tiles:
             needs = side[tile.row] | side[tile.column]
-            if matrix.measure == "transition_graph":
+            if only_modal:
                 # Which networks have the modal number of roots is known when all have been searched.
                 needs = frozenset().union(*side.values())
             promises = frozenset([f"arrays.zarr/{tile.group}"])

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dynatlas._util.cores import available_cores
+from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.pipeline.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
 from dynatlas.pipeline.jobs import Job, jobs_of, training_flops
 from dynatlas.pipeline.stages.comparison import TILE, Tile
@@ -25,14 +26,7 @@ from dynatlas.study.study import Study
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0
 
 
-OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS, CHEAP_PAIR_SECONDS = 0.1, 1.0, 1.5e-6, 1e-5
-
-
-FUSED_SECONDS = 0.02  # per pair of graphs of 27 nodes
-
-
-# Principal components kept of a network's activity; all of them by the other measures.
-KEPT_COMPONENTS = {"svcca": 12, "cka": 24}
+OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 1.0, 1.5e-6
 
 
 # Fixed points to expect per condition, to foresee the disk.
@@ -217,9 +211,9 @@ def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[flo
     if isinstance(subject, Tile):
         rows, columns = map(len, subject.sides(study))
         pairs = rows * columns if subject.row != subject.column else rows * (rows - 1) / 2
-        pair = geometry.get(subject.matrix.measure, (0.0, CHEAP_PAIR_SECONDS))[1]
+        measure = subject.matrix.measure
         return OVERHEAD_SECONDS + pairs * (
-            FUSED_SECONDS if subject.matrix.measure == "fused_transition_graph" else pair
+            geometry[measure][1] if measure in geometry else TOPOLOGY[measure].pair_seconds
         )
     if isinstance(subject, Matrix):
         networks = len(study.members_of(subject.task))
@@ -295,4 +289,4 @@ def _reduced_bytes(study: Study) -> Iterator[float]:
     for task in study.tasks:
         samples = len(task.probe_conditions()) * task.steps  # one condition per trial of the probe, which is not drawn
         for measure in study.analysis.measures:
-            yield 8.0 * samples * min(KEPT_COMPONENTS.get(measure, np.inf), max(study.population.units))
+            yield 8.0 * samples * min(study.measure(measure).kept_components, max(study.population.units))

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from dynatlas.cells.registry import CELLS, register_cell
 from dynatlas.errors import PluginError
-from dynatlas.measures.measure import MEASURES, register_measure
+from dynatlas.measures.registry import MEASURES, register_measure
 from dynatlas.registry import Origin, importing, origin_of, origins
 from dynatlas.tasks.registry import TASKS, register_task
 

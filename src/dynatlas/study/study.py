@@ -19,8 +19,9 @@ from dynatlas.cells.checks import check_cell
 from dynatlas.cells.registry import BUILT_IN as OUR_CELLS
 from dynatlas.cells.registry import CELLS
 from dynatlas.errors import PluginError, StudyError
-from dynatlas.measures.measure import BUILT_IN as OUR_MEASURES
+from dynatlas.measures.aspects import check_topology
 from dynatlas.measures.measure import Measure
+from dynatlas.measures.registry import BUILT_IN as OUR_MEASURES
 from dynatlas.registry import Origin, origin_of
 from dynatlas.study import costs
 from dynatlas.study.content import content_hash, each_member, task_content
@@ -364,7 +365,9 @@ class Study(Shown, Settings):
     def _check(self, group: str, name: str) -> None:
         """Look at a task or a cell that is not ours; ValueError says what is wrong with it."""
         if group == "tasks":
-            check_task(self.task(name))
+            task = self.task(name)
+            check_task(task)
+            check_topology(f"the task {name!r}", task.topology, task.n_conditions)
         if group == "cells":
             units = min(self.population.units)
             for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):

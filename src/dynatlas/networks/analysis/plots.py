@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynatlas._util.selection import even_selection
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.figures.looks import UNSTABLE, unstable_label
 from dynatlas.networks.analysis.analyze import Analysis
@@ -38,8 +39,7 @@ def state_spaces(analysis: Analysis) -> list[Plot]:
     share[: len(scales[:3])] = scales[:3] ** 2 / max(float((scales**2).sum()), 1e-300)
 
     trials = analysis.visited.states
-    chosen = np.unique(np.linspace(0, len(trials) - 1, min(len(trials), MOST_TRIALS)).round().astype(int))
-    paths = (trials[chosen, -MOST_STEPS:] - mean) @ axes.T
+    paths = (trials[even_selection(range(len(trials)), MOST_TRIALS), -MOST_STEPS:] - mean) @ axes.T
     low, high = (extreme((samples - mean) @ axes.T, axis=0) for extreme in (np.min, np.max))
     margin = np.maximum(high - low, 1e-9)
     scenes = []

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dynatlas._util.selection import even_selection
 from dynatlas.networks.network import Network
 
 # The random trials of a network of whose inputs nothing is known.
@@ -101,7 +102,7 @@ def last_states(visited: Visited, count: int) -> NDArray[np.float64]:
     ends = ends[np.isfinite(ends).all(axis=1)]
     if not len(ends):
         ends = pooled(visited)
-    return ends[np.unique(np.linspace(0, len(ends) - 1, min(count, len(ends))).round().astype(int))]
+    return ends[even_selection(range(len(ends)), count)]
 
 
 def _random_trials(n_inputs: int, random: np.random.Generator) -> NDArray[np.float64]:
