@@ -1,7 +1,6 @@
 """dynatlas: train populations of recurrent networks, find what each computes, map how alike they are.
 
-What is exported stands in ``__init__.pyi``. It is imported when it is first used: a command, or a worker, does not wait
-for what it does not need.
+``__init__.pyi`` lists the exported names. Each is imported on first use, so that commands and workers start quickly.
 """
 
 import lazy_loader

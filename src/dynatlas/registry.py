@@ -1,19 +1,19 @@
-"""Where the tasks, cells and measures come from that are not ours: the file or the package that registered each."""
+"""Registry of user-defined tasks, cells and measures: the file or package that registered each."""
 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Origin(NamedTuple):
-    """Imported code of which the version is known: a file, or an installed distribution."""
+    """Source of the code: a file or an installed distribution."""
 
-    name: str  # of the file, without its folder; or of the distribution
-    version: str  # the SHA-256 of the file's bytes; or the distribution's version
+    name: str  # file name without its folder, or name of the distribution
+    version: str  # SHA-256 of the file's bytes, or version of the distribution
     is_file: bool
 
 
@@ -23,15 +23,18 @@ _importing: list[tuple[Origin, set[tuple[str, str]]]] = []
 _origins: dict[tuple[str, str], Origin] = {}
 
 
+Registered = TypeVar("Registered", bound=type)
+
+
 @contextmanager
 def importing(origin: Origin, registries: Mapping[str, dict[str, Any]]) -> Iterator[set[tuple[str, str]]]:
-    """While code is imported: gives the (group, name) pairs that it registers.
+    """Attribute what is registered in this context to ``origin``, and yield the (group, name) pairs registered.
 
-    What a file of the same name registered before is forgotten. If the import fails, all is as it was.
+    Earlier registrations by a file of the same name are removed. If the import fails, all registries are restored.
     """
     registered: set[tuple[str, str]] = set()
-    registers: list[dict[Any, Any]] = [*registries.values(), _origins]
-    before = [dict(register) for register in registers]
+    changing: list[dict[Any, Any]] = [*registries.values(), _origins]
+    before = [dict(registry) for registry in changing]
     for (group, name), earlier in list(_origins.items()):
         if origin.is_file and earlier.is_file and earlier.name == origin.name:
             registries[group].pop(name, None)
@@ -40,29 +43,29 @@ def importing(origin: Origin, registries: Mapping[str, dict[str, Any]]) -> Itera
     try:
         yield registered
     except BaseException:
-        for register, kept in zip(registers, before, strict=True):
-            register.clear()
-            register.update(kept)
+        for registry, kept in zip(changing, before, strict=True):
+            registry.clear()
+            registry.update(kept)
         raise
     finally:
         _importing.pop()
 
 
-def enter(registry: dict[str, Any], group: str, name: str, added: Any) -> None:
-    """Put something into a registry under a name, and note where it comes from.
+def enter(registry: dict[str, Registered], group: str, name: str, added: Registered) -> None:
+    """Add a class to a registry under a name, and record its origin.
 
-    What a file or package registers takes the place of what another one registered, such as the same file under another
-    name; never of what is ours, or was registered by hand.
+    A file or package replaces what another one registered, such as the same file under another name. Built-in classes,
+    and those that were registered outside an import, are never replaced.
 
     Raises:
-        ValueError: something else has the name.
+        ValueError: the name is taken.
     """
-    known: Any = registry.get(name)
+    known = registry.get(name)
     origin, registered = _importing[-1] if _importing else (None, set())
-    is_other = name in registry and _place(known) != _place(added)
-    if is_other and (origin is None or origin_of(group, name) in (None, origin)):
+    replaceable = origin is not None and origin_of(group, name) not in (None, origin)
+    if known is not None and _qualified_name(known) != _qualified_name(added) and not replaceable:
         what = group.removesuffix("s")
-        raise ValueError(f"the {what} {name!r} is {known.__qualname__} already; choose another name")
+        raise ValueError(f"the {what} {name!r} is already {known.__qualname__}; choose another name")
     registry[name] = added
     registered.add((group, name))
     if origin is None:
@@ -72,7 +75,7 @@ def enter(registry: dict[str, Any], group: str, name: str, added: Any) -> None:
 
 
 def origin_of(group: str, name: str) -> Origin | None:
-    """Where something registered comes from; None if it is ours, or was registered by hand."""
+    """Return the origin of a registered class; None if it is built in or was registered outside an import."""
     return _origins.get((group, name))
 
 
@@ -82,17 +85,17 @@ def origins() -> Mapping[tuple[str, str], Origin]:
 
 
 def check_name(what: str, name: str) -> None:
-    """Names of tasks, cells and measures stand in names of files and of networks, where a dash separates them.
+    """Check the name of a task, cell or measure: it becomes part of file and network names, separated by dashes.
 
     Raises:
-        ValueError: this one cannot.
+        ValueError: the name has other characters or is too long.
     """
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise ValueError(
-            f"{name!r} cannot name a {what}; expected a small letter, then small letters, digits and underscores, "
-            "40 in all at most"
+            f"{name!r} cannot name a {what}; expected a lowercase letter, then lowercase letters, digits and "
+            "underscores, at most 40 characters"
         )
 
 
-def _place(added: Any) -> tuple[str, str]:
-    return added.__module__, added.__qualname__
+def _qualified_name(registered: type) -> tuple[str, str]:
+    return registered.__module__, registered.__qualname__

@@ -582,7 +582,7 @@ def test_provenance_is_merged(atlas: Atlas) -> None:
 
 def test_repr_says_how_far_it_is(atlas: Atlas) -> None:
     def rows() -> dict[str, str]:
-        return dict(atlas._card().rows)
+        return dict(atlas._summary().rows)
 
     assert rows()["folder"] == str(atlas.path)
     assert (rows()["networks"], rows()["done"]) == ("0 of 4 trained", "nothing yet")

@@ -463,12 +463,12 @@ def test_a_measure_of_ones_own():
         matrix = distance_matrix(networks(4, 9, 6), "widths", factor=2.0)
         assert matrix.values.tolist() == [[0, 10, 4], [10, 0, 6], [4, 6, 0]]
         assert matrix.attrs.items() >= {"measure": "widths", "factor": 2.0}.items()
-        with pytest.raises(ValueError, match="the measure 'cka' is CKA already; choose another name"):
+        with pytest.raises(ValueError, match="the measure 'cka' is already CKA; choose another name"):
             register_measure("cka")(Widths)
         with pytest.raises(ValueError, match="is not a dataclass that derives from"):
             register_measure("other")(dict)
         for name in ("two words", "widths-controls", "Widths"):
-            with pytest.raises(ValueError, match="cannot name a measure; expected a small letter"):
+            with pytest.raises(ValueError, match="cannot name a measure; expected a lowercase letter"):
                 register_measure(name)(Widths)
         for name in TOPOLOGY:
             with pytest.raises(ValueError, match=f"{name!r} is one of topology already"):

@@ -121,10 +121,10 @@ FILES = {
         lambda folder: archive(("archive/data.pkl", pickle.dumps(Bomb(folder))), ("archive/data/0", b"\0")),
         "dynatlas convert",
     ),
-    "objects.npz": (object_array, "holds Python objects, which are pickled"),
+    "objects.npz": (object_array, "holds pickled Python objects, which run code"),
     "structured.npz": (
         lambda _: archive(("W_rec.npy", npy((1,), b"\0" * 8, "<f4,<f4"))),
-        "is damaged: its header is not|is of the type",
+        "is damaged: its header is not|has dtype",
     ),
     # sizes that are not there
     "huge.npz": (lambda _: bomb_of_zeros(), "would take 1.32e.13 bytes; expected at most 2.15e.09"),
@@ -132,7 +132,7 @@ FILES = {
     "negative.npz": (lambda _: archive(("W_rec.npy", npy((-1, 3), b"\0" * 12))), "which no array can have"),
     "many_axes.npz": (lambda _: archive(("W_rec.npy", npy((1,) * 50, b"\0" * 4))), "which no array can have"),
     "text_shape.npz": (lambda _: archive(("W_rec.npy", npy("('a', 3)"))), "is damaged: its header is not|no array can"),
-    "lying.npz": (lambda _: lying_member(), r"takes 36 bytes, and 8 are there"),
+    "lying.npz": (lambda _: lying_member(), r"takes 36 bytes, but it has 8"),
     "huge.safetensors": (lambda _: safetensors({"w": entry([HUGE, 3], 0, 12 * HUGE)}), "would take 1.32e.13 bytes"),
     "overflow.safetensors": (
         lambda _: safetensors({"w": entry([2**33, 2**31], 0, 0)}),
@@ -145,32 +145,32 @@ FILES = {
     ),
     "overlap.safetensors": (
         lambda _: safetensors({"a": entry([2], 0, 8), "b": entry([2], 4, 12)}, b"\0" * 12),
-        "'b' with the shape .2,. should take 8 bytes from 8 on, and its header says 4 to 12",
+        "'b' with shape .2,. should take 8 bytes from offset 8, but its header says 4 to 12",
     ),
     "outside.safetensors": (
         lambda _: safetensors({"a": entry([2], 0, 8)}, b"\0" * 4),
-        "truncated or has something behind its end",
+        "truncated or has trailing bytes: the header describes",
     ),
     "behind.safetensors": (
         lambda _: safetensors({"a": entry([1], 0, 4)}, b"\0" * 4 + pickle.dumps(Bomb)),
-        "truncated or has something behind its end",
+        "truncated or has trailing bytes: the header describes",
     ),
     "type.safetensors": (lambda _: safetensors({"a": entry([1], 0, 4, "OBJECT")}, b"\0" * 4), "has the type 'OBJECT'"),
     "fraction.safetensors": (lambda _: safetensors({"a": entry([1.5], 0, 6)}, b"\0" * 6), "must be whole numbers"),
-    "list.safetensors": (lambda _: safetensors(b'{"a": [1, 2]}'), "its header is not that of a safetensors file"),
-    "nested.safetensors": (lambda _: nested_json(), "its header is not that of a safetensors file"),
+    "list.safetensors": (lambda _: safetensors(b'{"a": [1, 2]}'), "its header is not a safetensors header"),
+    "nested.safetensors": (lambda _: nested_json(), "its header is not a safetensors header"),
     # archives
-    "slip.npz": (lambda _: archive(("../../W_rec.npy", npy((1,), b"\0" * 4))), "whose name leads out of the archive"),
-    "absolute.npz": (lambda _: archive(("/etc/W_rec.npy", npy((1,), b"\0" * 4))), "name leads out of the archive"),
+    "slip.npz": (lambda _: archive(("../../W_rec.npy", npy((1,), b"\0" * 4))), "whose name points outside the archive"),
+    "absolute.npz": (lambda _: archive(("/etc/W_rec.npy", npy((1,), b"\0" * 4))), "name points outside the archive"),
     "link.npz": (lambda _: linked_member(), "that is a symbolic link; it is not opened"),
-    "script.npz": (lambda _: archive(("run.py", "raise SystemExit")), "expected the arrays of an .npz file alone"),
+    "script.npz": (lambda _: archive(("run.py", "raise SystemExit")), "expected only the arrays of an .npz file"),
     "twice.npz": (
         lambda _: archive(("W.npy", npy((1,), b"\0" * 4)), ("W.npy", npy((1,), b"\1" * 4))),
-        "it has two arrays of one name",
+        "two arrays have the same name",
     ),
     "odd.npz": (
         lambda _: archive(("W.npy", npy((1,), b"\0" * 4)), compression=zipfile.ZIP_BZIP2),
-        "is compressed in an unusual way",
+        "has compression method 12; expected stored or deflated",
     ),
     "truncated.npz": (lambda _: whole_npz()[:-40], "is damaged or truncated"),
     "corrupted.npz": (lambda _: corrupted(), "is damaged or truncated: Bad CRC-32"),
@@ -185,13 +185,13 @@ FILES = {
     ),
     "slip.keras": (
         lambda _: archive(("config.json", "{}"), ("model.weights.h5", ""), ("../assets/x", "")),
-        "has a member '../assets/x' whose name leads out of the archive",
+        "has a member '../assets/x' whose name points outside the archive",
     ),
     "bomb.keras": (bomb_keras, "'model.weights.h5' has the shape .* and would take 4.29e.09 bytes"),
     # neither
-    "empty.safetensors": (lambda _: b"", "is no file of weights that is known here"),
-    "noise.h5": (lambda _: bytes(range(256)) * 8, "is no file of weights that is known here"),
-    "page.npz": (lambda _: b"<!doctype html><html>not found</html>", "is no file of weights that is known here"),
+    "empty.safetensors": (lambda _: b"", "is not a supported file of weights"),
+    "noise.h5": (lambda _: bytes(range(256)) * 8, "is not a supported file of weights"),
+    "page.npz": (lambda _: b"<!doctype html><html>not found</html>", "is not a supported file of weights"),
 }
 
 
@@ -269,24 +269,27 @@ HDF5 = {
         lambda file: [file.create_dataset(f"{n}/vars/0", (2**28,), "f4", chunks=(1024,)) for n in range(4)],
         "holds 4.29e.09 bytes of arrays",
     ),
-    "external link": (links(h5py.ExternalLink("/etc/passwd", "/x")), "is a link to elsewhere .ExternalLink."),
-    "soft link": (links(h5py.SoftLink("/nowhere")), "is a link to elsewhere .SoftLink."),
+    "external link": (
+        links(h5py.ExternalLink("/etc/passwd", "/x")),
+        "is a link .ExternalLink.; links are not followed",
+    ),
+    "soft link": (links(h5py.SoftLink("/nowhere")), "is a link .SoftLink.; links are not followed"),
     "external storage": (
         lambda file: file.create_dataset("layers/rnn/cell/vars/0", (4,), "f4", external=[("/etc/passwd", 0, 16)]),
-        "keeps its values in another file",
+        "stores its values in another file",
     ),
-    "virtual": (virtual, "keeps its values in another file"),
+    "virtual": (virtual, "stores its values in another file"),
     "strings": (
         lambda file: file.create_dataset("layers/rnn/cell/vars/0", data=["a", "b"]),
-        "is of the type object; expected numbers",
+        "has dtype object; expected numbers",
     ),
     "references": (
         lambda file: file.create_dataset("r", (2,), h5py.ref_dtype),
-        "is of the type object; expected numbers",
+        "has dtype object; expected numbers",
     ),
     "filter": (
         lambda file: file.create_dataset("x", data=np.zeros(9), compression="lzf"),
-        "is compressed by the filters .32000.",
+        "uses the filters .32000.; expected only those built into HDF5",
     ),
     "deep groups": (deep_groups, "groups are nested more than 32 deep"),
     "deep configuration": (deep_configuration, "configuration is not JSON|nested more than 50 deep"),
@@ -321,7 +324,7 @@ def test_what_is_no_plain_file_is_refused(watched):
     with pytest.raises(NetworkError, match="is a folder; expected a file of weights"):
         read_network(watched)
     os.mkfifo(watched / "pipe.npz")
-    with pytest.raises(NetworkError, match="is no regular file"):
+    with pytest.raises(NetworkError, match="is not a regular file"):
         read_network(watched / "pipe.npz")
     with pytest.raises(NetworkError, match=r"cannot read .*nothing.npz: No such file"):
         read_network(watched / "nothing.npz")

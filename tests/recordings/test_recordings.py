@@ -183,7 +183,7 @@ class TestHostile:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("a.npy", b"\x93NUMPY\x01\x00", "header is not that of an array"),
+            ("a.npy", b"\x93NUMPY\x01\x00", "header is not an array header"),
             ("a.nc", b"CDF\x01", "is damaged, or no NetCDF"),
             ("a.nc", b"CDF\x05" + bytes(100), "holds no array of numbers"),
             ("a.nc", netcdf3(2**31 - 1, 2**31 - 8), "is damaged, or no NetCDF"),
@@ -223,7 +223,7 @@ class TestHostile:
     def test_pickles(self, watched):
         np.save(watched / "a.npy", np.array([Bomb(watched)], dtype=object), allow_pickle=True)
         (watched / "a.pkl").write_bytes(pickle.dumps(Bomb(watched)))
-        for name, message in (("a.npy", "holds Python objects"), ("a.pkl", "is no recording")):
+        for name, message in (("a.npy", "holds pickled Python objects"), ("a.pkl", "is no recording")):
             with pytest.raises(NetworkError, match=message):
                 read_recording(watched / name)
 
@@ -249,7 +249,7 @@ class TestHostile:
         for name, message in (
             ("a.h5", r"'rates' has the shape \(1099511627776, 100\) and would take"),
             ("links.h5", "holds no array of numbers: nothing"),
-            ("outside.h5", "keeps its values in another file"),
+            ("outside.h5", "stores its values in another file"),
             ("a.parquet", r"'table' has the shape \(400000, 700\) and would take 2.24e\+09 bytes"),
         ):
             tracemalloc.reset_peak()
@@ -309,7 +309,7 @@ class TestHostile:
                 file["intervals/trials/start_time"], file["intervals/trials/stop_time"] = [0.0], [1.0]
                 file["acquisition/rates/data"] = SAMPLES
                 file.create_dataset("acquisition/rates/starting_time", dtype="f8", **start).attrs["rate"] = 10.0
-        with pytest.raises(NetworkError, match="starting_time' keeps its values in another file"):
+        with pytest.raises(NetworkError, match="starting_time' stores its values in another file"):
             read_recording(watched / "outside.nwb")
         with pytest.raises(NetworkError, match=r"starting_time has the shape \[9\]; expected a number"):
             read_recording(watched / "wide.nwb")

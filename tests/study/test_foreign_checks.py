@@ -283,7 +283,7 @@ def test_a_derivative_that_is_none_of_the_cell_is_refused():
 def test_what_is_no_cell_is_not_registered():
     with pytest.raises(ValueError, match=r"does not derive from dynatlas.cells.Cell"):
         register_cell("tried")(eqx.nn.Linear)
-    with pytest.raises(ValueError, match="'gru' is GRU already"):
+    with pytest.raises(ValueError, match="'gru' is already GRU"):
         register_cell("gru")(Plain)
     assert CELLS["gru"] is not Plain
 

@@ -164,8 +164,8 @@ def test_both_paths_give_the_same_gradient(study_file, activation):
         ("my_task.py", "raise SystemExit(3)", "cannot import the plugin .*SystemExit"),
         ("my_task.py", "x = 1", "registers nothing; decorate"),
         ("my_task.py", "from dynatlas import register_task\nregister_task('x')(3)", "3 is no subclass of dynatlas"),
-        ("my_measure.py", MEASURE.replace('"spread")', '"cka")'), "the measure 'cka' is CKA already"),
-        ("my_task.py", TASK.replace('"held_sign")', '"flip_flop")'), "the task 'flip_flop' is FlipFlop already"),
+        ("my_measure.py", MEASURE.replace('"spread")', '"cka")'), "the measure 'cka' is already CKA"),
+        ("my_task.py", TASK.replace('"held_sign")', '"flip_flop")'), "the task 'flip_flop' is already FlipFlop"),
         ("my_task.py", TASK.replace('"held_sign")', '"Held-sign")'), "'Held-sign' cannot name a task"),
         (
             "my_task.py",

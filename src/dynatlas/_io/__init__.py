@@ -1,1 +1,1 @@
-"""Files: written atomically, read with suspicion."""
+"""Atomic writes, and readers for files that may be hostile."""

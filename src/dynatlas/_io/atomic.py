@@ -1,6 +1,6 @@
-"""Files and folders that are whole or not there: written to a temporary name, flushed, renamed.
+"""Atomic writes of files and folders: write to a temporary name, flush, rename.
 
-A *tree* here is a file or a folder with everything in it; both are published and fingerprinted alike.
+A *tree* is a file, or a folder with its contents.
 """
 
 import errno
@@ -18,7 +18,7 @@ _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """A free name beside ``target``, to write to; what still stands there at the end is removed."""
+    """Yield an unused path beside ``target`` to write to, and remove what is left there afterwards."""
     _make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
@@ -28,10 +28,10 @@ def temporary_beside(target: Path) -> Iterator[Path]:
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Give a finished tree its real name, after everything in it has reached the disk.
+    """Flush a finished tree to disk and rename it to ``target``.
 
-    A file replaces what stands there in one step. A folder cannot: for a moment neither the old one nor the
-    new one is there, so nothing may vouch for the old one while it is replaced.
+    A file replaces ``target`` in one step. A folder needs two, and for a moment neither the old nor the new one exists:
+    no manifest may list the old folder while it is replaced.
     """
     _flush(temporary)
     if target.is_dir() or (temporary.is_dir() and target.exists()):
@@ -45,19 +45,19 @@ def publish(temporary: Path, target: Path) -> None:
 
 
 def write_bytes(target: Path, content: bytes) -> None:
-    """Write one small file whole."""
+    """Write a small file atomically."""
     with temporary_beside(target) as temporary:
         temporary.write_bytes(content)
         publish(temporary, target)
 
 
 def fingerprint(tree: Path) -> tuple[str, int]:
-    """The SHA-256 and the byte count of a tree.
+    """Return the SHA-256 and the byte count of a tree.
 
-    A folder's hash is over its files' relative paths, sorted, each with its hash.
+    A folder is hashed over the sorted relative paths of its files, each with its hash.
 
     Raises:
-        OSError: it is not there or cannot be read.
+        OSError: the tree is missing or cannot be read.
     """
     if not tree.is_dir():
         with tree.open("rb") as file:
@@ -72,12 +72,12 @@ def fingerprint(tree: Path) -> tuple[str, int]:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether the name is one that ``temporary_beside`` gives."""
+    """Whether ``temporary_beside`` made this name."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what writers that were killed have left anywhere below ``folder``; none may be alive."""
+    """Remove temporary trees of killed writers below ``folder``; no writer may be running."""
     for path in [path for path in folder.rglob(".*.tmp") if is_temporary(path)]:
         _remove(path)
 
@@ -100,12 +100,12 @@ def _flush(tree: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make renames in ``folder`` last."""
+    """Flush the renames in ``folder`` to disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network filesystems cannot flush a folder; they order renames themselves.
+        # Some network filesystems cannot flush a folder, but order renames themselves.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:

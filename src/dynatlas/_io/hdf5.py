@@ -1,7 +1,7 @@
-"""Arrays out of an HDF5 file that may be hostile: walked without following links, sizes checked before reading.
+"""Read arrays from HDF5 files that may be hostile: follow no links, check sizes before reading.
 
-HDF5 can point to other files, compute datasets from others, and name filters that are loaded from disk; none of that is
-in a file of weights, and all of it is refused.
+HDF5 can point to other files, compute datasets from others, and load filters from disk. Files of weights need none of
+that, and all of it is refused.
 """
 
 import io
@@ -9,51 +9,55 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from dynatlas._io.untrusted import MOST_ARRAYS, Arrays, Declared, checked
+from dynatlas._io.untrusted import MAX_ARRAYS, AnyArray, Arrays, Declared, check_sizes
 from dynatlas.errors import NetworkError
 
-DEEPEST: Final = 32
+if TYPE_CHECKING:
+    import h5py  # optional at run time
+
+MAX_DEPTH: Final = 32  # of nested groups
 
 
-FILTERS: Final = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  # by HDF5's own numbers; built into the library
+FILTERS: Final = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  # HDF5's identifiers of its built-in filters
 
 
 class Hdf5(NamedTuple):
-    """What is in a file: arrays by their paths, and the texts that its root carries."""
+    """Arrays of a file by path, and the text attributes of its root."""
 
     arrays: Arrays
     texts: dict[str, str]
 
 
 def read_hdf5(path: Path, content: bytes | None = None) -> Hdf5:
-    """All arrays of an HDF5 file, by their paths, and the text attributes of its root.
+    """Read all arrays of an HDF5 file and the text attributes of its root.
 
     Args:
-        path: the file; with ``content``, what to call it.
-        content: its bytes, of a file that lies in another one.
+        path: the file; with ``content``, only its name in messages.
+        content: the file's bytes, if it is a member of an archive.
 
     Raises:
-        NetworkError: no h5py; a file that is damaged, or links elsewhere, or holds what is no array of numbers.
+        NetworkError: h5py is missing; the file is damaged, has links, or holds something other than numeric arrays.
     """
     with open_hdf5(path, content) as (file, h5py):
-        datasets: dict[str, Any] = {}
+        datasets: dict[str, h5py.Dataset] = {}
         _walk(path, file, "", datasets, h5py, strict=True)
-        checked(path, {name: _declared(each) for name, each in datasets.items()})
+        check_sizes(path, {name: _declared(each) for name, each in datasets.items()})
         texts = {name: file.attrs[name] for name in file.attrs if _is_text(file, name, h5py)}
         decoded = {name: text.decode() if isinstance(text, bytes) else str(text) for name, text in texts.items()}
         return Hdf5({name: np.asarray(each[()]) for name, each in datasets.items()}, decoded)
 
 
 @contextmanager
-def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-    """An open HDF5 file and the module h5py; what goes wrong inside becomes an error that names the file.
+def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple["h5py.File", ModuleType]]:
+    """Open an HDF5 file and yield it with the module h5py; errors while reading become errors that name the file.
 
     Raises:
-        NetworkError: no h5py, or a file that is damaged.
+        NetworkError: h5py is missing, or the file is damaged.
     """
     try:
         import h5py
@@ -66,39 +70,47 @@ def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple[Any, A
         raise NetworkError(f"{path} is damaged or truncated: {str(error).splitlines()[0]}") from None
 
 
-def datasets_in(path: Path, file: Any, h5py: Any) -> dict[str, Any]:
-    """The datasets of an open file by their paths, none of them read; links are left out, not followed."""
-    datasets: dict[str, Any] = {}
+def datasets_in(path: Path, file: "h5py.File", h5py: ModuleType) -> dict[str, "h5py.Dataset"]:
+    """Return the datasets of an open file by path, without reading them and without following links."""
+    datasets: dict[str, h5py.Dataset] = {}
     _walk(path, file, "", datasets, h5py, strict=False)
     return datasets
 
 
-def load(path: Path, name: str, dataset: Any) -> Any:
-    """One dataset's numbers, if it can be trusted to be what it says.
+def load(path: Path, name: str, dataset: "h5py.Dataset") -> AnyArray:
+    """Check a dataset and read its values.
 
     Raises:
-        NetworkError: no numbers, values kept in another file, an unknown filter, or more than anyone would read.
+        NetworkError: the values are not numbers, are stored in another file, need an unknown filter, or are too large.
     """
     _refuse_odd_dataset(path, name, dataset)
-    checked(path, {name: _declared(dataset)})
+    check_sizes(path, {name: _declared(dataset)})
     return np.asarray(dataset[()])
 
 
-def _declared(dataset: Any) -> Declared:
+def _declared(dataset: "h5py.Dataset") -> Declared:
     return Declared(dataset.shape, math.prod(dataset.shape) * dataset.dtype.itemsize)
 
 
-def _walk(path: Path, group: Any, prefix: str, datasets: dict[str, Any], h5py: Any, *, strict: bool) -> None:
-    """Collect datasets; a ``strict`` walk refuses what no file of weights has, others pass it by."""
-    if prefix.count("/") > DEEPEST:
-        raise NetworkError(f"{path}: groups are nested more than {DEEPEST} deep; expected a file of arrays")
+def _walk(
+    path: Path,
+    group: "h5py.Group",
+    prefix: str,
+    datasets: dict[str, "h5py.Dataset"],
+    h5py: ModuleType,
+    *,
+    strict: bool,
+) -> None:
+    """Collect datasets by path. If ``strict``, refuse links and datasets without numbers; else skip links."""
+    if prefix.count("/") > MAX_DEPTH:
+        raise NetworkError(f"{path}: groups are nested more than {MAX_DEPTH} deep; expected a file of arrays")
     for name in group:
         full = f"{prefix}{name}"
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             if not strict:
                 continue
-            raise NetworkError(f"{path}: {full!r} is a link to elsewhere ({type(link).__name__}); it is not followed")
+            raise NetworkError(f"{path}: {full!r} is a link ({type(link).__name__}); links are not followed")
         item = group[name]
         if isinstance(item, h5py.Group):
             _walk(path, item, f"{full}/", datasets, h5py, strict=strict)
@@ -106,27 +118,26 @@ def _walk(path: Path, group: Any, prefix: str, datasets: dict[str, Any], h5py: A
             if strict:
                 _refuse_odd_dataset(path, full, item)
             datasets[full] = item
-        if len(datasets) > MOST_ARRAYS:
-            raise NetworkError(f"{path} holds more than {MOST_ARRAYS} arrays; expected fewer")
+        if len(datasets) > MAX_ARRAYS:
+            raise NetworkError(f"{path} holds more than {MAX_ARRAYS} arrays; expected fewer")
 
 
-def _refuse_odd_dataset(path: Path, name: str, dataset: Any) -> None:
+def _refuse_odd_dataset(path: Path, name: str, dataset: "h5py.Dataset") -> None:
     if dataset.dtype.kind not in "fiub" or dataset.dtype.hasobject:
-        raise NetworkError(f"{path}: {name!r} is of the type {dataset.dtype}; expected numbers")
+        raise NetworkError(f"{path}: {name!r} has dtype {dataset.dtype}; expected numbers")
     if dataset.external or dataset.is_virtual:
-        raise NetworkError(f"{path}: {name!r} keeps its values in another file; it is not read")
+        raise NetworkError(f"{path}: {name!r} stores its values in another file; it is not read")
     if dataset.shape is None:
         raise NetworkError(f"{path}: {name!r} has no shape; expected an array")
     creation = dataset.id.get_create_plist()
     filters = {creation.get_filter(number)[0] for number in range(creation.get_nfilters())}
     if filters - FILTERS.keys():
         raise NetworkError(
-            f"{path}: {name!r} is compressed by the filters {sorted(filters)}; expected at most those that HDF5 has "
-            f"built in, {FILTERS}"
+            f"{path}: {name!r} uses the filters {sorted(filters)}; expected only those built into HDF5, {FILTERS}"
         )
 
 
-def _is_text(file: Any, name: str, h5py: Any) -> bool:
+def _is_text(file: "h5py.File", name: str, h5py: ModuleType) -> bool:
     kind = file.attrs.get_id(name)
     is_string = h5py.check_string_dtype(kind.dtype) is not None
     return is_string and kind.shape == ()

@@ -1,1 +1,1 @@
-"""Messages, representations, arrays and cores: what every package may use."""
+"""Helpers for every package: arrays, messages, text and HTML representations, CPU cores."""

@@ -1,7 +1,7 @@
-"""What keeps compilations few: many rows through a function of a fixed number of them, random numbers without JAX."""
+"""Array arguments, functions compiled for a fixed number of rows, and NumPy generators seeded by JAX keys."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,28 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 
+@runtime_checkable
+class SupportsArray(Protocol):
+    """An array of NumPy, JAX, pandas or xarray."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Convert to a NumPy array."""
+
+
+# What ``numpy.asarray`` converts. NumPy's own ``ArrayLike`` refuses tuples and floats when it is checked at run time.
+ArrayLike = SupportsArray | Sequence[object] | float | int
+
+
 def in_chunks(
     compiled: Callable[[jax.Array], Sequence[jax.Array]], rows: NDArray[np.float64], size: int
 ) -> tuple[NDArray[Any], ...]:
-    """Each of the function's results for all rows, computed ``size`` rows at a time.
+    """Apply a function to all rows, ``size`` rows per call, so that it is compiled once.
 
-    The last chunk is filled up with copies of the last row. Without rows the function is called once, on zeros, for the
+    The last chunk is padded with copies of the last row. Without rows the function is called once, on zeros, for the
     shapes of its empty results.
+
+    Returns:
+        Each result of ``compiled``, concatenated over the chunks.
 
     Example:
         >>> doubled, sums = in_chunks(lambda rows: (2 * rows, rows.sum(axis=1)), np.ones((3, 2)), 2)
@@ -31,5 +46,5 @@ def in_chunks(
 
 
 def generator(key: PRNGKeyArray) -> np.random.Generator:
-    """NumPy's random numbers for a JAX key: nothing to compile, whatever the shape."""
+    """Return NumPy's generator seeded by a JAX key: it compiles nothing, whatever shapes are drawn."""
     return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())

@@ -1,10 +1,10 @@
-"""The cores that this process may use."""
+"""CPU cores available to this process."""
 
 import os
 
 
 def available_cores() -> int:
-    """The cores that this process may use; on a cluster fewer than the machine has."""
+    """Return the number of cores this process may use; on a cluster, fewer than the machine has."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS

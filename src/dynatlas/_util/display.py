@@ -1,4 +1,4 @@
-"""What an object says of itself in a terminal and in a notebook: a title, a few named lines, what to do next."""
+"""Text and HTML representations for terminals and notebooks: a title, labelled rows, the next call."""
 
 import textwrap
 from abc import abstractmethod
@@ -8,18 +8,18 @@ from typing import NamedTuple
 WIDTH = 80  # columns of a terminal
 
 
-# Colours are the notebook's own, so that a card can be read in its light and in its dark mode.
+# No colours: the notebook's own keep the table readable in its light and its dark theme.
 _TABLE = "border-collapse:collapse;margin:.3em 0;background:none"
 
 
 _CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;white-space:pre-wrap;background:none"
 
 
-class Card(NamedTuple):
-    """The same few facts, as text and as HTML.
+class Summary(NamedTuple):
+    """The main facts about an object, rendered as text or as HTML.
 
     Example:
-        >>> print(Card("Study 'demo'", (("tasks", "flip_flop"), ("networks", "72 in 24 blocks")), "run(…)").text())
+        >>> print(Summary("Study 'demo'", (("tasks", "flip_flop"), ("networks", "72 in 24 blocks")), "run(…)").text())
         Study 'demo'
           tasks     flip_flop
           networks  72 in 24 blocks
@@ -28,53 +28,53 @@ class Card(NamedTuple):
 
     title: str
     rows: tuple[tuple[str, str], ...]
-    following: str = ""  # what to call next
+    next_call: str = ""
 
     def text(self) -> str:
-        """Lines of at most 80 columns; a value that is longer goes on below itself."""
+        """Render as lines of at most 80 columns; longer values wrap within their column."""
         names = max((len(name) for name, _ in self.rows), default=0)
         lines = [_wrapped(self.title, "", "  ")]
         lines += [_wrapped(value, f"  {name:<{names}}  ", " " * (names + 4)) for name, value in self.rows]
-        if self.following:
-            lines.append(_wrapped(self.following, "next: ", "      "))
+        if self.next_call:
+            lines.append(_wrapped(self.next_call, "next: ", "      "))
         return "\n".join(lines)
 
     def html(self) -> str:
-        """A small table; every text in it is escaped."""
+        """Render as a small HTML table with all text escaped."""
         rows = "".join(
             f'<tr style="background:none"><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">'
             f'{escape(name)}</th><td style="{_CELL}">{escape(_printable(value))}</td></tr>'
             for name, value in self.rows
         )
-        code = f"<div>next: <code>{escape(_printable(self.following))}</code></div>" if self.following else ""
+        code = f"<div>next: <code>{escape(_printable(self.next_call))}</code></div>" if self.next_call else ""
         return (
             f'<div><strong>{escape(_printable(self.title))}</strong><table style="{_TABLE}">{rows}</table>{code}</div>'
         )
 
 
-class Shown:
-    """Shows itself as its card."""
+class SummaryRepr:
+    """Mixin that represents an object by its summary."""
 
     @abstractmethod
-    def _card(self) -> Card: ...
+    def _summary(self) -> Summary: ...
 
     def __repr__(self) -> str:
-        return self._card().text()
+        return self._summary().text()
 
     def __str__(self) -> str:
         return repr(self)
 
     def _repr_html_(self) -> str:
-        return self._card().html()
+        return self._summary().html()
 
 
 def _printable(text: str) -> str:
-    """A text in which nothing moves a terminal's cursor or hides the rest of the line."""
+    """Escape characters that could move a terminal's cursor or hide the rest of a line."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _wrapped(text: str, first: str, later: str) -> str:
-    """A line, or several of at most 80 columns; a path or a name that is longer stays whole, to be copied."""
+    """Wrap text at 80 columns; longer words, such as paths, stay whole so that they can be copied."""
     return textwrap.fill(
         _printable(text),
         WIDTH,

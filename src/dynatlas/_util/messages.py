@@ -1,16 +1,16 @@
-"""Parts of messages: what somebody else's code raised, in one line; the word that was meant."""
+"""Parts of messages: the first line of an error, spelling suggestions, counted nouns."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message: JAX's go on for many."""
+    """Return the first line of an error's message; JAX's messages have many."""
     return str(error).strip().split("\n")[0]
 
 
 def did_you_mean(seen: str, known: Iterable[str], otherwise: str) -> str:
-    """A question that names the nearest of the words that are known; ``otherwise`` where none is near.
+    """Suggest the known word nearest to ``seen``, or return ``otherwise`` if none is near.
 
     Example:
         >>> did_you_mean("flipflop", ["flip_flop", "sine_wave"], "")
@@ -21,7 +21,7 @@ def did_you_mean(seen: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def count_of(number: int, what: str, several: str = "") -> str:
-    """``1 network``, ``3 networks``."""
+    """Return a counted noun: ``1 network``, ``3 networks``. ``several`` is an irregular plural."""
     return f"{number:,} {what if number == 1 else several or what + 's'}"
 
 
@@ -37,5 +37,5 @@ def listed(words: Iterable[str], last: str) -> str:
 
 
 def sentence_case(words: str) -> str:
-    """The first letter upper case, the others as they are: “GO/NoGo task”."""
+    """Capitalise the first letter and keep the others: “GO/NoGo task”."""
     return words[:1].upper() + words[1:]

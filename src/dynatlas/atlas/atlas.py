@@ -22,7 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from dynatlas._io.atomic import publish, remove_temporaries, temporary_beside, write_bytes
-from dynatlas._util.display import Card, Shown
+from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.atlas import checkpoints, formats, schema
 from dynatlas.atlas.creation import begin, differences, is_new
 from dynatlas.atlas.lock import LOCK, one_writer
@@ -52,7 +52,7 @@ Named = Block | Shape | Configuration | Matrix
 
 
 @dataclass(frozen=True, repr=False)
-class Atlas(Shown):
+class Atlas(SummaryRepr):
     """A study and what has been computed of it, in one folder. Pickling carries the path alone.
 
     Example:
@@ -357,7 +357,7 @@ class Atlas(Shown):
                 path.write_text(content)
             yield path.name, content
 
-    def _card(self) -> Card:
+    def _summary(self) -> Summary:
         try:
             names = self.entries.keys()
         except AtlasError as error:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynatlas._util.display import Card
+from dynatlas._util.display import Summary
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.errors import AtlasError
 from dynatlas.study.study import Study
 
 
-def overview(study: Study, path: Path, names: Set[str], table: Callable[[str], pd.DataFrame]) -> Card:
-    """The card of an atlas with these entries; ``table`` reads one of its tables."""
+def overview(study: Study, path: Path, names: Set[str], table: Callable[[str], pd.DataFrame]) -> Summary:
+    """Summarize an atlas with these entries; ``table`` reads one of its tables."""
     rows = [("folder", str(path)), ("tasks", ", ".join(task.kind for task in study.tasks))]
     counts = _stages(study, names)
     finished = all(done == total for _, done, total in counts)
@@ -26,12 +26,12 @@ def overview(study: Study, path: Path, names: Set[str], table: Callable[[str], p
         if finished
         else f'dynatlas.run("{path / "study.toml"}", "{path}") goes on'
     )
-    return Card(f"Atlas of {study.name!r}", tuple(rows), following)
+    return Summary(f"Atlas of {study.name!r}", tuple(rows), following)
 
 
-def damaged(study: Study, path: Path, error: AtlasError) -> Card:
-    """The card of an atlas that cannot be read."""
-    return Card(f"Atlas of {study.name!r}", (("folder", str(path)), ("damaged", str(error))))
+def damaged(study: Study, path: Path, error: AtlasError) -> Summary:
+    """Summarize an atlas that cannot be read."""
+    return Summary(f"Atlas of {study.name!r}", (("folder", str(path)), ("damaged", str(error))))
 
 
 def _networks(study: Study, names: Set[str], table: Callable[[str], pd.DataFrame]) -> str:

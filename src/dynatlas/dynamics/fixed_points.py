@@ -20,7 +20,7 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import generator
-from dynatlas._util.display import Card, Shown
+from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.multistart import ROUND, Collection, _more_starts, _region
 from dynatlas.dynamics.root_search import FOLLOWED, Step, after
 
@@ -40,7 +40,7 @@ class Coverage(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FixedPoints(Shown):
+class FixedPoints(SummaryRepr):
     """The roots and slow points of one map under one static input.
 
     Roots come first, then slow points; within each, fewer unstable directions first.
@@ -108,12 +108,12 @@ class FixedPoints(Shown):
         per_point = [field.name for field in fields(self) if isinstance(getattr(self, field.name), np.ndarray)]
         return replace(self, **{name: getattr(self, name)[order] for name in per_point})
 
-    def _card(self) -> Card:
+    def _summary(self) -> Summary:
         roots = self.roots()
         by_instability = Counter(roots.n_unstable.tolist())
         counts = ", ".join(f"{count} with {n} unstable" for n, count in sorted(by_instability.items()))
         rejected = ", ".join(f"{count} {reason}" for reason, count in self.rejected.items() if count)
-        return Card(
+        return Summary(
             f"FixedPoints in {self.states.shape[1]} dimensions",
             (
                 ("roots", f"{len(roots)}{f' ({counts})' if counts else ''}"),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import in_chunks
-from dynatlas._util.display import Card, Shown
+from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.root_search import Step
 
 # A condition of the eigenbasis from which on its left eigenvectors have lost half of their digits.
@@ -25,7 +25,7 @@ CHUNK = 16  # points per call of the compiled Jacobians
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Linearization(Shown):
+class Linearization(SummaryRepr):
     """The linear dynamics around p points of a map with n states and m inputs.
 
     Modes are sorted by descending |λ|; the two of a complex pair stand together, the one with the positive frequency
@@ -92,13 +92,13 @@ class Linearization(Shown):
         most = np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(self.input_jacobian, axis=1)
         return np.divide(taken, most, out=np.zeros_like(taken), where=most > 0)
 
-    def _card(self) -> Card:
+    def _summary(self) -> Summary:
         points, states, inputs = self.input_jacobian.shape
         radius = np.abs(self.eigenvalues).max(axis=1) if points else np.zeros(0)
         rows = [("unstable modes", _range(self.n_unstable)), ("spectral radius", _range(radius))]
         if self.is_ill_conditioned.any():
             rows += [("ill-conditioned", f"{int(self.is_ill_conditioned.sum())} of {points} eigenbases")]
-        return Card("Linearization", (("points", str(points)), ("states, inputs", f"{states}, {inputs}"), *rows))
+        return Summary("Linearization", (("points", str(points)), ("states, inputs", f"{states}, {inputs}"), *rows))
 
 
 def _range(values: NDArray[Any]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from dynatlas._util.display import Card, Shown
+from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.root_search import Step, residual_and_jacobian
 
 ITERATIONS = 60
@@ -25,7 +25,7 @@ FIRST_DAMPING = 1e-2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlowManifold(Shown):
+class SlowManifold(SummaryRepr):
     """A chain of states, one at each value of an output.
 
     Attributes:
@@ -55,8 +55,8 @@ class SlowManifold(Shown):
         reach = float(np.ptp(self.values))
         return float(np.sqrt((self.drift**2).mean())) / reach if reach > 0 else float("nan")
 
-    def _card(self) -> Card:
-        return Card(
+    def _summary(self) -> Summary:
+        return Summary(
             f"SlowManifold of {len(self.values)} states in {self.states.shape[1]} dimensions",
             (
                 ("outputs", f"{self.values.min():.4g} to {self.values.max():.4g}"),

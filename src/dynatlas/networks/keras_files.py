@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
-from dynatlas._io.untrusted import DAMAGE, Arrays, Declared, checked, refuse_unsafe_members
+from dynatlas._io.untrusted import DAMAGE, Arrays, Declared, check_sizes, refuse_unsafe_members
 from dynatlas.errors import NetworkError
 
 LONGEST_CONFIGURATION: Final = 50_000_000  # bytes
@@ -37,7 +37,7 @@ def read_keras_archive(path: Path) -> Hdf5:
         with zipfile.ZipFile(path) as archive:
             refuse_unsafe_members(path, archive.infolist())
             sizes = {name: archive.getinfo(name).file_size for name in ("config.json", WEIGHTS)}
-            checked(path, {name: Declared((), size) for name, size in sizes.items()})
+            check_sizes(path, {name: Declared((), size) for name, size in sizes.items()})
             if sizes["config.json"] > LONGEST_CONFIGURATION:
                 raise NetworkError(
                     f"{path}: config.json takes {sizes['config.json']:.3g} bytes; expected a configuration"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dynatlas._util.display import Card, Shown
+from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.root_search import Step
 from dynatlas.networks.layers import Box, Matrix, Stack
 
@@ -17,7 +17,7 @@ CHUNK = 64  # trials in each call of the compiled run
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Network(Shown):
+class Network(SummaryRepr):
     """One step of a recurrent network, its readout, and their source.
 
     ``read_network`` creates one from a file. Any step function can be wrapped:
@@ -104,12 +104,12 @@ class Network(Shown):
             flat = np.asarray(_map(self.readout, jnp.asarray(states.reshape(-1, self.n_states))))
         return flat.reshape(*states.shape[:-1], flat.shape[-1])
 
-    def _card(self) -> Card:
+    def _summary(self) -> Summary:
         rows = [("states", f"{self.n_states}: {self.state_labels[0]} … {self.state_labels[-1]}")]
         rows += [("inputs", str(self.n_inputs)), ("readout", "none" if self.readout is None else "yes")]
         rows += [("box", "not known" if self.bounds is None else "known: searches can be certified complete")]
         rows += [("from", sentence) for sentence in self.source]
-        return Card("Network", tuple(rows), "dynatlas.analyze(network, key=jax.random.key(0))")
+        return Summary("Network", tuple(rows), "dynatlas.analyze(network, key=jax.random.key(0))")
 
 
 class Readout(eqx.Module):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import datasets_in, load
-from dynatlas._io.untrusted import Declared, checked
+from dynatlas._io.untrusted import Declared, check_sizes
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.series import Read, choose, listed
 
@@ -125,7 +125,7 @@ def _counts(path: Path, spikes: NDArray[Any], ends: NDArray[Any], trials: tuple[
     n_bins, cut = _lengths(path, np.floor(spans + 1e-6).astype(np.int64), f"bins of {width:g} s")
     shape = (len(starts), n_bins, len(last))
     ends_shape = (len(starts), n_bins + 1)
-    checked(
+    check_sizes(
         path,
         {
             "counts of spikes": Declared(shape, 8 * math.prod(shape)),
@@ -150,5 +150,7 @@ def _in_trials(
     first, end = (np.searchsorted(times, bounds) for bounds in trials)
     length, cut = _lengths(path, end - first, "samples")
     shape = (len(first), length, values.shape[1])
-    checked(path, {"samples of all trials": Declared(shape, max(values.itemsize * shape[2], 8) * shape[0] * length)})
+    check_sizes(
+        path, {"samples of all trials": Declared(shape, max(values.itemsize * shape[2], 8) * shape[0] * length)}
+    )
     return values[first[:, None] + np.arange(length)], (said, f"cut into {len(first)} trials", *cut)

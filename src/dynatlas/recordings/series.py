@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import datasets_in, load
-from dynatlas._io.untrusted import MOST_BYTES
+from dynatlas._io.untrusted import MAX_BYTES
 from dynatlas._util.messages import did_you_mean
 from dynatlas.errors import NetworkError
 
@@ -119,8 +119,8 @@ def read_netcdf3(path: Path, series: str | None) -> Read:
     """
     from scipy.io import netcdf_file
 
-    if path.stat().st_size > MOST_BYTES:
-        raise NetworkError(f"{path} takes {path.stat().st_size:.3g} bytes; expected at most {MOST_BYTES:.3g}")
+    if path.stat().st_size > MAX_BYTES:
+        raise NetworkError(f"{path} takes {path.stat().st_size:.3g} bytes; expected at most {MAX_BYTES:.3g}")
     try:
         with _Capped(path) as file, netcdf_file(file, "r", mmap=False) as content:
             numbers: dict[str, Any] = {

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dynatlas._io.untrusted import MOST_BYTES, Declared, checked
+from dynatlas._io.untrusted import MAX_BYTES, Declared, check_sizes
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.series import Read
 
@@ -71,8 +71,8 @@ def read_csv(path: Path) -> Read:
     Raises:
         NetworkError: not such a file, too large, or without a column of numbers.
     """
-    if path.stat().st_size > MOST_BYTES:
-        raise NetworkError(f"{path} takes {path.stat().st_size:.3g} bytes; expected at most {MOST_BYTES:.3g}")
+    if path.stat().st_size > MAX_BYTES:
+        raise NetworkError(f"{path} takes {path.stat().st_size:.3g} bytes; expected at most {MAX_BYTES:.3g}")
     try:
         frame = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", low_memory=False)
     except (ValueError, OSError) as error:
@@ -131,9 +131,9 @@ def _is_text(kind: Any, pa: Any) -> bool:
 def _check_footer(path: Path, footer: Any, texts: list[str]) -> None:
     """Refuse what would take too much, before it is read."""
     shape = (footer.num_rows, footer.num_columns)
-    checked(path, {"table": Declared(shape, 8 * shape[0] * shape[1])})
+    check_sizes(path, {"table": Declared(shape, 8 * shape[0] * shape[1])})
     columns = [footer.row_group(row).column(place) for row in range(footer.num_row_groups) for place in range(shape[1])]
-    checked(path, {"table": Declared(shape, sum(column.total_uncompressed_size for column in columns))})
+    check_sizes(path, {"table": Declared(shape, sum(column.total_uncompressed_size for column in columns))})
     # In this encoding a long text takes a few bytes if it begins as the one before it.
     packed = [column.path_in_schema for column in columns if "DELTA_BYTE_ARRAY" in column.encodings]
     if set(packed) & set(texts):

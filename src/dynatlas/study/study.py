@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from dynatlas._util.display import Card, Shown
+from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.messages import first_line
 from dynatlas.cells.cell import Cell, CellSize, size_of
 from dynatlas.cells.checks import check_cell
@@ -43,7 +43,7 @@ BLOCK_FLOPS_PER_SECOND = 1e10
 LOADED = "loaded"  # in the context of validation: the code is here, and is to be looked at
 
 
-class Study(Shown, Settings):
+class Study(SummaryRepr, Settings):
     """A study: tasks × population × training × analysis.
 
     Example:
@@ -396,7 +396,7 @@ class Study(Shown, Settings):
         """The numbers of inputs and outputs that networks of this study have."""
         return list(dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks))
 
-    def _card(self) -> Card:
+    def _summary(self) -> Summary:
         of, training = self.population, self.training
         factors = {
             "architectures": of.architectures,
@@ -417,7 +417,7 @@ class Study(Shown, Settings):
         if self.search:
             rows += [("search", f"{self.search.method}, {self.search.samples} samples for each configuration")]
         rows += [("networks", f"{len(self.members):,} in {len(self.blocks):,} blocks")]
-        return Card(f"Study {self.name!r}", tuple(rows), 'dynatlas.run(study, "FOLDER") gives its atlas')
+        return Summary(f"Study {self.name!r}", tuple(rows), 'dynatlas.run(study, "FOLDER") gives its atlas')
 
 
 @lru_cache(maxsize=8)

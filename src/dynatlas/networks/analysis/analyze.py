@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike, NDArray
 
 from dynatlas._util.arrays import generator
-from dynatlas._util.display import Card, Shown
+from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.attractors import Attractor
 from dynatlas.dynamics.fixed_points import FixedPoints, find_fixed_points
 from dynatlas.networks.analysis.attractors import reached_attractors
@@ -28,7 +28,7 @@ MOST_STARTS, MOST_STARTS_FOR = 16_384, 64
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Analysis(Shown):
+class Analysis(SummaryRepr):
     """Result of the analysis of one network.
 
     Attributes:
@@ -54,10 +54,10 @@ class Analysis(Shown):
         lines = [f"condition {row.condition}: {row.summary}" for row in self.tables["searches"].itertuples()]
         return "\n".join(lines)
 
-    def _card(self) -> Card:
+    def _summary(self) -> Summary:
         rows = [(f"condition {row.condition}", str(row.summary)) for row in self.tables["searches"].itertuples()]
         rows += [("note", warning) for warning in self.warnings]
-        return Card(f"Analysis of a network with {self.network.n_states} states", tuple(rows))
+        return Summary(f"Analysis of a network with {self.network.n_states} states", tuple(rows))
 
 
 def analyze(

@@ -1,4 +1,4 @@
-"""What objects say of themselves in terminals and notebooks."""
+"""Text and HTML representations for terminals and notebooks."""
 
 import html
 import re
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dynatlas import Atlas, Network, Study
-from dynatlas._util.display import WIDTH, Card
+from dynatlas._util.display import WIDTH, Summary
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import Linearization
 from dynatlas.dynamics.slow_manifolds import SlowManifold
@@ -21,7 +21,7 @@ HOSTILE = "<script>alert(1)</script>\"'&\x1b[2J\nsecond line \u202e"
 def atlas(tmp_path_factory):
     arrays = ("fixed_points/", "trajectories", "state_spaces", "line_attractors/")
     tasks = [{"kind": "flip_flop", "steps": 8}, {"kind": "sine_wave", "steps": 8}]
-    return synthetic_atlas(name=HOSTILE, tasks=tasks).without(*arrays).store(tmp_path_factory.mktemp("card") / "atlas")
+    return synthetic_atlas(name=HOSTILE, tasks=tasks).without(*arrays).store(tmp_path_factory.mktemp("x") / "atlas")
 
 
 def points(count):
@@ -60,7 +60,7 @@ def shown(atlas):
     return [atlas, study, points(5), points(0), manifold(), linearization(), network]
 
 
-def test_every_card_fits_a_terminal_and_escapes_what_others_wrote(atlas):
+def test_every_summary_fits_a_terminal_and_escapes_foreign_text(atlas):
     for one in shown(atlas):
         text, markup = repr(one), one._repr_html_()
         assert max(map(len, text.replace(str(atlas.path), "PATH").splitlines())) <= WIDTH
@@ -72,9 +72,9 @@ def test_every_card_fits_a_terminal_and_escapes_what_others_wrote(atlas):
         assert set(text.split()) <= set(plain.split())
 
 
-def test_a_card_wraps_below_itself():
-    card = Card("title", (("a", "x"), ("longer", "word " * 30)), "call()")
-    lines = card.text().splitlines()
+def test_a_long_value_wraps_within_its_column():
+    summary = Summary("title", (("a", "x"), ("longer", "word " * 30)), "call()")
+    lines = summary.text().splitlines()
     assert lines[0] == "title"
     assert lines[1] == "  a       x"
     assert lines[2].startswith("  longer  word word")
@@ -82,8 +82,8 @@ def test_a_card_wraps_below_itself():
     assert lines[-1] == "next: call()"
 
 
-def test_an_atlas_says_what_it_found(atlas):
-    rows = atlas._card().rows
+def test_an_atlas_summarises_its_findings(atlas):
+    rows = atlas._summary().rows
     networks, headline = atlas.table("networks"), atlas.table("headline")
     assert ("networks", f"{networks.passed.sum()} of 48 learned their task") in rows
     assert ("done", "distances, tables") in rows
@@ -93,19 +93,19 @@ def test_an_atlas_says_what_it_found(atlas):
         assert f"{factor} {round(row.r2, 2) + 0.0:.2f}{'*' if row.p_adjusted < 0.05 else ''}" in said
 
 
-def test_an_atlas_of_which_nothing_is_done_says_how_to_begin(tmp_path):
+def test_an_empty_atlas_says_how_to_begin(tmp_path):
     atlas = Atlas.create(tmp_path / "atlas", Study.load("demo"))
-    assert dict(atlas._card().rows)["networks"] == "0 of 72 trained"
+    assert dict(atlas._summary().rows)["networks"] == "0 of 72 trained"
     assert " ".join(repr(atlas).split()).endswith("goes on")
 
 
-def test_a_damaged_table_is_said_instead_of_raised(atlas, tmp_path):
+def test_a_damaged_table_is_reported_not_raised(atlas, tmp_path):
     atlas = Atlas.open(shutil.copytree(atlas.path, tmp_path / "atlas"))
     (atlas.path / "tables" / "headline.parquet").write_bytes(b"")
     assert "headline.parquet is truncated" in " ".join(repr(atlas).split())
 
 
-def test_a_study_says_what_it_crosses():
+def test_a_study_lists_its_factors():
     text = repr(Study.load("demo"))
     assert text.startswith("Study 'demo'\n")
     assert "architectures  vanilla, ugrnn, gru, lstm" in text
