@@ -18,7 +18,7 @@ from dynatlas._io.untrusted import MAX_ARRAYS, AnyArray, Arrays, Declared, check
 from dynatlas.errors import NetworkError
 
 if TYPE_CHECKING:
-    import h5py  # optional at run time
+    from h5py import Dataset, File, Group  # optional at run time
 
 MAX_DEPTH: Final = 32  # of nested groups
 
@@ -44,7 +44,7 @@ def read_hdf5(path: Path, content: bytes | None = None) -> Hdf5:
         NetworkError: h5py is missing; the file is damaged, has links, or holds something other than numeric arrays.
     """
     with open_hdf5(path, content) as (file, h5py):
-        datasets: dict[str, h5py.Dataset] = {}
+        datasets: dict[str, Dataset] = {}
         _walk(path, file, "", datasets, h5py, strict=True)
         check_sizes(path, {name: _declared(each) for name, each in datasets.items()})
         texts = {name: file.attrs[name] for name in file.attrs if _is_text(file, name, h5py)}
@@ -53,7 +53,7 @@ def read_hdf5(path: Path, content: bytes | None = None) -> Hdf5:
 
 
 @contextmanager
-def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple["h5py.File", ModuleType]]:
+def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple["File", ModuleType]]:
     """Open an HDF5 file and yield it with the module h5py; errors while reading become errors that name the file.
 
     Raises:
@@ -70,14 +70,14 @@ def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple["h5py.
         raise NetworkError(f"{path} is damaged or truncated: {str(error).splitlines()[0]}") from None
 
 
-def datasets_in(path: Path, file: "h5py.File", h5py: ModuleType) -> dict[str, "h5py.Dataset"]:
+def datasets_in(path: Path, file: "File", h5py: ModuleType) -> dict[str, "Dataset"]:
     """Return the datasets of an open file by path, without reading them and without following links."""
-    datasets: dict[str, h5py.Dataset] = {}
+    datasets: dict[str, Dataset] = {}
     _walk(path, file, "", datasets, h5py, strict=False)
     return datasets
 
 
-def load(path: Path, name: str, dataset: "h5py.Dataset") -> AnyArray:
+def load(path: Path, name: str, dataset: "Dataset") -> AnyArray:
     """Check a dataset and read its values.
 
     Raises:
@@ -88,15 +88,15 @@ def load(path: Path, name: str, dataset: "h5py.Dataset") -> AnyArray:
     return np.asarray(dataset[()])
 
 
-def _declared(dataset: "h5py.Dataset") -> Declared:
+def _declared(dataset: "Dataset") -> Declared:
     return Declared(dataset.shape, math.prod(dataset.shape) * dataset.dtype.itemsize)
 
 
 def _walk(
     path: Path,
-    group: "h5py.Group",
+    group: "Group",
     prefix: str,
-    datasets: dict[str, "h5py.Dataset"],
+    datasets: dict[str, "Dataset"],
     h5py: ModuleType,
     *,
     strict: bool,
@@ -122,7 +122,7 @@ def _walk(
             raise NetworkError(f"{path} holds more than {MAX_ARRAYS} arrays; expected fewer")
 
 
-def _refuse_odd_dataset(path: Path, name: str, dataset: "h5py.Dataset") -> None:
+def _refuse_odd_dataset(path: Path, name: str, dataset: "Dataset") -> None:
     if dataset.dtype.kind not in "fiub" or dataset.dtype.hasobject:
         raise NetworkError(f"{path}: {name!r} has dtype {dataset.dtype}; expected numbers")
     if dataset.external or dataset.is_virtual:
@@ -137,7 +137,7 @@ def _refuse_odd_dataset(path: Path, name: str, dataset: "h5py.Dataset") -> None:
         )
 
 
-def _is_text(file: "h5py.File", name: str, h5py: ModuleType) -> bool:
+def _is_text(file: "File", name: str, h5py: ModuleType) -> bool:
     kind = file.attrs.get_id(name)
     is_string = h5py.check_string_dtype(kind.dtype) is not None
     return is_string and kind.shape == ()
