@@ -1,9 +1,8 @@
 """Registry of user-defined tasks, cells and measures: the file or package that registered each."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -79,9 +78,12 @@ def origin_of(group: str, name: str) -> Origin | None:
     return _origins.get((group, name))
 
 
-def origins() -> Mapping[tuple[str, str], Origin]:
-    """Where everything registered comes from that is neither ours nor registered by hand, by (group, name)."""
-    return MappingProxyType(_origins)
+def snapshot(registries: Iterable[Mapping[str, Any]]) -> Hashable:
+    """All that stands in some registries, and where it comes from.
+
+    It holds the registered classes themselves, so that two are equal only while the same code is loaded.
+    """
+    return *(frozenset(registry.items()) for registry in registries), frozenset(_origins.items())
 
 
 def check_name(what: str, name: str) -> None:

@@ -22,13 +22,13 @@ from dynatlas.errors import PluginError, StudyError
 from dynatlas.measures.aspects import check_topology
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.registry import BUILT_IN as OUR_MEASURES
-from dynatlas.registry import Origin, origin_of
+from dynatlas.registry import Origin, origin_of, snapshot
 from dynatlas.study import costs
 from dynatlas.study.content import content_hash, each_member, task_content
 from dynatlas.study.files import _tables, builtin_studies, builtin_study_text, explain, read_overrides
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.plugin_records import Known, Plugin, record
-from dynatlas.study.plugins import Code, code_of, import_code, registered_now
+from dynatlas.study.plugins import GROUPS, Code, code_of, import_code
 from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Training
 from dynatlas.tasks.checks import check_task
 from dynatlas.tasks.placeholder import code_is_missing
@@ -162,7 +162,8 @@ class Study(SummaryRepr, Settings):
         No code is imported: what the study has of its own and is not known in this process is there without its code.
         The last few studies are kept, so that all jobs of a worker share one, and its members.
         """
-        return _parsed(text, source, registered_now()) or cls._validated(_tables(text, source), source, folder)
+        loaded = snapshot(registry for registry, _ in GROUPS.values())
+        return _parsed(text, source, loaded) or cls._validated(_tables(text, source), source, folder)
 
     @classmethod
     def _validated(
@@ -421,9 +422,9 @@ class Study(SummaryRepr, Settings):
 
 
 @lru_cache(maxsize=8)
-def _parsed(text: str, source: str, registered: Hashable) -> Study | None:
-    """The study of a text, where ``registered`` is all that it depends on besides; None if it names a table."""
-    del registered
+def _parsed(text: str, source: str, loaded: Hashable) -> Study | None:
+    """The study of a text; None if it names a table, which may change. Besides, it depends on the loaded code alone."""
+    del loaded
     data = _tables(text, source)
     files = data.get("plugins", [])
     if isinstance(files, list) and any(isinstance(file, str) for file in files):
