@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -17,7 +19,7 @@ from dynatlas.atlas.view import Missing, Snapshot, left_out, representatives, va
 from dynatlas.errors import UnknownFigureError
 from dynatlas.figures.counts import composition, searches
 from dynatlas.figures.line_attractors import draw_responses, draw_spectra
-from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
+from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES, architecture_looks, looks_of
 from dynatlas.figures.oscillations import draw_frequencies
 from dynatlas.figures.paper.untrained import _draw_map as draw_control_map
 from dynatlas.figures.paper.untrained import _draw_matrix as draw_control_matrix
@@ -402,18 +404,29 @@ def test_titles_and_cells_of_a_users_own_are_drawn_as_they_are_written(name: str
     svg(drawn)
 
 
-def test_a_cell_of_a_users_own_looks_the_same_whatever_atlas_was_opened_before() -> None:
-    before = figures.pictures(with_own_names())["performance"]
-    ARCHITECTURES["of_another_study"]
-    figures.pictures(full())
-    assert "of_another_study" not in ARCHITECTURES
-    ARCHITECTURES["of_another_study"]
-    before()
-    assert list(ARCHITECTURES)[4:] == ["my_cell"]
+def test_a_cell_of_a_users_own_looks_the_same_whatever_was_drawn_before() -> None:
+    picture = figures.pictures(with_own_names())["performance"]
+    before = svg(picture())
+    other = with_own_names().study.population.model_copy(update={"architectures": ("first_cell", "gru", "my_cell")})
+    looks = looks_of(with_own_names().study.model_copy(update={"population": other}))["architecture"]
+    assert list(looks)[4:] == ["first_cell", "my_cell"]  # the second of its study, and so in other colours
+    assert looks["my_cell"] != looks_of(with_own_names().study)["architecture"]["my_cell"]
+    svg(figures.performance(full()))
+    assert svg(picture()) == before
+
+
+@given(st.lists(st.sampled_from([*ARCHITECTURES, *(f"cell_{number}" for number in range(9))]), unique=True))
+def test_looks_are_those_of_dynatlas_and_then_the_next_free_ones_in_the_studys_order(names: list[str]) -> None:
+    looks = architecture_looks(names)
+    assert {name: looks[name] for name in ARCHITECTURES} == ARCHITECTURES
+    own = [name for name in names if name.startswith("cell")]
+    assert list(looks) == [*ARCHITECTURES, *own]
+    assert [looks[name] for name in own] == list(architecture_looks(own).values())[4:]
+    assert len({look.color for look in looks.values()}) == 4 + min(len(own), 6)
+    assert [looks[name].label for name in own] == [name.replace("_", " ") for name in own]
 
 
 def test_an_atlas_with_a_cell_of_its_own_is_drawn_without_a_snapshot() -> None:
-    ARCHITECTURES.follow(())
     assert "my cell" in texts(figures.performance(with_own_names()))
     assert [one.architecture for one in representatives(with_own_names(), "flip_flop")][-1] == "my_cell"
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 
 from dynatlas import distance, place_recording
 from dynatlas.errors import AtlasError, NetworkError
+from dynatlas.figures.looks import ARCHITECTURES, architecture_looks
 from dynatlas.recordings.alignment import align
 from dynatlas.recordings.distances import _before_training, shifted
 from dynatlas.recordings.page import page, write_folder
 from dynatlas.recordings.probe import probe_of
 from dynatlas.recordings.result_tables import sign_flips
-from dynatlas.recordings.sentences import sentences
+from dynatlas.recordings.sentences import level_label, sentences
 from dynatlas.statistics.embedding import spot
 from dynatlas.training.fit import begin
 from support.command_line import call
@@ -381,6 +383,21 @@ class TestPage:
         assert sum(len(trace["x"]) for trace in drawn) == 9
         strips = data["plots"]["strip-0-cka"]["data"]
         assert sum(len(trace["x"]) for trace in strips) == 2 * 8 + 4
+
+    def test_a_cell_of_the_studys_own_looks_as_on_its_report(self, turned):
+        placement = turned[2]
+        tables = {
+            name: table.replace({"architecture": {"gru": "my_cell"}, "level": {"gru": "my_cell"}})
+            for name, table in placement.tables.items()
+        }
+        architectures = ("second_cell", "my_cell", "vanilla")
+        text = page(replace(placement, architectures=architectures, tables=tables))
+        look = architecture_looks(architectures)["my_cell"]
+        assert f'style="--c:{look.color}"></span>my cell</li>' in text
+        data = json.loads(re.search(r'id="atlas-data">(.*?)</script>', text).group(1))
+        colors = {trace["marker"]["color"] for trace in data["plots"]["map-0-cka"]["data"]}
+        assert colors == {"@ink", ARCHITECTURES["vanilla"].color, look.color}
+        assert level_label("architecture", "my_cell") == "my cell"
 
     def test_names_are_text(self, made):
         name = "<img src=x onerror=alert(1)></script>"

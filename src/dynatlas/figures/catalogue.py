@@ -20,7 +20,6 @@ from dynatlas.figures.distances import (
     shepard_caption,
 )
 from dynatlas.figures.line_attractors import line_attractors, line_attractors_caption
-from dynatlas.figures.looks import ARCHITECTURES
 from dynatlas.figures.oscillations import oscillation_frequencies, oscillation_frequencies_caption
 from dynatlas.figures.paper.context_integration import context_integration_caption
 from dynatlas.figures.paper.errors import errors_caption
@@ -71,16 +70,7 @@ DYNAMICS: dict[str, tuple[str, Callable[..., Figure], Callable[..., str]]] = {
 
 def pictures(atlas: AtlasLike) -> dict[str, Picture]:
     """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-spectrum``."""
-    snapshot = Snapshot(atlas)
-    return {
-        picture.name: picture._replace(draw=partial(_drawn, snapshot, picture.draw)) for picture in _pictures(snapshot)
-    }
-
-
-def _drawn(snapshot: Snapshot, draw: Callable[[], Figure]) -> Figure:
-    """The figure in the looks of its own study, also where another atlas was opened in between."""
-    ARCHITECTURES.follow(snapshot.study.population.architectures)
-    return draw()
+    return {picture.name: picture for picture in _pictures(Snapshot(atlas))}
 
 
 # The figures of the paper: what draws them, and what describes them.

@@ -1,7 +1,7 @@
 """How alike the networks are: a distance matrix, its map, and how much of it each factor explains."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -27,8 +27,8 @@ from dynatlas.atlas.view import (
     task_title,
     tasks,
 )
-from dynatlas.figures.legends import LOOKS, OTHER, Legend, draw_legends, map_legend
-from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES, Look
+from dynatlas.figures.legends import FACTORS, OTHER, Legend, draw_legends, map_legend
+from dynatlas.figures.looks import Look, looks_of
 from dynatlas.figures.style import GREY, MOST_MARKS, SMALLEST, entitle, new_figure, panel, rows_of, styled
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
@@ -57,7 +57,7 @@ def draw_map_legends(part: SubFigure, atlas: AtlasLike, task: str, *others: Lege
     except Missing:
         draw_legends(part, others)
     else:
-        draw_legends(part, [*(map_legend(networks, factor) for factor in LOOKS), *others])
+        draw_legends(part, [*(map_legend(atlas, networks, factor) for factor in FACTORS), *others])
 
 
 def groups(networks: pd.DataFrame, *columns: str) -> list[tuple[Any, int, int]]:
@@ -96,18 +96,18 @@ def draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str, *, named:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    _draw_bars(axes, networks, named=named)
+    _draw_bars(axes, networks, looks_of(atlas.study), named=named)
 
 
-def _draw_bars(axes: Axes, networks: pd.DataFrame, *, named: bool) -> None:
+def _draw_bars(axes: Axes, networks: pd.DataFrame, looks: Mapping[str, Mapping[str, Look]], *, named: bool) -> None:
     """At the side of a matrix, where each architecture is, and within it each activation."""
     side = axes.inset_axes((-0.105, 0, 0.09, 1))
     for key, start, stop in groups(networks, "architecture", "activation"):
-        _draw_bar(side, 0.55, start, stop, ACTIVATIONS[key[1]])
+        _draw_bar(side, 0.55, start, stop, looks["activation"][key[1]])
     ticks = []
     for key, start, stop in groups(networks, "architecture"):
-        _draw_bar(side, 0.0, start, stop, ARCHITECTURES[key[0]])
-        ticks.append(((start + stop - 1) / 2, ARCHITECTURES[key[0]].label))
+        _draw_bar(side, 0.0, start, stop, looks["architecture"][key[0]])
+        ticks.append(((start + stop - 1) / 2, looks["architecture"][key[0]].label))
     side.set_xlim(0, 1)
     side.set_ylim(axes.get_ylim())
     side.set_xticks([])
@@ -128,8 +128,9 @@ def draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str,
         Missing: the map is not stored.
     """
     networks = embedding(atlas, task, measure)
+    looks = looks_of(atlas.study)
     for (level, shape), rows in levels(networks, factor, OTHER[factor]):
-        draw_places(axes, rows, LOOKS[factor][level].color, LOOKS[OTHER[factor]][shape].marker, of=len(networks))
+        draw_places(axes, rows, looks[factor][level].color, looks[OTHER[factor]][shape].marker, of=len(networks))
     frame_map(axes)
     facts = map_facts(atlas, task, measure)
     if note and facts is not None:

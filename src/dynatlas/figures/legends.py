@@ -9,21 +9,20 @@ from matplotlib.lines import Line2D
 
 from dynatlas.atlas.view import AtlasLike, ordered, variants
 from dynatlas.figures.looks import (
-    ACTIVATIONS,
-    ARCHITECTURES,
     LINE_STYLES,
     UNSTABLE,
     Look,
+    looks_of,
     unstable_color,
     unstable_label,
     variant_label,
 )
 from dynatlas.figures.style import GREY
 
-LOOKS = {"architecture": ARCHITECTURES, "activation": ACTIVATIONS}
-
-
 OTHER = {"architecture": "activation", "activation": "architecture"}
+
+
+FACTORS = tuple(OTHER)
 
 
 class Legend(NamedTuple):
@@ -63,11 +62,11 @@ def _width(legend: Legend) -> float:
     return max(0.055 * letters + 0.36 * len(columns), 0.06 * len(legend.title))
 
 
-def map_legend(networks: Any, factor: str) -> Legend:
+def map_legend(atlas: AtlasLike, networks: Any, factor: str) -> Legend:
     """Of maps coloured by one factor: its colours, and the other factor's shapes."""
     other = OTHER[factor]
-    handles = [dot(look.label, look.color) for look in _present(networks, factor)]
-    handles += [dot(look.label, GREY, marker=look.marker, hollow=True) for look in _present(networks, other)]
+    handles = [dot(look.label, look.color) for look in _present(atlas, networks, factor)]
+    handles += [dot(look.label, GREY, marker=look.marker, hollow=True) for look in _present(atlas, networks, other)]
     return Legend(f"By {factor} (shape: {other})", handles, 3)
 
 
@@ -86,11 +85,12 @@ def style_legend(atlas: AtlasLike) -> Legend:
 
 def variant_handles(atlas: AtlasLike) -> list[Line2D]:
     """Lines coloured by architecture, their style the activation."""
+    looks = looks_of(atlas.study)["architecture"]
     return [
         Line2D(
             [],
             [],
-            color=ARCHITECTURES[architecture].color,
+            color=looks[architecture].color,
             linestyle=LINE_STYLES[activation],
             label=variant_label(architecture, activation),
         )
@@ -129,6 +129,6 @@ def point_handles(seen: set[Any], *, short: bool = False) -> list[Line2D]:
     return handles
 
 
-def _present(networks: Any, factor: str) -> list[Look]:
-    looks = LOOKS[factor]
+def _present(atlas: AtlasLike, networks: Any, factor: str) -> list[Look]:
+    looks = looks_of(atlas.study)[factor]
     return [looks[level] for level in ordered(networks[factor], looks) if level in looks]

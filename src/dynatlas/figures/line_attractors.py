@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dynatlas._util.messages import count_of
 from dynatlas.atlas.view import AtlasLike, Missing, arrays, table, variants
 from dynatlas.figures.legends import variant_handles
-from dynatlas.figures.looks import ARCHITECTURES, LINE_STYLES
+from dynatlas.figures.looks import LINE_STYLES, looks_of
 from dynatlas.figures.style import GREY, new_figure, panel, styled, variant_ticks
 
 # Responses beyond this are drawn on a logarithmic axis.
@@ -45,6 +45,7 @@ def draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
     spectra = spectra[spectra["units"] == min(atlas.study.population.units)]
     if spectra.empty:
         raise Missing("No network of the smallest size has a line attractor.")
+    looks = looks_of(atlas.study)["architecture"]
     for architecture, activation in variants(atlas):
         rows = spectra[(spectra["architecture"] == architecture) & (spectra["activation"] == activation)]
         # A row is a mean already, over the networks of one configuration.
@@ -52,7 +53,7 @@ def draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
             rows.assign(modulus=rows["modulus"] * rows["n_networks"]).groupby("rank")[["modulus", "n_networks"]].sum()
         )
         mean = sums["modulus"] / sums["n_networks"]
-        axes.plot(mean.index + 1, mean, color=ARCHITECTURES[architecture].color, linestyle=LINE_STYLES[activation])
+        axes.plot(mean.index + 1, mean, color=looks[architecture].color, linestyle=LINE_STYLES[activation])
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean along the line")
 
@@ -66,11 +67,12 @@ def draw_responses(axes: Axes, atlas: AtlasLike) -> None:
     means = _mean_responses(atlas)
     if not means:
         raise Missing("No network’s modes could be told apart.")
+    looks = looks_of(atlas.study)["architecture"]
     for (architecture, activation), mean in means.items():
         axes.plot(
             np.arange(1, len(mean) + 1),
             mean,
-            color=ARCHITECTURES[architecture].color,
+            color=looks[architecture].color,
             linestyle=LINE_STYLES[activation],
         )
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
@@ -113,11 +115,11 @@ def draw_drift(axes: Axes, atlas: AtlasLike) -> None:
     """
     lines = table(atlas, "line_attractors", "context_integration")
     joined = pd.merge(lines, table(atlas, "networks")[["network", "architecture", "activation"]], on="network")
-    columns = variants(atlas)
+    columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
     for column, (architecture, activation) in enumerate(columns):
         rows = joined[(joined["architecture"] == architecture) & (joined["activation"] == activation)]
         across = column + (np.linspace(-0.25, 0.25, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
-        axes.scatter(across, 100 * rows["drift_share"], s=8, color=ARCHITECTURES[architecture].color, linewidths=0)
+        axes.scatter(across, 100 * rows["drift_share"], s=8, color=looks[architecture].color, linewidths=0)
     if (joined["drift_share"] > 0).all():
         axes.set_yscale("log")
     variant_ticks(axes, columns)

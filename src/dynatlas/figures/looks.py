@@ -1,7 +1,10 @@
 """Label, colour and marker of every level of a factor."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from itertools import cycle
 from typing import Any, Final, NamedTuple
+
+from dynatlas.study.study import Study
 
 
 class Look(NamedTuple):
@@ -13,52 +16,32 @@ class Look(NamedTuple):
     symbol: str  # plotly's name
 
 
-class _Looks(dict[str, Look]):
-    """Looks by name; a name that is not ours gets the next of some others, and keeps it until a study is followed."""
-
-    _OTHERS = (
-        ("#A6761D", "v", "triangle-down"),
-        ("#7570B3", "P", "cross"),
-        ("#666666", "X", "x"),
-        ("#E7298A", "p", "pentagon"),
-        ("#1B7837", "h", "hexagon"),
-        ("#8C2D04", "*", "star"),
-    )
-
-    def __init__(self, ours: dict[str, Look]):
-        super().__init__(ours)
-        self._ours = len(ours)
-
-    def follow(self, names: Sequence[str]) -> None:
-        """Forget the names that are not ours, and give looks to these in their order, whatever was drawn before."""
-        for name in list(self)[self._ours :]:
-            del self[name]
-        for name in names:
-            self[name]
-
-    def __missing__(self, name: str) -> Look:
-        place = (len(self) - self._ours) % len(self._OTHERS)
-        self[name] = Look(name.replace("_", " "), *self._OTHERS[place])
-        return self[name]
+ARCHITECTURES: Final[Mapping[str, Look]] = {
+    "vanilla": Look("Vanilla", "#0072B2", "o", "circle"),
+    "ugrnn": Look("UGRNN", "#E69F00", "s", "square"),
+    "gru": Look("GRU", "#009E73", "D", "diamond"),
+    "lstm": Look("LSTM", "#CC79A7", "^", "triangle-up"),
+}
 
 
-ARCHITECTURES: Final = _Looks(
-    {
-        "vanilla": Look("Vanilla", "#0072B2", "o", "circle"),
-        "ugrnn": Look("UGRNN", "#E69F00", "s", "square"),
-        "gru": Look("GRU", "#009E73", "D", "diamond"),
-        "lstm": Look("LSTM", "#CC79A7", "^", "triangle-up"),
-    }
-)
-
-
-ACTIVATIONS: Final = {
+ACTIVATIONS: Final[Mapping[str, Look]] = {
     "tanh": Look("tanh", "#D55E00", "o", "circle"),
     "relu": Look("relu", "#56B4E9", "D", "diamond"),
 }
 
 
-LINE_STYLES: Final[dict[str, Any]] = {"tanh": "-", "relu": (0, (3, 1.2))}
+# Of the cells that a study registers, in its order: colour, marker and symbol.
+_OTHERS: Final = (
+    ("#A6761D", "v", "triangle-down"),
+    ("#7570B3", "P", "cross"),
+    ("#666666", "X", "x"),
+    ("#E7298A", "p", "pentagon"),
+    ("#1B7837", "h", "hexagon"),
+    ("#8C2D04", "*", "star"),
+)
+
+
+LINE_STYLES: Final[Mapping[str, Any]] = {"tanh": "-", "relu": (0, (3, 1.2))}
 
 
 # Colour of a fixed point by its number of unstable directions; the last stands for all higher numbers.
@@ -85,6 +68,24 @@ def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
     return f"{n_unstable}{more} unstable direction{'s' if n_unstable > 1 or or_more else ''}"
 
 
+def looks_of(study: Study) -> dict[str, Mapping[str, Look]]:
+    """The looks of the levels of each factor in a study's pictures."""
+    return {"architecture": architecture_looks(study.population.architectures), "activation": ACTIVATIONS}
+
+
+def architecture_looks(architectures: Iterable[str]) -> dict[str, Look]:
+    """The looks of a study's architectures, given in its order, after those of dynatlas.
+
+    Example:
+        >>> architecture_looks(["my_cell", "gru"])["my_cell"]
+        Look(label='my cell', color='#A6761D', marker='v', symbol='triangle-down')
+    """
+    others = [name for name in architectures if name not in ARCHITECTURES]
+    return {**ARCHITECTURES} | {
+        name: Look(architecture_label(name), *look) for name, look in zip(others, cycle(_OTHERS), strict=False)
+    }
+
+
 def variant_label(architecture: str, activation: str) -> str:
     """An architecture with its activation, as people write it."""
     return f"{architecture_label(architecture)} {activation}"
@@ -92,4 +93,4 @@ def variant_label(architecture: str, activation: str) -> str:
 
 def architecture_label(architecture: str) -> str:
     """An architecture as people write it."""
-    return ARCHITECTURES[architecture].label
+    return ARCHITECTURES[architecture].label if architecture in ARCHITECTURES else architecture.replace("_", " ")

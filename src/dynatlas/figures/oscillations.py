@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
 from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, ordered, table
-from dynatlas.figures.legends import LOOKS
-from dynatlas.figures.looks import Look
+from dynatlas.figures.looks import Look, looks_of
 from dynatlas.figures.state_spaces import color_scale, colors_of
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
 from dynatlas.tasks.sine_wave import SineWave
@@ -61,8 +60,9 @@ def _by_level(atlas: AtlasLike, factor: str) -> Iterator[tuple[Look, pd.DataFram
     """A factor's levels in canonical order, each with its rows of ``frequencies``, from low to high."""
     frequencies = table(atlas, "frequencies")
     rows = frequencies[frequencies["factor"] == factor]
-    for level in ordered(rows["level"], LOOKS[factor]):
-        yield LOOKS[factor][level], rows[rows["level"] == level].sort_values("frequency")
+    looks = looks_of(atlas.study)[factor]
+    for level in ordered(rows["level"], looks):
+        yield looks[level], rows[rows["level"] == level].sort_values("frequency")
 
 
 def draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None:

@@ -22,7 +22,7 @@ from dynatlas.atlas.view import (
     variants,
 )
 from dynatlas.figures.legends import dot
-from dynatlas.figures.looks import ARCHITECTURES, LINE_STYLES
+from dynatlas.figures.looks import LINE_STYLES, Look, looks_of
 from dynatlas.figures.style import GREY, MOST_MARKS, new_figure, panel, styled, variant_ticks
 
 
@@ -60,15 +60,16 @@ def performance(atlas: AtlasLike) -> Figure:
     return figure
 
 
-def _looks(atlas: AtlasLike) -> list[Any]:
-    return [ARCHITECTURES[name] for name in architectures_of(atlas.study)]
+def _looks(atlas: AtlasLike) -> list[Look]:
+    looks = looks_of(atlas.study)["architecture"]
+    return [looks[name] for name in architectures_of(atlas.study)]
 
 
 def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
     networks = table(atlas, "networks", task)
     error = error_of(atlas, task, networks)
     finite = error.values.where(np.isfinite(error.values) & (error.values > 0))
-    columns = variants(atlas)
+    columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
     top = max(float(finite.max()), error.bound) if finite.notna().any() else error.bound
     for column, (architecture, activation) in enumerate(columns):
         rows = networks[(networks["architecture"] == architecture) & (networks["activation"] == activation)]
@@ -76,7 +77,7 @@ def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
         across = column + (np.linspace(-0.28, 0.28, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
         values, passed = finite.loc[rows.index].to_numpy(), rows["passed"].to_numpy(dtype=bool)
         known = np.isfinite(values)
-        color = ARCHITECTURES[architecture].color
+        color = looks[architecture].color
         rest: Any = {"color": color, "rasterized": len(networks) > MOST_MARKS}
         axes.scatter(across[known & passed], values[known & passed], s=10, linewidths=0, **rest)
         axes.scatter(across[known & ~passed], values[known & ~passed], s=16, marker="x", **rest)
@@ -112,11 +113,12 @@ def _draw_losses(axes: Axes, atlas: AtlasLike, task: str) -> None:
     losses = losses[np.isfinite(losses["validation_mse"]) & (losses["validation_mse"] > 0)]
     if losses.empty:
         raise Missing("No network of this task has a finite validation error.")
+    looks = looks_of(atlas.study)["architecture"]
     curves, colors, styles = [], [], []
     for network, rows in losses.groupby("network", sort=False):
         factors = networks.loc[network]
         curves.append(rows.sort_values("iteration")[["iteration", "validation_mse"]].to_numpy())
-        colors.append(ARCHITECTURES[factors["architecture"]].color)
+        colors.append(looks[factors["architecture"]].color)
         styles.append(LINE_STYLES[factors["activation"]])
     opacity = float(np.clip(20 / len(curves), 0.15, 0.8))
     lines = LineCollection(curves, colors=colors, linestyles=styles, linewidths=0.7, alpha=opacity)

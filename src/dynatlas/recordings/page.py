@@ -7,7 +7,7 @@ from typing import Any, Final
 from dynatlas._io.atomic import publish, temporary_beside
 from dynatlas.atlas.view import task_title
 from dynatlas.errors import NetworkError
-from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
+from dynatlas.figures.looks import ACTIVATIONS, architecture_looks
 from dynatlas.measures.registry import measure_label
 from dynatlas.recordings.place import TABLES, Placement
 from dynatlas.recordings.plots import map_plot, strip_plot
@@ -41,7 +41,7 @@ def page(placement: Placement) -> str:
         notes=placement.notes,
         warning=WARNING,
         views=views,
-        architectures=ARCHITECTURES,
+        architectures=architecture_looks(placement.architectures),
         activations=ACTIVATIONS,
     )
 

@@ -35,6 +35,7 @@ class Placement:
     Attributes:
         study: the name of the atlas' study.
         task: the task whose networks these are.
+        architectures: the study's, in its order.
         measures: the measures of geometry.
         recordings: each recording by its name, aligned with the probe.
         tables: "distances" (recording to network), "controls", "levels" and "effects" (of architecture and so on),
@@ -44,6 +45,7 @@ class Placement:
 
     study: str
     task: str
+    architectures: tuple[str, ...]
     measures: tuple[str, ...]
     recordings: Mapping[str, Aligned]
     tables: Mapping[str, pd.DataFrame]
@@ -128,7 +130,8 @@ def place_recording(
             )
         tables = _tables(opened, kind, members, measured, recordings, seed)
     notes = [note for one in measured.values() for note in one.notes]
-    return Placement(opened.study.name, kind, tuple(names), recordings, tables, tuple(notes))
+    architectures = opened.study.population.architectures
+    return Placement(opened.study.name, kind, architectures, tuple(names), recordings, tables, tuple(notes))
 
 
 def _tables(

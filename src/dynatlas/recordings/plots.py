@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES, architecture_label
+from dynatlas.figures.looks import ACTIVATIONS, Look, architecture_looks
 from dynatlas.recordings.place import Placement
 from dynatlas.recordings.sentences import Row, controls_by_name, of
 from dynatlas.report.plots import Plot, number, text
@@ -18,12 +18,14 @@ CONTROLS: Final = ("between trained networks", "shuffled time", "shifted trials"
 
 def map_plot(placement: Placement, recording: str, measure: str) -> Plot:
     """The trained networks where the map has them, and the recording among them."""
+    looks = architecture_looks(placement.architectures)
     places = of(placement.tables, "map", recording, measure)
     distances = _trained(placement, recording, measure)
     networks = places[places["network"] != ""].merge(distances, on="network")
     groups: Any = networks.groupby(["architecture", "activation"], sort=False)
     traces: list[Plot] = [
-        _marks(rows, rows["x"], rows["y"], architecture, activation) for (architecture, activation), rows in groups
+        _marks(rows, rows["x"], rows["y"], looks[architecture], activation)
+        for (architecture, activation), rows in groups
     ]
     spot = places[places["network"] == ""].iloc[0]
     traces.append(
@@ -51,6 +53,7 @@ def strip_plot(placement: Placement, recording: str, measure: str) -> Plot:
     """Distances from the recording: networks of every architecture, trained and not, and below them the controls."""
     rows = of(placement.tables, "distances", recording, measure)
     controls = controls_by_name(placement.tables, recording, measure)
+    looks = architecture_looks(placement.architectures)
     traces: list[Plot] = []
     ticks: list[str] = []
     for architecture in dict.fromkeys(rows["architecture"]):
@@ -60,12 +63,17 @@ def strip_plot(placement: Placement, recording: str, measure: str) -> Plot:
                 continue
             place = -len(ticks)
             before = "" if version == "trained" else ", before training"
-            ticks.append(f"{architecture_label(architecture)}{before}")
+            ticks.append(f"{looks[architecture].label}{before}")
             for activation, marks in some.groupby("activation", sort=False):
                 jitter = np.linspace(-SPREAD, SPREAD, len(marks)) if len(marks) > 1 else np.zeros(1)
                 traces.append(
                     _marks(
-                        marks, marks["distance"], place + jitter, architecture, str(activation), version == "trained"
+                        marks,
+                        marks["distance"],
+                        place + jitter,
+                        looks[architecture],
+                        str(activation),
+                        is_full=version == "trained",
                     )
                 )
     for control in CONTROLS:
@@ -94,8 +102,8 @@ def _trained(placement: Placement, recording: str, measure: str) -> pd.DataFrame
     return rows[rows["version"] == "trained"]
 
 
-def _marks(rows: pd.DataFrame, x: Any, y: Any, architecture: str, activation: str, is_full: bool = True) -> Plot:
-    color, symbol = ARCHITECTURES[architecture].color, ACTIVATIONS[activation].symbol
+def _marks(rows: pd.DataFrame, x: Any, y: Any, look: Look, activation: str, *, is_full: bool = True) -> Plot:
+    color, symbol = look.color, ACTIVATIONS[activation].symbol
     return {
         "type": "scatter",
         "mode": "markers",

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from dynatlas.atlas.schema import SIGNIFICANT
-from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
+from dynatlas.figures.looks import ACTIVATIONS, architecture_label
 
 WARNING: Final = (
     "Geometry compares the shape of activity on the same samples. Networks that see the same inputs share part of that "
@@ -43,8 +43,9 @@ def controls_by_name(tables: Mapping[str, pd.DataFrame], recording: str, measure
 
 def level_label(factor: str, level: str) -> str:
     """A level of a factor as people write it."""
-    looks: Any = {"architecture": ARCHITECTURES, "activation": ACTIVATIONS}.get(factor, {})
-    return looks[level].label if level in looks else f"{factor} {level}"
+    if factor == "architecture":
+        return architecture_label(level)
+    return ACTIVATIONS[level].label if factor == "activation" else f"{factor} {level}"
 
 
 def number(value: float) -> str:

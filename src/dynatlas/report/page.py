@@ -13,7 +13,7 @@ from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
 from dynatlas.figures.catalogue import DYNAMICS, FORMATS, Format, pictures, save_all
 from dynatlas.figures.counts import composition, modal_composition
-from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES, UNSTABLE, unstable_label
+from dynatlas.figures.looks import UNSTABLE, looks_of, unstable_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale
 from dynatlas.figures.style import render
 from dynatlas.measures.aspects import TRANSITIONS, comparing
@@ -35,14 +35,12 @@ def build(atlas: AtlasLike) -> dict[str, bytes]:
         File name within the atlas, ``report/index.html``, ``report/detail/…`` and ``report/figures/…``, → its content.
     """
     snapshot = Snapshot(atlas)
-    ARCHITECTURES.follow(atlas.study.population.architectures)
     return build_page(snapshot) | build_figures(snapshot)
 
 
 def build_page(atlas: AtlasLike) -> dict[str, bytes]:
     """Write the page and its details; it links the figures, which may be drawn before or after."""
     snapshot = Snapshot(atlas)
-    ARCHITECTURES.follow(atlas.study.population.architectures)
     shown = [
         {
             "name": picture.name,
@@ -65,7 +63,7 @@ def build_figures(
 
 def page(atlas: AtlasLike, figures: list[dict[str, Any]]) -> str:
     """The page: its first view is in it; what a reader asks for next is in files beside it, as are the ``figures``."""
-    content = _Content(atlas)
+    content, looks = _Content(atlas), looks_of(atlas.study)["architecture"]
     sections = content.task_sections()  # which adds to the data
     return render_page(
         "report/template.html",
@@ -84,7 +82,7 @@ def page(atlas: AtlasLike, figures: list[dict[str, Any]]) -> str:
         command=command(atlas.provenance),
         history=history(atlas.provenance),
         figures=figures,
-        architectures={name: ARCHITECTURES[name] for name in atlas.study.population.architectures},
+        architectures={name: looks[name] for name in atlas.study.population.architectures},
     )
 
 
@@ -122,8 +120,8 @@ class _Content:
             "tables": table_list(self.atlas),
             "tasks": {kind: self._task(kind) for kind in tasks(self.atlas)},
             "looks": {
-                "architecture": {name: look._asdict() for name, look in ARCHITECTURES.items()},
-                "activation": {name: look._asdict() for name, look in ACTIVATIONS.items()},
+                factor: {name: look._asdict() for name, look in looks.items()}
+                for factor, looks in looks_of(self.atlas.study).items()
             },
             "unstable": [{"color": color, "label": unstable_label(n)} for n, color in enumerate(UNSTABLE)],
             "meanings": {name: column.meaning for name, column in TABLES["networks"].items()},

@@ -6,7 +6,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from dynatlas.atlas.view import AtlasLike, table, variants
-from dynatlas.figures.looks import ARCHITECTURES, variant_label
+from dynatlas.figures.looks import looks_of, variant_label
 from dynatlas.figures.performance import error_of
 
 Plot = dict[str, Any]
@@ -27,7 +27,7 @@ def performance_plot(atlas: AtlasLike, task: str) -> Plot:
     """Every network's error against its task's threshold."""
     networks = table(atlas, "networks", task)
     error = error_of(atlas, task, networks)
-    columns = variants(atlas)
+    columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
     finite = error.values[np.isfinite(error.values) & (error.values > 0)]
     ceiling = 2.5 * max(float(finite.max()) if len(finite) else error.bound, error.bound)
     shown = [*finite, error.bound]
@@ -58,10 +58,10 @@ def performance_plot(atlas: AtlasLike, task: str) -> Plot:
                     f"%{{customdata[0]}}<br>{error.label}: %{{customdata[1]}}<br>%{{customdata[2]}}<extra></extra>"
                 ),
                 "marker": {
-                    "color": ARCHITECTURES[architecture].color,
+                    "color": looks[architecture].color,
                     "size": 8,
                     "symbol": symbols,
-                    "line": {"color": ARCHITECTURES[architecture].color, "width": 2},
+                    "line": {"color": looks[architecture].color, "width": 2},
                 },
             }
         )

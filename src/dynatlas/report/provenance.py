@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from dynatlas.atlas.view import task_name
-from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
+from dynatlas.figures.looks import ACTIVATIONS, architecture_label
 from dynatlas.study.settings import SEARCHED
 from dynatlas.study.study import Study
 from dynatlas.tasks.sine_wave import SineWave
@@ -78,7 +78,7 @@ def _optimizers(study: Study) -> str | tuple[str, ...]:
         # A search draws the momentum, whatever the study file says.
         momentum = 1.0 if study.search else member.training.momentum
         name = "Adam" if member.training.optimizer == "adam" else _sgd(momentum)
-        label = f"{task_name(study, member.task)} {ARCHITECTURES[member.architecture].label} {member.activation}"
+        label = f"{task_name(study, member.task)} {architecture_label(member.architecture)} {member.activation}"
         users.setdefault(name, set()).add(f"{label} {member.units}")
     if len(users) == 1:
         return next(iter(users))
@@ -107,7 +107,7 @@ def _titles(study: Study, kinds: Iterable[str]) -> tuple[str, ...]:
 
 
 def _labels(architectures: Iterable[str]) -> tuple[str, ...]:
-    return tuple(ARCHITECTURES[name].label for name in architectures)
+    return tuple(map(architecture_label, architectures))
 
 
 def _distinct(values: Iterable[int]) -> tuple[int, ...]:

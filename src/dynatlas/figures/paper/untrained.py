@@ -21,7 +21,7 @@ from dynatlas.atlas.view import (
 )
 from dynatlas.figures.distances import draw_places, frame_map, groups
 from dynatlas.figures.legends import Legend, dot, draw_legends
-from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
+from dynatlas.figures.looks import ACTIVATIONS, architecture_label
 from dynatlas.figures.style import GREY, SMALLEST, heading, new_figure, panel, rows_of, styled
 from dynatlas.measures.registry import measure_label
 
@@ -65,7 +65,7 @@ def chosen_architecture(atlas: AtlasLike) -> str:
 
 def chosen_label(atlas: AtlasLike) -> str:
     """Its name."""
-    return ARCHITECTURES[chosen_architecture(atlas)].label
+    return architecture_label(chosen_architecture(atlas))
 
 
 def control_rows(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
