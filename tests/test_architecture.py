@@ -128,7 +128,8 @@ MAY_IMPORT = {
     "_worker": {"interruption", "plugins", "errors"},
     "jobs": {"members", "schema", "stages", "store", "study"},
     "pipeline": {
-        *("foreign", "jobs", "pairs", "plugins", "store", "study", "progress", "errors"),
+    "_waiting": {"jobs"},
+        *("_waiting", "foreign", "jobs", "pairs", "plugins", "store", "study", "progress", "errors"),
         *("cluster", "slurm", "interruption", "status"),
     },
     "calibration": {"members", "geometry", "pairs", "plugins", "stages", "study", "training"},

@@ -12,13 +12,14 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dynatlas._waiting import Waiting
 from dynatlas.cluster import (
     WORKER_ENVIRONMENT,
     has_workers,
@@ -35,13 +36,13 @@ from dynatlas.cluster import (
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
 from dynatlas.foreign import FOLDER
 from dynatlas.interruption import Caught, caught_signals
-from dynatlas.jobs import Job, jobs_of
+from dynatlas.jobs import Job, jobs_of, leftovers
 from dynatlas.pairs import available_cores
 from dynatlas.plugins import Code
 from dynatlas.progress import LOG, Quiet, RunProgress
 from dynatlas.slurm import Slurm
 from dynatlas.status import StatusFile
-from dynatlas.store import Atlas
+from dynatlas.store import Atlas, Entry
 from dynatlas.study import Study
 
 # Seconds between looks at what is not a job's end: signals, the file that `dynatlas status` reads.
@@ -99,7 +100,7 @@ def run(
     with atlas.lock():
         _keep_code(atlas, code)
         jobs = _until(jobs_of(atlas.study), until)
-        entries = atlas.entries  # read once: with the paper's study it is large, and there are thousands of jobs
+        entries = atlas.entries
         todo = [job for job in jobs if not job.is_done(entries)]
         if todo:
             if len(todo) < len(jobs):
@@ -175,8 +176,8 @@ class _Run:
         self.by_name = {job.name: job for job in jobs}
         entries = atlas.entries
         self.done = {job.name for job in jobs if job.is_done(entries)}
-        self.waiting = [job for job in jobs if job.name not in self.done]
-        self.needs = _open_needs(jobs, self.done)
+        self.waiting = Waiting([job for job in jobs if job.name not in self.done], _open_needs(jobs, self.done))
+        self.counts = _counts(jobs, self.done)
         self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
         self.started = datetime.now(UTC)
@@ -189,11 +190,12 @@ class _Run:
         self._show()
         self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
         prepare_workers(self.client, self.terms, self.status.note, self._stopping)
-        self._submit_ready()
+        self.atlas.discard(*leftovers(self.jobs, self.atlas.entries))  # here, as a worker may not
+        self._submit(self.waiting.first())
         looked = time.monotonic()
         while self.submitted and not self.caught.received:
-            for future in self._ends():
-                self._take(future)
+            if ended := list(self._ends()):
+                self._take(ended)
                 looked = time.monotonic()
             self.status.write()
             if time.monotonic() - looked > LOOK:
@@ -208,18 +210,11 @@ class _Run:
         self.status.write()
         return self.caught.received is not None
 
-    def _submit_ready(self) -> None:
-        for job in [job for job in self.waiting if self.needs[job.name] <= self.done]:
-            self.waiting.remove(job)
-            leftovers = job.promises & self.atlas.entries.keys()
-            if leftovers:  # after damage to its other files: made anew with them
-                self.atlas.discard(*leftovers)
-            self._submit(job)
-
-    def _submit(self, job: Job) -> None:
-        future = submit(self.client, job.name, job.compute, job.arguments, self.terms, self.topic)
-        self.submitted[future.key] = job, future
-        future.add_done_callback(self.ended.put)
+    def _submit(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            future = submit(self.client, job.name, job.compute, job.arguments, self.terms, self.topic)
+            self.submitted[future.key] = job, future
+            future.add_done_callback(self.ended.put)
 
     def _ends(self) -> Iterator[Any]:
         """The jobs that have ended, after waiting for one for a moment."""
@@ -230,31 +225,48 @@ class _Run:
         except queue.Empty:
             return
 
-    def _take(self, future: Any) -> None:
-        """Keep what a job gave, and submit what has waited for it."""
-        job, _ = self.submitted.pop(future.key)
+    def _take(self, ended: list[Any]) -> None:
+        """Keep what jobs gave, and submit what has waited for them."""
+        taken = [(self.submitted.pop(future.key)[0], future) for future in ended]
+        finished = [(job, future) for job, future in taken if future.status not in ("cancelled", "error")]
+        self._keep(finished)
+        self._show()
+        for job, future in taken:
+            if future.status in ("cancelled", "error"):
+                self._do_again(job, future)
+        for job, _ in finished:
+            if job.name == "sum up":
+                # The report shows how the study was run, so this has to be there before it.
+                _record_run(self.atlas, self.jobs, self.started, self.seconds)
+            self._submit(self.waiting.after(job.name))
+
+    def _keep(self, finished: list[tuple[Job, Any]]) -> None:
+        """Enter what jobs gave, all at once: each time, the disk is waited for."""
+        results: list[tuple[Job, list[Entry]]] = []
+        try:
+            for job, future in finished:
+                entries, self.seconds[job.name] = future.result()
+                results.append((job, entries))
+        finally:  # those before one that is lost on its way
+            self.atlas.enter(*(entry for _, entries in results for entry in entries))
+            for job, _ in results:
+                self.done.add(job.name)
+                self.counts[job.stage][0] += job.networks
+                LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
+
+    def _do_again(self, job: Job, future: Any) -> None:
+        """Submit a job again whose worker has to go; what else there is ends the run."""
         if future.status == "cancelled":
             raise DynatlasError(
                 "the connection to the scheduler is lost. What was finished is kept; run again to go on, when there is "
                 "a scheduler again"
             )
-        if future.status == "error":
-            error = future.exception()
-            if isinstance(error, Stopped):  # its worker has to go; the run goes on
-                LOG.warning("%s: its worker has to go; another one will do it", job.name)
-                take_back_requests(self.client)
-                self._submit(job)
-                return
+        error = future.exception()
+        if not isinstance(error, Stopped):
             raise _failure(job, error) from (None if isinstance(error, DynatlasError) else error)
-        entries, self.seconds[job.name] = future.result()
-        self.atlas.enter(*entries)
-        self.done.add(job.name)
-        LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
-        self._show()
-        if job.name == "sum up":
-            # The report shows how the study was run, so this has to be there before it.
-            _record_run(self.atlas, self.jobs, self.started, self.seconds)
-        self._submit_ready()
+        LOG.warning("%s: its worker has to go; another one will do it", job.name)
+        take_back_requests(self.client)
+        self._submit([job])
 
     def _stop(self, received: signal.Signals) -> None:
         """Have checkpoints saved, keep what ends meanwhile, and say why."""
@@ -263,12 +275,8 @@ class _Run:
         deadline = time.monotonic() + GRACE
         answering = {key for key in begun if self.submitted[key][0].stage in STOPPABLE}
         while answering & self.submitted.keys() and time.monotonic() < deadline:
-            for future in self._ends():
-                job, _ = self.submitted.pop(future.key, (None, None))
-                if job and future.status == "finished":
-                    entries, self.seconds[job.name] = future.result()
-                    self.atlas.enter(*entries)
-                    self.done.add(job.name)
+            ended = [(self.submitted.pop(future.key, (None,))[0], future) for future in self._ends()]
+            self._keep([(job, future) for job, future in ended if job and future.status == "finished"])
         kept = (
             f"{len(self.done)} of {len(self.jobs)} jobs are done and kept, and checkpoints of those that were "
             "training; run the same command again to go on"
@@ -278,12 +286,7 @@ class _Run:
         raise Stopped(f"stopped by {received.name}: {kept}")
 
     def _show(self) -> None:
-        totals: dict[str, list[int]] = {}
-        for job in self.jobs:
-            counts = totals.setdefault(job.stage, [0, 0])
-            counts[0] += job.networks if job.name in self.done else 0
-            counts[1] += job.networks
-        for stage, (finished, total) in totals.items():
+        for stage, (finished, total) in self.counts.items():
             self.status.stage(stage, finished, total)
 
     def _hear(self, event: Mapping[str, Any]) -> None:
@@ -296,6 +299,16 @@ class _Run:
         elif job.stage == "training":
             block = job.arguments[0].name
             self.status.training(block, job.networks, event["done"], job.iterations, event["loss"])
+
+
+def _counts(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, list[int]]:
+    """Stage → [units of work done, of]."""
+    counts: dict[str, list[int]] = {}
+    for job in jobs:
+        of_stage = counts.setdefault(job.stage, [0, 0])
+        of_stage[0] += job.networks if job.name in done else 0
+        of_stage[1] += job.networks
+    return counts
 
 
 def _open_needs(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, frozenset[str]]:

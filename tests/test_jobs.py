@@ -1,0 +1,99 @@
+"""What is to be written again, and in which order jobs become ready, as simple but slow rules have it."""
+
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pytest
+
+from dynatlas._waiting import Waiting
+from dynatlas.jobs import Job, jobs_of, leftovers
+from dynatlas.pipeline import _counts, _open_needs
+from dynatlas.store import Entry
+from dynatlas.study import Study
+
+STUDY = Study.parse(
+    """
+name = "small"
+tasks = [{ kind = "flip_flop", steps = 20 }, { kind = "sine_wave" }, { kind = "context_integration" }]
+population = { architectures = ["vanilla", "gru"], activations = ["tanh"], units = [4, 8], l2 = [1e-5], seeds = 2 }
+search = { samples = 4 }
+"""
+)
+JOBS = jobs_of(STUDY)
+
+
+def written(job: Job) -> list[str]:
+    """Names that a job enters."""
+    if job.name.startswith("draw figures"):
+        return [*job.promises, f"report/figures/{job.arguments[0]}.pdf"]
+    return [*job.promises, *(pattern.replace("*", "one") for pattern in job.beyond)]
+
+
+def entries_of(jobs: list[Job]) -> dict[str, Entry]:
+    return {name: Entry(name, "", 0) for job in jobs for name in written(job)}
+
+
+def test_of_a_run_that_is_done_or_not_begun_nothing_is_left_over() -> None:
+    assert leftovers(JOBS, {}) == frozenset()
+    assert leftovers(JOBS, entries_of(list(JOBS))) == frozenset()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_left_over_is_what_jobs_that_are_not_done_write_and_done_ones_do_not(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    entries = entries_of(list(JOBS))
+    for name in random.choice(sorted(entries), size=random.integers(1, 30), replace=False):
+        del entries[name]
+    open_jobs = [job for job in JOBS if not job.is_done(entries)]
+    done = [job for job in JOBS if job.is_done(entries)]
+    owned = {
+        name: ([job for job in open_jobs if job.writes(name)], [job for job in done if job.writes(name)])
+        for name in entries
+    }
+    assert leftovers(JOBS, entries) == {name for name, (again, kept) in owned.items() if again and not kept}
+
+
+def test_a_block_whose_fixed_points_are_sought_again_loses_its_arrays_and_no_others() -> None:
+    entries = entries_of(list(JOBS))
+    job = next(job for job in JOBS if job.stage == "fixed points")
+    del entries[f"parts/searches/{job.arguments[0].name}.parquet"]
+    found = leftovers(JOBS, entries)
+    assert f"arrays.zarr/fixed_points/{job.arguments[0].name}" in found
+    assert found == {name for name in written(job) if name in entries}
+
+
+def test_figures_are_left_over_only_if_no_job_that_draws_some_is_done() -> None:
+    entries = entries_of(list(JOBS))
+    figures = {name for name in entries if fnmatchcase(name, "report/figures/*")}
+    del entries["report/figures/fig1.svg"]
+    assert leftovers(JOBS, entries) == frozenset()
+    del entries["report/figures/fig2.svg"], entries["report/figures/fig3.svg"]
+    assert leftovers(JOBS, entries) == figures & entries.keys()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_jobs_become_ready_when_all_that_they_need_is_done_in_the_order_of_the_study(seed: int) -> None:
+    """In whatever order jobs end, and whichever were done before, as in a search through all after every end."""
+    random = np.random.default_rng(seed)
+    done = {job.name for job in JOBS if random.random() < 0.3 * (seed % 3)}
+    needs = _open_needs(JOBS, done)
+    expected = [job for job in JOBS if job.name not in done]
+    waiting = Waiting(expected, needs)
+    counts = _counts(JOBS, done)
+    running: list[Job] = []
+    taken = waiting.first()
+    while True:
+        ready = [job for job in expected if needs[job.name] <= done]
+        expected = [job for job in expected if job not in ready]
+        assert taken == ready
+        assert len(waiting) == len(expected)
+        running += ready
+        if not running:
+            break
+        ended = running.pop(random.integers(len(running)))
+        done.add(ended.name)
+        counts[ended.stage][0] += ended.networks
+        taken = waiting.after(ended.name)
+    assert done == {job.name for job in JOBS}
+    assert counts == _counts(JOBS, done)
+    assert all(finished == total for finished, total in counts.values())
