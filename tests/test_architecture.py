@@ -93,6 +93,7 @@ MAY_IMPORT = {
         *("_atomic", "_checkpoints", "_creation", "_formats", "_lock", "_manifest", "_overview", "_verification"),
     },
     "_atomic": set(),
+    "_journal": {"_atomic"},
     "_checkpoints": {"_atomic"},
     "_lock": {"_atomic", "_manifest", "errors"},
     "_manifest": {"_atomic", "errors"},
