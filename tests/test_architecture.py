@@ -95,8 +95,8 @@ MAY_IMPORT = {
     "_atomic": set(),
     "_journal": {"_atomic"},
     "_checkpoints": {"_atomic"},
-    "_lock": {"_atomic", "_manifest", "errors"},
-    "_manifest": {"_atomic", "errors"},
+    "_lock": {"errors"},
+    "_manifest": {"_atomic", "_journal", "_lock", "errors"},
     "_formats": {"members", "schema", "study"},
     "_overview": {"schema", "cards", "errors", "study"},
     "_verification": {"_atomic", "_manifest", "_formats"},
@@ -128,8 +128,8 @@ MAY_IMPORT = {
     "cluster": {"_worker", "interruption", "plugins", "slurm", "errors"},
     "_worker": {"interruption", "plugins", "errors"},
     "jobs": {"members", "schema", "stages", "store", "study"},
-    "pipeline": {
     "_waiting": {"jobs"},
+    "pipeline": {
         *("_waiting", "foreign", "jobs", "pairs", "plugins", "store", "study", "progress", "errors"),
         *("cluster", "slurm", "interruption", "status"),
     },

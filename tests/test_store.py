@@ -194,6 +194,10 @@ def test_a_folder_of_the_users_is_left_alone(tmp_path: Path, study: Study) -> No
         Atlas.create(tmp_path, study)
     assert [file.name for file in tmp_path.iterdir()] == ["study.toml"]
     assert (tmp_path / "study.toml").read_text() == "mine"
+    (tmp_path / "study.toml").rename(tmp_path / "manifest.log")
+    with pytest.raises(AtlasError, match=r"not empty: it holds 'manifest.log'"):
+        Atlas.create(tmp_path, study)
+    assert (tmp_path / "manifest.log").read_text() == "mine"
 
 
 def test_no_folder_can_be_made(tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +234,7 @@ def test_what_is_no_atlas_is_not_opened(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_named(atlas: Atlas) -> None:
     (atlas.path / "manifest.json").write_text('{"format": 99, "surprise": []}')
-    with pytest.raises(AtlasError, match=r"newer dynatlas \(format 99; this one reads 1\): upgrade dynatlas"):
+    with pytest.raises(AtlasError, match=r"newer dynatlas \(format 99; this one reads 2\): upgrade dynatlas"):
         Atlas.open(atlas.path)
 
 
@@ -243,6 +247,8 @@ def test_a_newer_format_is_named(atlas: Atlas) -> None:
         b"{}",
         b'{"format": 0}',
         b'{"format": "1"}',
+        b'{"format": 2}',
+        b'{"format": 2, "study": {"hash": "", "sha256": "", "bytes": "0"}}',
         b'{"format": 1, "study": {}, "entries": {}}',
         b'{"format": 1, "study": STUDY, "entries": []}',
         b'{"format": 1, "study": STUDY, "entries": {"x": {"sha256": 1, "bytes": 0}}}',
@@ -552,7 +558,8 @@ atlas.enter(atlas.write_table("fixed_points", pd.concat([frame[:1], frame[1:]]))
     run_python(code, PYTHONHASHSEED="1")
     other = Atlas.open(tmp_path / "other")
     assert other.entries == atlas.entries
-    assert (other.path / "manifest.json").read_bytes() == (atlas.path / "manifest.json").read_bytes()
+    for name in ("manifest.json", "manifest.log"):
+        assert (other.path / name).read_bytes() == (atlas.path / name).read_bytes()
 
 
 def test_a_rewrite_in_another_order_has_the_same_bytes(atlas: Atlas) -> None:
@@ -754,7 +761,8 @@ def test_a_failed_write_leaves_nothing(atlas: Atlas, kind: str, call: str, monke
         patch.setattr(os, call, failing_after(0, OSError(errno.ENOSPC, "No space left on device")))
         with pytest.raises(AtlasError, match=r"cannot write .*atlas.*: No space left on device"):
             write(atlas)
-        with pytest.raises(AtlasError, match=r"cannot write .*manifest.json: No space left on device"):
+        patch.setattr(os, "fsync", failing_after(0, OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(AtlasError, match=r"cannot write .*manifest.log: No space left on device"):
             atlas.enter(Entry("x", "", 0))
     atlas = Atlas.open(atlas.path)
     assert not atlas.entries
@@ -794,10 +802,14 @@ def test_content_is_on_the_disk_before_its_name_and_both_before_the_manifest(
     fsync, replace = os.fsync, os.replace
     flushed: set[int] = set()
     named: list[str] = []
+    log = atlas.path / "manifest.log"
 
     def recording_fsync(descriptor: int) -> None:
         flushed.add(os.fstat(descriptor).st_ino)
         fsync(descriptor)
+        if os.fstat(descriptor).st_ino == log.stat().st_ino:
+            assert entry.name in log.read_text()
+            named.append(log.name)
 
     def recording_replace(source: Path, target: Path) -> None:
         if not str(source).endswith(".partial"):  # zarr's own
@@ -810,10 +822,10 @@ def test_content_is_on_the_disk_before_its_name_and_both_before_the_manifest(
     monkeypatch.setattr(os, "replace", recording_replace)
     entry = WRITERS[kind](atlas)
     assert (atlas.path / entry.name).parent.stat().st_ino in flushed
+    assert entry.name not in log.read_text()
     atlas.enter(entry)
-    assert atlas.path.stat().st_ino in flushed
     assert named[0] == Path(entry.name).name
-    assert named[-1] == "manifest.json"
+    assert named[-1] == "manifest.log"
     assert set(named[1:-1]) <= {"zarr.json"}
 
 
@@ -825,7 +837,7 @@ def test_rewriting_the_same_file_keeps_its_entry(atlas: Atlas) -> None:
     assert not atlas.has("report/index.html")
 
 
-@pytest.mark.parametrize("step", range(2))
+@pytest.mark.parametrize("step", range(3))
 def test_a_making_that_was_interrupted_is_made_again(
     tmp_path: Path, study: Study, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
