@@ -5,11 +5,9 @@ import fcntl
 import json
 import os
 import pickle
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import equinox as eqx
@@ -24,6 +22,7 @@ from dynatlas.atlas.atlas import Atlas, Entry, Problem
 from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError
 from dynatlas.study.members import Block
 from dynatlas.study.study import Study
+from support.processes import Crash, failing_after, run_python, started_python
 
 TESTS = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # for processes that import this file
 
@@ -196,6 +195,10 @@ def test_a_folder_of_the_users_is_left_alone(tmp_path: Path, study: Study) -> No
         Atlas.create(tmp_path, study)
     assert [file.name for file in tmp_path.iterdir()] == ["study.toml"]
     assert (tmp_path / "study.toml").read_text() == "mine"
+    (tmp_path / "study.toml").rename(tmp_path / "manifest.log")
+    with pytest.raises(AtlasError, match=r"not empty: it holds 'manifest.log'"):
+        Atlas.create(tmp_path, study)
+    assert (tmp_path / "manifest.log").read_text() == "mine"
 
 
 def test_no_folder_can_be_made(tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +235,7 @@ def test_what_is_no_atlas_is_not_opened(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_named(atlas: Atlas) -> None:
     (atlas.path / "manifest.json").write_text('{"format": 99, "surprise": []}')
-    with pytest.raises(AtlasError, match=r"newer dynatlas \(format 99; this one reads 1\): upgrade dynatlas"):
+    with pytest.raises(AtlasError, match=r"newer dynatlas \(format 99; this one reads 2\): upgrade dynatlas"):
         Atlas.open(atlas.path)
 
 
@@ -245,6 +248,8 @@ def test_a_newer_format_is_named(atlas: Atlas) -> None:
         b"{}",
         b'{"format": 0}',
         b'{"format": "1"}',
+        b'{"format": 2}',
+        b'{"format": 2, "study": {"hash": "", "sha256": "", "bytes": "0"}}',
         b'{"format": 1, "study": {}, "entries": {}}',
         b'{"format": 1, "study": STUDY, "entries": []}',
         b'{"format": 1, "study": STUDY, "entries": {"x": {"sha256": 1, "bytes": 0}}}',
@@ -554,7 +559,8 @@ atlas.enter(atlas.write_table("fixed_points", pd.concat([frame[:1], frame[1:]]))
     run_python(code, PYTHONHASHSEED="1")
     other = Atlas.open(tmp_path / "other")
     assert other.entries == atlas.entries
-    assert (other.path / "manifest.json").read_bytes() == (atlas.path / "manifest.json").read_bytes()
+    for name in ("manifest.json", "manifest.log"):
+        assert (other.path / name).read_bytes() == (atlas.path / name).read_bytes()
 
 
 def test_a_rewrite_in_another_order_has_the_same_bytes(atlas: Atlas) -> None:
@@ -728,26 +734,6 @@ WRITERS: dict[str, Callable[[Atlas], Entry]] = {
 }
 
 
-class Crash(BaseException):
-    """The process ends here: nothing handles this, as nothing handles a kill."""
-
-
-def failing_after(calls: int, error: BaseException) -> Callable[..., None]:
-    """An ``os.replace`` or ``os.fsync`` that fails after so many calls; zarr's own renamings go on as ever."""
-    real, made = os.replace, []
-
-    def fail(*paths: object) -> None:
-        if str(paths[0]).endswith(".partial"):
-            real(*paths)  # type: ignore[arg-type]
-            return
-        made.append(paths)
-        if len(made) > calls:
-            raise error
-        real(*paths)  # type: ignore[arg-type]
-
-    return fail
-
-
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_failed_write_leaves_nothing(atlas: Atlas, kind: str, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -756,7 +742,8 @@ def test_a_failed_write_leaves_nothing(atlas: Atlas, kind: str, call: str, monke
         patch.setattr(os, call, failing_after(0, OSError(errno.ENOSPC, "No space left on device")))
         with pytest.raises(AtlasError, match=r"cannot write .*atlas.*: No space left on device"):
             write(atlas)
-        with pytest.raises(AtlasError, match=r"cannot write .*manifest.json: No space left on device"):
+        patch.setattr(os, "fsync", failing_after(0, OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(AtlasError, match=r"cannot write .*manifest.log: No space left on device"):
             atlas.enter(Entry("x", "", 0))
     atlas = Atlas.open(atlas.path)
     assert not atlas.entries
@@ -796,10 +783,14 @@ def test_content_is_on_the_disk_before_its_name_and_both_before_the_manifest(
     fsync, replace = os.fsync, os.replace
     flushed: set[int] = set()
     named: list[str] = []
+    log = atlas.path / "manifest.log"
 
     def recording_fsync(descriptor: int) -> None:
         flushed.add(os.fstat(descriptor).st_ino)
         fsync(descriptor)
+        if os.fstat(descriptor).st_ino == log.stat().st_ino:
+            assert entry.name in log.read_text()
+            named.append(log.name)
 
     def recording_replace(source: Path, target: Path) -> None:
         if not str(source).endswith(".partial"):  # zarr's own
@@ -812,10 +803,10 @@ def test_content_is_on_the_disk_before_its_name_and_both_before_the_manifest(
     monkeypatch.setattr(os, "replace", recording_replace)
     entry = WRITERS[kind](atlas)
     assert (atlas.path / entry.name).parent.stat().st_ino in flushed
+    assert entry.name not in log.read_text()
     atlas.enter(entry)
-    assert atlas.path.stat().st_ino in flushed
     assert named[0] == Path(entry.name).name
-    assert named[-1] == "manifest.json"
+    assert named[-1] == "manifest.log"
     assert set(named[1:-1]) <= {"zarr.json"}
 
 
@@ -827,7 +818,7 @@ def test_rewriting_the_same_file_keeps_its_entry(atlas: Atlas) -> None:
     assert not atlas.has("report/index.html")
 
 
-@pytest.mark.parametrize("step", range(2))
+@pytest.mark.parametrize("step", range(3))
 def test_a_making_that_was_interrupted_is_made_again(
     tmp_path: Path, study: Study, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -974,28 +965,3 @@ def test_importing_and_writing_start_no_backend() -> None:
     run_python(
         "import dynatlas.atlas.atlas\nfrom jax._src import xla_bridge\nassert not xla_bridge.backends_are_initialized()"
     )
-
-
-def python_arguments(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
-
-
-def python_environment(**extra: str) -> dict[str, str]:
-    source = Path(__file__).parents[2] / "src"
-    return {**os.environ, "PYTHONPATH": str(source), "JAX_PLATFORMS": "cpu", **extra}
-
-
-def run_python(code: str, **environment: str) -> None:
-    subprocess.run(python_arguments(code), env=python_environment(**environment), check=True, timeout=120)
-
-
-@contextmanager
-def started_python(code: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that is killed at the end, whatever happens."""
-    with subprocess.Popen(
-        python_arguments(code), env=python_environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()

@@ -22,12 +22,12 @@ def atlas(tmp_path):
 
 
 def test_figures_go_to_a_folder_and_leave_the_atlas_as_it_is(atlas, tmp_path, capsys):
-    before = sorted(atlas.path.rglob("*")), (atlas.path / "manifest.json").read_bytes()
+    before = sorted(atlas.path.rglob("*")), (atlas.path / "manifest.log").read_bytes()
     assert call("figures", atlas.path, *QUICK, "png", "--out", tmp_path / "figures") == 0
     names = ["appendix-c.svg", "appendix-c.png"]
     assert capsys.readouterr().out.split() == [str(tmp_path / "figures" / name) for name in names]
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(names)
-    assert before == (sorted(atlas.path.rglob("*")), (atlas.path / "manifest.json").read_bytes())
+    assert before == (sorted(atlas.path.rglob("*")), (atlas.path / "manifest.log").read_bytes())
 
 
 def test_a_folder_within_the_atlas_is_refused(atlas, capsys):

@@ -1,8 +1,9 @@
 """The atlas folder, the result of a study: the only code that reads or writes it.
 
 Everything is written to a temporary name, flushed, renamed, and only then entered in the manifest. So the
-manifest is the truth: what is in it is whole; what is not is redone, even if a file stands there. Nothing is
-kept in memory: an atlas can be opened many times, in many processes, and all see the same.
+manifest is the truth: what is in it is whole; what is not is redone, even if a file stands there. An atlas can be
+opened many times, in many processes, and all see the same: each question reads what was added to the manifest since.
+Only the process that holds the lock writes to the manifest. Workers write files, and return their entries.
 """
 
 import difflib
@@ -12,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -25,8 +25,8 @@ from dynatlas._io.atomic import publish, remove_temporaries, temporary_beside, w
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.atlas import checkpoints, formats, schema
 from dynatlas.atlas.creation import begin, differences, is_new
-from dynatlas.atlas.lock import LOCK, one_writer
-from dynatlas.atlas.manifest import MANIFEST, STUDY, Entry, Manifest, check_name, reason
+from dynatlas.atlas.lock import LOCK, BusyError, one_writer
+from dynatlas.atlas.manifest import LOG, MANIFEST, STUDY, Entry, Manifest, check_name, manifest_of, reason
 from dynatlas.atlas.overview import damaged, overview
 from dynatlas.atlas.verification import Problem, find_problems
 from dynatlas.cells.cell import Cell, leaf_name
@@ -104,7 +104,7 @@ class Atlas(SummaryRepr):
             DamagedAtlasError: its manifest or its study file is damaged, or the study was edited.
         """
         path = _absolute(path)
-        manifest = Manifest.read(path)
+        head = manifest_of(path).head()
         try:
             study = Study.parse((path / STUDY).read_text(encoding="utf-8"), str(path / STUDY))
         except (OSError, UnicodeDecodeError, StudyError) as error:
@@ -113,7 +113,7 @@ class Atlas(SummaryRepr):
                 "or delete it and run the same study with this folder, which writes it anew"
             ) from error
         # A file that has other bytes and means the same, as after a change of a comment, does no harm.
-        if study.hash != manifest.study_hash and manifest.study.damage(path):
+        if study.hash != head.study_hash and head.study.damage(path):
             raise DamagedAtlasError(
                 f"{path / STUDY} was edited after the atlas was made, and no longer says what is in it. "
                 "Put it back, and run the edited study with a new folder"
@@ -141,26 +141,34 @@ class Atlas(SummaryRepr):
 
     @property
     def entries(self) -> Mapping[str, Entry]:
-        """What is complete, by name."""
-        return MappingProxyType(dict(Manifest.read(self.path).entries))
+        """What is complete now, by name; what is entered later is not in it."""
+        return self._manifest.entries()
 
     def has(self, name: str) -> bool:
         """Whether this file, or this group of arrays ("arrays.zarr/distances/…"), is complete."""
-        return name in self.entries
+        return self._manifest.get(name) is not None
 
     def enter(self, *entries: Entry) -> None:
-        """Declare entries complete. For one process at a time, the one with the lock."""
-        manifest = Manifest.read(self.path)
-        self._replace(manifest, {**manifest.entries, **{entry.name: entry for entry in entries}})
+        """Declare entries complete, all at once: when this returns, they are on the disk.
+
+        Raises:
+            AtlasError: another process has the lock, or the manifest cannot be written.
+        """
+        with self._writing(LOG):
+            self._manifest.enter(*entries)
 
     def discard(self, *names: str) -> None:
-        """Take entries out of the manifest, so that they are redone; other names are no error."""
-        manifest = Manifest.read(self.path)
-        self._replace(manifest, {name: entry for name, entry in manifest.entries.items() if name not in names})
+        """Take entries out of the manifest, so that they are redone; other names are no error.
+
+        Raises:
+            AtlasError: another process has the lock, or the manifest cannot be written.
+        """
+        with self._writing(LOG):
+            self._manifest.discard(*names)
 
     def verify(self) -> list[Problem]:
         """Hash all that the manifest names; list what is not as it says, and what it does not know."""
-        return find_problems(self.path, {STUDY, MANIFEST, PROVENANCE, PROGRESS, LOCK, checkpoints.FOLDER})
+        return find_problems(self.path, {STUDY, MANIFEST, LOG, PROVENANCE, PROGRESS, LOCK, checkpoints.FOLDER})
 
     def write_block(self, block: Block, members: Sequence[Member], arrays: Mapping[str, np.ndarray]) -> Entry:
         """Write the networks of a block: arrays such as "cell/recurrent_weights" [members, …].
@@ -389,31 +397,48 @@ class Atlas(SummaryRepr):
         with self._writing(name), temporary_beside(target) as temporary:
             write(temporary)
             entry = Entry.of(self.path, name, at=temporary)
-            recorded = self.entries.get(name)
-            if recorded == entry and not recorded.damage(self.path):
-                return entry  # by a job that was given up, done again elsewhere, and ended after all
-            # Between the renaming and the entering, the manifest must not vouch for what stood there before.
-            # A file with the recorded content may stay in it: it is replaced in one step.
-            if recorded and (recorded != entry or temporary.is_dir()):
-                self.discard(name)
+            recorded = self._manifest.get(name)
+            if recorded and self._stays(recorded, entry):
+                return recorded
             publish(temporary, target)
         return entry
 
+    def _stays(self, recorded: Entry, entry: Entry) -> bool:
+        """Whether what is complete is not replaced: it is the same and whole, or another process is the writer.
+
+        A worker meets the latter if its job was given up, done again elsewhere, and ended after all. The first result
+        stays, as other jobs may have read it. What does not stay is discarded: between the renaming and the entering,
+        the manifest must not vouch for what stood there before.
+        """
+        damage = recorded.damage(self.path)
+        if recorded == entry:
+            return not damage
+        try:
+            self.discard(recorded.name)
+        except BusyError:
+            if damage:
+                raise self._damaged(recorded.name, damage) from None
+            return True
+        return False
+
     def _read(self, name: str, read: Callable[[Path], T]) -> T:
         """Read an entry after comparing its hash, so that whatever is given back is what was written."""
-        entry = self.entries.get(name)
+        entry = self._manifest.get(name)
         if entry is None:
             raise AtlasError(f"{name} is not in the atlas {self.path} (yet): `dynatlas run` computes what is left")
         damage = entry.damage(self.path)
         if damage:
-            raise DamagedAtlasError(
-                f"{self.path / name} is {damage}: `dynatlas verify` finds all that is damaged, and a run redoes it"
-            )
+            raise self._damaged(name, damage)
         return read(self.path / name)
 
-    def _replace(self, manifest: Manifest, entries: Mapping[str, Entry]) -> None:
-        with self._writing(MANIFEST):
-            manifest._replace(entries=entries).write(self.path)
+    def _damaged(self, name: str, damage: str) -> DamagedAtlasError:
+        return DamagedAtlasError(
+            f"{self.path / name} is {damage}: `dynatlas verify` finds all that is damaged, and a run redoes it"
+        )
+
+    @property
+    def _manifest(self) -> Manifest:
+        return manifest_of(self.path)
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:

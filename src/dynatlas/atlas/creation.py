@@ -8,7 +8,7 @@ from typing import Any
 
 from dynatlas._io.atomic import is_temporary, write_bytes
 from dynatlas.atlas.lock import LOCK
-from dynatlas.atlas.manifest import MANIFEST, STUDY, Entry, Manifest
+from dynatlas.atlas.manifest import LOG, MANIFEST, STUDY, Entry, is_empty_log, manifest_of
 from dynatlas.errors import AtlasError
 from dynatlas.study.study import Study
 
@@ -18,9 +18,9 @@ def is_new(path: Path, study: Study) -> bool:
     if (path / MANIFEST).exists():
         if (path / STUDY).exists():
             return False
-        manifest = Manifest.read(path)
-        return not manifest.entries or manifest.study_hash == study.hash
-    foreign = sorted(file.name for file in path.iterdir() if file.name != LOCK and not is_temporary(file))
+        manifest = manifest_of(path)
+        return not manifest.entries() or manifest.head().study_hash == study.hash
+    foreign = sorted(file.name for file in path.iterdir() if not _is_ours(file))
     if foreign:
         raise AtlasError(
             f"{path} is not an atlas and not empty: it holds {foreign[0]!r}. Give a new or an empty folder"
@@ -31,9 +31,13 @@ def is_new(path: Path, study: Study) -> bool:
 def begin(path: Path, study: Study) -> None:
     """Write the manifest, then the study: a folder with a study file alone may be the user's own."""
     text = study.to_toml().encode()
-    entries = Manifest.read(path).entries if (path / MANIFEST).exists() else {}
-    Manifest(study.hash, Entry(STUDY, hashlib.sha256(text).hexdigest(), len(text)), entries).write(path)
+    manifest_of(path).begin(study.hash, Entry(STUDY, hashlib.sha256(text).hexdigest(), len(text)))
     write_bytes(path / STUDY, text)
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether it is left of a making that was interrupted before there was a manifest."""
+    return file.name == LOCK or is_temporary(file) or (file.name == LOG and is_empty_log(file))
 
 
 def differences(there: Study, here: Study, most: int = 10) -> list[str]:

@@ -13,6 +13,28 @@ from pathlib import Path
 from dynatlas.errors import AtlasError
 
 LOCK = ".lock"
+_held: set[tuple[int, Path]] = set()  # (process, folder): a child forked meanwhile does not hold its parent's lock
+
+
+class BusyError(AtlasError):
+    """Another process is the writer."""
+
+
+@contextmanager
+def as_writer(folder: Path) -> Iterator[None]:
+    """Write under the lock that this process holds, or else under one taken for the moment.
+
+    Raises:
+        BusyError: another process holds it, or may be writing, as the filesystem has no locks.
+        AtlasError: the folder is not writable.
+    """
+    if (os.getpid(), folder) in _held:
+        yield
+        return
+    with one_writer(folder) as exclusive:
+        if not exclusive:
+            raise BusyError(f"{folder} cannot be locked, so another run may be writing it: take `atlas.lock()` first")
+        yield
 
 
 @contextmanager
@@ -20,7 +42,8 @@ def one_writer(folder: Path) -> Iterator[bool]:
     """Hold the folder's lock; yield whether it excludes other writers, which not every filesystem can.
 
     Raises:
-        AtlasError: another process holds the lock (the message names it), or the folder is not writable.
+        BusyError: another process, or this one, holds it (which one is named).
+        AtlasError: the folder is not writable.
     """
     file = folder / LOCK
     try:
@@ -28,7 +51,13 @@ def one_writer(folder: Path) -> Iterator[bool]:
     except OSError as error:
         raise AtlasError(f"cannot write in {folder}: {error.strerror}") from error
     try:
-        yield _take(descriptor, folder)
+        exclusive = _take(descriptor, folder)
+        holder = (os.getpid(), folder)
+        _held.add(holder)
+        try:
+            yield exclusive
+        finally:
+            _held.discard(holder)
     finally:
         # Unlock explicitly: a child forked meanwhile inherits the descriptor, and closing it here would not release it.
         with suppress(OSError):
@@ -43,7 +72,7 @@ def _take(descriptor: int, folder: Path) -> bool:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder, 0)
     except BlockingIOError:
-        raise AtlasError(
+        raise BusyError(
             f"another run ({_holder(descriptor)}) is writing {folder}: wait for it to end, or stop it"
         ) from None
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dynatlas._io.atomic import is_temporary
 from dynatlas.atlas.formats import GROUP
-from dynatlas.atlas.manifest import Manifest
+from dynatlas.atlas.manifest import manifest_of
 
 
 class Problem(NamedTuple):
@@ -18,13 +18,14 @@ class Problem(NamedTuple):
 
 def find_problems(folder: Path, own: Container[str]) -> list[Problem]:
     """Hash everything that the manifest names; then look for what neither it nor ``own`` names."""
-    manifest = Manifest.read(folder)
+    manifest = manifest_of(folder)
+    entries = manifest.entries()
     damaged = [
         Problem(entry.name, damage)
-        for entry in (manifest.study, *manifest.entries.values())
+        for entry in (manifest.head().study, *sorted(entries.values()))
         if (damage := entry.damage(folder))
     ]
-    unknown = _names(folder, folder, manifest.entries)
+    unknown = _names(folder, folder, entries)
     return damaged + [Problem(name, "unknown") for name in unknown if name.split("/")[0] not in own]
 
 

@@ -60,7 +60,8 @@ def _into_atlas(atlas: "Atlas", names: list[str] | None, formats: "Sequence[Form
     with atlas.lock():
         files = build_figures(atlas, formats, names)
         entries = [atlas.write_bytes(name, content) for name, content in files.items()]
-        if all(job.is_done(atlas.entries) for job in jobs_of(atlas.study) if job.stage == "report"):
+        complete = atlas.entries
+        if all(job.is_done(complete) for job in jobs_of(atlas.study) if job.stage == "report"):
             atlas.enter(*entries)
     return [atlas.path / name for name in files]
 

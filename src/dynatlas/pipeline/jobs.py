@@ -5,6 +5,7 @@ done, and it is done when the entries that it promises stand in the manifest.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from fnmatch import filter as matching
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -48,6 +49,19 @@ def to_redo(study: Study, damaged: Collection[str]) -> frozenset[str]:
     """The entries to discard so that the next run makes damaged ones anew: they, and all that their jobs promise."""
     promised = (job.promises for job in jobs_of(study) if any(job.writes(name) for name in damaged))
     return frozenset(damaged).union(*promised)
+
+
+def leftovers(jobs: Collection[Job], entries: Mapping[str, Entry]) -> frozenset[str]:
+    """The entries to discard before the jobs that are not done begin: what they will write again.
+
+    What matches a pattern of a job that is done stays: of several jobs that draw figures, each may have drawn it.
+    """
+    done = {job.name for job in jobs if job.is_done(entries)}
+    kept = {pattern for job in jobs if job.name in done for pattern in job.beyond}
+    again = [job for job in jobs if job.name not in done]
+    names = {name for job in again for name in (*job.promises, *job.beyond) if name in entries}
+    patterns = {pattern for job in again for pattern in job.beyond if "*" in pattern} - kept
+    return frozenset(names).union(*(matching(entries, pattern) for pattern in patterns))
 
 
 def jobs_of(study: Study) -> tuple[Job, ...]:

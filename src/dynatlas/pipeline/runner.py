@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from dynatlas._util.cores import available_cores
-from dynatlas.atlas.atlas import Atlas
+from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
-from dynatlas.pipeline.jobs import Job, jobs_of
+from dynatlas.pipeline.jobs import Job, jobs_of, leftovers
 from dynatlas.pipeline.progress import LOG, Quiet, RunProgress
 from dynatlas.pipeline.status import StatusFile
 from dynatlas.pipeline.waiting import Waiting
@@ -106,7 +106,7 @@ def run(
     with atlas.lock():
         _keep_code(atlas, code)
         jobs = _until(jobs_of(atlas.study), until)
-        entries = atlas.entries  # read once: with the paper's study it is large, and there are thousands of jobs
+        entries = atlas.entries
         todo = [job for job in jobs if not job.is_done(entries)]
         if todo:
             if len(todo) < len(jobs):
@@ -197,11 +197,12 @@ class _Run:
         self._show()
         self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
         prepare_workers(self.client, self.terms, self.status.note, self._stopping)
+        self.atlas.discard(*leftovers(self.jobs, self.atlas.entries))  # here, as a worker may not
         self._submit_ready()
         looked = time.monotonic()
         while self.submitted and not self.caught.received:
-            for future in self._ends():
-                self._take(future)
+            if ended := list(self._ends()):
+                self._take(ended)
                 looked = time.monotonic()
             self.status.write()
             if time.monotonic() - looked > LOOK:
@@ -218,11 +219,7 @@ class _Run:
 
     def _submit_ready(self) -> None:
         while name := self.waiting.start():
-            job = self.by_name[name]
-            leftovers = job.promises & self.atlas.entries.keys()
-            if leftovers:  # after damage to its other files: made anew with them
-                self.atlas.discard(*leftovers)
-            self._submit(job)
+            self._submit(self.by_name[name])
 
     def _submit(self, job: Job) -> None:
         future = submit(self.client, job.name, job.compute, job.arguments, self.terms, self.topic)
@@ -238,33 +235,49 @@ class _Run:
         except queue.Empty:
             return
 
-    def _take(self, future: Any) -> None:
-        """Keep what a job gave, and submit what has waited for it."""
-        job, _ = self.submitted.pop(future.key)
+    def _take(self, ended: list[Any]) -> None:
+        """Keep what jobs gave, and submit what has waited for them."""
+        taken = [(self.submitted.pop(future.key)[0], future) for future in ended]
+        finished = [(job, future) for job, future in taken if future.status not in ("cancelled", "error")]
+        self._keep(finished)
+        self._show()
+        for job, future in taken:
+            if future.status in ("cancelled", "error"):
+                self._do_again(job, future)
+        for job, _ in finished:
+            if job.name == "sum up":
+                # The report shows how the study was run, so this has to be there before it.
+                _record_run(self.atlas, self.jobs, self.started, self.seconds)
+            self.waiting.end(job.name)
+        self._submit_ready()
+
+    def _keep(self, finished: list[tuple[Job, Any]]) -> None:
+        """Enter what jobs gave, all at once: each time, the disk is waited for."""
+        results: list[tuple[Job, list[Entry]]] = []
+        try:
+            for job, future in finished:
+                entries, self.seconds[job.name] = future.result()
+                results.append((job, entries))
+        finally:  # those before one that is lost on its way
+            self.atlas.enter(*(entry for _, entries in results for entry in entries))
+            for job, _ in results:
+                self.done.add(job.name)
+                self.units[job.stage][0] += job.networks
+                LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
+
+    def _do_again(self, job: Job, future: Any) -> None:
+        """Submit a job again whose worker has to go; what else there is ends the run."""
         if future.status == "cancelled":
             raise DynatlasError(
                 "the connection to the scheduler is lost. What was finished is kept; run again to go on, when there is "
                 "a scheduler again"
             )
-        if future.status == "error":
-            error = future.exception()
-            if isinstance(error, Stopped):  # its worker has to go; the run goes on
-                LOG.warning("%s: its worker has to go; another one will do it", job.name)
-                take_back_requests(self.client)
-                self._submit(job)
-                return
+        error = future.exception()
+        if not isinstance(error, Stopped):
             raise _failure(job, error) from (None if isinstance(error, DynatlasError) else error)
-        entries, self.seconds[job.name] = future.result()
-        self.atlas.enter(*entries)
-        self.done.add(job.name)
-        self.waiting.end(job.name)
-        self.units[job.stage][0] += job.networks
-        LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
-        self._show()
-        if job.name == "sum up":
-            # The report shows how the study was run, so this has to be there before it.
-            _record_run(self.atlas, self.jobs, self.started, self.seconds)
-        self._submit_ready()
+        LOG.warning("%s: its worker has to go; another one will do it", job.name)
+        take_back_requests(self.client)
+        self._submit(job)
 
     def _stop(self, received: signal.Signals) -> None:
         """Have checkpoints saved, keep what ends meanwhile, and say why."""
@@ -273,12 +286,8 @@ class _Run:
         deadline = time.monotonic() + GRACE
         answering = {key for key in begun if self.submitted[key][0].stage in STOPPABLE}
         while answering & self.submitted.keys() and time.monotonic() < deadline:
-            for future in self._ends():
-                job, _ = self.submitted.pop(future.key, (None, None))
-                if job and future.status == "finished":
-                    entries, self.seconds[job.name] = future.result()
-                    self.atlas.enter(*entries)
-                    self.done.add(job.name)
+            ended = [(self.submitted.pop(future.key, (None,))[0], future) for future in self._ends()]
+            self._keep([(job, future) for job, future in ended if job and future.status == "finished"])
         kept = (
             f"{len(self.done)} of {len(self.jobs)} jobs are done and kept, and checkpoints of those that were "
             "training; run the same command again to go on"

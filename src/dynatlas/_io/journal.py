@@ -1,0 +1,132 @@
+r"""A journal: a file of JSON lines that is only appended to, and reads correctly after a crash at any byte.
+
+A line is a JSON value, a tab, a checksum and a newline. The checksum is the CRC-32 of all values from the first to this
+one, in 8 hexadecimal digits, so a line vouches for every line before it: one that was lost, repeated or moved is found.
+
+A writer that is killed can leave the beginning of a line at the end of the file. Readers ignore such a *torn* end:
+
+- it has no newline; or
+- it is the last line and holds zero bytes, which is how a block reads that had not reached the disk at a power failure.
+
+Any other line that does not match its checksum is damage, wherever it stands. A journal without a first line is damaged
+too, so ``write`` must be given at least one value.
+
+No byte of a journal that a reader may have taken is changed in place: a journal with a torn end is replaced as a whole.
+A reader that returns to its place finds its last checksum there, or else knows that the file is another one.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dynatlas._io.atomic import write_bytes
+
+_MARK = 9  # bytes at the end of a line: the checksum and the newline
+
+
+class Place(NamedTuple):
+    """A place between two lines of a journal."""
+
+    offset: int = 0  # bytes before it
+    checksum: int = 0  # of the values before it
+
+
+class Reading(NamedTuple):
+    """What was read of a journal."""
+
+    values: list[Any]
+    end: Place
+    is_torn: bool  # something that is no whole line follows
+
+
+class JournalDamagedError(ValueError):
+    """A line is not what was written."""
+
+
+class JournalReplacedError(Exception):
+    """The file is not the one that was read before."""
+
+
+def write(path: Path, values: Iterable[Any]) -> Place:
+    """Replace a journal in one step by one with these values, at least one; return its end."""
+    end, lines = Place(), []
+    for value in values:
+        line, end = _line(value, end)
+        lines.append(line)
+    write_bytes(path, b"".join(lines))
+    return end
+
+
+def append(path: Path, end: Place, value: Any) -> None:
+    """Add a line at the end of a journal that is not torn, and wait until it is on the disk.
+
+    One process may do this at a time. If it fails, the line is withdrawn.
+    """
+    line, _ = _line(value, end)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        while line:
+            line = line[os.write(descriptor, line) :]
+        os.fsync(descriptor)
+    except BaseException:
+        with suppress(OSError):  # or else its end is torn
+            os.ftruncate(descriptor, end.offset)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path, since: Place = Place()) -> Reading:  # noqa: B008 - immutable
+    """Read the whole lines from a place on.
+
+    The file is opened each time: a network filesystem then asks its server for what others have written.
+
+    Raises:
+        JournalReplacedError: the place is not in this file.
+        JournalDamagedError: a line does not match its checksum, or there is none at all.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        start = _MARK if since.offset else 0
+        file.seek(since.offset - start)
+        content = file.readall()
+    if start and content[:start] != _mark(since.checksum):
+        raise JournalReplacedError
+    values, end = [], since
+    while (newline := content.find(b"\n", start)) >= 0:
+        line = content[start : newline + 1]
+        value = line[: -_MARK - 1]
+        checksum = zlib.crc32(value, end.checksum)
+        if line[-_MARK - 1 :] != b"\t" + _mark(checksum):
+            if b"\0" in line and newline + 1 == len(content):
+                break
+            raise JournalDamagedError(f"the line at byte {end.offset} does not match its checksum")
+        values.append(_parsed(value, end.offset))
+        end = Place(end.offset + len(line), checksum)
+        start = newline + 1
+    if not end.offset:
+        raise JournalDamagedError("it has no first line")
+    return Reading(values, end, is_torn=start < len(content))
+
+
+def _line(value: Any, after: Place) -> tuple[bytes, Place]:
+    """A line, and the place after it."""
+    text = json.dumps(value, separators=(",", ":")).encode()
+    checksum = zlib.crc32(text, after.checksum)
+    line = text + b"\t" + _mark(checksum)
+    return line, Place(after.offset + len(line), checksum)
+
+
+def _mark(checksum: int) -> bytes:
+    return b"%08x\n" % checksum
+
+
+def _parsed(text: bytes, offset: int) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise JournalDamagedError(f"the line at byte {offset} is no JSON: {type(error).__name__}") from error

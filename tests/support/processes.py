@@ -1,0 +1,53 @@
+"""Python processes that tests start, and crashes that they simulate."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Crash(BaseException):
+    """The process ends here: nothing handles this, as nothing handles a kill."""
+
+
+def failing_after(calls: int, error: BaseException) -> Callable[..., None]:
+    """An ``os.replace`` or ``os.fsync`` that fails after so many calls; zarr's own renamings go on as ever."""
+    real, made = os.replace, []
+
+    def fail(*paths: object) -> None:
+        if str(paths[0]).endswith(".partial"):
+            real(*paths)  # type: ignore[arg-type]
+            return
+        made.append(paths)
+        if len(made) > calls:
+            raise error
+        real(*paths)  # type: ignore[arg-type]
+
+    return fail
+
+
+def python_arguments(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def python_environment(**extra: str) -> dict[str, str]:
+    source = Path(__file__).parents[2] / "src"
+    return {**os.environ, "PYTHONPATH": str(source), "JAX_PLATFORMS": "cpu", **extra}
+
+
+def run_python(code: str, **environment: str) -> None:
+    subprocess.run(python_arguments(code), env=python_environment(**environment), check=True, timeout=120)
+
+
+@contextmanager
+def started_python(code: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is killed at the end, whatever happens."""
+    with subprocess.Popen(
+        python_arguments(code), env=python_environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
