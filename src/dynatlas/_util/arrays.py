@@ -1,15 +1,13 @@
 """Array arguments, functions compiled for a fixed number of rows, and NumPy generators seeded by JAX keys."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
-
-Element = TypeVar("Element")
 
 
 @runtime_checkable
@@ -52,7 +50,7 @@ def generator(key: PRNGKeyArray) -> np.random.Generator:
     return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
 
 
-def even_selection(members: Sequence[Element], most: int) -> list[Element]:
-    """Return at most ``most`` members, evenly spaced from the first to the last."""
+def even_selection(members: Sequence[Any], most: int) -> list[Any]:
+    """At most so many members, evenly from the first to the last."""
     count = min(most, len(members))
     return [members[place] for place in np.unique(np.linspace(0, len(members) - 1, count).round().astype(int))]
