@@ -17,10 +17,7 @@ class Origin(NamedTuple):
 
 
 _importing: list[tuple[Origin, set[tuple[str, str]]]] = []
-
-
 _origins: dict[tuple[str, str], Origin] = {}
-
 
 Registered = TypeVar("Registered", bound=type)
 

@@ -34,9 +34,9 @@ def roots_of(kind):
 def test_the_size_of_the_batches_changes_no_root(monkeypatch):
     whole = roots_of(LSTM)
     assert len(whole) == 9
-    monkeypatch.setattr(root_search, "MOST_LANES", 7)
+    monkeypatch.setattr(root_search, "MAX_LANES", 7)
     monkeypatch.setattr(multistart, "CHUNK", 100)
-    monkeypatch.setattr(multistart, "POLISHED", 5)
+    monkeypatch.setattr(multistart, "POLISH_CHUNK", 5)
     parts = roots_of(LSTM)
     np.testing.assert_allclose(parts.states, whole.states, atol=1e-9)
     assert parts.n_unstable.tolist() == whole.n_unstable.tolist()
@@ -59,10 +59,10 @@ def test_a_search_ends_in_the_iteration_that_reaches_a_root(monkeypatch):
         starts = jnp.array([[0.0, 0.0], [0.5, -0.25], [np.nan, 0.0], [5.0, 0.0]])
         region = (jnp.full(2, -1.0), jnp.full(2, 1.0))
         tolerances = (jnp.asarray(1e-20), jnp.asarray(1e-8))
-        endings = search_roots(lambda h, _: 0.5 * h, starts, jnp.asarray(4), None, tolerances, region)
+        results = search_roots(lambda h, _: 0.5 * h, starts, jnp.asarray(4), None, tolerances, region)
     expected = [Outcome.ROOT, Outcome.ROOT, Outcome.NOT_FINITE, Outcome.ESCAPED]
-    assert endings.outcomes.tolist() == expected
-    np.testing.assert_allclose(np.asarray(endings.states)[:2], 0, atol=1e-9)
+    assert results.outcomes.tolist() == expected
+    np.testing.assert_allclose(np.asarray(results.states)[:2], 0, atol=1e-9)
 
 
 def test_the_flow_is_followed_until_it_rests_or_for_as_many_steps_as_given():

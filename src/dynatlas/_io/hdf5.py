@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from h5py import Dataset, File, Group  # optional at run time
 
 MAX_DEPTH: Final = 32  # of nested groups
-
-
 FILTERS: Final = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  # HDF5's identifiers of its built-in filters
 
 

@@ -19,31 +19,15 @@ from numpy.typing import NDArray
 from dynatlas.errors import NetworkError
 
 AnyArray = NDArray[Any]  # the file decides on the dtype
-
-
 Arrays = dict[str, AnyArray]
-
-
 Format = Literal["safetensors", "npz", "npy", "hdf5", "keras"]
 
-
 MAX_BYTES: Final = 2 * 2**30  # of all arrays of a file together
-
-
 MAX_ARRAYS: Final = 10_000
-
-
 MAX_HEADER_BYTES: Final = 100_000_000  # as in the definition of safetensors
-
-
 MAX_DIMENSIONS: Final = 32
-
-
 MAX_TEXT_LENGTH: Final = 1000
-
-
 KERAS_MEMBERS: Final = {"config.json", "model.weights.h5"}  # of a whole model saved by Keras 3
-
 
 # Data types of safetensors → NumPy; bfloat16 is the upper half of a float32.
 SAFETENSORS_TYPES: Final = (
@@ -52,10 +36,8 @@ SAFETENSORS_TYPES: Final = (
     | {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"}
 )
 
-
 # Errors of zipfile on damaged archives; RuntimeError and NotImplementedError are for encryption and unknown methods.
 DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
-
 
 PICKLED: Final = (
     "is a pickle, which runs code when loaded; it is not opened. To convert a PyTorch checkpoint, run: "
@@ -299,8 +281,8 @@ def _read_npy(what: str, content: Readable, size: int) -> AnyArray:
             f"{what} is truncated or damaged: the shape {_short(shape)} takes {nbytes} bytes, but it has "
             f"{size - header}"
         )
-    begun = head.read()
-    values = begun + content.read(nbytes - len(begun))
+    beginning = head.read()
+    values = beginning + content.read(nbytes - len(beginning))
     content.read(1)  # at its end zipfile compares a member with its checksum
     if len(values) != nbytes:
         raise NetworkError(f"{what} is truncated: it has {len(values)} of {nbytes} bytes")

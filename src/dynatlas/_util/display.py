@@ -7,11 +7,8 @@ from typing import NamedTuple
 
 WIDTH = 80  # columns of a terminal
 
-
 # No colours: the notebook's own keep the table readable in its light and its dark theme.
 _TABLE = "border-collapse:collapse;margin:.3em 0;background:none"
-
-
 _CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;white-space:pre-wrap;background:none"
 
 

@@ -1,1 +1,1 @@
-"""Dynamics of one step function: fixed points with a certificate, linearisation, graphs, attractors."""
+"""Dynamics of a step function: fixed points with a certificate, linearisation, transition graphs, attractors."""

@@ -1,15 +1,14 @@
-"""The attractor that a map reaches: a fixed point, a closed orbit, an invariant curve, or chaos.
+"""Attractors of a map: fixed points, closed orbits, invariant curves, chaos.
 
-A sine generator does not sit at its fixed point, it circles around it. A closed orbit returns after a whole number of
-steps; an invariant curve is a loop on which the state never returns exactly, since its rotation number, the turns per
-step, is not a simple fraction. Averages along an orbit are weighted by a smooth bump (Das et al. 2017), with which
-those of a quasi-periodic motion converge faster than any power of the number of steps, where a plain mean converges as
-1/steps.
+A sine generator does not rest at its fixed point but circles around it. A closed orbit returns after a whole number of
+steps. On an invariant curve the state never returns exactly, because the rotation number, in turns per step, is not a
+simple fraction. Averages along an orbit are weighted by a smooth bump (Das et al. 2017): for quasi-periodic motion they
+converge faster than any power of the number of steps, where a plain mean converges as 1/steps.
 """
 
 from dataclasses import dataclass
 from math import gcd
-from typing import Any, Literal
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -18,61 +17,48 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import NDArray
 
+from dynatlas._util.arrays import ArrayLike
 from dynatlas.dynamics.linearization import mode_order
-from dynatlas.dynamics.root_search import Step
+from dynatlas.dynamics.step import Step, next_state
 
 Kind = Literal["fixed point", "closed orbit", "invariant curve", "chaos", "unsettled", "diverges"]
 
-
-WINDOW = 2048  # steps that are judged
-
-
-LONGEST_PERIOD = 512
-
-
+WINDOW = 2048  # steps that are classified
+MAX_PERIOD = 512
 CHUNK = 16  # runs per call of the compiled loops
 
-
-# A run has settled when the weighted mean and variance of two windows in a row agree this well, relative to its
+# A run has settled if the weighted mean and variance of two successive windows agree to this, relative to its
 # amplitude.
 SETTLED = 1e-4
 
-
-# A state is at a point, or back after a period, when it is this close, relative to the amplitude or to 1 at a point.
+# A state is at a fixed point, or has returned, within this distance, relative to 1 or to the amplitude.
 CLOSE = 1e-6
 
-
-# A largest exponent above this, per step, is chaos; what is closer to 0 a window cannot tell from 0.
+# A largest Lyapunov exponent above this, per step, means chaos; one window cannot distinguish smaller ones from 0.
 CHAOTIC = 1e-3
 
+# Larger states have diverged.
+DIVERGED = 1e12
 
-# A state beyond this has run away.
-EXPLODED = 1e12
-
-
-# Spectral lines that are tried as rotation number, how finely they are looked for, and how wide each is, in cycles per
-# window.
+# Candidates for the rotation number: number of spectral lines, zero-padding of the spectrum, and width of a line in
+# cycles per window.
 LINES = 8
-
-
 PADDING = 4
-
-
 LINE_WIDTH = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Attractor:
-    """What a run ended on.
+    """The attractor that a run reached.
 
     Attributes:
         kind: "fixed point"; "closed orbit" (of at most 512 steps); "invariant curve"; "chaos" (largest exponent above
             0.001 per step); "unsettled" (none of these within the steps allowed); "diverges" (not finite).
         states: the point [1, n], the states of the orbit in order [period, n], or the last 2,048 states [2048, n].
-        period: steps after which a state returns; 0 where it does not.
+        period: steps after which a state returns; 0 if it does not.
         multipliers: eigenvalues of the Jacobian of ``period`` steps, by descending modulus [n]; empty without a period.
-        rotation_number: turns per step, in [0, ½]; NaN where nothing turns.
-        exponents: the largest Lyapunov exponents, per step [k], descending; of points and orbits from the multipliers.
+        rotation_number: turns per step, in [0, ½]; NaN without rotation.
+        exponents: largest Lyapunov exponents per step, descending [k]; from the multipliers for points and orbits.
         amplitude: root mean square distance of the states from their mean.
     """
 
@@ -92,21 +78,22 @@ class Attractor:
 
 
 def find_attractors(
-    step: Step, states: Any, inputs: Any | None = None, *, max_steps: int = 32_768, n_exponents: int = 3
+    step: Step, states: ArrayLike, inputs: ArrayLike | None = None, *, max_steps: int = 32_768, n_exponents: int = 3
 ) -> list[Attractor]:
-    """The attractor that each of some runs reaches, each under a static input of its own, in float64.
+    """Find the attractor that each run reaches, each under its own static input, in float64.
 
-    A run goes on until its statistics no longer change, at most ``max_steps``; then 2,048 more steps are judged.
+    A run continues until its statistics no longer change, for at most ``max_steps``; the next 2,048 steps are
+    classified.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``.
-        states: [runs, n], where each run begins.
+        states: [runs, n], the initial state of each run.
         inputs: [runs, m], or None if ``step`` ignores them.
-        max_steps: steps before a run is judged, whether or not it has settled.
-        n_exponents: Lyapunov exponents to compute; at most n are.
+        max_steps: steps before a run is classified, whether or not it has settled.
+        n_exponents: number of Lyapunov exponents; at most n are computed.
 
     Raises:
-        ValueError: shapes that do not fit, or starts that are not finite.
+        ValueError: shapes do not fit, or states are not finite.
 
     Example:
         >>> turn = 2 * np.pi * 0.0437
@@ -120,47 +107,57 @@ def find_attractors(
 
     Source: weighted averages after Das, Saiki, Sander & Yorke 2017; exponents by QR after Benettin et al. 1980.
     """
-    states = np.asarray(states, np.float64)
-    if states.ndim != 2:
-        raise ValueError(f"states has shape {states.shape}; expected [runs, n]")
-    if not np.isfinite(states).all():
-        raise ValueError("states has NaN or infinity; leave those runs out")
-    if max_steps < 1:
-        raise ValueError(f"max_steps is {max_steps}; expected at least 1")
-    static = np.zeros((len(states), 0)) if inputs is None else np.asarray(inputs, np.float64)
-    if static.ndim != 2 or len(static) != len(states):
-        raise ValueError(f"inputs has shape {static.shape}; expected [{len(states)}, m], a row for each run")
-    given = _Ignoring(step) if inputs is None else step
-    n_exponents = min(n_exponents, states.shape[1])
+    starts, static = _checked(states, inputs, max_steps)
+    mapped = _WithoutInputs(step) if inputs is None else step
+    n_runs, n = starts.shape
+    n_exponents = min(n_exponents, n)
     found: list[Attractor] = []
     with jax.enable_x64(True):
-        for begin in range(0, len(states), CHUNK):
-            rows = np.arange(begin, min(begin + CHUNK, len(states)))
-            padded = np.concatenate([rows, np.repeat(rows[-1:], min(CHUNK, len(states)) - len(rows))])
-            runs, settled = _settle(given, jnp.asarray(states[padded]), jnp.asarray(static[padded]), max_steps)
-            frame = np.linalg.qr(np.random.default_rng(0).normal(size=(states.shape[1], n_exponents)))[0]
+        for begin in range(0, n_runs, CHUNK):
+            rows = np.arange(begin, min(begin + CHUNK, n_runs))
+            padded = np.concatenate([rows, np.repeat(rows[-1:], min(CHUNK, n_runs) - len(rows))])
+            runs, settled = _settle(mapped, jnp.asarray(starts[padded]), jnp.asarray(static[padded]), max_steps)
+            frame = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n_exponents)))[0]
             frames = jnp.asarray(np.broadcast_to(frame, (len(padded), *frame.shape)))
-            for _ in range(2):  # a window for the frame to turn into the leading directions, and one that counts
-                runs, frames, *kept = _record(given, runs, frames, jnp.asarray(static[padded]))
+            for _ in range(2):  # the first window turns the frame into the leading directions, the second counts
+                runs, frames, *kept = _record(mapped, runs, frames, jnp.asarray(static[padded]))
             recorded, exponents = map(np.asarray, kept)
             found += [
-                _judge(given, recorded[row], static[padded[row]], exponents[row], bool(settled[row]))
+                _classify(mapped, recorded[row], static[padded[row]], exponents[row], bool(settled[row]))
                 for row in range(len(rows))
             ]
     return found
 
 
-class _Ignoring(eqx.Module):
-    """A step without inputs, as one that ignores them."""
+def _checked(
+    states: ArrayLike, inputs: ArrayLike | None, max_steps: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the states and the inputs as float64 arrays, or raise a ValueError that says what is wrong."""
+    starts = np.asarray(states, np.float64)
+    if starts.ndim != 2:
+        raise ValueError(f"states has shape {starts.shape}; expected [runs, n]")
+    if not np.isfinite(starts).all():
+        raise ValueError("states has NaN or infinity; remove those runs")
+    if max_steps < 1:
+        raise ValueError(f"max_steps is {max_steps}; expected at least 1")
+    static = np.zeros((len(starts), 0)) if inputs is None else np.asarray(inputs, np.float64)
+    if static.ndim != 2 or len(static) != len(starts):
+        raise ValueError(f"inputs has shape {static.shape}; expected [{len(starts)}, m], a row for each run")
+    return starts, static
+
+
+class _WithoutInputs(eqx.Module):
+    """A step that is called with None instead of its inputs."""
 
     step: Step
 
-    def __call__(self, state: Any, inputs: Any) -> Any:
-        return self.step(state, None)
+    def __call__(self, state: Float[Array, " n"], inputs: Float[Array, "0"]) -> Float[Array, " n"]:
+        del inputs
+        return next_state(self.step, state, None)
 
 
 def _bump(steps: int) -> NDArray[np.float64]:
-    """Weights exp(−1/(t (1 − t))) for t from 0 to 1, normalised."""
+    """Return weights exp(−1/(t (1 − t))) for t from 0 to 1, normalised."""
     share = (np.arange(steps) + 0.5) / steps
     weights = np.exp(-1 / (share * (1 - share)))
     return np.asarray(weights / weights.sum())
@@ -169,7 +166,7 @@ def _bump(steps: int) -> NDArray[np.float64]:
 def _settle(
     step: Step, states: Float[Array, "runs n"], inputs: Float[Array, "runs m"], max_steps: int
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Run windows until all runs have settled, or for ``max_steps``."""
+    """Run window after window until all runs have settled, or for ``max_steps``."""
     means = variances = np.full(states.shape, np.inf)
     settled = np.zeros(len(states), bool)
     for _ in range(-(-max_steps // WINDOW)):
@@ -181,21 +178,21 @@ def _settle(
             grown = np.abs(new_variances - variances).sum(axis=1) > SETTLED * power
         settled = ~moved & ~grown
         means, variances = new_means, new_variances
-        if (settled | ~(np.abs(means).max(axis=1) < EXPLODED)).all():
+        if (settled | ~(np.abs(means).max(axis=1) < DIVERGED)).all():
             break
     return states, settled
 
 
 @eqx.filter_jit
 def _window(step: Step, states: Float[Array, "runs n"], inputs: Float[Array, "runs m"]) -> tuple[Array, Array, Array]:
-    """The states after a window, and the weighted mean and variance of the states in it."""
+    """Run a window; return the last states, and the weighted mean and variance of the states in it."""
 
     def one(state: Float[Array, " n"], static: Float[Array, " m"]) -> tuple[Array, Array, Array]:
         def advance(carry: tuple[Array, Array, Array], weight: Array) -> tuple[tuple[Array, Array, Array], None]:
             now, mean, square = carry
-            now = step(now, static)
-            apart = now - state  # from where the window began, lest the square of a large mean hide the variance
-            return (now, mean + weight * apart, square + weight * apart**2), None
+            now = next_state(step, now, static)
+            offset = now - state  # relative to the first state, so that a large mean does not swamp the variance
+            return (now, mean + weight * offset, square + weight * offset**2), None
 
         nothing = jnp.zeros_like(state)
         (now, mean, square), _ = jax.lax.scan(advance, (state, nothing, nothing), jnp.asarray(_bump(WINDOW)))
@@ -211,7 +208,7 @@ def _record(
     frames: Float[Array, "runs n k"],
     inputs: Float[Array, "runs m"],
 ) -> tuple[Float[Array, "runs n"], Float[Array, "runs n k"], Float[Array, "runs window n"], Float[Array, "runs k"]]:
-    """States and tangents after a window, the states in it, and the weighted mean log by which tangents grew."""
+    """Run a window; return the last states and tangents, all states, and the weighted mean log growth of tangents."""
 
     def one(
         state: Float[Array, " n"], frame: Float[Array, "n k"], static: Float[Array, " m"]
@@ -228,20 +225,20 @@ def _record(
     return jax.vmap(one)(states, frames, inputs)
 
 
-def _judge(
+def _classify(
     step: Step,
     visited: NDArray[np.float64],
     inputs: NDArray[np.float64],
     exponents: NDArray[np.float64],
     settled: bool,
 ) -> Attractor:
-    """What the states of a window are."""
+    """Classify the states of a window."""
     nothing = np.zeros(0, complex)
-    if not np.abs(visited).max() < EXPLODED:  # NaN included
+    if not np.abs(visited).max() < DIVERGED:  # NaN included
         return Attractor("diverges", visited, 0, nothing, np.nan, np.full(len(exponents), np.nan), np.nan)
     amplitude = _amplitude(visited)
     period = _first_return(visited, amplitude)
-    if period and (orbit := _close(step, visited[-1], inputs, period, max(amplitude, 1e-3))) is not None:
+    if period and (orbit := _solve_orbit(step, visited[-1], inputs, period, max(amplitude, 1e-3))) is not None:
         states, multipliers = orbit
         with np.errstate(divide="ignore"):
             exact = np.log(np.abs(multipliers[: len(exponents)])) / period
@@ -257,11 +254,11 @@ def _judge(
 
 
 def _first_return(visited: NDArray[np.float64], amplitude: float) -> int:
-    """After how many steps the last state was there before; 0 if it was not."""
+    """Return the number of steps since the last state was visited before; 0 if it was not."""
     if amplitude < CLOSE:
         return 1
-    back = np.linalg.norm(visited[-1] - visited[-2 : -2 - LONGEST_PERIOD : -1], axis=1)
-    near = np.flatnonzero(back < CLOSE * amplitude)
+    distances = np.linalg.norm(visited[-1] - visited[-2 : -2 - MAX_PERIOD : -1], axis=1)
+    near = np.flatnonzero(distances < CLOSE * amplitude)
     return int(near[0]) + 1 if len(near) else 0
 
 
@@ -269,53 +266,62 @@ def _amplitude(states: NDArray[np.float64]) -> float:
     return float(np.sqrt(((states - states.mean(axis=0)) ** 2).sum(axis=1).mean()))
 
 
-def _close(
+def _solve_orbit(
     step: Step, state: NDArray[np.float64], inputs: NDArray[np.float64], period: int, scale: float
 ) -> tuple[NDArray[np.float64], NDArray[np.complex128]] | None:
-    """The orbit of this period next to a state, by Newton's method, and its multipliers; None if there is none."""
+    """Solve for the orbit of this period near a state by Newton's method; None if there is none.
+
+    Returns:
+        The states of the orbit and its multipliers.
+    """
     start = state
     for _ in range(6):
-        orbit, after, product = (
-            np.asarray(part) for part in _around(step, jnp.asarray(state), jnp.asarray(inputs), jnp.asarray(period))
-        )
+        _, following, product = _follow_orbit(step, state, inputs, period)
         try:
-            trial = state - np.linalg.solve(product - np.eye(len(state)), after - state)
+            trial = state - np.linalg.solve(product - np.eye(len(state)), following - state)
         except np.linalg.LinAlgError:
             break
         if not np.linalg.norm(trial - start) < 1e-2 * scale:
             break
         state = trial
-    orbit, after, product = (
-        np.asarray(part) for part in _around(step, jnp.asarray(state), jnp.asarray(inputs), jnp.asarray(period))
-    )
-    if np.linalg.norm(after - state) > 1e-9 * max(scale, 1):
+    orbit, following, product = _follow_orbit(step, state, inputs, period)
+    if np.linalg.norm(following - state) > 1e-9 * max(scale, 1):
         return None
     multipliers = np.linalg.eigvals(product).astype(complex)
     return orbit[:period], multipliers[mode_order(multipliers)]
 
 
+def _follow_orbit(
+    step: Step, state: NDArray[np.float64], inputs: NDArray[np.float64], period: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Call ``_iterate`` on NumPy arrays."""
+    orbit, following, product = _iterate(step, jnp.asarray(state), jnp.asarray(inputs), jnp.asarray(period))
+    return np.asarray(orbit), np.asarray(following), np.asarray(product)
+
+
 @eqx.filter_jit
-def _around(
+def _iterate(
     step: Step, state: Float[Array, " n"], inputs: Float[Array, " m"], period: Int[Array, ""]
 ) -> tuple[Float[Array, "period n"], Float[Array, " n"], Float[Array, "n n"]]:
-    """The states of ``period`` steps from a state, the state after them, and their Jacobian."""
+    """Take ``period`` steps; return the states, the state after them, and the Jacobian of the steps together."""
 
     def advance(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         visited, now, product = carry
         jacobian = jax.jacfwd(lambda h: step(h, inputs))(now)
-        return visited.at[i].set(now), step(now, inputs), jacobian @ product
+        return visited.at[i].set(now), next_state(step, now, inputs), jacobian @ product
 
     n = len(state)
-    first = (jnp.zeros((LONGEST_PERIOD + 1, n)), state, jnp.eye(n))
-    return jax.lax.fori_loop(0, period, advance, first)
+    first = (jnp.zeros((MAX_PERIOD + 1, n)), state, jnp.eye(n))
+    visited, following, product = jax.lax.fori_loop(0, period, advance, first)
+    return visited, following, product
 
 
-def rotation_number(states: Any) -> float:
-    """Turns per step of successive states on a closed curve, in [0, ½].
+def rotation_number(states: ArrayLike) -> float:
+    """Return the turns per step of successive states on a closed curve, in [0, ½].
 
-    A state on such a curve is a smooth function of a phase that grows by the rotation number at each step. Of the
-    strongest lines of the spectrum that one is chosen in whose phase the states, put in order, follow the shortest
-    path; its value is then refined by how far the line's phase turns between the two halves of the states.
+    A state on such a curve is a smooth function of a phase that grows by the rotation number at each step. Candidates
+    are the strongest lines of the spectrum, refined by the change of each line's phase between the two halves of the
+    states. The result is the candidate in whose phase the ordered states follow the shortest path.
 
     Args:
         states: [steps, n], in the order of time.
@@ -325,10 +331,10 @@ def rotation_number(states: Any) -> float:
         >>> round(rotation_number(np.cos(2 * np.pi * 0.123456789 * time + [0, 1, 2])), 9)
         0.123456789
     """
-    states = np.asarray(states, np.float64)
-    count = len(states)
+    visited = np.asarray(states, np.float64)
+    count = len(visited)
     weights = _bump(count)
-    centred = states - weights @ states
+    centred = visited - weights @ visited
     power = (np.abs(np.fft.rfft(weights[:, None] * centred, n=PADDING * count, axis=0)) ** 2).sum(axis=1)
     candidates: list[float] = []
     while len(candidates) < LINES and power.max() > 0:
@@ -341,11 +347,11 @@ def rotation_number(states: Any) -> float:
 
 
 def _refined(centred: NDArray[np.float64], line: float) -> float:
-    """The frequency of a spectral line, from how far its phase turns from one half of the states to the other."""
+    """Refine the frequency of a spectral line by the change of its phase between the two halves of the states."""
     half = len(centred) // 2
     for _ in range(3):
         turns = 2 * np.pi * line * np.arange(half)
-        # Cosine and sine apart: products of complex with real numbers would first make all states complex.
+        # Cosine and sine are separate: a complex wave would first convert all states to complex numbers.
         waves = _bump(half) * np.stack([np.cos(turns), -np.sin(turns)])
         first, second = ([1, 1j] @ (waves @ part) for part in (centred[:half], centred[half : 2 * half]))
         turned = float(np.angle(np.vdot(first, second))) / (2 * np.pi)
@@ -353,14 +359,14 @@ def _refined(centred: NDArray[np.float64], line: float) -> float:
     return abs(line)
 
 
-def _path_length(states: NDArray[np.float64], phases: NDArray[Any]) -> float:
-    """The length of the closed path through all states in the order of their phases, in turns."""
+def _path_length(states: NDArray[np.float64], phases: NDArray[np.float64]) -> float:
+    """Return the length of the closed path through all states in the order of their phases, in turns."""
     ordered = states[np.argsort(phases % 1, kind="stable")]
     return float(np.linalg.norm(ordered - np.roll(ordered, 1, axis=0), axis=1).sum())
 
 
 def _rotation_of_orbit(states: NDArray[np.float64]) -> float:
-    """Turns per step of a closed orbit: the k/period in whose phase the states follow the shortest path."""
+    """Return the turns per step of a closed orbit: the k/period in whose phase the states follow the shortest path."""
     period = len(states)
     turns = [k / period for k in range(1, period // 2 + 1) if gcd(k, period) == 1]
     return min(turns, key=lambda turn: _path_length(states, np.round(np.arange(period) * turn * period) / period))

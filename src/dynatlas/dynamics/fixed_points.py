@@ -1,38 +1,39 @@
 """Fixed points and slow points of a recurrent map under a static input, with a completeness certificate.
 
 A *root* is a state with q(h) = ½‖F(h, x) − h‖² ≤ 1e-20 in float64. A *slow point* is a local minimum of q that is
-not a root. The two are never mixed.
+not a root. The two are reported separately.
 
-The certificate: when F maps a box into itself, the indices sign det(I − J) of all its roots add up to exactly 1
-(Lefschetz–Hopf). A sum other than 1 proves that a root is missing, false or degenerate, and the search goes on from
-new starts. A sum of 1 cannot prove that none is missing, since two missing roots of opposite index cancel; the number
-of roots that were reached only once (``hits == 1``) is the hint for that.
+The certificate: if F maps a box into itself, the indices sign det(I − J) of all its roots sum to exactly 1
+(Lefschetz–Hopf). Any other sum proves that a root is missing, false or degenerate, and the search continues from new
+starts. A sum of 1 does not prove completeness, because two missing roots of opposite index cancel; roots that were
+reached only once (``hits == 1``) hint at missing ones.
 """
 
 from collections import Counter
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
-from dynatlas._util.arrays import generator
+from dynatlas._util.arrays import ArrayLike, generator
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas.dynamics.multistart import ROUND, Collection, _more_starts, _region
-from dynatlas.dynamics.root_search import FOLLOWED, Step, after
+from dynatlas.dynamics.multistart import ROUND, Multistart, more_starts, search_region
+from dynatlas.dynamics.root_search import FLOW_RUNS, flow_ends
+from dynatlas.dynamics.step import Box, Step, static_inputs
 
 Certificate = Literal["complete", "incomplete", "not certifiable"]
 
 
 class Coverage(NamedTuple):
-    """What the number of hits says of roots not seen yet.
+    """Estimates of how many roots were missed.
 
     Attributes:
-        share: Good–Turing's estimate of the probability that a further start ends at a root already found.
-        expected: Chao's lower bound on the number of roots, unseen ones included.
+        share: Good–Turing estimate of the probability that a further start ends at a known root.
+        expected: Chao's lower bound on the number of roots, including unseen ones.
     """
 
     share: float
@@ -82,7 +83,7 @@ class FixedPoints(SummaryRepr):
 
     @property
     def index_sum(self) -> int:
-        """The sum of the roots' indices."""
+        """Sum of the roots' indices."""
         return int(self.index.sum())
 
     @property
@@ -92,21 +93,21 @@ class FixedPoints(SummaryRepr):
 
     @property
     def coverage(self) -> Coverage:
-        """What the hits say of roots not seen: a hint beside the certificate."""
+        """Estimates of how many roots were missed: a hint beside the certificate."""
         return coverage(self.hits[~self.is_slow])
 
     def __len__(self) -> int:
         return len(self.q)
 
     def roots(self) -> "FixedPoints":
-        """The roots alone."""
+        """Return the roots, without the slow points."""
         return self.take(np.flatnonzero(~self.is_slow))
 
-    def take(self, order: Any) -> "FixedPoints":
-        """The points at these positions, in this order."""
-        order = np.asarray(order, int)
+    def take(self, order: ArrayLike) -> "FixedPoints":
+        """Return the points at these indices, in this order."""
+        indices = np.asarray(order, int)
         per_point = [field.name for field in fields(self) if isinstance(getattr(self, field.name), np.ndarray)]
-        return replace(self, **{name: getattr(self, name)[order] for name in per_point})
+        return replace(self, **{name: getattr(self, name)[indices] for name in per_point})
 
     def _summary(self) -> Summary:
         roots = self.roots()
@@ -126,10 +127,10 @@ class FixedPoints(SummaryRepr):
 
 def find_fixed_points(
     step: Step,
-    initial_states: Any,
-    inputs: Any | None = None,
+    initial_states: ArrayLike,
+    inputs: ArrayLike | None = None,
     *,
-    box: tuple[Any, Any] | None = None,
+    box: tuple[ArrayLike, ArrayLike] | None = None,
     tol: float = 1e-20,
     slow_tol: float = 1e-8,
     max_starts: int = 16_384,
@@ -137,31 +138,31 @@ def find_fixed_points(
 ) -> FixedPoints:
     """Find the fixed points of ``step`` under a static input.
 
-    The given starts come first. Then the flow is followed, from some of them and from every saddle along its unstable
-    directions, and the search starts from where it leads: so the attractors next to every saddle found are found too.
-    Then the search adds starts of its own, in rounds: between the points found, along their leading eigenvectors, and
-    around the given starts at several scales. It ends after a round that finds no new root; with a box only if the
-    index sum is 1, else it goes on until ``max_starts``. In any case it ends once 100 roots or more, most of all, were
-    reached from one start only, as on a continuum. Everything is computed in float64, whatever JAX's default is.
+    The search begins from the given starts. It then follows the flow, from some of them and from every saddle along its
+    unstable directions, and searches from where the flow ends: this finds the attractors next to every saddle. Further
+    starts are added in rounds: between the points found, along their leading eigenvectors, and around the given starts
+    at several scales. The search stops after a round without a new root; with a box, only if the index sum is 1, and
+    otherwise at ``max_starts``. It also stops once at least 100 roots, and most of all roots, were reached from one
+    start only, as on a continuum. All computations use float64, independent of JAX's default.
 
     Args:
-        step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (one of our
-            cells, an Equinox module) is compiled once per shape; a plain closure once per object.
-        initial_states: [starts, n]: states the network visits, usually with noise added.
+        step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (a cell, an
+            Equinox module) is compiled once per shape; a plain closure once per object.
+        initial_states: [starts, n], states that the network visits, usually with added noise.
         inputs: [m], or None if ``step`` ignores them.
-        box: (low, high), scalars or [n]: a region that ``step`` maps into itself. Roots outside it are false (a
-            saturated gate makes F(h) = h to the last digit far outside) and are rejected; only with a box can the
-            certificate be "complete". Our cells know theirs: ``cell.box(inputs)``.
+        box: (low, high), scalars or [n]: a region that ``step`` maps into itself. Roots outside are false (a saturated
+            gate makes F(h) = h to the last digit far outside) and are rejected. Only with a box can the certificate be
+            "complete". The cells of dynatlas know their box: ``cell.box(inputs)``.
         tol: largest q of a root.
         slow_tol: largest q of a slow point.
-        max_starts: budget of starts, the given ones included.
-        key: random key for the search's own starts.
+        max_starts: budget of starts, including the given ones.
+        key: random key for the added starts.
 
     Raises:
-        ValueError: shapes that do not fit, starts that are not finite, or a box that ``step`` leaves.
+        ValueError: shapes do not fit, starts are not finite, or ``step`` leaves the box.
 
     Example:
-        Two independent bistable units: nine fixed points, four of them stable.
+        Two independent bistable units have nine fixed points, of which four are stable.
 
         >>> step = lambda h, x: jnp.tanh(2 * h)
         >>> starts = jax.random.normal(jax.random.key(0), (100, 2))
@@ -169,46 +170,47 @@ def find_fixed_points(
         >>> len(points), points.n_unstable.tolist(), points.index_sum, points.certificate
         (9, [0, 0, 0, 0, 1, 1, 1, 1, 2], 1, 'complete')
 
-    Source: Sussillo & Barak 2013 for q; the index sum is the Lefschetz–Hopf theorem. FixedPointFinder (Golub & Sussillo
-    2018) minimises q by Adam and keeps half-converged points.
+    Source: Sussillo & Barak 2013 for q; the Lefschetz–Hopf theorem for the index sum. FixedPointFinder (Golub &
+    Sussillo 2018) minimises q by Adam and keeps half-converged points.
     """
     with jax.enable_x64(True):
         starts, static, bounds = _checked(step, initial_states, inputs, box, tol, slow_tol)
         spread = float(np.sqrt(starts.var(axis=0).mean()))
-        if spread < 1e-6:  # a lone start says nothing of the scale of things; units live on a scale of 1
+        if spread < 1e-6:  # a single start has no scale; that of the units is about 1
             spread = 1.0
         random = generator(key)
 
-        known = (starts.min(axis=0) - spread, starts.max(axis=0) + spread)
-        collection = Collection(step, static, bounds, tol, slow_tol, spread, known, _region(starts, bounds, spread))
-        collection.round(starts, starts[:FOLLOWED], max_starts)
-        while not collection.finished and collection.n_starts < max_starts:
-            count = min(ROUND, max_starts - collection.n_starts)
-            collection.round(_more_starts(collection, starts, spread, count, random), starts[:0], max_starts)
-        return _fixed_points(collection)
+        start_range = (starts.min(axis=0) - spread, starts.max(axis=0) + spread)
+        region = search_region(starts, bounds, spread)
+        search = Multistart(step, static, bounds, tol, slow_tol, spread, start_range, region)
+        search.run_round(starts, starts[:FLOW_RUNS], max_starts)
+        while not search.finished and search.n_starts < max_starts:
+            count = min(ROUND, max_starts - search.n_starts)
+            search.run_round(more_starts(search, starts, spread, count, random), starts[:0], max_starts)
+        return _fixed_points(search)
 
 
 def _checked(
     step: Step,
-    initial_states: Any,
-    inputs: Any | None,
-    box: tuple[Any, Any] | None,
+    initial_states: ArrayLike,
+    inputs: ArrayLike | None,
+    box: tuple[ArrayLike, ArrayLike] | None,
     tol: float,
     slow_tol: float,
-) -> tuple[NDArray[np.float64], jax.Array | None, tuple[NDArray[np.float64], NDArray[np.float64]] | None]:
-    """The arguments as float64 arrays, or a ValueError that says what is wrong."""
+) -> tuple[NDArray[np.float64], Float[Array, " m"] | None, Box | None]:
+    """Return the arguments as float64 arrays, or raise a ValueError that says what is wrong."""
     starts = np.asarray(initial_states, np.float64)
     if starts.ndim != 2 or 0 in starts.shape:
         raise ValueError(f"initial_states has shape {starts.shape}; expected [starts, n] with at least one of each")
     if not np.isfinite(starts).all():
         bad = int((~np.isfinite(starts)).any(axis=1).sum())
-        raise ValueError(f"initial_states has NaN or infinity in {bad} of {len(starts)} rows; leave those out")
+        raise ValueError(f"initial_states has NaN or infinity in {bad} of {len(starts)} rows; remove those")
     if not 0 < tol <= slow_tol:
         raise ValueError(f"tol is {tol:g} and slow_tol {slow_tol:g}; expected 0 < tol ≤ slow_tol")
     n = starts.shape[1]
-    static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
+    static = static_inputs(inputs)
     try:
-        result = jax.eval_shape(step, jax.ShapeDtypeStruct((n,), jnp.float64), static)
+        result = jax.eval_shape(step, np.zeros(n), static)
     except TypeError as error:
         raise ValueError(f"step(state [{n}], inputs) could not be traced: {error}") from error
     if result.shape != (n,):
@@ -229,33 +231,33 @@ def _checked(
 def _check_invariant(
     step: Step,
     starts: NDArray[np.float64],
-    static: jax.Array | None,
+    static: Float[Array, " m"] | None,
     low: NDArray[np.float64],
     high: NDArray[np.float64],
 ) -> None:
-    """Refuse a box that ``step`` visibly leaves: from the first starts and from random corners."""
+    """Raise a ValueError if ``step`` leaves the box from the first starts or from random corners."""
     random = np.random.default_rng(0)
     corners = np.where(random.random((32, len(low))) < 0.5, low, high)
     inside = np.concatenate([np.clip(starts[:32], low, high), corners[np.isfinite(corners).all(axis=1)]])
-    images = after(step, inside, static, 1)
+    images = flow_ends(step, inside, static, 1)
     excess = np.maximum(low - images, images - high) / np.maximum(1, np.minimum(high - low, 1e300))
     if np.nanmax(excess, initial=-np.inf) > 1e-6:
         raise ValueError(
-            f"box is not invariant: step leaves it by {np.nanmax(excess):.3g} of its width; give a box that step maps "
-            "into itself, or None"
+            f"box is not invariant: step leaves it by {np.nanmax(excess):.3g} of its width; expected a box that "
+            "step maps into itself, or None"
         )
 
 
-def _fixed_points(collection: Collection) -> FixedPoints:
-    """Everything found, in an order that does not depend on the order of the starts."""
-    # Rounded, so that the last digits, which do depend on the path to a point, cannot swap two points.
+def _fixed_points(search: Multistart) -> FixedPoints:
+    """Collect the points found, in an order that does not depend on the order of the starts."""
+    # Rounding keeps the last digits, which depend on the path to a point, from swapping two points.
     ordered = sorted(
-        collection.points,
-        key=lambda point: (point.is_slow, point.n_unstable, tuple(np.round(point.state / collection.spread, 4))),
+        search.points,
+        key=lambda point: (point.is_slow, point.n_unstable, tuple(np.round(point.state / search.spread, 4))),
     )
     n = len(ordered[0].state) if ordered else 0
-    degenerate = any(point.index == 0 for point in collection.roots)
-    certificate: Certificate = "complete" if collection.index_sum == 1 and not degenerate else "incomplete"
+    degenerate = any(point.index == 0 for point in search.roots)
+    certificate: Certificate = "complete" if search.index_sum == 1 and not degenerate else "incomplete"
     return FixedPoints(
         states=np.array([point.state for point in ordered]).reshape(len(ordered), n),
         q=np.array([point.q for point in ordered], float),
@@ -266,17 +268,17 @@ def _fixed_points(collection: Collection) -> FixedPoints:
         newton_step=np.array([point.newton_step for point in ordered], float),
         on_kink=np.array([point.on_kink for point in ordered], bool),
         hits=np.array([point.hits for point in ordered], np.int64),
-        certificate=certificate if collection.box is not None else "not certifiable",
-        rejected={reason: count for reason, count in sorted(collection.rejected.items()) if count},
-        n_starts=collection.n_starts,
+        certificate=certificate if search.box is not None else "not certifiable",
+        rejected={reason: count for reason, count in sorted(search.rejected.items()) if count},
+        n_starts=search.n_starts,
     )
 
 
-def coverage(hits: Any) -> Coverage:
-    """Estimate from how often each root was hit what has not been hit at all.
+def coverage(hits: ArrayLike) -> Coverage:
+    """Estimate how many roots were missed from how often each of S roots was hit.
 
-    With N hits, f₁ roots hit once and f₂ hit twice: share 1 − f₁/N, expected S + f₁(f₁ − 1)/(2(f₂ + 1)). Both treat the
-    starts as independent draws, which those that the search adds are not: hints, no proof.
+    With N hits, f₁ roots hit once and f₂ hit twice: share 1 − f₁/N, expected S + f₁(f₁ − 1)/(2(f₂ + 1)). Both assume
+    independent starts, which those added by the search are not: they are hints, not proofs.
 
     Example:
         >>> coverage([40, 31, 1, 1])
@@ -284,7 +286,7 @@ def coverage(hits: Any) -> Coverage:
 
     Source: Good 1953; Chao 1984, bias-corrected.
     """
-    hits = np.asarray(hits)
-    once, twice = int((hits == 1).sum()), int((hits == 2).sum())
-    total = int(hits.sum())
-    return Coverage(1 - once / total if total else 0.0, len(hits) + once * (once - 1) / (2 * (twice + 1)))
+    counts = np.asarray(hits)
+    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+    total = int(counts.sum())
+    return Coverage(1 - once / total if total else 0.0, len(counts) + once * (once - 1) / (2 * (twice + 1)))

@@ -1,7 +1,6 @@
-"""Fixed points become graphs: which stable point each unstable one leads to, and which points are neighbours."""
+"""Graphs of fixed points: transitions from each point to the stable ones, and nearest neighbours."""
 
 import itertools
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,57 +10,51 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from dynatlas._util.arrays import generator, in_chunks
+from dynatlas._util.arrays import ArrayLike, generator, in_chunks
 from dynatlas.dynamics.fixed_points import FixedPoints
-from dynatlas.dynamics.root_search import Step
+from dynatlas.dynamics.step import Step, next_state, static_inputs
 
 MAX_STEPS = 20_000
-
-
 CHUNK = 128  # runs per call of the compiled loop
-
-
-TURN = 200  # and steps; then those that have settled are left out
-
+CHUNK_STEPS = 200  # steps per call; runs that have settled are then replaced
 
 # A run has settled when one step moves it by less than this share of the distance between neighbouring points.
 SETTLED = 1e-6
 
-
-# It then counts as being at a stable point within this share of that point's distance to its nearest neighbour.
+# A settled run is at a stable point if its distance is less than this share of the point's distance to its neighbour.
 CAPTURED = 0.1
 
 
 def transition_graph(
     step: Step,
     fixed_points: FixedPoints,
-    inputs: Any | None = None,
+    inputs: ArrayLike | None = None,
     *,
     trials: int = 100,
     scale: float = 0.02,
     key: PRNGKeyArray,
 ) -> NDArray[np.float64]:
-    """Where the flow goes from next to each fixed point.
+    """Estimate the probability that the flow leads from near each fixed point to each stable one.
 
     From each point, ``trials`` states are displaced in random directions by ``scale`` times the distance to the
     nearest other point, and run under the static input until they settle.
 
     Args:
-        step: ``step(state [n], input [m]) -> state [n]``.
+        step: ``step(state [n], inputs [m]) -> state [n]``.
         fixed_points: the nodes, in the order of the graph.
         inputs: [m], the static input, or None.
         trials: displaced states per point.
-        scale: displacement, as a share of the distance to the nearest other point (of 1 if there is only one).
-        key: random key of the directions.
+        scale: displacement as a share of the distance to the nearest other point (of 1 if there is only one).
+        key: random key for the directions.
 
     Returns:
-        [p, p]: entry (i, j) is the fraction of the states next to point i that ended at the stable point j. A row
-        adds up to less than 1 by the fraction that ended nowhere: still moving after 20,000 steps, or elsewhere.
+        [p, p]: entry (i, j) is the fraction of the states displaced from point i that end at the stable point j. The
+        fraction missing from a row's sum of 1 ended elsewhere, or was still moving after 20,000 steps.
 
     Raises:
-        ValueError: no trials, a scale that is not positive.
+        ValueError: ``trials`` is less than 1, or ``scale`` is not positive.
 
-    Source: Maheswaranathan et al. 2019, who give neither directions nor displacement; the defaults are ours.
+    Source: Maheswaranathan et al. 2019, who report neither directions nor displacements.
     """
     if trials < 1:
         raise ValueError(f"trials is {trials}; expected at least 1")
@@ -77,9 +70,8 @@ def transition_graph(
         directions = generator(key).normal(size=(count, trials, states.shape[1]))
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         displaced = states[:, None] + scale * spacing[:, None, None] * directions
-        static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
         ends, settled = _run_until_settled(
-            step, displaced.reshape(-1, states.shape[1]), static, SETTLED * spacing.min()
+            step, displaced.reshape(-1, states.shape[1]), static_inputs(inputs), SETTLED * spacing.min()
         )
 
     stable = np.flatnonzero((fixed_points.n_unstable == 0) & ~fixed_points.is_slow)
@@ -93,35 +85,37 @@ def transition_graph(
 
 
 def _run_until_settled(
-    step: Step, states: NDArray[np.float64], inputs: Any, tolerance: float
+    step: Step, states: NDArray[np.float64], inputs: Float[Array, " m"] | None, tolerance: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Where each run has settled, and whether it has; runs that have settled make room for others."""
+    """Return the last state of each run, and whether it has settled; settled runs leave the batch."""
     ends, settled = states.copy(), np.zeros(len(states), bool)
     moving = np.arange(len(states))
-    for _ in range(MAX_STEPS // TURN):
+    for _ in range(MAX_STEPS // CHUNK_STEPS):
         if not len(moving):
             break
         ends[moving], settled[moving] = in_chunks(
-            lambda runs: _turn(step, runs, inputs, jnp.asarray(tolerance)), ends[moving], CHUNK
+            lambda runs: _advance(step, runs, inputs, jnp.asarray(tolerance)), ends[moving], CHUNK
         )
         moving = moving[~settled[moving]]
     return ends, settled
 
 
 @eqx.filter_jit
-def _turn(
-    step: Step, states: Float[Array, "runs n"], inputs: Any, tolerance: Float[Array, ""]
+def _advance(
+    step: Step, states: Float[Array, "runs n"], inputs: Float[Array, " m"] | None, tolerance: Float[Array, ""]
 ) -> tuple[Float[Array, "runs n"], Bool[Array, " runs"]]:
-    """Some steps; a run that a step moves by no more than ``tolerance`` has settled and stays."""
-    advance = jax.vmap(lambda state: step(state, inputs))
+    """Take up to 200 steps; a run that a step moves by no more than ``tolerance`` has settled and stays."""
+
+    def advance(state: Float[Array, " n"]) -> Float[Array, " n"]:
+        return next_state(step, state, inputs)
 
     def moving(carry: tuple[Array, Array, Int[Array, ""]]) -> Bool[Array, ""]:
         _, settled, steps = carry
-        return ~jnp.all(settled) & (steps < TURN)
+        return ~jnp.all(settled) & (steps < CHUNK_STEPS)
 
     def move(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         states, settled, steps = carry
-        following = advance(states)
+        following = jax.vmap(advance)(states)
         settles = jnp.linalg.norm(following - states, axis=-1) <= tolerance
         return jnp.where(settled[:, None], states, following), settled | settles, steps + 1
 
@@ -129,64 +123,63 @@ def _turn(
     return jax.lax.while_loop(moving, move, first)[:2]
 
 
-def canonical_order(readouts: Any, ideal: Any) -> NDArray[np.int64]:
-    """The order in which fixed points are compared: lexicographic in the ideal readout that each is matched with.
+def canonical_order(readouts: ArrayLike, ideal: ArrayLike) -> NDArray[np.int64]:
+    """Order fixed points for comparison: lexicographically by the ideal readout that each is matched with.
 
-    The ideal readouts are all combinations of the ideal values. Points and ideal readouts are matched one to one so
-    that the squared distances add up to least. Rounding each readout by itself, as the paper may have done, gives two
-    points the same place where a saddle lies off the middle (in 9 of 27 for a relu LSTM), and graphs that are alike
-    then look different. Only if there are more points than ideal readouts are they rounded; points that round alike
-    keep the order of their raw readouts.
+    The ideal readouts are all combinations of the ideal values. Points and ideal readouts are matched one to one with
+    the least sum of squared distances. Rounding each readout on its own, as the paper may have done, puts two points in
+    the same place where a saddle lies off the middle (9 of 27 for a relu LSTM), and similar graphs then look different.
+    Readouts are rounded only if there are more points than ideal readouts; ties keep the order of the raw readouts.
 
     Args:
-        readouts: [p, outputs]: the network's output at each point.
-        ideal: the values that an output should take there, such as (−1, 0, 1) for the flip-flop.
+        readouts: [p, outputs], the network's output at each point.
+        ideal: values that an output should take at a fixed point, such as (−1, 0, 1) for the flip-flop.
 
     Returns:
-        [p]: positions.
+        [p]: indices of the points.
     """
-    readouts = np.asarray(readouts, np.float64)
+    outputs = np.asarray(readouts, np.float64)
     values = np.sort(np.asarray(ideal, np.float64))
-    if len(readouts) <= len(values) ** readouts.shape[1]:
-        corners = np.array(list(itertools.product(values, repeat=readouts.shape[1])))
-        costs = ((readouts[:, None] - corners) ** 2).sum(axis=-1)
+    if len(outputs) <= len(values) ** outputs.shape[1]:
+        corners = np.array(list(itertools.product(values, repeat=outputs.shape[1])))
+        costs = ((outputs[:, None] - corners) ** 2).sum(axis=-1)
         points, places = linear_sum_assignment(costs)
         return np.asarray(points[np.argsort(places)])
-    rounded = values[np.abs(readouts[..., None] - values).argmin(axis=-1)]
-    keys = np.concatenate([rounded, readouts], axis=1)
+    rounded = values[np.abs(outputs[..., None] - values).argmin(axis=-1)]
+    keys = np.concatenate([rounded, outputs], axis=1)
     return np.lexsort(keys.T[::-1])
 
 
-def neighbor_graph(states: Any, neighbors: int = 2) -> NDArray[np.float64]:
-    """Points that are near each other: 1 where either of two is among the other's nearest, 0 elsewhere.
+def neighbor_graph(states: ArrayLike, neighbors: int = 2) -> NDArray[np.float64]:
+    """Connect each point to its nearest neighbours: 1 where either of two points is among the other's, 0 elsewhere.
 
-    With two neighbours a chain of points along a line is joined into a line; with one it falls into pairs and triples,
-    decided by the smallest differences of spacing.
+    With two neighbours, points along a line form a chain; with one, small differences in spacing split them into pairs
+    and triples.
 
     Args:
         states: [p, n].
-        neighbors: how many nearest points each one is joined to.
+        neighbors: number of nearest points to connect each point to.
 
     Returns:
         [p, p], symmetric.
 
     Raises:
-        ValueError: too few points, or states that are not finite.
+        ValueError: there are too few points, or states are not finite.
 
-    Source: Maheswaranathan et al. 2019, who join "nearest neighbors" and do not say how many; 2 is ours.
+    Source: Maheswaranathan et al. 2019, who do not report the number of neighbours.
 
     Example:
         >>> neighbor_graph(np.arange(4.0)[:, None]).astype(int).tolist()
         [[0, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 0]]
     """
-    states = np.asarray(states, np.float64)
-    if not np.isfinite(states).all():
-        raise ValueError("states has NaN or infinity; leave those points out")
-    if not 1 <= neighbors < len(states):
-        raise ValueError(f"neighbors is {neighbors} with {len(states)} points; expected 1 to {len(states) - 1}")
-    distances = np.linalg.norm(states[:, None] - states[None], axis=-1)
+    points = np.asarray(states, np.float64)
+    if not np.isfinite(points).all():
+        raise ValueError("states has NaN or infinity; remove those points")
+    if not 1 <= neighbors < len(points):
+        raise ValueError(f"neighbors is {neighbors} with {len(points)} points; expected 1 to {len(points) - 1}")
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
-    # A stable sort: of points equally near the first counts.
+    # A stable sort prefers the first of equally near points.
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :neighbors]
     graph = np.zeros(distances.shape)
     np.put_along_axis(graph, nearest, 1.0, axis=1)
@@ -194,7 +187,7 @@ def neighbor_graph(states: Any, neighbors: int = 2) -> NDArray[np.float64]:
 
 
 def _nearest_distance(states: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each point's distance to its nearest neighbour; 1 for a point alone."""
+    """Return each point's distance to its nearest neighbour; 1 for a single point."""
     if len(states) == 1:
         return np.ones(1)
     distances = np.linalg.norm(states[:, None] - states[None], axis=-1)

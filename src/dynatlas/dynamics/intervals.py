@@ -1,9 +1,14 @@
-"""Bounds on everything that a JAX function can return over a box of arguments, by interval arithmetic.
+"""Bounds of a JAX function over a box of arguments, by interval arithmetic.
 
 The function is traced once, and each operation of its jaxpr is replaced by its interval counterpart: a monotone
-function maps both ends, a product of intervals is bounded by its four corner products, a choice that the box leaves
-open gives the hull of its branches. What does not depend on the box is computed as it stands. The bounds hold in exact
-arithmetic; rounding is not controlled, so that they are numerical, not rigorous.
+function maps both ends, a product of intervals is bounded by its four corner products, a selection that the box leaves
+undecided returns the hull of its cases. Values that do not depend on the box are computed directly. The bounds hold in
+exact arithmetic; rounding is not controlled, so they are numerical, not rigorous.
+
+JAX differentiates tanh(a) = t to (1 + t)(1 − t), and the logistic function σ(a) = s to s (1 − s). Interval arithmetic
+treats the two factors as independent: around 0, where the derivative hardly changes, it returns a wide interval. As
+functions of a, both derivatives are even and decrease away from 0, so two values bound them exactly.
+``with_tight_derivatives`` writes them so, under names that ``enclose`` recognises.
 
 Source: Moore 1966; products of matrices by midpoint and radius after Rump 1999.
 """
@@ -13,34 +18,33 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array, Float
 
 
 class Interval(NamedTuple):
-    """All arrays between two, elementwise; of truth values: (surely, possibly)."""
+    """All arrays between two bounds, elementwise; for truth values: (certainly, possibly)."""
 
     low: Array
     high: Array
 
 
 Value = Array | Interval
-
-
-Rule = Callable[..., Any]
+Elementwise = Callable[[Array], Array]
+Rule = Callable[..., Interval]
 
 
 class NotEnclosableError(Exception):
-    """The function uses an operation without an interval counterpart here."""
+    """The function uses an operation without an interval counterpart."""
 
 
 def enclose(
     function: Callable[[Float[Array, " n"]], Float[Array, "..."]], low: Float[Array, " n"], high: Float[Array, " n"]
 ) -> Interval:
-    """Bounds on ``function`` over the box between ``low`` and ``high``.
+    """Return bounds of ``function`` over the box between ``low`` and ``high``.
 
     Raises:
-        NotEnclosableError: the function uses an operation that is not known here, such as a loop.
+        NotEnclosableError: the function uses an operation without an interval counterpart, such as a loop.
 
     Example:
         >>> bounds = enclose(lambda h: jnp.tanh(h) * 2, jnp.array([0.0]), jnp.array([jnp.inf]))
@@ -53,27 +57,28 @@ def enclose(
 
 
 def _evaluate(jaxpr: Jaxpr, constants: Sequence[Value], arguments: Sequence[Value]) -> list[Value]:
-    """Every equation of a jaxpr in turn."""
-    values: dict[Any, Value] = dict(zip(jaxpr.constvars, constants, strict=True))
+    """Evaluate the equations of a jaxpr on arrays and intervals."""
+    values: dict[Var, Value] = dict(zip(jaxpr.constvars, constants, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
 
-    def read(variable: Any) -> Value:
+    def read(variable: Var | Literal) -> Value:
         return jnp.asarray(variable.val) if isinstance(variable, Literal) else values[variable]
 
     for equation in jaxpr.eqns:
         operands = [read(variable) for variable in equation.invars]
+        plain = [operand for operand in operands if not isinstance(operand, Interval)]
         name = equation.primitive.name
         results: Sequence[Value]
-        if name in CALLS and equation.params.get("name") in SLOPES:
-            results = [_even(SLOPES[equation.params["name"]], *operands)]
-        elif name in CALLS:
+        if name in NESTED_CALLS and equation.params.get("name") in DERIVATIVES:
+            results = [_even(DERIVATIVES[equation.params["name"]], *operands)]
+        elif name in NESTED_CALLS:
             inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
             results = _evaluate(inner.jaxpr, [jnp.asarray(value) for value in inner.consts], operands)
-        elif not any(isinstance(operand, Interval) for operand in operands):
-            results = _bind(equation, operands)
+        elif len(plain) == len(operands):
+            results = _bind(equation, plain)
         elif name in RULES:
             results = [RULES[name](*operands, **equation.params)]
-        elif name in BOTH_ENDS:
+        elif name in MONOTONE:
             ends = (
                 _bind(equation, [operand[end] if isinstance(operand, Interval) else operand for operand in operands])
                 for end in (0, 1)
@@ -85,9 +90,10 @@ def _evaluate(jaxpr: Jaxpr, constants: Sequence[Value], arguments: Sequence[Valu
     return [read(variable) for variable in jaxpr.outvars]
 
 
-def _bind(equation: Any, operands: Sequence[Any]) -> list[Array]:
-    """The results of an operation on plain arrays."""
-    results = equation.primitive.bind(*operands, **equation.params)
+def _bind(equation: JaxprEqn, operands: Sequence[Array]) -> list[Array]:
+    """Apply an operation to arrays."""
+    bind: Callable[..., Any] = equation.primitive.bind
+    results = bind(*operands, **equation.params)
     return list(results) if equation.primitive.multiple_results else [results]
 
 
@@ -95,31 +101,31 @@ def _interval(value: Value) -> Interval:
     return value if isinstance(value, Interval) else Interval(value, value)
 
 
-def _subtract(first: Value, second: Value, **_: Any) -> Interval:
-    (low, high), (least, most) = _interval(first), _interval(second)
-    return Interval(low - most, high - least)
+def _subtract(first: Value, second: Value, **_: object) -> Interval:
+    (low, high), (other_low, other_high) = _interval(first), _interval(second)
+    return Interval(low - other_high, high - other_low)
 
 
-def _negate(operand: Interval, **_: Any) -> Interval:
+def _negate(operand: Interval, **_: object) -> Interval:
     return Interval(-operand.high, -operand.low)
 
 
-def _multiply(first: Value, second: Value, **_: Any) -> Interval:
+def _multiply(first: Value, second: Value, **_: object) -> Interval:
     if first is second:
         return _power(first, 2)
-    corners = [a * b for a in _ends(first) for b in _ends(second)]
+    corners = [a * b for a in _bounds(first) for b in _bounds(second)]
     return _hull(*corners)
 
 
-def _divide(first: Value, second: Value, **_: Any) -> Interval:
-    corners = [a / b for a in _ends(first) for b in _ends(second)]
+def _divide(first: Value, second: Value, **_: object) -> Interval:
+    corners = [a / b for a in _bounds(first) for b in _bounds(second)]
     low, high = _hull(*corners)
-    least, most = _interval(second)
-    across = (least <= 0) & (most >= 0)
-    return Interval(jnp.where(across, -jnp.inf, low), jnp.where(across, jnp.inf, high))
+    divisor_low, divisor_high = _interval(second)
+    has_zero = (divisor_low <= 0) & (divisor_high >= 0)
+    return Interval(jnp.where(has_zero, -jnp.inf, low), jnp.where(has_zero, jnp.inf, high))
 
 
-def _power(operand: Value, y: int, **_: Any) -> Interval:
+def _power(operand: Value, y: int, **_: object) -> Interval:
     low, high = _interval(operand)
     if y < 0:
         return _divide(jnp.ones_like(low), _power(operand, -y))
@@ -129,38 +135,38 @@ def _power(operand: Value, y: int, **_: Any) -> Interval:
     return Interval(jnp.where((low <= 0) & (high >= 0), 0, ends.low), ends.high)
 
 
-def _absolute(operand: Interval, **_: Any) -> Interval:
+def _absolute(operand: Interval, **_: object) -> Interval:
     low, high = operand
-    across = (low <= 0) & (high >= 0)
+    has_zero = (low <= 0) & (high >= 0)
     ends = _hull(jnp.abs(low), jnp.abs(high))
-    return Interval(jnp.where(across, 0, ends.low), ends.high)
+    return Interval(jnp.where(has_zero, 0, ends.low), ends.high)
 
 
-def _wave(function: Callable[[Array], Array]) -> Rule:
-    """Sine or cosine: neither changes by more than its argument."""
+def _sine_or_cosine(function: Elementwise) -> Rule:
+    """Neither changes by more than its argument."""
 
-    def rule(operand: Interval, **_: Any) -> Interval:
-        middle, radius = _middle(operand)
+    def rule(operand: Interval, **_: object) -> Interval:
+        middle, radius = _midpoint_and_radius(operand)
         return Interval(jnp.maximum(function(middle) - radius, -1), jnp.minimum(function(middle) + radius, 1))
 
     return rule
 
 
-def _even(function: Callable[[Array], Array], operand: Value) -> Value:
-    """An even function that falls away from 0."""
+def _even(function: Elementwise, operand: Value) -> Value:
+    """Bound an even function that decreases away from 0."""
     if not isinstance(operand, Interval):
         return function(operand)
     low, high = operand
     return Interval(function(jnp.maximum(jnp.abs(low), jnp.abs(high))), function(jnp.clip(0, low, high)))
 
 
-def _dot(first: Value, second: Value, **parameters: Any) -> Interval:
+def _dot(first: Value, second: Value, **parameters: object) -> Interval:
     """|a b − a₀ b₀| ≤ |a₀| Δb + Δa (|b₀| + Δb) for midpoints a₀, b₀ and radii Δa, Δb."""
 
     def product(left: Array, right: Array) -> Array:
         return jnp.asarray(jax.lax.dot_general_p.bind(left, right, **parameters))
 
-    (middle, radius), (other_middle, other_radius) = _middle(first), _middle(second)
+    (middle, radius), (other_middle, other_radius) = _midpoint_and_radius(first), _midpoint_and_radius(second)
     middles = product(middle, other_middle)
     if not isinstance(first, Interval):
         radii = product(jnp.abs(middle), other_radius)
@@ -171,32 +177,33 @@ def _dot(first: Value, second: Value, **parameters: Any) -> Interval:
     return Interval(middles - radii, middles + radii)
 
 
-def _compare(surely: Callable[[Interval, Interval], Array], possibly: Callable[[Interval, Interval], Array]) -> Rule:
-    def rule(first: Value, second: Value, **_: Any) -> Interval:
-        return Interval(surely(_interval(first), _interval(second)), possibly(_interval(first), _interval(second)))
+def _compare(certainly: Callable[[Interval, Interval], Array], possibly: Callable[[Interval, Interval], Array]) -> Rule:
+    def rule(first: Value, second: Value, **_: object) -> Interval:
+        intervals = _interval(first), _interval(second)
+        return Interval(certainly(*intervals), possibly(*intervals))
 
     return rule
 
 
-def _select(which: Value, *cases: Value, **_: Any) -> Interval:
-    """The case that is chosen, or the hull of those that may be."""
+def _select(which: Value, *cases: Value, **_: object) -> Interval:
+    """Return the selected case, or the hull of the two if the box leaves the selection undecided."""
     if not isinstance(which, Interval):
         low, high = (jax.lax.select_n(which, *(_interval(case)[end] for case in cases)) for end in (0, 1))
         return Interval(low, high)
     (low_if_not, high_if_not), (low_if, high_if) = map(_interval, cases)
-    surely, possibly = which
+    certainly, possibly = which
     return Interval(
-        jnp.where(surely, low_if, jnp.where(possibly, jnp.minimum(low_if, low_if_not), low_if_not)),
-        jnp.where(surely, high_if, jnp.where(possibly, jnp.maximum(high_if, high_if_not), high_if_not)),
+        jnp.where(certainly, low_if, jnp.where(possibly, jnp.minimum(low_if, low_if_not), low_if_not)),
+        jnp.where(certainly, high_if, jnp.where(possibly, jnp.maximum(high_if, high_if_not), high_if_not)),
     )
 
 
-def _ends(value: Value) -> tuple[Array, ...]:
+def _bounds(value: Value) -> tuple[Array, ...]:
     return tuple(value) if isinstance(value, Interval) else (value,)
 
 
 def _hull(*corners: Array) -> Interval:
-    # 0 · ∞ is 0 here: an unbounded factor of nothing.
+    # NaN stands for 0 · ∞, which is 0 in interval arithmetic.
     numbers = [jnp.where(jnp.isnan(corner), 0, corner) for corner in corners]
     low = high = numbers[0]
     for number in numbers[1:]:
@@ -204,21 +211,19 @@ def _hull(*corners: Array) -> Interval:
     return Interval(low, high)
 
 
-def _middle(value: Value) -> tuple[Array, Array]:
-    """Midpoint and radius."""
+def _midpoint_and_radius(value: Value) -> tuple[Array, Array]:
     if not isinstance(value, Interval):
         return value, jnp.zeros_like(value)
     return (value.low + value.high) / 2, (value.high - value.low) / 2
 
 
-# Operations that wrap a jaxpr of their own.
-CALLS = frozenset(
+# Operations that call an inner jaxpr.
+NESTED_CALLS = frozenset(
     ["jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"]
 )
 
-
-# Operations that only move numbers about, or that increase in every operand.
-BOTH_ENDS = frozenset(
+# Operations that increase in every operand, or that only rearrange elements.
+MONOTONE = frozenset(
     [
         *("add", "add_any", "max", "min", "reduce_sum", "reduce_max", "reduce_min", "cumsum"),
         *("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "sqrt", "cbrt", "erf", "atan", "asinh", "sinh"),
@@ -228,7 +233,6 @@ BOTH_ENDS = frozenset(
     ]
 )
 
-
 RULES: dict[str, Rule] = {
     "sub": _subtract,
     "neg": _negate,
@@ -237,8 +241,8 @@ RULES: dict[str, Rule] = {
     "integer_pow": _power,
     "square": lambda operand, **_: _power(operand, 2),
     "abs": _absolute,
-    "sin": _wave(jnp.sin),
-    "cos": _wave(jnp.cos),
+    "sin": _sine_or_cosine(jnp.sin),
+    "cos": _sine_or_cosine(jnp.cos),
     "dot_general": _dot,
     "select_n": _select,
     "gt": _compare(lambda a, b: a.low > b.high, lambda a, b: a.high > b.low),
@@ -252,73 +256,75 @@ RULES: dict[str, Rule] = {
 }
 
 
-Smooth = Callable[[Array], Array]
-
-
 @jax.jit
-def slope_of_tanh(argument: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """1 − tanh² = 1/cosh²."""
+def derivative_of_tanh(argument: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return 1 − tanh² = 1/cosh²."""
     return 1 / jnp.cosh(argument) ** 2
 
 
 @jax.jit
-def slope_of_logistic(argument: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """σ(a) (1 − σ(a)) = σ(a) σ(−a)."""
+def derivative_of_logistic(argument: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return σ(a) (1 − σ(a)) = σ(a) σ(−a)."""
     return jax.nn.sigmoid(argument) * jax.nn.sigmoid(-argument)
 
 
-# By the names under which they stand in a jaxpr.
-SLOPES: dict[str, Smooth] = {"slope_of_tanh": slope_of_tanh, "slope_of_logistic": slope_of_logistic}
+# By their names in a jaxpr.
+DERIVATIVES: dict[str, Elementwise] = {
+    "derivative_of_tanh": derivative_of_tanh,
+    "derivative_of_logistic": derivative_of_logistic,
+}
 
 
-def with_slopes(function: Callable[[Float[Array, " n"]], Array]) -> Callable[[Float[Array, " n"]], Array]:
-    """The same function, with derivatives written by ``SLOPES``; inside of loops and custom derivatives as it was.
+def with_tight_derivatives(function: Callable[[Float[Array, " n"]], Array]) -> Callable[[Float[Array, " n"]], Array]:
+    """Return the same function with ``DERIVATIVES`` as its derivatives, except in loops and custom derivatives.
 
     Example:
-        >>> jacobian = jax.jacfwd(with_slopes(jnp.tanh))
-        >>> "slope_of_tanh" in str(jax.make_jaxpr(jacobian)(jnp.zeros(2)))
+        >>> jacobian = jax.jacfwd(with_tight_derivatives(jnp.tanh))
+        >>> "derivative_of_tanh" in str(jax.make_jaxpr(jacobian)(jnp.zeros(2)))
         True
     """
 
     def replayed(state: Float[Array, " n"]) -> Array:
         traced = jax.make_jaxpr(function)(state)
-        (result,) = _replay(traced.jaxpr, traced.consts, [state])
+        (result,) = _replay(traced.jaxpr, [jnp.asarray(value) for value in traced.consts], [state])
         return result
 
     return replayed
 
 
-def _replay(jaxpr: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
-    """Every equation of a jaxpr in turn, with the smooth functions in place of JAX's own."""
-    values: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
+def _replay(jaxpr: Jaxpr, constants: Sequence[Array], arguments: Sequence[Array]) -> list[Array]:
+    """Evaluate the equations of a jaxpr with ``REPLACEMENTS`` for JAX's own functions."""
+    values: dict[Var, Array] = dict(zip(jaxpr.constvars, constants, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
 
-    def read(variable: Any) -> Any:
-        return variable.val if isinstance(variable, Literal) else values[variable]
+    def read(variable: Var | Literal) -> Array:
+        return jnp.asarray(variable.val) if isinstance(variable, Literal) else values[variable]
+
+    replace: Callable[..., Jaxpr] = jaxpr.replace
 
     for equation in jaxpr.eqns:
         operands = [read(variable) for variable in equation.invars]
         name = equation.primitive.name
-        if name in SMOOTH:
-            results = [SMOOTH[name](*operands)]
+        if name in REPLACEMENTS:
+            results = [REPLACEMENTS[name](*operands)]
         elif name == "jit":
             inner = equation.params["jaxpr"]
-            results = _replay(inner.jaxpr, inner.consts, operands)
+            results = _replay(inner.jaxpr, [jnp.asarray(value) for value in inner.consts], operands)
         else:
             variables = list(dict.fromkeys(each for each in equation.invars if not isinstance(each, Literal)))
-            alone = jaxpr.replace(constvars=[], invars=variables, outvars=equation.outvars, eqns=[equation])
+            alone = replace(constvars=[], invars=variables, outvars=equation.outvars, eqns=[equation])
             results = jaxpr_as_fun(ClosedJaxpr(alone, []))(*map(read, variables))
         values.update(zip(equation.outvars, results, strict=True))
     return [read(variable) for variable in jaxpr.outvars]
 
 
-def _smooth(function: Smooth, slope: Smooth) -> Smooth:
-    smooth = jax.custom_jvp(function)
-    smooth.defjvps(lambda tangent, _, argument: tangent * slope(argument))
-    return smooth
+def _with_derivative(function: Elementwise, derivative: Elementwise) -> Elementwise:
+    replacement = jax.custom_jvp(function)
+    replacement.defjvps(lambda tangent, _, argument: tangent * derivative(argument))
+    return replacement
 
 
-SMOOTH: dict[str, Smooth] = {
-    "tanh": _smooth(jnp.tanh, slope_of_tanh),
-    "logistic": _smooth(jax.nn.sigmoid, slope_of_logistic),
+REPLACEMENTS: dict[str, Elementwise] = {
+    "tanh": _with_derivative(jnp.tanh, derivative_of_tanh),
+    "logistic": _with_derivative(jax.nn.sigmoid, derivative_of_logistic),
 }

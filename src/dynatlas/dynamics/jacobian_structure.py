@@ -1,12 +1,12 @@
-"""Which columns of a step's Jacobian share no row, and damped least squares that eliminates them first.
+"""Sparsity of a step's Jacobian, and damped least squares that eliminates its structurally orthogonal columns.
 
-The memory of an LSTM reaches the next state of its own unit alone: of the 2N columns of J − I, N have two entries each,
-in rows where no other of the N has one. Such *separate* columns are computed by one tangent, all together; and being
-orthogonal they leave a least-squares problem by one reflection each, so that no more than the *coupled* columns are
-left to factorise. The step is the same but for rounding, at less than half of the cost.
+The memory of an LSTM unit affects only the next state of the same unit: of the 2N columns of J − I, N have two entries
+each, in rows where none of the other N has an entry. One tangent computes all of these *separate* columns together.
+They are orthogonal, so one Householder reflection each removes them from a least-squares problem, and only the other,
+*coupled*, columns remain to be factorised. The step is the same except for rounding, at less than half the cost.
 
-Which columns are separate is read off the operations of the step function, not off their numbers: it holds whatever the
-weights are.
+The structure follows from the operations of the step function, not from its weights. Of an operation that is not known
+here, every result is assumed to depend on every operand.
 
 Sources: Curtis, Powell & Reid 1974 for columns that share a tangent; Golub & Pereyra 1973 for the elimination.
 """
@@ -18,40 +18,38 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Jaxpr, Literal
+from jax.extend.core import Jaxpr, Literal, Var
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.intervals import CALLS
+from dynatlas.dynamics.intervals import NESTED_CALLS
+from dynatlas.dynamics.step import Step
 
-Step = Callable[[Any, Any], Any]
-
-
-# Fewer separate columns than this share of all save too little.
-LEAST_SHARE = 0.25
+# With a smaller share of separate columns the elimination saves too little.
+MIN_SHARE = 0.25
 
 
 class Structure(NamedTuple):
-    """Which columns of J − I are separate, and the rows they have.
+    """The coupled and the separate columns of J − I.
 
     Attributes:
-        coupled: the columns that are not [d].
-        separate: those that are [k].
-        slots: the rows of each separate column [w, k], filled up with n, which stands for no row.
-        others: the rows of none of them [u].
+        coupled: indices of the coupled columns [d].
+        separate: indices of the separate columns [k].
+        separate_rows: rows in which each separate column has its entries [w, k], padded with n.
+        other_rows: rows in which no separate column has an entry [u].
     """
 
     coupled: NDArray[np.int64]
     separate: NDArray[np.int64]
-    slots: NDArray[np.int64]
-    others: NDArray[np.int64]
+    separate_rows: NDArray[np.int64]
+    other_rows: NDArray[np.int64]
 
 
-def column_structure(step: Step, state: Float[Array, " n"], inputs: Any) -> Structure:
-    """The structure of J − I at any state of this shape, taking the columns with the fewest entries first.
+def column_structure(step: Step, state: Float[Array, " n"], inputs: Float[Array, " m"] | None) -> Structure:
+    """Return the structure of J − I at all states of this shape, choosing the sparsest columns first.
 
     Example:
-        A unit that integrates another: its own column has one entry.
+        The second unit integrates the first: its own column has one entry.
 
         >>> step = lambda h, x: jnp.stack([jnp.tanh(h[0]), h[1] + h[0]])
         >>> structure = column_structure(step, jnp.zeros(2), None)
@@ -59,60 +57,66 @@ def column_structure(step: Step, state: Float[Array, " n"], inputs: Any) -> Stru
         ([0], [1])
     """
     n = state.shape[0]
-    uses = reach(step, state, inputs) | np.eye(n, dtype=bool)
+    pattern = sparsity_pattern(step, state, inputs) | np.eye(n, dtype=bool)
     taken = np.zeros(n, bool)
     separate = []
-    # One column at least is left to factorise.
-    for column in np.argsort(uses.sum(axis=0), kind="stable")[: n - 1]:
-        if not (uses[:, column] & taken).any():
-            taken |= uses[:, column]
+    # At least one column remains to be factorised.
+    for column in np.argsort(pattern.sum(axis=0), kind="stable")[: n - 1]:
+        if not (pattern[:, column] & taken).any():
+            taken |= pattern[:, column]
             separate.append(column)
-    if len(separate) < LEAST_SHARE * n:
+    if len(separate) < MIN_SHARE * n:
         return Structure(np.arange(n), np.zeros(0, int), np.zeros((0, 0), int), np.arange(n))
     columns = np.sort(separate)
-    slots = np.full((uses[:, columns].sum(axis=0).max(), len(columns)), n)
+    separate_rows = np.full((pattern[:, columns].sum(axis=0).max(), len(columns)), n)
     for place, column in enumerate(columns):
-        rows = np.flatnonzero(uses[:, column])
-        slots[: len(rows), place] = rows
-    return Structure(np.setdiff1d(np.arange(n), columns), columns, slots, np.flatnonzero(~taken))
+        rows = np.flatnonzero(pattern[:, column])
+        separate_rows[: len(rows), place] = rows
+    return Structure(np.setdiff1d(np.arange(n), columns), columns, separate_rows, np.flatnonzero(~taken))
 
 
 class Jacobian(NamedTuple):
-    """J − I without its zeros, and what is computed with it."""
+    """J − I in compressed form.
+
+    Attributes:
+        coupled: the coupled columns [n, d].
+        separate: the sum of the separate columns [n].
+        structure: which columns these are.
+    """
 
     coupled: Float[Array, "n d"]
-    separate: Float[Array, " n"]  # the sum of the separate ones
+    separate: Float[Array, " n"]
     structure: Structure
 
     def row_lengths(self) -> Float[Array, " n"]:
-        """The Euclidean length of each row."""
+        """Return the Euclidean length of each row."""
         return jnp.sqrt((self.coupled**2).sum(axis=1) + self.separate**2)
 
     def scale_rows(self, scale: Float[Array, " n"]) -> "Jacobian":
-        """Each row times its number."""
+        """Multiply each row by its scale."""
         return self._replace(coupled=self.coupled * scale[:, None], separate=self.separate * scale)
 
     def gradient(self, residual: Float[Array, " n"]) -> Float[Array, " n"]:
-        """(J − I)ᵀ r."""
-        of_separate = _in_slots(self.separate * residual, self.structure).sum(axis=0)
+        """Return (J − I)ᵀ r."""
+        of_separate = _in_separate_rows(self.separate * residual, self.structure).sum(axis=0)
         return _joined(self.coupled.T @ residual, of_separate, self.structure)
 
     def damped_inverse(self, damping: Float[Array, ""]) -> Callable[[Float[Array, " n"]], Float[Array, " n"]]:
-        """The map g ↦ ((J − I)ᵀ(J − I) + μI)⁻¹ g.
+        """Return the map g ↦ ((J − I)ᵀ(J − I) + μI)⁻¹ g for the damping μ.
 
-        A separate column v, with √μ below it, is reflected into a row of its own, where ρ = √(v·v + μ) is all that it
-        has. That puts A·v/ρ of the coupled columns A into the row, and takes v (A·v)/(ρ(ρ + √μ)) from the others.
+        A reflection maps a separate column v, extended by √μ, to one new row with the single entry ρ = √(v·v + μ). Of
+        the coupled columns A, that row receives A·v/ρ, and v (A·v)/(ρ(ρ + √μ)) is subtracted from the rows of v.
         """
         coupled, separate, structure = self
         if not len(structure.separate):
             return _solver(coupled, damping)
-        entries, of_coupled = _in_slots(separate, structure), _in_slots(coupled, structure)
+        entries, of_coupled = _in_separate_rows(separate, structure), _in_separate_rows(coupled, structure)
         products = (entries[..., None] * of_coupled).sum(axis=0)  # v·A [k, d]
         squares = (entries**2).sum(axis=0) + damping
         lengths = jnp.sqrt(squares)
         taken = products / (lengths * (lengths + jnp.sqrt(damping)))[:, None]
         left = (of_coupled - entries[..., None] * taken).reshape(-1, coupled.shape[1])
-        solve = _solver(jnp.concatenate([left, coupled[structure.others]]), damping)
+        solve = _solver(jnp.concatenate([left, coupled[structure.other_rows]]), damping)
 
         def inverse(gradient: Float[Array, " n"]) -> Float[Array, " n"]:
             for_separate = gradient[structure.separate] / squares
@@ -123,9 +127,9 @@ class Jacobian(NamedTuple):
 
 
 def residual_and_columns(
-    step: Step, state: Float[Array, " n"], inputs: Any, structure: Structure
+    step: Step, state: Float[Array, " n"], inputs: Float[Array, " m"] | None, structure: Structure
 ) -> tuple[Float[Array, " n"], Jacobian]:
-    """Residual r = F(h, x) − h, and the columns of J − I."""
+    """Return the residual r = F(h, x) − h and J − I in compressed form."""
     following, tangent = jax.linearize(lambda h: step(h, inputs), state)
     identity = np.eye(len(state))
     directions = identity[structure.coupled]
@@ -138,64 +142,64 @@ def residual_and_columns(
 
 
 def _solver(matrix: Float[Array, "rows d"], damping: Float[Array, ""]) -> Callable[[Array], Array]:
-    """The map g ↦ (AᵀA + μI)⁻¹ g."""
+    """Return the map g ↦ (AᵀA + μI)⁻¹ g for the damping μ."""
     identity = jnp.eye(matrix.shape[1], dtype=matrix.dtype)
     factor = jax.scipy.linalg.cho_factor(matrix.T @ matrix + damping * identity)
     return lambda gradient: jax.scipy.linalg.cho_solve(factor, gradient)
 
 
-def _in_slots(values: Float[Array, " n *columns"], structure: Structure) -> Float[Array, "w k *columns"]:
-    """The rows of each separate column; zeros where it has fewer than others."""
-    slots, n = structure.slots, len(values)
-    if np.array_equal(slots.ravel(), np.arange(n)):  # a gather would take as long as the product that follows
-        return values.reshape(*slots.shape, *values.shape[1:])
-    return jnp.concatenate([values, jnp.zeros_like(values[:1])])[slots]
+def _in_separate_rows(values: Float[Array, " n *columns"], structure: Structure) -> Float[Array, "w k *columns"]:
+    """Gather the rows of each separate column, padded with zeros."""
+    rows, n = structure.separate_rows, len(values)
+    if np.array_equal(rows.ravel(), np.arange(n)):  # a gather would take as long as the product that follows
+        return values.reshape(*rows.shape, *values.shape[1:])
+    return jnp.concatenate([values, jnp.zeros_like(values[:1])])[rows]
 
 
 def _joined(
     of_coupled: Float[Array, " d"], of_separate: Float[Array, " k"], structure: Structure
 ) -> Float[Array, " n"]:
-    """One number per column, in the order of the state."""
+    """Concatenate one number per column in the order of the state."""
     order = np.argsort(np.concatenate([structure.coupled, structure.separate]))
     return jnp.concatenate([of_coupled, of_separate])[order]
 
 
-Reached = NDArray[np.bool_]  # [n, *shape]: whether each of the n numbers may have got to each place of a value
+# [n, *shape]: whether each element of a value may depend on each of the n coordinates of the state.
+Dependence = NDArray[np.bool_]
+Parameters = dict[str, Any]  # of a primitive; their types differ between primitives
+Rule = Callable[[list[Dependence], Parameters, list[tuple[int, ...]]], list[Dependence]]
 
 
-Rule = Callable[[list[Reached], dict[str, Any], list[tuple[int, ...]]], list[Reached]]
-
-
-def reach(step: Callable[[Any, Any], Any], state: Float[Array, " n"], inputs: Any) -> NDArray[np.bool_]:
-    """Whether each result of ``step(state, inputs)`` may depend on each number of the state [n, n].
+def sparsity_pattern(step: Step, state: Float[Array, " n"], inputs: Float[Array, " m"] | None) -> NDArray[np.bool_]:
+    """Return whether each result of ``step(state, inputs)`` may depend on each coordinate of the state [n, n].
 
     Example:
-        >>> reach(lambda h, x: jax.nn.relu(h[::-1]), jax.numpy.zeros(2), None).tolist()
+        >>> sparsity_pattern(lambda h, x: jax.nn.relu(h[::-1]), jax.numpy.zeros(2), None).tolist()
         [[False, True], [True, False]]
     """
     n = len(state)
-    traced = jax.make_jaxpr(lambda h: step(h, inputs))(jax.ShapeDtypeStruct(state.shape, state.dtype))
-    (result,) = _reached(traced.jaxpr, [np.eye(n, dtype=bool)], n)
+    traced = jax.make_jaxpr(lambda h: step(h, inputs))(np.zeros(n, state.dtype))
+    (result,) = _propagate(traced.jaxpr, [np.eye(n, dtype=bool)], n)
     return np.zeros((n, n), bool) if result is None else result.T
 
 
-def _reached(jaxpr: Jaxpr, arguments: Sequence[Reached | None], n: int) -> list[Reached | None]:
-    """What each of the n numbers may have reached: each place of each result [n, *shape]; None for nowhere."""
-    values: dict[Any, Reached | None] = dict(zip(jaxpr.invars, arguments, strict=True))
+def _propagate(jaxpr: Jaxpr, arguments: Sequence[Dependence | None], n: int) -> list[Dependence | None]:
+    """Propagate dependence on n coordinates through a jaxpr; None stands for a value without any."""
+    values: dict[Var, Dependence | None] = dict(zip(jaxpr.invars, arguments, strict=True))
 
-    def read(variable: Any) -> Reached | None:
+    def read(variable: Var | Literal) -> Dependence | None:
         return None if isinstance(variable, Literal) else values.get(variable)
 
     for equation in jaxpr.eqns:
         operands = [read(variable) for variable in equation.invars]
         shapes = [_shape(variable) for variable in equation.outvars]
         name, parameters = equation.primitive.name, equation.params
-        results: Sequence[Reached | None]
+        results: Sequence[Dependence | None]
         if all(operand is None for operand in operands):
             continue
-        if name in CALLS:
+        if name in NESTED_CALLS:
             inner = parameters.get("jaxpr") or parameters["call_jaxpr"]
-            results = _reached(inner.jaxpr, operands, n)
+            results = _propagate(inner.jaxpr, operands, n)
         else:
             filled = [
                 np.zeros((n, *_shape(variable)), bool) if operand is None else operand
@@ -204,30 +208,30 @@ def _reached(jaxpr: Jaxpr, arguments: Sequence[Reached | None], n: int) -> list[
             if name in RULES:
                 results = RULES[name](filled, parameters, shapes)
             elif name in ELEMENTWISE:
-                aligned = [
-                    each.reshape(n, *each.shape[1:] or [1] * len(shapes[0])) for each in filled
-                ]  # some are scalars
+                # Scalars are broadcast to the shape of the result.
+                aligned = [each.reshape(n, *each.shape[1:] or [1] * len(shapes[0])) for each in filled]
                 results = [functools.reduce(np.logical_or, aligned)]
-            else:  # nothing is known of it: what reaches any of its operands reaches all of its results
+            else:  # an unknown primitive: every result may depend on every operand
                 anywhere = np.any([operand.reshape(n, -1).any(axis=1) for operand in filled], axis=0)
                 results = [np.broadcast_to(anywhere.reshape(n, *[1] * len(shape)), (n, *shape)) for shape in shapes]
         values.update(zip(equation.outvars, results, strict=True))
     return [read(variable) for variable in jaxpr.outvars]
 
 
-def _shape(variable: Any) -> tuple[int, ...]:
-    return tuple(variable.aval.shape)
+def _shape(variable: Var | Literal) -> tuple[int, ...]:
+    array: Any = variable.aval  # typed as AbstractValue, which has no shape
+    return tuple(array.shape)
 
 
-def _broadcast(operands: list[Reached], parameters: dict[str, Any], shapes: list[tuple[int, ...]]) -> list[Reached]:
+def _broadcast(operands: list[Dependence], parameters: Parameters, shapes: list[tuple[int, ...]]) -> list[Dependence]:
     (operand,), (shape,) = operands[:1], shapes
     kept = np.ones(len(shape), int)
     kept[list(parameters["broadcast_dimensions"])] = operand.shape[1:]
     return [np.broadcast_to(operand.reshape(len(operand), *kept), (len(operand), *shape))]
 
 
-def _dot(operands: list[Reached], parameters: dict[str, Any], shapes: list[tuple[int, ...]]) -> list[Reached]:
-    """Every number of a row and of a column reaches their product."""
+def _dot(operands: list[Dependence], parameters: Parameters, shapes: list[tuple[int, ...]]) -> list[Dependence]:
+    """A product depends on every element of its row and of its column."""
     contracted, batch = parameters["dimension_numbers"]
     sides, free = [], []
     for operand, summed, mapped in zip(operands, contracted, batch, strict=True):
@@ -241,7 +245,7 @@ def _dot(operands: list[Reached], parameters: dict[str, Any], shapes: list[tuple
     return [left | right]
 
 
-# How operations that do not act on each place by itself carry numbers from their operands' places to their results'.
+# Primitives that do not act elementwise.
 RULES: dict[str, Rule] = {
     "dot_general": _dot,
     "broadcast_in_dim": _broadcast,
@@ -271,8 +275,7 @@ RULES: dict[str, Rule] = {
     "stack": lambda operands, parameters, _: [np.stack(operands, axis=parameters["axis"] + 1)],
 }
 
-
-# Operations whose result at each place uses their operands at this place alone.
+# Primitives whose results depend, at each element, only on the same element of their operands.
 ELEMENTWISE = frozenset(
     [
         *("add", "add_any", "sub", "mul", "div", "rem", "max", "min", "pow", "integer_pow", "square", "neg", "abs"),

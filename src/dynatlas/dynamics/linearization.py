@@ -1,44 +1,42 @@
-"""The linear dynamics around points: Jacobians, both sets of eigenvectors, time scales, and what their modes integrate.
+"""Linear dynamics around points: Jacobians, eigenvectors, time scales, responses of the modes.
 
-Near a point h* under the input x* a network follows Δh' = J Δh + J_in Δx. With J = R Λ L and L = R⁻¹, each mode a takes
-up an input by its left eigenvector l_a (a row of L), keeps it as λ_aᵏ, and shows it along its right eigenvector r_a.
+Near a point h* under the input x*, a network follows Δh' = J Δh + J_in Δx. With J = R Λ L and L = R⁻¹, mode a receives
+an input through its left eigenvector l_a (a row of L), retains it by λ_aᵏ over k steps, and expresses it along its
+right eigenvector r_a.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from dynatlas._util.arrays import in_chunks
+from dynatlas._util.arrays import ArrayLike, in_chunks
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas.dynamics.root_search import Step
+from dynatlas.dynamics.step import Step, next_state, static_inputs
 
-# A condition of the eigenbasis from which on its left eigenvectors have lost half of their digits.
+# With a larger condition number of the eigenbasis, left eigenvectors have lost half of their digits.
 ILL_CONDITIONED = 1e8
-
-
 CHUNK = 16  # points per call of the compiled Jacobians
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Linearization(SummaryRepr):
-    """The linear dynamics around p points of a map with n states and m inputs.
+    """Linear dynamics around p points of a map with n states and m inputs.
 
-    Modes are sorted by descending |λ|; the two of a complex pair stand together, the one with the positive frequency
-    first.
+    Modes are sorted by descending |λ|; complex pairs stay together, the positive frequency first.
 
     Attributes:
         jacobian: J = ∂F/∂h [p, n, n].
-        input_jacobian: J_in = ∂F/∂x [p, n, m]; m is 0 where the map takes no input.
+        input_jacobian: J_in = ∂F/∂x [p, n, m]; m is 0 if the map takes no input.
         eigenvalues: λ [p, n].
-        right: right eigenvectors, of length 1, as columns [p, n, n].
+        right: right eigenvectors of length 1, as columns [p, n, n].
         left: left eigenvectors as rows, so that ``left @ right`` is the identity [p, n, n]; NaN where the eigenbasis is
-            singular, as that of a defective Jacobian.
-        condition: the condition number of the eigenbasis [p]: 1 for a normal Jacobian, infinite for a defective one.
+            singular, as for a defective Jacobian.
+        condition: condition number of the eigenbasis [p]: 1 for a normal Jacobian, infinite for a defective one.
     """
 
     jacobian: NDArray[np.float64]
@@ -53,7 +51,7 @@ class Linearization(SummaryRepr):
 
     @property
     def time_constants(self) -> NDArray[np.float64]:
-        """Steps in which a mode shrinks, or grows, by e: 1/|ln|λ|| [p, n]. Infinite on the unit circle, 0 for λ = 0."""
+        """Steps in which a mode shrinks or grows by e: 1/|ln|λ|| [p, n]. Infinite on the unit circle, 0 for λ = 0."""
         with np.errstate(divide="ignore"):
             return np.asarray(1 / np.abs(np.log(np.abs(self.eigenvalues))))
 
@@ -75,22 +73,22 @@ class Linearization(SummaryRepr):
         """
         total = (self.jacobian**2).sum(axis=(1, 2))
         departure = np.maximum(total - (np.abs(self.eigenvalues) ** 2).sum(axis=1), 0)
-        return np.sqrt(np.divide(departure, total, out=np.zeros_like(total), where=total > 0))
+        return np.sqrt(_ratio(departure, total))
 
     @property
     def is_ill_conditioned(self) -> NDArray[np.bool_]:
-        """Where left eigenvectors, and what is computed from them, are not to be trusted [p]."""
+        """Whether left eigenvectors, and results computed from them, are unreliable [p]."""
         return np.asarray(self.condition > ILL_CONDITIONED)
 
     def selection(self, mode: int = 0) -> NDArray[np.float64]:
-        """How much a mode takes up of a unit of each input, relative to all it could: |lᵀ J_in| / (‖l‖ ‖J_in‖) [p, m].
+        """Alignment of a mode's left eigenvector with each input: |lᵀ J_in| / (‖l‖ ‖J_in‖) [p, m].
 
-        0 says that the mode ignores the input, 1 that the input is aligned with the mode's left eigenvector.
+        0 if the mode ignores the input, 1 if the input is parallel to the left eigenvector.
         """
         left = self.left[:, mode]
         taken = np.abs(np.einsum("pn,pnm->pm", left, self.input_jacobian))
         most = np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(self.input_jacobian, axis=1)
-        return np.divide(taken, most, out=np.zeros_like(taken), where=most > 0)
+        return _ratio(taken, most)
 
     def _summary(self) -> Summary:
         points, states, inputs = self.input_jacobian.shape
@@ -101,14 +99,20 @@ class Linearization(SummaryRepr):
         return Summary("Linearization", (("points", str(points)), ("states, inputs", f"{states}, {inputs}"), *rows))
 
 
-def _range(values: NDArray[Any]) -> str:
-    """The least and the largest."""
+def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide elementwise; 0 where the denominator is 0."""
+    ratio = np.zeros_like(numerator)
+    return np.divide(numerator, denominator, out=ratio, where=denominator > 0)
+
+
+def _range(values: NDArray[np.int64] | NDArray[np.float64]) -> str:
+    """Format the smallest and the largest value."""
     ends = [f"{end:.4g}" for end in (values.min(), values.max())] if len(values) else ["–"]
     return " to ".join(dict.fromkeys(ends))
 
 
-def linearize(step: Step, states: Any, inputs: Any | None = None) -> Linearization:
-    """The linear dynamics of ``step`` around each of some states under one static input, in float64.
+def linearize(step: Step, states: ArrayLike, inputs: ArrayLike | None = None) -> Linearization:
+    """Linearise ``step`` around each state under one static input, in float64.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function.
@@ -116,10 +120,10 @@ def linearize(step: Step, states: Any, inputs: Any | None = None) -> Linearizati
         inputs: [m], or None if ``step`` ignores them.
 
     Raises:
-        ValueError: a Jacobian that is not finite.
+        ValueError: a Jacobian is not finite.
 
     Example:
-        A rotation by an eighth of a turn per step that shrinks by half:
+        A rotation by an eighth of a turn per step that halves the distance:
 
         >>> turn = np.pi / 4
         >>> matrix = 0.5 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -129,14 +133,14 @@ def linearize(step: Step, states: Any, inputs: Any | None = None) -> Linearizati
 
     Source: Sussillo & Barak 2013; Mante et al. 2013 for the selection by left eigenvectors.
     """
-    states = np.atleast_2d(np.asarray(states, np.float64))
-    count = len(states)
+    points = np.atleast_2d(np.asarray(states, np.float64))
+    count = len(points)
     with jax.enable_x64(True):
-        static = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
-        jacobian, input_jacobian = in_chunks(lambda chunk: _jacobians(step, chunk, static), states, CHUNK)
+        static = static_inputs(inputs)
+        jacobian, input_jacobian = in_chunks(lambda chunk: _jacobians(step, chunk, static), points, CHUNK)
     broken = ~np.isfinite(jacobian).all(axis=(1, 2))
     if broken.any():
-        raise ValueError(f"the Jacobian is not finite at {int(broken.sum())} of {count} states; leave those out")
+        raise ValueError(f"the Jacobian is not finite at {int(broken.sum())} of {count} states; remove those")
     eigenvalues, right = np.linalg.eig(jacobian)
     order = mode_order(eigenvalues)
     eigenvalues = np.take_along_axis(eigenvalues.astype(complex), order, axis=1)
@@ -149,37 +153,39 @@ def linearize(step: Step, states: Any, inputs: Any | None = None) -> Linearizati
     return Linearization(jacobian, input_jacobian, eigenvalues, right, left, np.where(invertible, condition, np.inf))
 
 
-def mode_order(eigenvalues: NDArray[Any]) -> NDArray[np.int64]:
-    """Positions [..., n] that sort eigenvalues by descending |λ|, complex pairs together and the positive arg first."""
+def mode_order(eigenvalues: NDArray[np.inexact]) -> NDArray[np.int64]:
+    """Return indices [..., n] that sort eigenvalues by descending |λ|, complex pairs together, positive arg first."""
     return np.lexsort((-eigenvalues.imag, np.abs(np.angle(eigenvalues)), -np.abs(eigenvalues)), axis=-1)
 
 
 def unstable_direction(around: Linearization) -> NDArray[np.float64]:
-    """The unit right eigenvector of the largest |λ| at each point [p, n]; NaN where no |λ| exceeds 1.
+    """Return the unit right eigenvector of the largest |λ| at each point [p, n]; NaN where no |λ| exceeds 1.
 
-    Of a complex pair, the real part.
+    For a complex pair, the direction is that of the real part.
     """
     leading = around.right[:, :, 0].real
     unit = leading / np.linalg.norm(leading, axis=1, keepdims=True)
     return np.where(around.n_unstable[:, None] > 0, unit, np.nan)
 
 
-def integrated_response(around: Linearization, readout_weights: Any, direction: Any, steps: int) -> NDArray[np.float64]:
-    """What the m largest modes show at the readout, some steps after a unit input: each m from 1 to n.
+def integrated_response(
+    around: Linearization, readout_weights: ArrayLike, direction: ArrayLike, steps: int
+) -> NDArray[np.float64]:
+    """Return the readout of the m largest modes k steps after a unit input, for each m from 1 to n.
 
-    y_m(k) = Re Σ_{a ≤ m} λ_aᵏ (R_out r_a)(l_aᵀ J_in e). A perfect integrator answers 1 with one mode. The two modes of
-    a complex pair come together: the first of them alone shows what the modes before it do.
+    y_m(k) = Re Σ_{a ≤ m} λ_aᵏ (R_out r_a)(l_aᵀ J_in e). A perfect integrator responds with 1 from one mode. The two
+    modes of a complex pair enter together: at the first, the response is that of the modes before it.
 
     Args:
-        around: the points.
-        readout_weights: R_out [n], of the output that integrates; without its bias.
+        around: linear dynamics around p points.
+        readout_weights: R_out [n], without the bias.
         direction: e [m], the input.
-        steps: k, the steps after the input.
+        steps: k.
 
     Returns:
         [p, n]: y_m at each point; NaN where the eigenbasis is singular.
 
-    Source: Maheswaranathan et al. 2019 (their figure 3f), who do not say k.
+    Source: Maheswaranathan et al. 2019 (their figure 3f), who do not report k.
     """
     if steps < 0:
         raise ValueError(f"steps is {steps}; expected 0 or more")
@@ -194,9 +200,9 @@ def integrated_response(around: Linearization, readout_weights: Any, direction: 
 
 
 def modes_needed(response: NDArray[np.float64], share: float = 0.9) -> NDArray[np.int64]:
-    """The least m from which on the m largest modes give the full response to within 1 − ``share`` of it [p].
+    """Return the smallest m such that m or more modes respond within 1 − ``share`` of the full response [p].
 
-    ``response`` is that of ``integrated_response``; −1 where it is not finite.
+    ``response`` comes from ``integrated_response``; the result is −1 where it is not finite.
 
     Example:
         >>> modes_needed(np.array([[0.5, 0.95, 1.0], [1.0, 1.0, 1.0]])).tolist()
@@ -210,8 +216,10 @@ def modes_needed(response: NDArray[np.float64], share: float = 0.9) -> NDArray[n
 
 
 @eqx.filter_jit
-def _jacobians(step: Step, states: jax.Array, inputs: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+def _jacobians(
+    step: Step, states: Float[Array, "p n"], inputs: Float[Array, " m"] | None
+) -> tuple[Float[Array, "p n n"], Float[Array, "p n m"]]:
     if inputs is None:
-        by_state = jax.vmap(jax.jacfwd(lambda h: step(h, None)))(states)
-        return by_state, jnp.zeros((*states.shape, 0))
-    return jax.vmap(jax.jacfwd(step, argnums=(0, 1)), in_axes=(0, None))(states, inputs)
+        return jax.vmap(jax.jacfwd(lambda h: next_state(step, h, None)))(states), jnp.zeros((*states.shape, 0))
+    by_state, by_inputs = jax.vmap(jax.jacfwd(step, argnums=(0, 1)), in_axes=(0, None))(states, inputs)
+    return by_state, by_inputs

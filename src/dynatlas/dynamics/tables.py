@@ -1,7 +1,6 @@
-"""What is told of a search and of the points that it found, as columns of tables."""
+"""Table columns for searches and fixed points."""
 
 import json
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +8,11 @@ from numpy.typing import NDArray
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import Linearization
 
+Column = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.bool_]
 
-def search_facts(points: FixedPoints) -> dict[str, Any]:
-    """How a search went, as one row."""
+
+def search_columns(points: FixedPoints) -> dict[str, str | int | float]:
+    """Return the outcome of a search as one row."""
     return {
         "n_roots": int((~points.is_slow).sum()),
         "n_stable": int(((points.n_unstable == 0) & ~points.is_slow).sum()),
@@ -27,10 +28,10 @@ def search_facts(points: FixedPoints) -> dict[str, Any]:
     }
 
 
-def point_facts(
+def point_columns(
     points: FixedPoints, around: Linearization, radius: NDArray[np.float64], error: NDArray[np.float64]
-) -> dict[str, Any]:
-    """The points, the linear dynamics around each, and within what radius each is proven alone."""
+) -> dict[str, Column]:
+    """Return a row for each point: its search, the linear dynamics around it, and its proof of uniqueness."""
     return {
         "q": points.q,
         "is_slow": points.is_slow,

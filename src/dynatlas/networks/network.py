@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas.dynamics.root_search import Step
+from dynatlas.dynamics.step import Step, next_state
 from dynatlas.networks.layers import Box, Matrix, Stack
 
 CHUNK = 64  # trials in each call of the compiled run
@@ -141,7 +141,7 @@ def network_of_layers(stack: Stack, readout: tuple[Matrix, Matrix] | None, sourc
 def _run(step: Step, inputs: jax.Array, initial: jax.Array) -> jax.Array:
     def trial(inputs: jax.Array, state: jax.Array) -> jax.Array:
         def advance(state: jax.Array, given: jax.Array) -> tuple[jax.Array, jax.Array]:
-            state = step(state, given)
+            state = next_state(step, state, given)
             return state, state
 
         return jax.lax.scan(advance, state, inputs)[1]

@@ -1,20 +1,20 @@
-"""Fit networks: one member's gradient descent, mapped over the members of a block.
+"""Fit networks: gradient descent of one member, mapped over the members of a block.
 
-All members of a block share one compiled program. Each has its own random keys, taken from its id, its own
-hyperparameters, its own clipping and its own fate: one that diverges is frozen at its last finite state, and the others
-do not change by a bit. Training can be left and taken up between any two iterations: a ``BlockState`` is all of it.
+All members of a block share one compiled program. Each has its own random keys, derived from its id, its own
+hyperparameters and its own gradient clipping. A member that diverges is frozen at its last finite state, and the others
+do not change by a bit. Training can be interrupted and resumed between any two iterations from a ``BlockState``.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 from numpy.typing import NDArray
 
 from dynatlas.cells.backpropagation import batch_outputs
@@ -23,16 +23,15 @@ from dynatlas.study.members import Member
 from dynatlas.study.settings import Training
 from dynatlas.tasks.task import Task, Trial
 
-# All networks of a task are validated on the same held-out trials, so that their errors can be compared.
+# All networks of a task are validated on the same held-out trials, so that their errors are comparable.
 VALIDATION_SEED = 20191208
 
-
-# How long the compiled loop runs before it looks up: for a checkpoint, a request to stop, the progress display.
+# Duration of one call of the compiled loop; checkpoints, requests to stop and progress are handled in between.
 SEGMENT_SECONDS = 2.0
 
 
 class Hyperparameters(NamedTuple):
-    """What may differ between the members of a block without another compilation."""
+    """Settings that may differ between the members of a block, which share one compiled program."""
 
     learning_rate: Float[Array, "*members"]
     decay_rate: Float[Array, "*members"]
@@ -43,7 +42,7 @@ class Hyperparameters(NamedTuple):
 
     @classmethod
     def of(cls, members: Sequence[Member]) -> "Hyperparameters":
-        """Those of several members, stacked."""
+        """Stack the hyperparameters of several members."""
 
         def stack(name: str) -> Array:
             return jnp.asarray([getattr(member.training, name) for member in members], jnp.float32)
@@ -53,21 +52,21 @@ class Hyperparameters(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """One network under training (or, stacked, all of a block)."""
+    """State of one network in training; stacked, of all networks of a block."""
 
     cell: Cell
-    optimizer: Any
+    optimizer: PyTree  # the state of Optax
     iteration: Int[Array, "*members"]
-    diverged_at: Int[Array, "*members"]  # −1 while loss and gradient are finite
+    diverged_at: Int[Array, "*members"]  # first iteration with a loss or gradient that is not finite; −1 for none
     loss_sum: Float[Array, "*members"]  # over the iterations since the last validation
 
 
 class BlockState(NamedTuple):
-    """All that is needed to go on with a block; every array's last or only axis before ``points`` is over members."""
+    """State from which the training of a block can be resumed."""
 
-    fits: Fit
+    fits: Fit  # stacked over the members
     iterations: NDArray[np.int64]  # [points]: iterations done at each validation
-    training_loss: NDArray[np.float64]  # [members, points]: mean since the validation before
+    training_loss: NDArray[np.float64]  # [members, points]: mean since the previous validation
     validation_mse: NDArray[np.float64]  # [members, points]
 
     @property
@@ -76,14 +75,14 @@ class BlockState(NamedTuple):
         return int(self.fits.iteration[0])
 
     def take(self, rows: Sequence[int] | NDArray[np.signedinteger]) -> "BlockState":
-        """The state of some of the members alone."""
+        """Return the state of the members at these indices."""
         index = np.asarray(rows, np.int64)
         fits = jax.tree.map(lambda leaf: leaf[index], self.fits)
         return BlockState(fits, self.iterations, self.training_loss[index], self.validation_mse[index])
 
 
 def begin(members: Sequence[Member], new_cell: Callable[[PRNGKeyArray], Cell]) -> BlockState:
-    """Members before their first iteration; ``new_cell`` makes an untrained network from a key."""
+    """Initialise the members of a block; ``new_cell`` makes an untrained network from a key."""
     optimizer = members[0].training.optimizer
     fits = jax.vmap(lambda key: start(new_cell(key), optimizer))(
         jnp.stack([member.key("weights") for member in members])
@@ -101,16 +100,19 @@ def train(
     lanes: int = 1,
     between: Callable[[BlockState], None] = lambda state: None,
 ) -> BlockState:
-    """Train the members of one block from ``state`` until they have done so many iterations.
+    """Train the members of one block from ``state`` up to the iteration ``until``.
 
     Args:
-        task: the task that all of them learn.
-        members: their training settings agree in all but numbers.
-        state: where they stand.
-        until: iterations to have done at the end; there they are validated, whatever the interval.
-        lanes: networks computed side by side (``vmap``); the others wait their turn. Each number of lanes is a
-            compiled program of its own and rounds in its own way.
-        between: called every few seconds, and at the end; what it raises ends the training there.
+        task: the task that all members learn.
+        members: the members, with training settings that differ only in ``Hyperparameters``.
+        state: their current state.
+        until: total number of iterations at the end. The members are always validated there.
+        lanes: number of networks computed side by side (``vmap``). Each number of lanes is a separate compiled program
+            and rounds differently.
+        between: called every few seconds and at the end; an exception that it raises ends the training.
+
+    Returns:
+        The state after ``until`` iterations.
     """
     settings = members[0].training
     held_out = held_out_trials(task, settings.validation_trials)
@@ -127,14 +129,14 @@ def train(
     iterations, seconds = 1, 0.0
     while state.done < until:
         validation = min(until, (state.done // settings.validation_interval + 1) * settings.validation_interval)
-        # The first call compiles, and tells nothing of the speed.
+        # The first call includes the compilation, so it does not measure the speed.
         pace = SEGMENT_SECONDS * iterations / seconds if seconds else 1
         iterations = max(1, min(int(pace), 10 * iterations, validation - state.done))
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for i, (parameters, key) in enumerate(rows):
             fits[i] = _advance_lanes(fits[i], parameters, key, jnp.asarray(iterations), task, settings_shape(settings))
         jax.block_until_ready(fits)
-        seconds = (time.perf_counter() - begun) if state.done or seconds else 0.0
+        seconds = (time.perf_counter() - started) if state.done or seconds else 0.0
         state = state._replace(fits=gathered())
         if state.done == validation:
             mse = np.concatenate([np.asarray(_validate(fit.cell, held_out), np.float64) for fit in fits])[
@@ -154,37 +156,37 @@ def train(
 
 
 def held_out_trials(task: Task, count: int) -> Trial:
-    """The trials on which every network of a task is validated."""
+    """Return the trials on which every network of a task is validated."""
     return task.trials(jax.random.key(VALIDATION_SEED, impl="threefry2x32"), count)
 
 
 def explained_variance(task: Task, settings: Training, mse: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R² on the held-out trials, from the error there."""
+    """Return R² on the held-out trials, given the mean squared error on them."""
     return np.asarray(1 - mse / float(jnp.var(held_out_trials(task, settings.validation_trials).targets)))
 
 
 def _groups(members: int, lanes: int) -> list[NDArray[np.int64]]:
-    """Members that are computed side by side; the last group is filled up with repetitions, so that shapes agree."""
+    """Split member indices into groups computed side by side; the last group is padded with the last member."""
     return [
         np.minimum(np.arange(first, first + lanes), members - 1).astype(np.int64) for first in range(0, members, lanes)
     ]
 
 
 def settings_shape(settings: Training) -> tuple[str, int]:
-    """The settings that need a compilation of their own: (optimizer, batch size)."""
+    """Return the settings that determine the compiled program: (optimizer, batch size)."""
     return settings.optimizer, settings.batch_size
 
 
 def start(cell: Cell, optimizer: str) -> Fit:
-    """A network before its first step."""
-    # The optimiser's state depends on the weights' shapes alone, never on the numbers of the schedule.
+    """Return the state of a network before its first iteration."""
+    # The initial state of the optimiser depends on the weights' shapes, not on the hyperparameters.
     blank = Hyperparameters(*[jnp.ones(())] * len(Hyperparameters._fields))
     state = gradient_transformation(optimizer, blank).init(cell)
     return Fit(cell, state, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32), jnp.zeros((), jnp.float32))
 
 
 def gradient_transformation(optimizer: str, hyperparameters: Hyperparameters) -> optax.GradientTransformation:
-    """Clip the gradient's global norm, then Adam, or SGD with momentum, under the decaying learning rate."""
+    """Clip the gradient's global norm, then apply Adam, or SGD with momentum, with a decaying learning rate."""
 
     def rate(step: Int[Array, ""]) -> Float[Array, ""]:
         decay = hyperparameters.decay_rate ** (step / hyperparameters.decay_steps)
@@ -197,11 +199,13 @@ def gradient_transformation(optimizer: str, hyperparameters: Hyperparameters) ->
 def clip_by_global_norm(bound: Float[Array, ""]) -> optax.GradientTransformation:
     """Scale a gradient down to a global norm of at most ``bound``.
 
-    optax's own squares the entries as they are, which overflows in float32 from a norm of 2·10¹⁹ on and turns the
-    exploding gradients that clipping is for into zeros. Here the largest entry is divided out first.
+    ``optax.clip_by_global_norm`` squares the entries directly. In float32 that overflows from a norm of 2·10¹⁹, and
+    exploding gradients, which clipping is for, become zeros. Here the largest entry is divided out first.
     """
 
-    def update(gradient: Any, state: Any, parameters: Any = None) -> tuple[Any, Any]:
+    def update(
+        gradient: PyTree, state: optax.EmptyState, parameters: PyTree | None = None
+    ) -> tuple[PyTree, optax.EmptyState]:
         del parameters
         largest = jnp.maximum(jnp.max(jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(gradient)])), 1)
         scaled = jax.tree.map(lambda leaf: leaf / largest, gradient)
@@ -212,13 +216,13 @@ def clip_by_global_norm(bound: Float[Array, ""]) -> optax.GradientTransformation
 
 
 def mean_squared_error(cell: Cell, trials: Trial) -> Float[Array, ""]:
-    """The task's error, over all trials, steps and outputs."""
+    """Return the mean squared error over all trials, steps and outputs."""
     outputs = batch_outputs(cell, trials.inputs)
     return jnp.mean((outputs - trials.targets.swapaxes(0, 1)) ** 2)
 
 
 def penalized_loss(cell: Cell, trials: Trial, l2: Float[Array, ""]) -> Float[Array, ""]:
-    """MSE + l2 · the sum of squares of all parameters, initial state and biases included."""
+    """Return MSE + l2 · the sum of squares of all parameters, including the initial state and the biases."""
     return mean_squared_error(cell, trials) + l2 * optax.tree.norm(cell, squared=True)
 
 
@@ -230,14 +234,14 @@ def advance(
     task: Task,
     shape: tuple[str, int],
 ) -> Fit:
-    """Some iterations of one network.
+    """Train one network for some iterations.
 
-    The trials of iteration s depend on the key and s alone, so that it does not matter where a run is cut.
+    The trials of iteration s depend only on the key and s, so that interrupting a run changes no number.
     """
     optimizer, batch_size = shape
     transformation = gradient_transformation(optimizer, hyperparameters)
 
-    def iterate(_: Any, fit: Fit) -> Fit:
+    def iterate(_: Int[Array, ""], fit: Fit) -> Fit:
         trials = task.trials(jax.random.fold_in(key, fit.iteration), batch_size)
         loss, gradient = jax.value_and_grad(penalized_loss)(fit.cell, trials, hyperparameters.l2)
         updates, state = transformation.update(gradient, fit.optimizer, fit.cell)
@@ -250,7 +254,7 @@ def advance(
     return jax.lax.fori_loop(0, iterations, iterate, fit)
 
 
-def _all_finite(tree: Any) -> Bool[Array, ""]:
+def _all_finite(tree: PyTree) -> Bool[Array, ""]:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
@@ -269,11 +273,11 @@ def _advance_lanes(
         return advance(fit, hyperparameters, key, iterations, task, shape)
 
     lanes = (fits, hyperparameters, keys)
-    # A vmap over one network would cost the CPU its fast matrix products.
+    # On a CPU, vmap over a single network would lose the fast matrix products.
     return jax.lax.map(lambda lane: one(*lane), lanes) if len(keys) == 1 else jax.vmap(one)(*lanes)
 
 
 @jax.jit
 def _validate(cells: Cell, held_out: Trial) -> Float[Array, " lanes"]:
-    """The held-out error of several networks, one after the other."""
+    """Return the held-out errors of several networks, computed one after the other."""
     return jax.lax.map(lambda cell: mean_squared_error(cell, held_out), cells)

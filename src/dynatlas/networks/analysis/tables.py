@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dynatlas._util.messages import count_of
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import linearize
-from dynatlas.dynamics.tables import point_facts, search_facts
+from dynatlas.dynamics.tables import point_columns, search_columns
 from dynatlas.dynamics.uniqueness import uniqueness
 from dynatlas.networks.analysis.attractors import ReachedAttractor, attractor_summary
 from dynatlas.networks.network import Network
@@ -25,7 +25,7 @@ def search_row(
     roots = points.roots()
     slow = f", {count_of(int(points.is_slow.sum()), 'slow point')}" if points.is_slow.any() else ""
     composition = f" ({by_unstable(roots)})" if len(roots) else ""
-    table = pd.DataFrame([{"condition": condition, "inputs": json.dumps(inputs.tolist())} | search_facts(points)])
+    table = pd.DataFrame([{"condition": condition, "inputs": json.dumps(inputs.tolist())} | search_columns(points)])
     table.insert(list(table).index("n_slow"), "by_unstable", by_unstable(roots))
     return table.assign(
         summary=f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, "
@@ -57,7 +57,7 @@ def _point_rows(
         radius, error = uniqueness(network.step, states, inputs)
     except ValueError:  # the step uses an operation without interval bounds
         radius, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
-    table = pd.DataFrame({"condition": condition, "point": rows} | point_facts(some, around, radius, error))
+    table = pd.DataFrame({"condition": condition, "point": rows} | point_columns(some, around, radius, error))
     table.insert(list(table).index("time_constant"), "frequency", np.abs(around.frequencies[:, 0]))
     outputs = network.read_out(states)
     return table.assign(**{f"output_{number}": outputs[:, number] for number in range(outputs.shape[1])})

@@ -20,7 +20,7 @@ from dynatlas.dynamics.attractors import find_attractors
 from dynatlas.dynamics.fixed_points import FixedPoints, find_fixed_points
 from dynatlas.dynamics.graphs import canonical_order
 from dynatlas.dynamics.linearization import linearize
-from dynatlas.dynamics.tables import point_facts, search_facts
+from dynatlas.dynamics.tables import point_columns, search_columns
 from dynatlas.dynamics.uniqueness import uniqueness
 from dynatlas.measures.aspects import TRANSITIONS, comparing
 from dynatlas.pipeline.progress import Report
@@ -177,7 +177,7 @@ def _searches(member: Member, task: Task, conditions: list[FixedPoints]) -> pd.D
             "task": member.task,
             "condition": condition,
             "condition_name": task.condition_names()[condition],
-            **search_facts(points),
+            **search_columns(points),
         }
         for condition, points in enumerate(conditions)
     )
@@ -197,7 +197,7 @@ def _points(member: Member, task: Task, condition: int, cell: Cell, points: Fixe
             "condition": condition,
             "point": np.arange(len(points)),
             "leading_angle": np.abs(np.angle(around.eigenvalues[:, 0])),
-            **point_facts(points, around, proof.radius, proof.error),
+            **point_columns(points, around, proof.radius, proof.error),
             "readout": list(_readouts(cell, points)),
         }
     )

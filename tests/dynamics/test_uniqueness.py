@@ -37,7 +37,7 @@ def test_the_radius_is_exact_where_it_is_known():
     assert radius == pytest.approx(0.5, rel=0.02)
 
 
-def test_the_radius_of_a_tanh_is_the_one_that_exact_slopes_give():
+def test_the_radius_of_a_tanh_is_the_one_that_exact_derivatives_give():
     """At 0 of tanh(2h) C is 1, and J − I between 2/cosh²(2ρ) − 1 and 1: so I − C M is within 2 tanh²(2ρ), to be < 1."""
     radius = uniqueness(lambda h, _: jnp.tanh(2 * h), np.zeros((1, 1))).radius
     assert radius == pytest.approx(np.arctanh(np.sqrt(0.5)) / 2, rel=0.02)

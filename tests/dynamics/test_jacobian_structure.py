@@ -25,8 +25,8 @@ def test_only_the_memory_of_an_lstm_reaches_rows_of_its_own(kind, activation):
     if kind == "lstm":
         assert structure.coupled.tolist() == list(range(6))
         assert structure.separate.tolist() == list(range(6, 12))
-        assert structure.slots.tolist() == [list(range(6)), list(range(6, 12))]
-        assert structure.others.tolist() == []
+        assert structure.separate_rows.tolist() == [list(range(6)), list(range(6, 12))]
+        assert structure.other_rows.tolist() == []
     else:
         assert structure.separate.tolist() == []
         assert structure.coupled.tolist() == list(range(6))
@@ -45,8 +45,8 @@ def test_columns_with_different_numbers_of_rows_are_found_too():
     # The memory at 2 reaches itself alone, that at 0 itself and the last unit; the row of unit 1 is nobody's.
     assert structure.separate.tolist() == [0, 2]
     assert structure.coupled.tolist() == [1, 3]
-    assert structure.slots.tolist() == [[0, 2], [3, 4]]
-    assert structure.others.tolist() == [1]
+    assert structure.separate_rows.tolist() == [[0, 2], [3, 4]]
+    assert structure.other_rows.tolist() == [1]
 
 
 @pytest.mark.parametrize(

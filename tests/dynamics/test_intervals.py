@@ -5,7 +5,7 @@ import pytest
 
 from dynatlas.cells.cell import ACTIVATIONS
 from dynatlas.cells.registry import CELLS
-from dynatlas.dynamics.intervals import NotEnclosableError, enclose, with_slopes
+from dynatlas.dynamics.intervals import NotEnclosableError, enclose, with_tight_derivatives
 
 MATRIX = np.random.default_rng(0).normal(size=(3, 3))
 
@@ -50,7 +50,7 @@ def test_every_cells_jacobian_is_bounded_and_the_bounds_close_on_it(kind, activa
     random = np.random.default_rng(2)
     with jax.enable_x64(True):
         cell = cell.astype(jnp.float64)
-        jacobian = jax.jacfwd(with_slopes(lambda h: cell(h, jnp.ones(2))))
+        jacobian = jax.jacfwd(with_tight_derivatives(lambda h: cell(h, jnp.ones(2))))
         state = random.normal(size=cell.initial_state.shape)
         widths = []
         for radius in (0.1, 1e-6):
@@ -78,11 +78,11 @@ def test_a_square_is_not_negative_and_a_quotient_across_zero_unbounded():
 
 @pytest.mark.parametrize("function", [jnp.tanh, jax.nn.sigmoid])
 @pytest.mark.parametrize("box", [(-0.5, 0.2), (1.0, 1.5), (-3.0, -1.0), (-jnp.inf, jnp.inf), (0.0, 0.0)])
-def test_the_slopes_of_tanh_and_logistic_are_bounded_exactly(function, box):
+def test_the_derivatives_of_tanh_and_logistic_are_bounded_exactly(function, box):
     """By the least and the greatest slope on a fine grid, which a product of (1 + t) and (1 − t) is far from."""
     with jax.enable_x64(True):
         slopes = jax.vmap(jax.grad(function))(jnp.linspace(max(box[0], -30), min(box[1], 30), 10_001))
-        jacobian = jax.jacfwd(with_slopes(function))
+        jacobian = jax.jacfwd(with_tight_derivatives(function))
         bounds = enclose(jacobian, jnp.full(1, box[0]), jnp.full(1, box[1]))
     np.testing.assert_allclose(np.asarray(bounds.low), np.asarray(slopes).min(keepdims=True)[None], atol=1e-5)
     np.testing.assert_allclose(np.asarray(bounds.high), np.asarray(slopes).max(keepdims=True)[None], atol=1e-5)
@@ -90,7 +90,7 @@ def test_the_slopes_of_tanh_and_logistic_are_bounded_exactly(function, box):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("kind", CELLS)
-def test_slopes_change_no_value_and_no_derivative(kind, activation):
+def test_tight_derivatives_change_no_value_and_no_derivative(kind, activation):
     with jax.enable_x64(True):
         cell = CELLS[kind](2, 5, 1, activation, key=jax.random.key(3)).astype(jnp.float64)
         # At 0 a relu has the slope that JAX gives it, 0, and not the one of a maximum, ½.
@@ -98,9 +98,11 @@ def test_slopes_change_no_value_and_no_derivative(kind, activation):
         inputs = jnp.zeros(2)
 
         step = jax.jit(lambda state: cell(state, inputs))
-        both = jax.jit(jax.vmap(lambda state: [(f(state), jax.jacfwd(f)(state)) for f in (step, with_slopes(step))]))
-        for plain, sloped in zip(*both(jnp.asarray(states)), strict=True):
-            np.testing.assert_allclose(sloped, plain, rtol=1e-10, atol=1e-15)
+        both = jax.jit(
+            jax.vmap(lambda state: [(f(state), jax.jacfwd(f)(state)) for f in (step, with_tight_derivatives(step))])
+        )
+        for plain, tight in zip(*both(jnp.asarray(states)), strict=True):
+            np.testing.assert_allclose(tight, plain, rtol=1e-10, atol=1e-15)
 
 
 def test_an_unknown_operation_is_named():
