@@ -1,9 +1,9 @@
-"""How alike the representations of networks are: activity on the same samples becomes distances between networks.
+"""Distances between networks from their activity on the same samples.
 
-Every measure works in two steps: ``reduce`` does the work that one network needs, once; ``between`` or ``tile`` compare
-reduced networks. All are *distances*: 0 for a network with itself. Shifting a unit and reordering units change none,
-nor does scaling all units alike (but for procrustes with ``euclidean``). What else, done to X alone, leaves its
-distance from Y unchanged:
+Every measure works in two steps: ``reduce`` does the work per network, once; ``between`` or ``tile`` compares reduced
+networks. All are *distances*: 0 for a network and itself. Shifting a unit or reordering units changes none of them, nor
+does a common scale of all units (except procrustes with ``euclidean``). The last column lists the other maps of X that
+leave its distance from Y unchanged:
 
 | measure | distance | metric | also unchanged by |
 |---|---|---|---|

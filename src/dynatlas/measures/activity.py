@@ -15,7 +15,11 @@ Array = NDArray[np.float64]
 
 
 def centred(activity: Any, name: str) -> Float[np.ndarray, "samples units"]:
-    """One network's activity, centred, or a ValueError that says what is wrong with it."""
+    """Check and centre one network's activity.
+
+    Raises:
+        ValueError: the activity is not [samples, units], not finite, or constant.
+    """
     try:
         array = np.asarray(activity)
         array = array.astype(np.float64, casting="same_kind" if array.dtype.kind == "c" else "unsafe")
@@ -35,7 +39,7 @@ def centred(activity: Any, name: str) -> Float[np.ndarray, "samples units"]:
     exponent = np.frexp(np.abs(array).max())[1]
     scaled = np.ldexp(array, -exponent)
     centre: Array = scaled - scaled.mean(axis=0)
-    # A constant's mean is off by rounding; what is left then is not activity.
+    # The mean of a constant is off by rounding; the remainder is not activity.
     centre[:, np.abs(centre).max(axis=0) <= 1e-14 * np.abs(scaled).max(axis=0)] = 0
     if not centre.any():
         raise ValueError(f"network {name} has constant activity in all {array.shape[1]} units; leave the network out")
@@ -43,14 +47,14 @@ def centred(activity: Any, name: str) -> Float[np.ndarray, "samples units"]:
 
 
 def on_unit_scale(activity: Float[np.ndarray, "samples units"]) -> Float[np.ndarray, "samples units"]:
-    """The same activity with entries of at most 1, so that squares neither overflow nor vanish. It rounds nothing."""
+    """Scale activity by a power of two to entries of at most 1, so that squares neither overflow nor vanish."""
     return np.asarray(np.ldexp(activity, -np.frexp(np.abs(activity).max())[1]))
 
 
 def principal_axes(
     activity: Float[np.ndarray, "samples units"],
 ) -> tuple[Float[np.ndarray, " kept"], Float[np.ndarray, "units kept"]]:
-    """Variances and axes of the components above rounding, largest first, from the units × units covariance."""
+    """Return variances and axes of the components above rounding, largest first, from the covariance of units."""
     variances, axes = np.linalg.eigh(activity.T @ activity)
     variances, axes = variances[::-1], axes[:, ::-1]
     kept = variances > NEGLIGIBLE_VARIANCE * variances[0]
@@ -58,5 +62,5 @@ def principal_axes(
 
 
 def orthonormal(projections: Float[np.ndarray, "samples kept"]) -> Float[np.ndarray, "samples kept"]:
-    """Projections on principal axes are orthogonal up to the covariance's rounding; QR makes them so exactly."""
+    """Orthonormalise projections on principal axes, which are orthogonal only up to the covariance's rounding."""
     return np.linalg.qr(projections)[0]

@@ -17,15 +17,15 @@ from dynatlas.measures.pairs import Array, Reduced, blocks_of_products
 class CKA(Measure):
     """1 − ⟨K, L⟩ / √(⟨K, K⟩ ⟨L, L⟩) with K = X Xᵀ and L = Y Yᵀ: linear centred kernel alignment.
 
-    Biased, the products are ⟨K, L⟩ = ‖YᵀX‖²_F. That pulls networks together when units are not few beside the samples;
+    The biased products are ⟨K, L⟩ = ‖YᵀX‖²_F, which underestimate the distance unless samples far outnumber units;
     ``debiased`` takes the unbiased estimate of the Hilbert–Schmidt independence criterion instead,
 
         ⟨K, L⟩ = Σ_{i≠j} K_ij L_ij + (Σ K̃)(Σ L̃) / ((n−1)(n−2)) − 2/(n−2) Σ (K̃ L̃)
 
     with the tilde for a diagonal set to 0, which needs at least 4 samples and can exceed a distance of 1.
 
-    Principal components are left out as long as the distance provably changes by less than ``tolerance``: K = A + T
-    with the tail T left out, and |⟨T, L⟩| ≤ ‖T‖_F ‖L‖_F, so that ‖T‖_F ≤ ``tolerance``/4 ‖K‖_F of both networks
+    Principal components are omitted while the distance provably changes by less than ``tolerance``: K = A + T
+    with the omitted tail T, and |⟨T, L⟩| ≤ ‖T‖_F ‖L‖_F, so that ‖T‖_F ≤ ``tolerance``/4 ‖K‖_F of both networks
     suffices. 0 keeps everything above rounding, and so does ``debiased``.
 
     A distance from 0 to 1, no metric. Unchanged by rotation.
@@ -44,7 +44,7 @@ class CKA(Measure):
         expected("tolerance", self.tolerance, "a number in [0, 1)", is_share)
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """The activity along its leading principal axes [samples, k], on a scale where ⟨K, K⟩ = 1."""
+        """Return the activity along its leading principal axes [samples, k], scaled to ⟨K, K⟩ = 1."""
         if self.debiased and len(activity) < 4:
             raise ValueError(f"debiased cka needs at least 4 samples; there are {len(activity)}")
         scaled = on_unit_scale(activity)
@@ -63,11 +63,11 @@ class CKA(Measure):
         return {"scores": scores / own**0.25, "norms": norms / own**0.5}
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two scaled activities."""
+        """Compare two scaled activities."""
         return float(self.tile([first], [second])[0, 0])
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
-        """Every pair's ⟨K, L⟩, from one product of all activities."""
+        """Compute ⟨K, L⟩ of every pair from one product of all activities."""
         products = np.empty((len(firsts), len(seconds)))
         for pairs, blocks in blocks_of_products([one["scores"] for one in firsts], [one["scores"] for one in seconds]):
             products[pairs] = np.einsum("...ij,...ij->...", blocks, blocks)
@@ -79,12 +79,12 @@ class CKA(Measure):
 
 @dataclass(frozen=True)
 class Procrustes(Measure):
-    """The angle left after the best rotation, arccos(‖XᵀY‖_* / (‖X‖_F ‖Y‖_F)), in radians: at most π/2.
+    """The angle that remains after the best rotation, arccos(‖XᵀY‖_* / (‖X‖_F ‖Y‖_F)), in radians: at most π/2.
 
-    ``euclidean`` gives √(‖X‖²_F + ‖Y‖²_F − 2‖XᵀY‖_*) / √samples instead: the root mean square distance between the
-    aligned states, in the activity's own units, which does mind its scale.
+    ``euclidean`` returns √(‖X‖²_F + ‖Y‖²_F − 2‖XᵀY‖_*) / √samples instead: the root mean square distance between the
+    aligned states, in the units of the activity, which depends on its scale.
 
-    A distance and a metric, either way. Unchanged by rotation.
+    Both are metrics, unchanged by rotation.
 
     Source: Williams et al. 2021 (shape distances), with the narrower network padded by silent units.
     """
@@ -97,7 +97,7 @@ class Procrustes(Measure):
         expected("euclidean", self.euclidean, "True or False", isinstance(self.euclidean, bool))
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """The activity along its principal axes [samples, k], scaled so that ‖X‖_F = 1; and ‖X‖_F / √samples."""
+        """Return the activity along its principal axes [samples, k], scaled to ‖X‖_F = 1; and ‖X‖_F / √samples."""
         scaled = on_unit_scale(activity)
         scores = scaled @ principal_axes(scaled)[1]
         norm = np.linalg.norm(scores)
@@ -105,25 +105,25 @@ class Procrustes(Measure):
         return {"scores": scores / norm, "size": np.asarray(size if self.euclidean else 1.0)}
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two scaled activities and their sizes."""
+        """Compare two scaled activities and their sizes."""
         narrow, wide = sorted((first, second), key=lambda one: one["scores"].shape[1])
         sizes = float(narrow["size"]), float(wide["size"])
         left, overlaps, right = np.linalg.svd(narrow["scores"].T @ wide["scores"], full_matrices=False)
         overlap = float(overlaps.sum())
         if overlap < 0.99:
             return float(np.arccos(overlap)) if not self.euclidean else _side(*sizes, 2 - 2 * overlap)
-        # Near 1 both formulas turn rounding of 1e-16 into 1e-8. The chord between the aligned networks does not.
+        # Near 1 both formulas amplify rounding of 1e-16 to 1e-8. The chord between the aligned networks does not.
         chord = float(np.linalg.norm(narrow["scores"] @ (left @ right) - wide["scores"]))
         return float(2 * np.arcsin(chord / 2)) if not self.euclidean else _side(*sizes, chord**2)
 
 
 def _side(a: float, b: float, squared_chord: float) -> float:
-    """The third side of a triangle whose sides a and b enclose an angle with this chord on the unit circle."""
+    """Return the third side of a triangle; the angle between a and b has this squared chord on the unit circle."""
     return float(np.hypot(a - b, np.sqrt(a * b * squared_chord)))
 
 
 def _unbiased(product: Any, norms: Any, other_norms: Any) -> Any:
-    """⟨K, L⟩ by Song et al.'s estimate but for its common factor, from ‖YᵀX‖²_F and the diagonals of K and L.
+    """Return Song et al.'s estimate of ⟨K, L⟩ without its common factor, from ‖YᵀX‖²_F and the diagonals of K and L.
 
     For centred activity the rows of K add up to 0, so that those of K̃ add up to minus its diagonal.
     """

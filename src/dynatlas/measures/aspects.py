@@ -1,4 +1,4 @@
-"""The measures of what fixed points form, each declared once; and what every measure compares."""
+"""Measures of topology and linearised dynamics, each declared once, and the aspect that every measure compares."""
 
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple, get_args
@@ -14,10 +14,10 @@ ASPECTS: Final[tuple[Aspect, ...]] = get_args(Aspect)  # in the order in which t
 
 
 class Finding(NamedTuple):
-    """What is kept of a network's fixed points, to be compared.
+    """The part of a network's fixed-point analysis that a measure compares.
 
     Attributes:
-        name: of what is kept.
+        name: of the finding.
         needs: what it needs of a task: "one condition", or "a line" that its points form, as on dynatlas' own tasks.
     """
 
@@ -35,12 +35,12 @@ EIGENVALUES: Final = Finding("eigenvalues")
 
 
 class FixedPointMeasure(NamedTuple):
-    """A distance between what the fixed points of networks form.
+    """A distance between findings about fixed points.
 
     Attributes:
-        label: the measure as people write it.
+        label: in figures and tables.
         aspect: what it compares.
-        finding: what it compares of each network.
+        finding: of each network.
         comparison: the distance between two networks' findings.
         left_out: why a trained network may be missing; ``{modal}`` stands for the modal number of roots.
         only_modal: compares only networks with the modal number of roots, as nodes must correspond.
@@ -92,12 +92,12 @@ TOPOLOGY: Final = {
 
 
 def aspect(measure: str) -> Aspect:
-    """What a measure compares; geometry, unless it is one of what fixed points form."""
+    """Return the aspect that a measure compares: geometry, unless it is a ``FixedPointMeasure``."""
     return TOPOLOGY[measure].aspect if measure in TOPOLOGY else "geometry"
 
 
 def comparing(finding: Finding) -> frozenset[str]:
-    """The names of the measures that compare a finding.
+    """Return the names of the measures that compare a finding.
 
     Example:
         >>> sorted(comparing(TRANSITIONS))

@@ -1,4 +1,4 @@
-"""Distances from canonical correlations: how far the subspaces that two networks' activities span coincide."""
+"""Distances from canonical correlations between the subspaces that two networks' activities span."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class SVCCA(Measure):
 
     label: ClassVar[str] = "SVCCA"
     kept_components: ClassVar[float] = 12
-    variance: Any = 0.95  # a share, or a number of components or None; whatever else comes in, __post_init__ explains
+    variance: Any = 0.95  # a share; __post_init__ explains other values
     components: Any = None
 
     def __post_init__(self) -> None:
@@ -40,30 +40,30 @@ class SVCCA(Measure):
         )
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """An orthonormal basis of the kept subspace [samples, k]."""
+        """Return an orthonormal basis of the kept subspace [samples, k]."""
         scaled = on_unit_scale(activity)
         variances, axes = principal_axes(scaled)
         if self.components is not None:
             kept = min(self.components, len(variances))
         else:
             shares = np.cumsum(variances) / variances.sum()
-            # Rounding can leave the last share at 1 − ε, which the search would step past.
+            # Rounding can leave the last share at 1 − ε, and the search would run past it.
             kept = min(int(np.searchsorted(shares, self.variance - 1e-12)) + 1, len(variances))
         return {"basis": orthonormal(scaled @ axes[:, :kept])}
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two orthonormal bases."""
+        """Compare two orthonormal bases."""
         return float(self.tile([first], [second])[0, 0])
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
-        """Every pair's singular values, from one product of all bases."""
+        """Compute the singular values of every pair from one product of all bases."""
         distances = np.empty((len(firsts), len(seconds)))
         for pairs, products in blocks_of_products([one["basis"] for one in firsts], [one["basis"] for one in seconds]):
             distances[pairs] = 1 - np.minimum(np.linalg.svd(products, compute_uv=False), 1).mean(axis=-1)
         return distances
 
     def dimension(self, reduced: Reduced) -> int:
-        """The components kept."""
+        """Return the number of components kept."""
         return int(reduced["basis"].shape[1])
 
 
@@ -72,8 +72,8 @@ class PWCCA(Measure):
     """1 − Σᵢ αᵢ ρᵢ / Σᵢ αᵢ, with αᵢ = Σⱼ |⟨hᵢ, xⱼ⟩|: how much of the units' activity xⱼ lies along the variable hᵢ.
 
     ρ are the canonical correlations of all components above rounding, hᵢ [samples] the canonical variables of X.
-    Weights from X and weights from Y give different numbers; we take the mean of the two, which is symmetric. α is a
-    sum of absolute values over units, so that it depends on their axes: rotating X changes its distance from Y.
+    Weights from X and weights from Y yield different numbers; their mean is symmetric. α is a sum of absolute values
+    over units, so it depends on their axes: rotating X changes its distance from Y.
 
     A distance from 0 to 1, no metric. X and its invertible linear images are 0 apart.
 
@@ -83,30 +83,30 @@ class PWCCA(Measure):
     label: ClassVar[str] = "PWCCA"
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """An orthonormal basis of the activity [samples, k], and the activity in it [k, units]."""
+        """Return an orthonormal basis of the activity [samples, k], and the activity in it [k, units]."""
         scaled = on_unit_scale(activity)
         basis = orthonormal(scaled @ principal_axes(scaled)[1])
         return {"basis": basis, "activity": basis.T @ scaled}
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two bases and the activities in them."""
+        """Compare two bases and the activities in them."""
         left, correlations, right = np.linalg.svd(first["basis"].T @ second["basis"], full_matrices=False)
         correlations = np.minimum(correlations, 1)
         weights = (np.abs(left.T @ first["activity"]).sum(axis=1), np.abs(right @ second["activity"]).sum(axis=1))
         return float(1 - np.mean([weight @ correlations / weight.sum() for weight in weights]))
 
     def dimension(self, reduced: Reduced) -> int:
-        """The dimensions of the activity."""
+        """Return the dimension of the activity."""
         return int(reduced["basis"].shape[1])
 
 
 @dataclass(frozen=True)
 class CCA(Measure):
-    """1 − ‖ZᵀW‖_* / (‖Z‖_F ‖W‖_F), with Z = X (XᵀX + κ I)^(−1/2) and W alike from Y: regularised mean CCA.
+    """1 − ‖ZᵀW‖_* / (‖Z‖_F ‖W‖_F), with Z = X (XᵀX + κ I)^(−1/2) and likewise W from Y: regularised mean CCA.
 
     κ is ``regularization`` times the largest eigenvalue of XᵀX. At 0 the singular values of ZᵀW are the canonical
-    correlations, and this is 1 − Σ ρ / √(k_X k_Y); the more, the less do weak directions count. The norms
-    make a network's distance from itself 0.
+    correlations, and this is 1 − Σ ρ / √(k_X k_Y); a larger κ gives weak directions less weight. The
+    norms make the distance of a network from itself 0.
 
     With ``held_out`` the directions come from the first part of the samples alone, and the distance is 1 − the mean
     over min(k_X, k_Y) of the correlations between them on the last share ``held_out`` of the samples, which too few
@@ -129,7 +129,7 @@ class CCA(Measure):
         expected("held_out", self.held_out, "a share in [0, 1)", is_share)
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """The whitened activity [samples, k], of the samples that directions come from and of those held out."""
+        """Return the whitened activity [samples, k] of the fitted and of the held-out samples."""
         scaled = on_unit_scale(activity)
         n_held = round(float(self.held_out) * len(scaled))
         fitted, held = scaled[: len(scaled) - n_held], scaled[len(scaled) - n_held :]
@@ -145,7 +145,7 @@ class CCA(Measure):
         variances, axes = principal_axes(fitted)
         scores = fitted @ axes
         kappa = float(self.regularization) * variances[0]
-        # Exactly orthogonal first: dividing by small singular values would amplify what is not.
+        # Orthogonalise first: dividing by small singular values would amplify deviations.
         basis, triangle = np.linalg.qr(scores)
         shrink = np.sqrt(variances / (variances + kappa))
         if not n_held:
@@ -153,7 +153,7 @@ class CCA(Measure):
         return {"fitted": basis * shrink, "held": (held - mean) @ axes @ np.linalg.inv(triangle) * shrink}
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two whitened activities."""
+        """Compare two whitened activities."""
         left, values, right = np.linalg.svd(first["fitted"].T @ second["fitted"], full_matrices=False)
         if "held" not in first:
             return float(1 - values.sum())
@@ -161,11 +161,11 @@ class CCA(Measure):
         variables = [variable - variable.mean(axis=0) for variable in variables]
         norms = np.linalg.norm(variables[0], axis=0) * np.linalg.norm(variables[1], axis=0)
         overlaps = (variables[0] * variables[1]).sum(axis=0)
-        # A direction in which nothing happens on the samples held out shows no correlation.
+        # A direction without activity on the held-out samples has no correlation.
         return float(1 - np.mean(np.divide(overlaps, norms, out=np.zeros_like(norms), where=norms > 0)))
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
-        """Every pair's nuclear norm, from one product of all activities."""
+        """Compute the nuclear norm of every pair from one product of all activities."""
         if self.held_out:
             return super().tile(firsts, seconds)
         distances = np.empty((len(firsts), len(seconds)))
@@ -175,5 +175,5 @@ class CCA(Measure):
         return distances
 
     def dimension(self, reduced: Reduced) -> int:
-        """The dimensions of the activity; held-out samples show themselves what was matched by chance."""
+        """Return the dimension of the activity; 0 with held-out samples, which reveal matches by chance."""
         return 0 if self.held_out else int(reduced["fitted"].shape[1])

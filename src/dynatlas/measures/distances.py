@@ -1,4 +1,4 @@
-"""Activities in, distances out: each network is checked and reduced once, then all pairs are compared."""
+"""Distances from activities: check and reduce each network once, then compare all pairs."""
 
 import warnings
 from collections import deque
@@ -20,13 +20,13 @@ from dynatlas.measures.registry import measure_of
 
 
 def distance(X: Any, Y: Any, measure: str = "svcca", **options: Any) -> float:
-    """The distance between two networks' activities; the classes in ``MEASURES`` give each measure's equation.
+    """Compute the distance between two networks' activities; the classes in ``MEASURES`` state the equations.
 
     Args:
         X: [samples, units].
         Y: [samples, units]: the same samples in the same order; the number of units may differ.
-        measure: "svcca", "pwcca", "cca", "cka", "procrustes", "rsa", or one of your own (``register_measure``).
-        options: the measure's own, such as ``variance`` or ``components`` for svcca.
+        measure: "svcca", "pwcca", "cca", "cka", "procrustes", "rsa", or a registered one (``register_measure``).
+        options: of the measure, such as ``variance`` or ``components`` for svcca.
 
     Returns:
         The distance; exactly 0 for an activity and itself.
@@ -36,7 +36,7 @@ def distance(X: Any, Y: Any, measure: str = "svcca", **options: Any) -> float:
             samples, or only constant units; different numbers of samples.
 
     Warns:
-        UserWarning: so few samples that some canonical correlations (svcca, pwcca, cca) are 1 whatever the networks do.
+        UserWarning: so few samples that some canonical correlations (svcca, pwcca, cca) are 1 for any networks.
 
     Example:
         >>> import numpy as np
@@ -57,14 +57,14 @@ def distance(X: Any, Y: Any, measure: str = "svcca", **options: Any) -> float:
 def distance_matrix(
     activities: Mapping[str, Any] | Iterable[Any], measure: str = "svcca", **options: Any
 ) -> xr.DataArray:
-    """The distances between all pairs of networks, or of recordings, or of both.
+    """Compute the distances between all pairs of networks or recordings.
 
     Args:
         activities: name → [samples, units]; or an iterable of (name, array) pairs; or of arrays, which are then named
-            "0", "1", …. It is read once, one network at a time, and only what the measure keeps of it stays in memory:
+            "0", "1", …. It is read once, one network at a time, and only its reduced form stays in memory:
             [samples, components] for svcca and cka, all pairs of samples for rsa, else about as much as the activity.
         measure: as in ``distance``.
-        options: the measure's own.
+        options: of the measure.
 
     Returns:
         Distances with dimensions ("network", "other_network"), exactly symmetric and exactly 0 on the diagonal, named
@@ -88,7 +88,7 @@ def distance_matrix(
 
 
 def settings_of(measure: Measure) -> dict[str, Any]:
-    """A measure's options, as they stand in the ``attrs`` of its distances."""
+    """Return a measure's options as stored in the ``attrs`` of its distances."""
     options = asdict(measure)  # type: ignore[call-overload]
     return {
         option: int(value) if value is True or value is False else value
@@ -98,7 +98,7 @@ def settings_of(measure: Measure) -> dict[str, Any]:
 
 
 def reduced(activity: Any, name: str, measure: Measure) -> Reduced:
-    """What a measure keeps of one network's activity, or a ValueError that names the network."""
+    """Reduce one network's activity; a ValueError names the network."""
     return _of_centred(centred(activity, name), name, measure)
 
 
@@ -112,11 +112,11 @@ def _of_centred(activity: Float[np.ndarray, "samples units"], name: str, measure
 def _reduced(
     activities: Mapping[str, Any] | Iterable[Any], measure: Measure, stacklevel: int
 ) -> list[tuple[str, Reduced]]:
-    """What is kept of every network, by name; a warning points so many calls up."""
+    """Reduce every network, by name; warnings point ``stacklevel`` calls up."""
     futures: dict[str, Future[Reduced]] = {}
     running: deque[Future[Reduced]] = deque()
     samples = 0
-    # What is read next may lie where this one does, so each is copied (by centring) before it is handed to a thread.
+    # The iterable may reuse its buffer, so each activity is copied (by centring) before a thread takes it.
     with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
         for name, activity in _named(activities):
             if name in futures:
@@ -139,7 +139,7 @@ def _reduced(
 
 
 def _warn_of_few_samples(kept: Mapping[str, Reduced], samples: int, measure: Measure, stacklevel: int) -> None:
-    """Centred activity lives in samples − 1 dimensions: two subspaces of more in total share some of them."""
+    """Warn if two subspaces must intersect: centred activity has only samples − 1 dimensions."""
     wide = sorted(kept, key=lambda name: measure.dimension(kept[name]))[-2:]
     dimensions = sum(measure.dimension(kept[name]) for name in wide)
     if len(wide) == 2 and dimensions >= samples:

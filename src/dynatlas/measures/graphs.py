@@ -1,4 +1,4 @@
-"""How alike two graphs are: node by node where they correspond, by the best matching of nodes where they do not."""
+"""Distances between graphs, with corresponding nodes or with the best matching of nodes."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dynatlas.measures.pairs import Comparison, Reduced
 
-# Matchings from which the fused distance is sought, besides those that nodes and edges suggest.
+# Random matchings from which the fused distance is minimised, besides those that nodes and edges suggest.
 RANDOM_STARTS = 3
 
 
@@ -20,7 +20,7 @@ class Graph(NamedTuple):
 
 
 def frobenius_distance(first: Any, second: Any) -> float:
-    """The Frobenius norm of the difference of two graphs' matrices, whose nodes must correspond. A metric.
+    """Return the Frobenius norm of the difference of two graphs' matrices with corresponding nodes. A metric.
 
     Raises:
         ValueError: different numbers of nodes.
@@ -32,21 +32,21 @@ def frobenius_distance(first: Any, second: Any) -> float:
 
 
 def fused_distance(first: Graph, second: Graph, *, share: float = 0.5, seed: int = 0) -> float:
-    """The fused Gromov–Wasserstein distance of two graphs, which may have different numbers of nodes.
+    """Return the fused Gromov–Wasserstein distance of two graphs, which may differ in the number of nodes.
 
     The least over all matchings π that spread each graph's nodes evenly over the other's of
 
         √( (1 − share) Σ π_ij ‖f_i − g_j‖²/f  +  share Σ π_ij π_kl (A_ik − B_jl)² )
 
-    with features f, g (their squared distance divided by their number) and edges A, B. The problem is not convex: it is
-    descended from several matchings, and the best result is an upper bound. 0 for graphs that differ in the order of
-    their nodes alone, up to the square root of rounding.
+    with features f, g (their squared distance divided by their number) and edges A, B. The problem is not convex: the
+    solver starts from several matchings, and the best result is an upper bound. 0 for graphs that differ only in the
+    order of their nodes, up to the square root of rounding.
 
     Args:
         first: a graph.
         second: another, with equally many features.
         share: of the edges; the rest is the features'.
-        seed: of the random matchings from which it is sought as well.
+        seed: of the random matchings among the starts.
 
     Raises:
         ValueError: a graph without nodes, features that do not fit, a share outside [0, 1].
@@ -73,7 +73,7 @@ def fused_distance(first: Graph, second: Graph, *, share: float = 0.5, seed: int
     costs = ((first.features[:, None] - second.features[None]) ** 2).mean(axis=-1)
     weights, other_weights = (np.full(len(graph.edges), 1 / len(graph.edges)) for graph in (first, second))
     random = np.random.default_rng(seed)
-    # What features alone suggest; what the probability of leaving and entering a node suggests; no idea; and at random.
+    # Matched by features alone, by the probability of leaving and entering a node, uniformly, and at random.
     degrees = [np.stack([graph.edges.sum(axis=0), graph.edges.diagonal()]).T for graph in (first, second)]
     suggestions = [costs, ((degrees[0][:, None] - degrees[1][None]) ** 2).sum(axis=-1)]
     suggestions += [random.random(costs.shape) for _ in range(RANDOM_STARTS)]
@@ -91,19 +91,19 @@ def fused_distance(first: Graph, second: Graph, *, share: float = 0.5, seed: int
 
 @dataclass(frozen=True)
 class Frobenius(Comparison):
-    """``frobenius_distance`` between graphs that are kept as {"edges": [p, p] or any other shape}."""
+    """``frobenius_distance`` between graphs reduced to {"edges": [p, p] or any other shape}."""
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two sets of edges."""
+        """Compare two sets of edges."""
         return frobenius_distance(first["edges"], second["edges"])
 
 
 @dataclass(frozen=True)
 class FusedGromovWasserstein(Comparison):
-    """``fused_distance`` between graphs that are kept as {"edges": [p, p], "features": [p, f]}."""
+    """``fused_distance`` between graphs reduced to {"edges": [p, p], "features": [p, f]}."""
 
     share: float = 0.5
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two graphs."""
+        """Compare two graphs."""
         return fused_distance(Graph(**first), Graph(**second), share=self.share)

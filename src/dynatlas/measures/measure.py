@@ -1,4 +1,4 @@
-"""What a measure of representational geometry is."""
+"""Base class of the measures of representational geometry."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from dynatlas.measures.pairs import Comparison, Reduced
 class Measure(Comparison):
     """A distance between networks from their activity on the same samples.
 
-    ``reduce`` does the work that one network needs, once; ``between`` or ``tile`` compare what it kept.
+    ``reduce`` does the work per network, once; ``between`` or ``tile`` compares reduced networks.
     """
 
     label: ClassVar[str] = ""  # of a measure of dynatlas, as people write it; others are written as they are named
@@ -24,15 +24,15 @@ class Measure(Comparison):
 
     @abstractmethod
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """What has to be kept of one network's activity, which comes centred: arrays by name."""
+        """Reduce one network's centred activity to arrays by name."""
 
     def dimension(self, reduced: Reduced) -> int:
-        """How many dimensions are matched freely with the other network's; 0 if the match has no such freedom."""
+        """Return the number of dimensions that are matched freely with the other network's; 0 without such freedom."""
         del reduced
         return 0
 
 
 def expected(option: str, value: Any, what: str, holds: bool) -> None:
-    """Refuse an option's value, unless what is expected of it holds."""
+    """Raise a ValueError that names the option and its value unless ``holds``."""
     if not holds:
         raise ValueError(f"{option} is {value!r}; expected {what}")

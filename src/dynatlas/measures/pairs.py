@@ -1,7 +1,7 @@
-"""All pairs of networks: what was kept of each, compared tile by tile, so that large products do the work.
+"""Comparison of all pairs of reduced networks, tile by tile, in large products.
 
-A tile is the comparison of two groups of at most ``GROUP`` networks. The groups follow the networks' order alone, so
-that no number depends on how many groups one job compares, or on how many jobs there are.
+A tile is the comparison of two groups of at most ``GROUP`` networks. The groups depend only on the order
+of the networks, so no number depends on the number of jobs or of groups per job.
 """
 
 from abc import ABC, abstractmethod
@@ -24,39 +24,39 @@ GROUP = 32
 Array = NDArray[np.float64]
 
 
-Reduced = dict[str, NDArray[Any]]  # what is kept of one network
+Reduced = dict[str, NDArray[Any]]  # one reduced network
 
 
 Thing = TypeVar("Thing")
 
 
 class Comparison(ABC):
-    """A distance between what was kept of networks. Its subclasses are frozen dataclasses; the fields are its options.
+    """A distance between reduced networks. Subclasses are frozen dataclasses whose fields are the options.
 
-    One must give ``between``; one that can compare many networks in a few large products gives ``tile``, too.
+    A subclass defines ``between``, and ``tile`` if it can compare many networks in a few large products.
     """
 
     @abstractmethod
     def between(self, first: Reduced, second: Reduced) -> float:
-        """The distance between two networks."""
+        """Return the distance between two reduced networks."""
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
-        """The distances between all of some networks and all of some others."""
+        """Return the distances between each of ``firsts`` and each of ``seconds``."""
         return np.array([[self.between(first, second) for second in seconds] for first in firsts])
 
 
 def in_groups(networks: Sequence[Thing], size: int = GROUP) -> list[Sequence[Thing]]:
-    """Networks in groups of ``size``, in their order; the last one may be smaller."""
+    """Split networks into groups of ``size``, in their order; the last one may be smaller."""
     return [networks[start : start + size] for start in range(0, len(networks), size)]
 
 
 def all_pairs(
     networks: Sequence[Reduced], comparison: Comparison, threads: int | None = None
 ) -> Float[np.ndarray, "n n"]:
-    """The distances between all networks: exactly symmetric, exactly 0 on the diagonal, never negative.
+    """Return the distances between all networks: exactly symmetric, exactly 0 on the diagonal, never negative.
 
     Args:
-        networks: what was kept of each.
+        networks: the reduced networks.
         comparison: the distance.
         threads: tiles computed at once; by default one per core.
     """
@@ -69,7 +69,7 @@ def compare(
     comparison: Comparison,
     threads: int | None = None,
 ) -> Float[np.ndarray, "rows columns"]:
-    """The distances between the networks of some groups and of others; for None, of the groups among themselves."""
+    """Return the distances between the networks of two lists of groups; for None, within the first list."""
     others = rows if columns is None else columns
     row_ends, column_ends = (np.cumsum([0, *map(len, groups)]) for groups in (rows, others))
     places = [(i, j) for i in range(len(rows)) for j in range(len(others)) if columns is not None or j <= i]
@@ -82,7 +82,7 @@ def compare(
         return np.maximum(comparison.tile(firsts, seconds), 0)
 
     distances = np.zeros((row_ends[-1], column_ends[-1]))
-    # The products are small: one thread for each, and several of them at once.
+    # The products are small: one thread each, several at once.
     with threadpool_limits(1), ThreadPoolExecutor(threads or available_cores()) as pool:
         for (i, j), computed in zip(places, pool.map(tile, places), strict=True):
             distances[row_ends[i] : row_ends[i + 1], column_ends[j] : column_ends[j + 1]] = computed
@@ -93,7 +93,7 @@ def compare(
 
 
 def labelled(distances: Float[np.ndarray, "n n"], names: Sequence[str], measure: str, **settings: Any) -> xr.DataArray:
-    """Distances with their networks' names, and with the measure and its options in ``attrs``."""
+    """Label distances with the networks' names, and with the measure and its options in ``attrs``."""
     labels = np.array(names, dtype=np.str_)
     return xr.DataArray(
         distances,
@@ -107,9 +107,9 @@ def labelled(distances: Float[np.ndarray, "n n"], names: Sequence[str], measure:
 def blocks_of_products(
     firsts: Sequence[Array], seconds: Sequence[Array]
 ) -> Iterator[tuple[Any, Float[np.ndarray, "pairs rows columns"]]]:
-    """XᵀY for every X [samples, ·] of the first and Y [samples, ·] of the second, from one large product.
+    """Yield XᵀY for every X [samples, ·] of the first and Y [samples, ·] of the second, from one large product.
 
-    Pairs with equal widths come together, as (the index of these pairs, their products in that order).
+    Pairs with equal widths are yielded together, as (indices of the pairs, their products in that order).
     """
     first_widths, second_widths = ([array.shape[1] for array in arrays] for arrays in (firsts, seconds))
     product = np.concatenate(firsts, axis=1).T @ np.concatenate(seconds, axis=1)

@@ -1,4 +1,4 @@
-"""The measures of geometry that a study file can name: those of dynatlas, and those that a user registers."""
+"""Register of the measures of geometry: built-in ones, and those that a user registers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -29,7 +29,7 @@ Class = TypeVar("Class", bound=type[Measure])
 
 
 def register_measure(name: str) -> Callable[[Class], Class]:
-    """Make a measure known under a name, to ``distance``, ``distance_matrix`` and study files.
+    """Register a measure under a name, for ``distance``, ``distance_matrix`` and study files.
 
     Raises:
         ValueError: the name is taken or cannot be one; the class is no frozen dataclass of ``Measure``.
@@ -49,7 +49,7 @@ def register_measure(name: str) -> Callable[[Class], Class]:
         >>> X = np.array([[0.0, 1.0], [2.0, 3.0]])
         >>> distance(X, 2 * X, "total_variance")
         6.0
-        >>> del MEASURES["total_variance"]  # and forgotten again
+        >>> del MEASURES["total_variance"]  # unregister it
     """
 
     def register(measure: Any) -> Any:
@@ -65,7 +65,7 @@ def register_measure(name: str) -> Callable[[Class], Class]:
 
 
 def measure_of(name: str, options: Mapping[str, Any]) -> Measure:
-    """The measure of a name with some options, or a ValueError that says what there is."""
+    """Return the measure of this name with options; a ValueError lists the valid names and options."""
     if name not in MEASURES:
         hint = did_you_mean(str(name).lower(), MEASURES, f"expected one of {', '.join(sorted(MEASURES))}")
         raise ValueError(f"unknown measure {name!r}; {hint}")
@@ -77,7 +77,7 @@ def measure_of(name: str, options: Mapping[str, Any]) -> Measure:
 
 
 def measure_label(name: str) -> str:
-    """A measure as people write it, whether or not the code of a registered one is loaded.
+    """Return a measure's label; of a registered measure whose code is not loaded, its name.
 
     Example:
         >>> measure_label("svcca"), measure_label("neighbor_graph"), measure_label("my_measure")

@@ -1,4 +1,4 @@
-"""A distance from dissimilarities: which samples lie near which, and whether that agrees between networks."""
+"""Representational similarity analysis: correlation of the dissimilarities between samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class RSA(Measure):
     """1 − the correlation of two networks' dissimilarities between all pairs of samples.
 
     ``dissimilarity`` is "euclidean" (the distance between the samples' states) or "correlation" (1 − the correlation
-    over units of the centred states; needs at least three units, none of whose samples are all alike).
+    over units of the centred states; needs at least three units, and no sample that is equal in all units).
     ``correlation`` is "spearman" (of their ranks), "pearson" (of the dissimilarities themselves) or "cosine" (without
-    taking off their mean).
+    subtracting their mean).
 
-    ``samples`` compares so many of the samples only, evenly spaced: their pairs grow with the square.
+    ``samples`` limits the comparison to so many samples, evenly spaced: the number of pairs is quadratic.
 
     A distance from 0 to 2, no metric. With "euclidean" unchanged by rotation.
 
@@ -47,7 +47,7 @@ class RSA(Measure):
         expected("samples", self.samples, "a whole number of at least 3, or None", self.samples is None or is_count)
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """The dissimilarities of all pairs of samples, or their ranks, standardised [pairs]."""
+        """Return the dissimilarities of all pairs of samples, or their ranks, standardised [pairs]."""
         from scipy.stats import rankdata  # takes half a second
 
         if self.samples is not None and self.samples < len(activity):
@@ -64,7 +64,7 @@ class RSA(Measure):
             raise ValueError(
                 "rsa with dissimilarity='correlation' needs units that differ from each other, at every sample"
             )
-        # Distances that are equal but for rounding must stay tied, or their ranks would be noise.
+        # Distances that are equal up to rounding must stay tied, or their ranks would be noise.
         dissimilarities = np.round(dissimilarities / dissimilarities.max(), 12)
         if np.ptp(dissimilarities) == 0:
             raise ValueError("rsa needs at least three samples that are not all equally far apart")
@@ -74,10 +74,10 @@ class RSA(Measure):
         return {"values": np.asarray(values / np.linalg.norm(values))}
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two sets of standardised dissimilarities."""
+        """Compare two sets of standardised dissimilarities."""
         return float(1 - first["values"] @ second["values"])
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
-        """One product of all dissimilarities."""
+        """Compare all pairs by one product."""
         values: list[Array] = [np.stack([one["values"] for one in group]) for group in (firsts, seconds)]
         return np.asarray(1 - values[0] @ values[1].T)

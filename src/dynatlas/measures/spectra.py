@@ -1,4 +1,4 @@
-"""How alike the linearised dynamics of two networks are: a distance between sets of eigenvalues."""
+"""Distance between the linearised dynamics of two networks: between sets of eigenvalues."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from dynatlas.measures.pairs import Array, Comparison, Reduced
 
-# Directions in which a set is projected, over the half circle that a set of conjugate pairs leaves free; and quantiles.
+# Directions of projection, over the part of the circle that a set of conjugate pairs leaves free; and quantiles.
 DIRECTIONS, QUANTILES = 16, 256
 
 
 def spectrum_distance(first: Any, second: Any) -> float:
-    """The sliced 2-Wasserstein distance between two sets of eigenvalues, which may differ in number.
+    """Return the sliced 2-Wasserstein distance between two sets of eigenvalues, which may differ in number.
 
     √(mean over directions θ in (0, π/2) of W₂²), with W₂² = ∫₀¹ (F⁻¹(t) − G⁻¹(t))² dt between the projections
-    Re(λ e^{−iθ}); every eigenvalue has the same share of its set. Both sets are made symmetric by the conjugates that
-    they lack, so that the other directions would add nothing. The integral is a sum over ``QUANTILES`` midpoints t. A
-    metric, but for sets that no direction and quantile tells apart.
+    Re(λ e^{−iθ}); every eigenvalue has the same share of its set. Both sets are completed by missing conjugates, so
+    that the other directions add nothing. The integral is a sum over ``QUANTILES`` midpoints t. A
+    metric, except between sets that differ in no direction and quantile.
 
     Args:
         first: complex, any shape.
@@ -41,7 +41,7 @@ def spectrum_distance(first: Any, second: Any) -> float:
 
 
 def quantiles(eigenvalues: Any) -> Float[np.ndarray, " directions_times_quantiles"]:
-    """A vector for every set: the Euclidean distance between two is ``spectrum_distance``."""
+    """Return the vector of a set: the Euclidean distance between two vectors is ``spectrum_distance``."""
     values = np.asarray(eigenvalues, np.complex128).ravel()
     if not values.size:
         raise ValueError("there are no eigenvalues")
@@ -51,7 +51,7 @@ def quantiles(eigenvalues: Any) -> Float[np.ndarray, " directions_times_quantile
     both = np.concatenate([values, values.conj()])
     projected = np.sort(np.real(both * np.exp(-1j * angles[:, None])), axis=1)
     levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    # The quantile function of a set is a staircase: no value between two eigenvalues is one of it.
+    # The quantile function of a set is a step function: do not interpolate between eigenvalues.
     steps = projected[:, np.minimum((levels * both.size).astype(int), both.size - 1)]
     vector: NDArray[np.float64] = steps.ravel() / np.sqrt(DIRECTIONS * QUANTILES)
     return vector
@@ -59,15 +59,15 @@ def quantiles(eigenvalues: Any) -> Float[np.ndarray, " directions_times_quantile
 
 @dataclass(frozen=True)
 class Spectrum(Comparison):
-    """The root mean square over conditions of ``spectrum_distance``; kept are {"quantiles": [conditions, ·]}."""
+    """Root mean square over conditions of ``spectrum_distance``, of networks reduced to {"quantiles": [conditions, ·]}."""
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """From two sets of quantiles."""
+        """Compare two sets of quantiles."""
         difference = first["quantiles"] - second["quantiles"]
         return float(np.linalg.norm(difference) / np.sqrt(len(difference)))
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
-        """All pairs at once."""
+        """Compare all pairs at once."""
         from scipy.spatial.distance import cdist
 
         vectors: list[Array] = [np.stack([one["quantiles"].ravel() for one in group]) for group in (firsts, seconds)]
