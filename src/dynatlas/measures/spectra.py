@@ -59,7 +59,7 @@ def quantiles(eigenvalues: Any) -> Float[np.ndarray, " directions_times_quantile
 
 @dataclass(frozen=True)
 class Spectrum(Comparison):
-    """Root mean square over conditions of ``spectrum_distance``, of networks reduced to {"quantiles": [conditions, ·]}."""
+    """Root mean square over conditions of ``spectrum_distance``; reduced: {"quantiles": [conditions, ·]}."""
 
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two sets of quantiles."""
