@@ -110,7 +110,7 @@ def test_status_of_an_unfinished_atlas_says_how_to_go_on(study_file, tmp_path, c
     folder = tmp_path / "atlas"
     Atlas.create(folder, Study.load(study_file))
     assert call("status", folder) == 0
-    assert f"not finished; to go on: dynatlas run {folder}/study.toml {folder}" in capsys.readouterr().out
+    assert f"not finished; to resume: dynatlas run {folder}/study.toml {folder}" in capsys.readouterr().out
     assert call("report", folder) == 4
     assert "is not finished" in capsys.readouterr().err
 

@@ -32,7 +32,7 @@ def test_figures_go_to_a_folder_and_leave_the_atlas_as_it_is(atlas, tmp_path, ca
 
 def test_a_folder_within_the_atlas_is_refused(atlas, capsys):
     assert call("figures", atlas.path, *QUICK, "--out", atlas.path / "report") == 4
-    assert "is in the atlas; leave --out away" in capsys.readouterr().err
+    assert "is in the atlas; omit --out" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_named(atlas, tmp_path, capsys):

@@ -114,9 +114,9 @@ def test_the_command_says_how_old_the_news_is_and_how_to_go_on(status, atlas, cl
     content(status, atlas, clock)
     assert call("status", atlas.path) == 0
     out = capsys.readouterr().out
-    assert f"the run (process {os.getpid()} on {socket.gethostname()}) seems to be gone: it last wrote" in out
+    assert f"the run (process {os.getpid()} on {socket.gethostname()}) seems to be gone: last update" in out
     assert "days ago" in out
-    assert f"to go on: dynatlas run {atlas.path / 'study.toml'} {atlas.path}" in out
+    assert f"to resume: dynatlas run {atlas.path / 'study.toml'} {atlas.path}" in out
     import time
 
     clock.now = time.time()
@@ -128,7 +128,7 @@ def test_the_command_says_how_old_the_news_is_and_how_to_go_on(status, atlas, cl
     assert "running (process" in out
     assert "a: 700 of 1,000 iterations, loss 0.25" in out
     assert "networks per hour" in out
-    assert "to go on" not in out
+    assert "to resume" not in out
     status.close("failed")
     assert call("status", atlas.path) == 0
     assert f"the last run (process {os.getpid()} on {socket.gethostname()}) failed" in capsys.readouterr().out

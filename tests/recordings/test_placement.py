@@ -146,7 +146,7 @@ class TestControls:
         noise = np.random.default_rng(0).normal(size=(120, 6))
         placement = place_recording(atlas, noise, measures=["cka"], shuffles=19)
         assert control(placement, "shifted trials", "recording").p > 0.05
-        assert "no sign of a likeness" in placement.said("recording", "cka")[1]
+        assert "no evidence of similarity" in placement.said("recording", "cka")[1]
 
     def test_a_shift_moves_whole_trials_in_time(self, made):
         atlas, _ = made
@@ -278,7 +278,7 @@ class TestErrors:
             (
                 {"measures": ["rsb"]},
                 AtlasError,
-                "does not compare by 'rsb'; it has: svcca, cka, procrustes, rsa, cca, pwcca",
+                "has no measure 'rsb'; it has: svcca, cka, procrustes, rsa, cca, pwcca",
             ),
             ({"shuffles": 18}, NetworkError, "shuffles is 18; expected at least 19, for a p of 0.05"),
             ({"recording": {}}, NetworkError, "there is no recording"),
@@ -308,7 +308,7 @@ class TestCommands:
         out = capsys.readouterr().out
         assert all(len(line) < 80 for line in out.splitlines() if not line.startswith("page:"))
         assert "a.npy, CKA:" in out
-        assert "a small distance does not say" in " ".join(out.split())
+        assert "a small distance does not imply" in " ".join(out.split())
         folder = tmp_path / "a-flip_flop-placement"
         assert f"page: {folder / 'index.html'}" in out
         assert {path.name for path in folder.iterdir()} == {
@@ -338,7 +338,7 @@ class TestCommands:
     def test_a_file_of_others_beside_a_placement_is_never_deleted(self, turned, tmp_path):
         write_folder(turned[2], tmp_path / "new")
         (tmp_path / "new" / "notes.txt").write_text("precious")
-        with pytest.raises(NetworkError, match=r"has notes.txt beside an earlier placement"):
+        with pytest.raises(NetworkError, match=r"has notes.txt next to an earlier placement"):
             write_folder(turned[2], tmp_path / "new")
         assert (tmp_path / "new" / "notes.txt").read_text() == "precious"
 

@@ -1,4 +1,4 @@
-"""The command that draws figures."""
+"""The command ``figures``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,13 +24,13 @@ def figures(
     ] = None,
     out: Path | None = None,
 ) -> None:
-    """Draw figures from the stored tables, and say where they are; where an analysis is missing, its panel says so.
+    """Draw figures from the stored tables and print their paths. A panel without its analysis shows a note.
 
     Args:
         atlas: The atlas folder; the run need not be finished.
         only: Names of figures, such as fig2 or performance; by default all.
         formats: svg, pdf, png; by default all three.
-        out: A folder to write to, which leaves the atlas as it is; by default report/figures in the atlas.
+        out: A folder outside the atlas to write to; by default report/figures in the atlas.
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.figures.catalogue import FORMATS, save_all
@@ -42,17 +42,17 @@ def figures(
     else:
         folder = out.expanduser().absolute()
         if folder.resolve().is_relative_to(opened.path.resolve()):
-            raise AtlasError(f"--out {out} is in the atlas; leave --out away, or give a folder outside {atlas}")
+            raise AtlasError(f"--out {out} is in the atlas; omit --out, or choose a folder outside {atlas}")
         written = _into_folder(folder, save_all(opened, chosen, only))
     for path in written:
         print(path)
 
 
 def _into_atlas(atlas: "Atlas", names: list[str] | None, formats: "Sequence[Format]") -> list[Path]:
-    """Write them where the report has them.
+    """Write figures into the report, and return their paths.
 
-    They are entered only if the run has drawn its figures: entered before, they would pass for the finished ones, and
-    the run would not draw them again.
+    They are entered in the manifest only if the run has drawn its figures: otherwise they would count as final, and the
+    run would not draw them.
     """
     from dynatlas.pipeline.jobs import jobs_of
     from dynatlas.report.page import build_figures
@@ -71,5 +71,5 @@ def _into_folder(folder: Path, files: dict[str, bytes]) -> list[Path]:
         for name, content in files.items():
             write_bytes(folder / name, content)
     except OSError as error:
-        raise DynatlasError(f"cannot write to {folder}: {error.strerror}; give another folder with --out") from error
+        raise DynatlasError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from error
     return [folder / name for name in files]

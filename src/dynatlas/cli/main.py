@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, print."""
+"""The application and the commands for studies and atlases."""
 
 import json
 import os
@@ -29,21 +29,21 @@ app = App(
     A study is one TOML file; its result is one folder, an atlas.
 
         dynatlas new study.toml            write a commented study file
-        dynatlas plan study.toml           what it will cost here
-        dynatlas run study.toml my-atlas   carry it out; run again to go on after an interruption
-        dynatlas status my-atlas           how far it is, also while it runs
-        dynatlas report my-atlas           where the page is
-        dynatlas figures my-atlas          the figures of the paper, and more, for print
-        dynatlas analyze NETWORK           what a network that was trained elsewhere computes
-        dynatlas place my-atlas RECORDING  where a recording lies among the networks
+        dynatlas plan study.toml           estimate its cost on this machine
+        dynatlas run study.toml my-atlas   run it; run again to resume
+        dynatlas status my-atlas           show its progress, also while it runs
+        dynatlas report my-atlas           rebuild the page and print its path
+        dynatlas figures my-atlas          draw the figures of the paper, and more
+        dynatlas analyze NETWORK           analyse a network trained elsewhere
+        dynatlas place my-atlas RECORDING  place a recording among the networks
 
     Exit codes:
 
         0  done                      4  folder is no atlas, in use, or not writable
-        1  something went wrong      5  folder holds a different study
+        1  other error               5  folder contains a different study
         2  wrong arguments           6  atlas is damaged
-        3  bad study file            7  stopped by SIGTERM or SIGUSR1; run again to go on
-        8  bad network or recording  130  interrupted; run again to go on
+        3  bad study file            7  stopped by SIGTERM or SIGUSR1; resumable
+        8  bad network or recording  130  interrupted; resumable
     """,
     help_format="plaintext",
 )
@@ -55,10 +55,10 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON fo
 StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo, desk, paper.")]
 
 
-TELLING = Group("What is printed meanwhile (one of)", validator=validators.MutuallyExclusive())
+VERBOSITY = Group("Verbosity (at most one)", validator=validators.MutuallyExclusive())
 
 
-WHERE = Group("Where the jobs run (one of)", validator=validators.MutuallyExclusive())
+WORKERS = Group("Workers (at most one)", validator=validators.MutuallyExclusive())
 
 
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
@@ -95,12 +95,12 @@ def plan(
     scheduler: str | None = None,
     as_json: Json = False,
 ) -> None:
-    """Count what a study consists of, and predict its time, memory and disk from a short calibration.
+    """Count the jobs of a study, and predict their time, memory and disk space from a short calibration.
 
     Args:
         study: A study file, or a built-in study.
-        workers: Processes to count on; by default one per core, or all workers of the scheduler.
-        scheduler: Calibrate on the workers of the Dask scheduler at this address, instead of here.
+        workers: Number of processes to assume; by default one per core, or all workers of the scheduler.
+        scheduler: Calibrate on the workers of the Dask scheduler at this address, instead of on this machine.
         as_json: Print JSON for scripts.
     """
     from dynatlas.pipeline import planning
@@ -132,26 +132,26 @@ def run(
     out: Annotated[Path | None, Parameter(help="The atlas folder; by default atlases/NAME.")] = None,
     /,
     *,
-    workers: Annotated[int | None, Parameter(group=WHERE)] = None,
-    scheduler: Annotated[str | None, Parameter(group=WHERE)] = None,
-    cluster: Annotated[Path | None, Parameter(group=WHERE)] = None,
+    workers: Annotated[int | None, Parameter(group=WORKERS)] = None,
+    scheduler: Annotated[str | None, Parameter(group=WORKERS)] = None,
+    cluster: Annotated[Path | None, Parameter(group=WORKERS)] = None,
     show_job_script: Annotated[bool, Parameter(negative="")] = False,
     until: str | None = None,
-    quiet: Annotated[bool, Parameter(group=TELLING, negative="")] = False,
-    verbose: Annotated[bool, Parameter(group=TELLING, negative="")] = False,
+    quiet: Annotated[bool, Parameter(group=VERBOSITY, negative="")] = False,
+    verbose: Annotated[bool, Parameter(group=VERBOSITY, negative="")] = False,
 ) -> None:
-    """Carry out a study: train, analyse, map, report. Run it again to go on after an interruption.
+    """Run a study: train, analyse, map, report. Run it again to resume after an interruption.
 
     Args:
         study: A study file, or a built-in study.
         out: The atlas folder; by default atlases/NAME.
-        workers: Processes on this machine, each with one thread; by default one per core.
-        scheduler: Use the workers of the Dask scheduler at this address, such as tcp://host:8786, instead.
-        cluster: Use workers in SLURM jobs, as this TOML file describes them, instead.
-        show_job_script: Print the script of the SLURM jobs, and do nothing.
-        until: The last stage to carry out, such as "search" or "training"; by default all.
+        workers: Number of processes on this machine, each with one thread; by default one per core.
+        scheduler: Use the workers of the Dask scheduler at this address, such as tcp://host:8786.
+        cluster: Use workers in SLURM jobs, as described in this TOML file.
+        show_job_script: Print the script of the SLURM jobs and exit.
+        until: The last stage to run, such as "search" or "training"; by default all.
         quiet: Print only the result.
-        verbose: Print where and when each job begins and ends, and what is done again.
+        verbose: Print where and when each job starts and ends, and which jobs are repeated.
     """
     from contextlib import nullcontext
 
@@ -165,7 +165,7 @@ def run(
     slurm = Slurm.load(cluster) if cluster else None
     if show_job_script:
         if slurm is None:
-            raise DynatlasError("--show-job-script shows what --cluster asks for; give it a file")
+            raise DynatlasError("--show-job-script needs --cluster with a TOML file")
         print(job_script(slurm), end="")
         return
     loaded = Study.load(study)
@@ -183,11 +183,11 @@ def run(
 
 @app.command
 def tuned(*atlases: AtlasFolder) -> None:
-    """Print the settings that searches chose, as a table that another study can name: CSV.
+    """Print the settings that hyperparameter searches chose, as a CSV table that another study can use.
 
     Args:
-        atlases: The atlas folders of studies that search. A configuration that several have searched gets what the
-            first of them found with which it passes; if there is none, what has the smallest error.
+        atlases: The atlas folders of studies with a search. If several searched a configuration, the first whose choice
+            passes counts; if none does, the one with the smallest error.
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.study.files import as_csv
@@ -198,7 +198,7 @@ def tuned(*atlases: AtlasFolder) -> None:
     for atlas in atlases:
         opened = Atlas.open(atlas)
         if opened.study.search is None:
-            raise AtlasError(f"the study of {atlas} does not search; it would with a table [search]")
+            raise AtlasError(f"the study of {atlas} does not search; expected a study with a table [search]")
         samples = opened.join_parts("samples")
         errors = zip(samples.task, samples.mse, samples.r2, strict=True)
         passed = [opened.study.task(str(task)).passes(float(mse), float(r2)) for task, mse, r2 in errors]
@@ -208,7 +208,7 @@ def tuned(*atlases: AtlasFolder) -> None:
 
 @app.command
 def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
-    """Show how far a run is, and how fast; also while it runs, from another terminal.
+    """Show the progress and the speed of a run, also from another terminal while it runs.
 
     Args:
         atlas: The atlas folder.
@@ -228,8 +228,8 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
     finished = all(counts["done"] == counts["total"] for counts in stages.values())
     progress = opened.progress
     if as_json:
-        news = progress | {"age": age(progress), "seems_gone": seems_gone(progress)} if progress else None
-        print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages, "run": news}))
+        latest = progress | {"age": age(progress), "seems_gone": seems_gone(progress)} if progress else None
+        print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages, "run": latest}))
         return
     for stage, counts in stages.items():
         print(f"{stage:<14} {counts['done']:>4} of {counts['total']} jobs done")
@@ -237,18 +237,18 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         print("finished")
         return
     if progress:
-        _print_news(progress)
+        _print_progress(progress)
     if not progress or progress["state"] != "running" or seems_gone(progress):
-        print(f"not finished; to go on: dynatlas run {atlas / 'study.toml'} {atlas}")
+        print(f"not finished; to resume: dynatlas run {atlas / 'study.toml'} {atlas}")
 
 
 @app.command
 def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False) -> None:
-    """Re-hash everything that the atlas says is complete.
+    """Check the hash of every complete entry of an atlas.
 
     Args:
         atlas: The atlas folder.
-        repair: Take damaged entries out of the manifest, so that the next run makes them again.
+        repair: Remove damaged entries from the manifest, so that the next run recomputes them.
         as_json: Print JSON for scripts.
     """
     from dynatlas.atlas.atlas import Atlas
@@ -269,13 +269,13 @@ def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False
         print(f"{len(opened.entries)} entries checked, {len(damaged)} damaged")
     if damaged and not repair:
         raise DamagedAtlasError(
-            f"{len(damaged)} entries of {atlas} are damaged; `dynatlas verify --repair {atlas}`, then run it again"
+            f"{len(damaged)} entries of {atlas} are damaged; `dynatlas verify --repair {atlas}`, then resume the run"
         )
 
 
 @app.command
 def report(atlas: AtlasFolder, /) -> None:
-    """Write the figures and the page again from the stored tables, and say where they are.
+    """Rebuild the figures and the page from the stored tables, and print the path of the page.
 
     Args:
         atlas: The atlas folder.
@@ -290,7 +290,7 @@ def report(atlas: AtlasFolder, /) -> None:
 
 @app.command
 def claims(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
-    """Print what the atlas says of the claims of the literature: verdict, number, interval, and where it is from.
+    """Print the verdict on each claim of the literature, with its number, interval and source.
 
     Args:
         atlas: The atlas folder.
@@ -324,12 +324,12 @@ app.command(recording_commands.place)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, and turn errors into messages and exit codes."""
+    """Run the command line, and convert errors to messages and exit codes."""
     try:
         app(arguments)
     except DynatlasError as error:
         if error.__cause__ is not None and not isinstance(error.__cause__, OSError | ValueError):
-            traceback.print_exception(error.__cause__)  # not the user's to put right: somebody will want to see where
+            traceback.print_exception(error.__cause__)  # a bug, not a user's error
         print(f"dynatlas: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
@@ -340,7 +340,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Format a duration in seconds, minutes, hours or days."""
     for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -348,39 +348,39 @@ def duration(seconds: float) -> str:
 
 
 def _finished(folder: Path) -> "Atlas":
-    """An atlas of which everything but the report is there."""
+    """Open an atlas that is complete except for its report."""
     from dynatlas.atlas.atlas import Atlas
 
     atlas = Atlas.open(folder)
     if not atlas.has("tables/claims.parquet"):
-        raise AtlasError(f"{folder} is not finished; go on with: dynatlas run {folder / 'study.toml'} {folder}")
+        raise AtlasError(f"{folder} is not finished; resume with: dynatlas run {folder / 'study.toml'} {folder}")
     return atlas
 
 
 def _file_name(study: "Study") -> str:
-    """The study's name as a folder name: letters, digits, dots and dashes."""
+    """Convert the study's name to a folder name of letters, digits, dots, dashes and underscores."""
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in study.name).strip("-.")
     return kept or "study"
 
 
-def _print_news(progress: Mapping[str, Any]) -> None:
-    """What a run, or the last one, has told of itself."""
+def _print_progress(progress: Mapping[str, Any]) -> None:
+    """Print the progress of the current or the last run."""
     from dynatlas.pipeline.status import age, seems_gone
 
-    who = f"process {progress['pid']} on {progress['host']}"
-    old = f"{duration(age(progress))} ago"
+    process = f"process {progress['pid']} on {progress['host']}"
+    updated = f"{duration(age(progress))} ago"
     if seems_gone(progress):
-        print(f"the run ({who}) seems to be gone: it last wrote {old}")
+        print(f"the run ({process}) seems to be gone: last update {updated}")
         return
     if progress["state"] != "running":
-        print(f"the last run ({who}) {progress['state']} {old}")
+        print(f"the last run ({process}) {progress['state']} {updated}")
         return
-    print(f"running ({who}); as of {old}:")
+    print(f"running ({process}); as of {updated}:")
     training = progress["stages"].get("training", {"done": 0, "total": 0})
     print(f"  {training['done']} of {training['total']} networks trained")
-    for block, news in progress["blocks"].items():
-        loss = "–" if news["loss"] is None else f"{news['loss']:.4g}"
-        print(f"  {block}: {news['iterations']:,} of {news['of']:,} iterations, loss {loss}")
+    for block, latest in progress["blocks"].items():
+        loss = "–" if latest["loss"] is None else f"{latest['loss']:.4g}"
+        print(f"  {block}: {latest['iterations']:,} of {latest['of']:,} iterations, loss {loss}")
     if progress["networks_per_hour"]:
         print(
             f"  {progress['networks_per_hour']:,.3g} networks per hour, {progress['iterations_per_second']:,.3g} "

@@ -1,4 +1,4 @@
-"""The commands for single networks: analyze one that was trained elsewhere, convert a checkpoint, export."""
+"""The commands for single networks: ``analyze``, ``convert``, ``export``."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,7 +7,7 @@ from cyclopts import Group, Parameter
 
 from dynatlas.errors import NetworkError
 
-UNSAID = Group("What the file does not say")
+NOT_RECORDED = Group("If the file does not record it")
 
 
 def analyze(
@@ -20,31 +20,31 @@ def analyze(
     out: Path | None = None,
     seed: int = 0,
     max_starts: int | None = None,
-    layer: Annotated[str | None, Parameter(group=UNSAID)] = None,
-    readout: Annotated[str | None, Parameter(group=UNSAID)] = None,
-    activation: Annotated[str | None, Parameter(group=UNSAID)] = None,
-    reset: Annotated[Literal["after", "before"] | None, Parameter(group=UNSAID)] = None,
-    alpha: Annotated[float | None, Parameter(group=UNSAID)] = None,
-    form: Annotated[Literal["rate", "current"] | None, Parameter(group=UNSAID)] = None,
+    layer: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
+    readout: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
+    activation: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
+    reset: Annotated[Literal["after", "before"] | None, Parameter(group=NOT_RECORDED)] = None,
+    alpha: Annotated[float | None, Parameter(group=NOT_RECORDED)] = None,
+    form: Annotated[Literal["rate", "current"] | None, Parameter(group=NOT_RECORDED)] = None,
 ) -> None:
-    """Find what a network that was trained elsewhere computes: fixed points, stability, attractors, and a page.
+    """Analyse a network trained with another library: fixed points, stability and attractors, as tables and a page.
 
     Args:
         network: A file of weights.
-        inputs: A .npy or .npz file: static inputs [conditions, inputs], trials [trials, steps, inputs] that the
-            searches start from, or both as `conditions` and `trials`. By default no input, and random trials.
+        inputs: A .npy or .npz file: static inputs [conditions, inputs], or trials [trials, steps, inputs] whose states
+            the searches start from, or both as `conditions` and `trials`. By default no input, and random trials.
         activity: A .npy or .npz file of states that the searches start from, [trials, steps, states] or [samples,
             states].
         check: A .npz file with recorded `inputs` and `states` (or `hidden`, or `outputs`) of the original.
         out: The folder of the result; by default NETWORK-analysis.
         seed: Seed of the random starts.
-        max_starts: Budget of starts of each search; by default 16384 up to 64 numbers in the state, fewer beyond.
-        layer: The recurrent layer to read, where there are several that are not stacked.
-        readout: The linear layer that reads out, where several would fit; "" for none.
-        activation: The activation, where it is not tanh and the file does not say.
-        reset: Where the reset gate of a GRU acts, relative to the recurrent product, where the file does not say.
-        alpha: dt/tau of a leaky network, where it is not in the file.
-        form: What the state of a leaky network is.
+        max_starts: Budget of starts of each search; by default 16384 for up to 64 state dimensions, fewer beyond.
+        layer: The recurrent layer to read, if there are several that are not stacked.
+        readout: The linear layer used as readout, if several fit; "" for none.
+        activation: The activation; by default tanh.
+        reset: Where the reset gate of a GRU acts, relative to the recurrent product.
+        alpha: dt/tau of a leaky network.
+        form: Whether the state of a leaky network is rates or currents.
     """
     import jax
 
@@ -60,7 +60,7 @@ def analyze(
     print(f"{network}:")
     for sentence in read.source:
         print(f"  {sentence}")
-    verified = "not verified against the original: give recorded inputs and states with --check"
+    verified = "not verified against the original: record inputs and states, and pass them with --check"
     if check is not None:
         verified = str(check_steps(read, read_arrays(check)[1]))
     print(f"  {verified}")
@@ -83,7 +83,7 @@ def convert(source: Path, target: Path, /) -> None:
     """Write the tensors of a PyTorch checkpoint (.pt, .pth) as a safetensors file; needs PyTorch 2.6 or newer.
 
     Args:
-        source: The checkpoint. PyTorch opens it with weights_only=True, which runs no code from the file.
+        source: The checkpoint. PyTorch opens it with weights_only=True, which does not run code from the file.
         target: The .safetensors file to write.
     """
     from dynatlas.networks.pytorch import convert as convert_file
@@ -100,15 +100,15 @@ def export(
     *,
     plugin: list[Path] | None = None,
 ) -> None:
-    """Write a network, a table or an array of an atlas in a form that other programs read.
+    """Write a network, a table or an array of an atlas in a format that other programs read.
 
     Args:
         atlas: The atlas folder.
         what: A network, by its id or name; a table, such as fixed_points; or arrays, such as distances/flip_flop/cka.
-        target: For a network .npz, or .safetensors in PyTorch's layout where its form allows it; for a table .csv or
-            .parquet; for arrays .nc (NetCDF 3; complex numbers as real and imaginary parts).
-        plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
-            trust.
+        target: For a network .npz, or .safetensors if PyTorch has a layer of its form; for a table .csv or .parquet;
+            for arrays .nc (NetCDF 3; complex numbers as real and imaginary parts).
+        plugin: A Python file with user-defined tasks, cells or measures of the atlas; may be repeated. Its code is run:
+            name only files that you trust.
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.atlas.export import write_arrays, write_table
@@ -134,13 +134,13 @@ def export(
 
 
 def _inputs(path: Path | None) -> dict[str, Any]:
-    """Static inputs and trials in a file, told apart by name or by the number of axes."""
+    """Read static inputs and trials, distinguished by name or by the number of axes."""
     from dynatlas._io.untrusted import read_arrays
 
     if path is None:
         return {}
     _, arrays = read_arrays(path)
-    named: dict[str, Any] = {name: arrays[name] for name in arrays if name in ("conditions", "trials")}
+    named = {name: arrays[name] for name in arrays if name in ("conditions", "trials")}
     if named:
         return named
     if len(arrays) != 1:
@@ -150,7 +150,7 @@ def _inputs(path: Path | None) -> dict[str, Any]:
 
 
 def _one_array(path: Path) -> Any:
-    """The array in a file, which is alone or called ``activity`` or ``states``."""
+    """Read the array in a file that is called ``activity`` or ``states``, or is the only one."""
     from dynatlas._io.untrusted import read_arrays
 
     _, arrays = read_arrays(path)

@@ -1,4 +1,4 @@
-"""The commands for recordings: the probe to align them with, and their place among networks."""
+"""The commands for recordings: ``probe`` and ``place``."""
 
 import textwrap
 from pathlib import Path
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 WIDTH = 79
 
 
-NEAREST = 3  # networks printed; the page has more
+NEAREST = 3  # networks printed; the page shows more
 
 
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
 
 def probe(atlas: AtlasFolder, target: Path, /, *, task: str | None = None, plugin: list[Path] | None = None) -> None:
-    """Write the trials on which an atlas' networks are compared, to record or align with: inputs, targets, conditions.
+    """Write the trials on which an atlas' networks are compared, to align a recording: inputs, targets, conditions.
 
     Args:
         atlas: The atlas folder.
         target: The .npz file to write.
-        task: The task; may be left out where the study has one.
-        plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
-            trust.
+        task: The task; optional if the study has only one.
+        plugin: A Python file with user-defined tasks, cells or measures of the atlas; may be repeated. Its code is run:
+            name only files that you trust.
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.recordings.place import task_named
@@ -69,18 +69,18 @@ def place(
     Args:
         atlas: The atlas folder; it is not changed.
         recordings: Files with recordings.
-        task: The task; may be left out where the study has one.
-        measure: A measure of the study, again for each; by default all.
-        series: The array, variable or TimeSeries, where a file has several.
+        task: The task; optional if the study has only one.
+        measure: A measure of the study; may be repeated; by default all.
+        series: The array, variable or TimeSeries, if a file has several.
         bin_width: Width of the bins, in seconds, in which the spikes of an NWB file are counted.
-        rows: A .npy file [trials, steps] of whole numbers: which row of the recording each of the probe's samples
-            belongs to, -1 for none.
-        resample: Stretch the recording's time to the probe's steps.
-        shuffles: How many times the recording is put out of time, in either way.
-        seed: Seed of the shuffles, halves and resamples.
-        out: The folder of the result; by default RECORDING-TASK-placement, beside the recording.
-        plugin: A Python file of the atlas' own tasks, cells or measures, again for each. It is run: name only what you
-            trust.
+        rows: A .npy file of integers [trials, steps]: the row of the recording to which each of the probe's samples
+            belongs, -1 for none.
+        resample: Interpolate the recording in time to the probe's steps.
+        shuffles: Number of surrogates of the recording, shuffled and shifted in time.
+        seed: Seed of surrogates, halves and resamples.
+        out: The folder of the result; by default RECORDING-TASK-placement, next to the recording.
+        plugin: A Python file with user-defined tasks, cells or measures of the atlas; may be repeated. Its code is run:
+            name only files that you trust.
     """
     from dynatlas.recordings.page import write_folder
     from dynatlas.recordings.place import place_recording
@@ -90,7 +90,7 @@ def place(
     if not recordings:
         raise NetworkError("name at least one recording: .npy, .npz, .nc, .parquet, .csv or .nwb")
     if len({path.name for path in recordings}) < len(recordings):
-        raise NetworkError("two recordings have the same name; give files with different names")
+        raise NetworkError("two recordings have the same name; expected unique file names")
     load_plugins(plugin or ())
     read = {path.name: read_recording(path, series=series, bin_width=bin_width) for path in recordings}
     placement = place_recording(
@@ -103,8 +103,8 @@ def place(
         shuffles=shuffles,
         seed=seed,
     )
-    usual = recordings[0].with_name(f"{recordings[0].stem}-{placement.task}-placement")
-    page = write_folder(placement, out or usual, replaces_any=out is not None)
+    default = recordings[0].with_name(f"{recordings[0].stem}-{placement.task}-placement")
+    page = write_folder(placement, out or default, replaces_any=out is not None)
     for name, one in read.items():
         _print(f"{name}: {'; '.join((*one.facts, *placement.recordings[name].facts))}")
     _print_placement(placement)
@@ -113,7 +113,7 @@ def place(
 
 def _print_placement(placement: "Placement") -> None:
     from dynatlas.measures.registry import measure_label
-    from dynatlas.recordings.sentences import WARNING, of
+    from dynatlas.recordings.sentences import WARNING, rows_of
 
     for recording in placement.recordings:
         for measure in placement.measures:
@@ -121,7 +121,7 @@ def _print_placement(placement: "Placement") -> None:
             _print(f"\n{several}{measure_label(measure)}:")
             for sentence in placement.said(recording, measure):
                 _print(sentence, "  ")
-            distances = of(placement.tables, "distances", recording, measure)
+            distances = rows_of(placement.tables, "distances", recording, measure)
             nearest = distances[distances["version"] == "trained"].nsmallest(NEAREST, "distance")
             for name, distance in zip(nearest["name"], nearest["distance"], strict=True):
                 print(f"    {distance:.3f}  {name}")

@@ -1,4 +1,4 @@
-"""What an atlas says, for a terminal: the headline table, the claims, and where the report is."""
+"""Terminal output of an atlas' results: the headline table, the claims, and the path of the report."""
 
 import textwrap
 from typing import Any
@@ -13,7 +13,7 @@ from dynatlas.measures.aspects import ASPECTS
 
 
 def print_summary(atlas: Atlas, console: Console) -> None:
-    """How many networks learned, how much each factor explains, what became of the claims."""
+    """Print how many networks passed, how much each factor explains, and the verdicts on the claims."""
     networks, headline, claims = (atlas.table(name) for name in ("networks", "headline", "claims"))
     passed = int(networks.passed.sum())
     console.print(f"\n{atlas.study.name}: {passed} of {len(networks)} networks learned their task", markup=False)
@@ -22,7 +22,7 @@ def print_summary(atlas: Atlas, console: Console) -> None:
     if len(headline):
         console.print("\nShare of the variance between networks that each factor explains (R²).")
         console.print(f"*: more than by chance, p < {SIGNIFICANT:g}, corrected for the number of factors.")
-        console.print("seed: what no factor explains. Below 0: kinds differ more within than between.\n")
+        console.print("seed: unexplained by the factors. Below 0: kinds differ more within than between.\n")
         console.print(headline_table(headline))
     counts = claims.verdict.value_counts()
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
@@ -32,7 +32,7 @@ def print_summary(atlas: Atlas, console: Console) -> None:
 
 
 def headline_table(headline: pd.DataFrame) -> Table:
-    """The table ``headline``: under each task a row for each distance matrix, geometry before topology."""
+    """Return the table ``headline``: for each task a row for each distance matrix, geometry before topology."""
     factors = [name for name in dict.fromkeys(headline.factor) if name not in ("interactions", "seed")]
     columns = [*factors, *(name for name in ("interactions", "seed") if name in set(headline.factor))]
     table = Table("", *columns, box=None, pad_edge=False)
@@ -49,7 +49,7 @@ def headline_table(headline: pd.DataFrame) -> Table:
 
 
 def print_claims(atlas: Atlas, console: Console) -> None:
-    """Every claim, and under it each number with its interval, what it was held against, and where it is from."""
+    """Print every claim with its numbers, their intervals, thresholds and sources."""
     for (number, statement), findings in atlas.table("claims").groupby(["claim", "statement"], sort=False):
         console.print(f"\n{number}  {statement}", markup=False, style="bold")
         rows: Any = findings.itertuples()
@@ -61,12 +61,12 @@ def print_claims(atlas: Atlas, console: Console) -> None:
 
 
 def _short(measure: str, aspect: str) -> str:
-    """A measure's name beside its aspect, so that the table fits a terminal of 80 columns."""
+    """Shorten a measure's name to fit the table into a terminal of 80 columns."""
     return measure.replace("_", " ").removesuffix(" graph") if aspect == "topology" else measure
 
 
 def _cell(row: Any) -> str:
-    return f"{row.r2:.2f}{'*' if row.p_adjusted < SIGNIFICANT else ''}"  # NaN, where nothing is tested, is not below
+    return f"{row.r2:.2f}{'*' if row.p_adjusted < SIGNIFICANT else ''}"  # p is NaN without a test
 
 
 def _number(finding: Any) -> str:

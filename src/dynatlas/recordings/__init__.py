@@ -1,4 +1,4 @@
-"""Recordings placed among the networks of an atlas: distances, what they are to be held against, a page."""
+"""Recordings placed among the networks of an atlas: distances, controls, a page."""
 
 from dynatlas.recordings.alignment import Aligned as Aligned
 from dynatlas.recordings.alignment import Rows as Rows

@@ -1,17 +1,17 @@
-"""Which of the probe's samples each row of a recording is, so that it and the networks are compared on the same.
+"""Alignment of a recording with the probe: which of the probe's samples each row is.
 
-Geometry compares samples with samples. The rows of a recording are the probe's samples, trial after trial; or means
-over some of them each, as over a condition, and then the networks' activity is averaged alike.
+Geometry compares activity on the same samples. The rows of a recording are the probe's samples, trial by trial; or
+means over groups of samples, such as conditions, over which the networks' activity is averaged too.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dynatlas._util.messages import count_of
 from dynatlas.errors import NetworkError
@@ -20,18 +20,18 @@ from dynatlas.recordings.probe import Probe
 FEWEST_ROWS: Final = 4
 
 
-HELP: Final = "`dynatlas probe ATLAS --task {kind} probe.npz` writes them"
+HELP: Final = "`dynatlas probe ATLAS --task {kind} probe.npz` writes the samples"
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Which row each of the probe's samples belongs to.
+    """Assignment of the probe's samples to rows.
 
     Attributes:
-        of_sample: the row of each sample, trial by trial; −1 for none.
-        count: of rows.
-        trials: of the probe, where the rows are its samples; 0 where they are means.
-        said: the same in words.
+        of_sample: row of each sample, trial by trial; −1 for none.
+        count: number of rows.
+        trials: number of trials if the rows are the probe's samples, 0 if they are means.
+        said: description of the rows.
     """
 
     of_sample: Int[np.ndarray, " samples"]
@@ -40,7 +40,7 @@ class Rows:
     said: str
 
     def of(self, activity: Float[np.ndarray, "samples units"]) -> Float[np.ndarray, "rows units"]:
-        """A network's activity in these rows: the mean over each row's samples."""
+        """Return a network's activity in these rows: the mean over each row's samples."""
         if self.trials:
             return activity
         from scipy.sparse import csr_array
@@ -52,7 +52,7 @@ class Rows:
         return np.asarray(means @ activity)
 
     def halves(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The rows of the even and of the odd trials; or, of means, every other row."""
+        """Return the rows of even and of odd trials; of means, the even and the odd rows."""
         number = np.arange(self.count)
         unit = number // (self.count // self.trials) if self.trials else number
         return np.flatnonzero(unit % 2 == 0), np.flatnonzero(unit % 2 == 1)
@@ -60,12 +60,12 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """A recording whose rows are those of the networks.
+    """A recording with the same rows as the networks' activity.
 
     Attributes:
-        activity: without units that never change.
-        rows: what each row is.
-        facts: what was done to it and noticed, a sentence each.
+        activity: without constant units.
+        rows: the assignment of samples to rows.
+        facts: what was found and changed, one sentence each.
     """
 
     activity: Float[np.ndarray, "rows units"]
@@ -73,19 +73,21 @@ class Aligned:
     facts: tuple[str, ...]
 
 
-def align(values: Any, probe: Probe, name: str, rows: Any = None, *, resample: bool = False) -> Aligned:
-    """Check a recording and find its rows in the probe.
+def align(
+    values: ArrayLike, probe: Probe, name: str, rows: ArrayLike | None = None, *, resample: bool = False
+) -> Aligned:
+    """Check a recording and assign the probe's samples to its rows.
 
     Args:
         values: [trials, time, units], or [samples or conditions, units].
-        probe: the task's.
-        name: of the recording, for errors.
-        rows: [trials, steps] or [samples] whole numbers: the row of each of the probe's samples, −1 for none; by
-            default every sample is a row, or, if there are as many rows as conditions, every condition.
-        resample: stretch the recording's time to the probe's steps, by linear interpolation.
+        probe: the probe of the task.
+        name: name of the recording, for errors.
+        rows: integers [trials, steps] or [samples]: the row of each of the probe's samples, −1 for none; by default
+            every sample is a row or, if there are as many rows as conditions, every condition.
+        resample: interpolate the recording linearly in time to the probe's steps.
 
     Raises:
-        NetworkError: not numbers, NaN or infinity, constant, too few rows, or rows that are not the probe's.
+        NetworkError: not numbers, NaN or infinity, constant, too few rows, or rows that do not match the probe's.
 
     Example:
         >>> from dynatlas.recordings import probe_of
@@ -95,30 +97,30 @@ def align(values: Any, probe: Probe, name: str, rows: Any = None, *, resample: b
         'means over the 4 conditions of the probe'
     """
     array = _checked(values, name)
-    array, stretched = _stretched(array, probe, name) if resample else (array, [])
+    array, resampled = _resampled(array, probe, name) if resample else (array, [])
     flat = array.reshape(-1, array.shape[-1])
     found = _rows(array, probe, name, rows)
     if found.count < FEWEST_ROWS:
         raise NetworkError(f"{name} has {found.count} rows; expected at least {FEWEST_ROWS} to compare")
     moves = (flat != flat[:1]).any(axis=0)
     if not moves.any():
-        raise NetworkError(f"{name} never changes, in all {len(moves)} units; expected activity")
-    facts = [f"{count_of(found.count, 'row')}, {found.said}; {count_of(int(moves.sum()), 'unit')}", *stretched]
+        raise NetworkError(f"{name} is constant in all {len(moves)} units; expected activity")
+    facts = [f"{count_of(found.count, 'row')}, {found.said}; {count_of(int(moves.sum()), 'unit')}", *resampled]
     if not moves.all():
-        facts.append(f"{count_of(int((~moves).sum()), 'unit')} that never change left out")
+        facts.append(f"{count_of(int((~moves).sum()), 'constant unit')} left out")
     if moves.sum() >= found.count:
-        facts.append("as many units as rows, or more: is it transposed? Expected [samples, units]")
+        facts.append("at least as many units as rows: is the recording transposed? Expected [samples, units]")
     return Aligned(flat[:, moves], found, tuple(facts))
 
 
-def _checked(values: Any, name: str) -> NDArray[np.float64]:
+def _checked(values: ArrayLike, name: str) -> NDArray[np.float64]:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise NetworkError(f"{name} is of the type {array.dtype}; expected numbers")
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise NetworkError(
             f"{name} has the shape {list(array.shape)}; expected [trials, time, units], or [samples or conditions, "
-            "units], none of them 0"
+            "units], each at least 1"
         )
     array = array.astype(np.float64)
     missing = ~np.isfinite(array).reshape(-1, array.shape[-1])
@@ -132,27 +134,27 @@ def _checked(values: Any, name: str) -> NDArray[np.float64]:
     return array
 
 
-def _stretched(array: NDArray[np.float64], probe: Probe, name: str) -> tuple[NDArray[np.float64], list[str]]:
-    """The first time of each trial becomes its first step, the last its last."""
+def _resampled(array: NDArray[np.float64], probe: Probe, name: str) -> tuple[NDArray[np.float64], list[str]]:
+    """Interpolate in time: the first time of a trial becomes its first step, the last time its last step."""
     if array.ndim == 2:
         if len(array) % probe.trials:
             raise NetworkError(
-                f"{name} has {len(array):,} rows, which are not {probe.trials} trials of one length: {_wanted(probe)}"
+                f"{name} has {len(array):,} rows, not {probe.trials} trials of equal length; {_expected(probe)}"
             )
         array = array.reshape(probe.trials, -1, array.shape[1])
     if len(array) != probe.trials:
-        raise NetworkError(f"{name} has {len(array)} trials; {_wanted(probe)}")
+        raise NetworkError(f"{name} has {len(array)} trials; {_expected(probe)}")
     length = array.shape[1]
     if length < 2:
-        raise NetworkError(f"{name} has {length} time in each trial, which cannot be stretched; expected at least 2")
+        raise NetworkError(f"{name} has {length} time in each trial; expected at least 2 to resample it")
     places = np.linspace(0, length - 1, probe.steps)
     before = np.minimum(places.astype(np.int64), length - 2)
     share = (places - before)[:, None]
-    stretched = (1 - share) * array[:, before] + share * array[:, before + 1]
-    return stretched, [f"its {length} times of each trial stretched to {probe.steps} steps, by linear interpolation"]
+    resampled = (1 - share) * array[:, before] + share * array[:, before + 1]
+    return resampled, [f"{length} times of each trial resampled to {probe.steps} steps by linear interpolation"]
 
 
-def _rows(array: NDArray[np.float64], probe: Probe, name: str, rows: Any) -> Rows:
+def _rows(array: NDArray[np.float64], probe: Probe, name: str, rows: ArrayLike | None) -> Rows:
     count = int(np.prod(array.shape[:-1]))
     if rows is not None:
         return _given_rows(rows, count, probe, name)
@@ -163,40 +165,40 @@ def _rows(array: NDArray[np.float64], probe: Probe, name: str, rows: Any) -> Row
     n_conditions = len(probe.condition_names)
     if array.ndim == 2 and count == n_conditions:
         return Rows(probe.condition.ravel(), count, 0, f"means over the {count} conditions of the probe")
-    raise NetworkError(f"{name} has the shape {list(array.shape)}; {_hint(array, probe)}{_wanted(probe)}")
+    raise NetworkError(f"{name} has the shape {list(array.shape)}; {_hint(array, probe)}{_expected(probe)}")
 
 
-def _given_rows(rows: Any, count: int, probe: Probe, name: str) -> Rows:
+def _given_rows(rows: ArrayLike, count: int, probe: Probe, name: str) -> Rows:
     given = np.asarray(rows)
     if given.dtype.kind not in "iu" or given.shape not in ((probe.samples,), (probe.trials, probe.steps)):
         raise NetworkError(
-            f"rows has the shape {list(given.shape)} and the type {given.dtype}; expected a whole number for each of "
-            f"the probe's samples, [{probe.trials}, {probe.steps}]"
+            f"rows has the shape {list(given.shape)} and the type {given.dtype}; expected an integer for each of the "
+            f"probe's samples, [{probe.trials}, {probe.steps}]"
         )
     flat = given.ravel().astype(np.int64)
     present = np.unique(flat[flat >= 0])
     if not np.array_equal(present, np.arange(count)):
         seen = f"{len(present)} different rows" + (f" up to {present[-1]}" if len(present) else "")
-        raise NetworkError(f"rows names {seen}; {name} has the rows 0 to {count - 1}, and each needs a sample at least")
+        raise NetworkError(f"rows names {seen}; {name} has the rows 0 to {count - 1}, each with at least one sample")
     averaged = int((flat >= 0).sum())
-    return Rows(flat, count, 0, f"means over {averaged:,} of the probe's {probe.samples:,} samples, as rows= says")
+    return Rows(flat, count, 0, f"means over {averaged:,} of the probe's {probe.samples:,} samples, assigned by rows=")
 
 
 def _hint(array: NDArray[np.float64], probe: Probe) -> str:
-    """Whether it would fit with its axes in another order."""
+    """Suggest another order of the axes, or resampling, where that would fit; else ""."""
     wanted: Sequence[tuple[int, ...]] = ((probe.samples,), (probe.trials, probe.steps), (len(probe.condition_names),))
     for order in permutations(range(array.ndim)):
         if tuple(array.shape[axis] for axis in order[:-1]) in wanted:
-            return f"its axes are in another order, it seems: np.transpose(recording, {list(order)}) would fit. "
+            return f"its axes seem to be in another order: np.transpose(recording, {list(order)}) would fit. "
     if array.ndim == 3 and len(array) == probe.trials:
-        return f"its {array.shape[1]} times can be stretched to the probe's {probe.steps} steps with --resample. "
+        return f"--resample interpolates its {array.shape[1]} times to the probe's {probe.steps} steps. "
     return ""
 
 
-def _wanted(probe: Probe) -> str:
+def _expected(probe: Probe) -> str:
     conditions = f", or [{len(probe.condition_names)}, units] (means over conditions)"
     return (
         f"expected the probe's samples of the task {probe.kind} in their order, [{probe.trials}, {probe.steps}, units] "
-        f"or [{probe.samples}, units]{conditions if len(probe.condition_names) >= FEWEST_ROWS else ''}; or say with "
-        f"rows= (--rows) which sample belongs to which row. {HELP.format(kind=probe.kind)}"
+        f"or [{probe.samples}, units]{conditions if len(probe.condition_names) >= FEWEST_ROWS else ''}; or "
+        f"assign samples to rows with rows= (--rows). {HELP.format(kind=probe.kind)}"
     )

@@ -1,11 +1,12 @@
-"""One measure's distances between recordings and networks, gathered network by network."""
+"""Distances between recordings and networks by one measure, computed network by network, and their controls."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from numpy.typing import NDArray
 
@@ -28,16 +29,19 @@ SPLITS: Final = 20  # of a recording's units into halves
 FEWEST_IN_HALF: Final = 4  # rows
 
 
-FEWEST_UNITS: Final = 4  # to be split
+FEWEST_UNITS: Final = 4  # of a recording to split
+
+
+Surrogates = Callable[[Aligned, int, int], Iterator[Float[np.ndarray, "rows units"]]]
 
 
 class Response(NamedTuple):
-    """One network's activity.
+    """Activity of one network.
 
     Attributes:
-        member: who it is.
-        trained: its activity.
-        untrained: before training; None for those that no control is made with.
+        member: the network.
+        trained: activity after training.
+        untrained: activity before training; None if the network is not among the controls.
     """
 
     member: Member
@@ -45,10 +49,10 @@ class Response(NamedTuple):
     untrained: Float[np.ndarray, "rows units"] | None
 
 
-class Measured:
-    """What one measure gives. Networks are added one by one; of most, only distances are kept.
+class MeasureDistances:
+    """Distances by one measure. Networks are added one by one; of most, only their distances are kept.
 
-    The controls are made with the networks of which there is an untrained version, and these are kept reduced.
+    Networks with an untrained version are the controls; their reduced activity is kept too.
     """
 
     def __init__(
@@ -58,72 +62,72 @@ class Measured:
         self.recordings = list(recordings.values())
         self._whole = [_reduced(each.activity, one, measure) for one, each in recordings.items()]
         self.even, self.odd = self.recordings[0].rows.halves()
-        self._halves = self._of_halves([each.activity for each in self.recordings])
-        self._away: list[NDArray[np.float64]] = []  # from each network, [recordings]
-        self._untrained: dict[int, NDArray[np.float64]] = {}  # by the network's place
-        self._from_halves: list[NDArray[np.float64]] = []  # [2, recordings]
+        self._halves = self._reduced_halves([each.activity for each in self.recordings])
+        self._trained: list[NDArray[np.float64]] = []  # of each network, [recordings]
+        self._untrained: dict[int, NDArray[np.float64]] = {}  # by the network's place, [recordings]
+        self._by_half: list[NDArray[np.float64]] = []  # of each control, [2, recordings]
         self._kept: dict[int, Reduced] = {}
-        self._widest = 0
-        self._controlled: list[int] = []
+        self._largest_dimension = 0
+        self._controls: list[int] = []
 
     def add(self, response: Response, *, keeps_all: bool) -> None:
-        """Compare one network with all recordings; with ``keeps_all`` it is compared with the other networks, too."""
-        place, name = len(self._away), response.member.name
+        """Compare one network with all recordings; ``keeps_all`` keeps its reduced activity for ``embedding``."""
+        place, name = len(self._trained), response.member.name
         kept = reduced(response.trained, name, self.measure)
-        self._widest = max(self._widest, self.measure.dimension(kept))
-        self._away.append(self._from(self._whole, kept))
+        self._largest_dimension = max(self._largest_dimension, self.measure.dimension(kept))
+        self._trained.append(self._between(self._whole, kept))
         if response.untrained is not None:
-            self._controlled.append(place)
+            self._controls.append(place)
             before = reduced(response.untrained, f"{name} before training", self.measure)
-            self._untrained[place] = self._from(self._whole, before)
-            halves = self._of_halves([response.trained])
+            self._untrained[place] = self._between(self._whole, before)
+            halves = self._reduced_halves([response.trained])
             if self._halves and halves:
                 pairs = zip(self._halves, halves, strict=True)
-                self._from_halves.append(np.stack([self._from(recorded, half[0]) for recorded, half in pairs]))
+                self._by_half.append(np.stack([self._between(recorded, half[0]) for recorded, half in pairs]))
         if response.untrained is not None or keeps_all:
             self._kept[place] = kept
 
-    def away(self, recording: int) -> Float[np.ndarray, " networks"]:
-        """How far each trained network is from a recording."""
-        return np.array([one[recording] for one in self._away])
+    def to_trained(self, recording: int) -> Float[np.ndarray, " networks"]:
+        """Return the distance of a recording to each trained network."""
+        return np.array([one[recording] for one in self._trained])
 
-    def untrained_away(self, recording: int) -> dict[int, float]:
-        """The same of networks before training, by their places."""
+    def to_untrained(self, recording: int) -> dict[int, float]:
+        """Return the distance of a recording to each control before training, by the network's place."""
         return {place: float(one[recording]) for place, one in self._untrained.items()}
 
-    def halves_away(self, recording: int) -> Float[np.ndarray, "2 controlled"] | None:
-        """How far trained networks are from a recording on one half of the rows, and on the other."""
-        if len(self._from_halves) < len(self._controlled) or not self._from_halves:
+    def to_trained_by_half(self, recording: int) -> Float[np.ndarray, "2 controls"] | None:
+        """Return the distance of a recording to each trained control on either half of the rows."""
+        if len(self._by_half) < len(self._controls) or not self._by_half:
             return None
-        return np.stack(self._from_halves, axis=-1)[:, recording]
+        return np.stack(self._by_half, axis=-1)[:, recording]
 
     def between_recordings(self, recording: int) -> Float[np.ndarray, " recordings"]:
-        """How far the recordings are from one of them."""
-        return self._from(self._whole, self._whole[recording])
+        """Return the distance of a recording to each recording."""
+        return self._between(self._whole, self._whole[recording])
 
-    def between_networks(self) -> Float[np.ndarray, "controlled controlled"]:
-        """How far trained networks are from each other."""
-        return all_pairs([self._kept[place] for place in self._controlled], self.measure)
+    def between_networks(self) -> Float[np.ndarray, "controls controls"]:
+        """Return the distances between trained controls."""
+        return all_pairs([self._kept[place] for place in self._controls], self.measure)
 
-    def out_of_time(self, recording: int) -> dict[str, Float[np.ndarray, " shuffles"]]:
-        """The mean distance of trained networks from the recording out of time, for each of several orders."""
+    def to_surrogates(self, recording: int) -> dict[str, Float[np.ndarray, " shuffles"]]:
+        """Return the mean distance of trained controls to each surrogate of a recording, by kind of surrogate."""
         one = self.recordings[recording]
-        ways: dict[str, Callable[..., Iterator[Any]]] = {"shuffled time": shuffled}
+        kinds: dict[str, Surrogates] = {"shuffled time": shuffled}
         if one.rows.trials:
-            ways["shifted trials"] = shifted
-        networks = [self._kept[place] for place in self._controlled]
+            kinds["shifted trials"] = shifted
+        networks = [self._kept[place] for place in self._controls]
         return {
             control: np.array(
                 [
                     np.maximum(self.measure.tile([_reduced(each, control, self.measure)], networks), 0).mean()
-                    for each in orders(one, self.shuffles, self.seed)
+                    for each in surrogates(one, self.shuffles, self.seed)
                 ]
             )
-            for control, orders in ways.items()
+            for control, surrogates in kinds.items()
         }
 
-    def own_halves(self, recording: int) -> Float[np.ndarray, " splits"]:
-        """How far halves of a recording's units are from each other, for several halvings; none of too few units."""
+    def between_halves(self, recording: int) -> Float[np.ndarray, " splits"]:
+        """Return the distances between random halves of a recording's units; none if it has too few units."""
         one = self.recordings[recording]
         if one.activity.shape[1] < FEWEST_UNITS:
             return np.zeros(0)
@@ -131,13 +135,15 @@ class Measured:
         for halves in unit_halves(one, SPLITS, self.seed):
             try:
                 first, second = (self.measure.reduce(half - half.mean(axis=0)) for half in halves)
-            except ValueError:  # a half too narrow for this measure, such as two units for correlations over units
+            except ValueError:  # too few units in a half for this measure, such as two for correlations over units
                 return np.zeros(0)
             distances.append(max(self.measure.between(first, second), 0.0))
         return np.array(distances)
 
-    def map(self, atlas: Atlas, task: str, members: Sequence[Member]) -> tuple[Float[np.ndarray, "networks 2"], float]:
-        """A map of the networks and its stress: the atlas' own, or of the rows of a recording that has others."""
+    def embedding(
+        self, atlas: Atlas, task: str, members: Sequence[Member]
+    ) -> tuple[Float[np.ndarray, "networks 2"], float]:
+        """Return a map of the networks and its stress: the atlas' map, or if the rows are means, a map for these."""
         if not self.recordings[0].rows.trials:
             return mds(all_pairs([self._kept[place] for place in range(len(members))], self.measure))
         places = _of_measure(atlas.table("embeddings"), task, self.name).set_index("network")
@@ -147,23 +153,24 @@ class Measured:
 
     @property
     def notes(self) -> list[str]:
-        """What to know of the numbers."""
+        """Limitations of the distances, one sentence each."""
         found = []
         for name, one in zip(range(len(self._whole)), self._whole, strict=True):
             own, count = self.measure.dimension(one), self.recordings[name].rows.count
-            if own and own + self._widest >= count:
+            if own and own + self._largest_dimension >= count:
                 found.append(
-                    f"{self.name}: {count} rows are few for {own} dimensions of the recording and up to {self._widest} "
-                    "of a network: some correlations are 1 whatever they do. Trust the shuffled control."
+                    f"{self.name}: {count} rows are few for {own} dimensions of the recording and up to "
+                    f"{self._largest_dimension} of a network: some correlations are 1 for any activity. Compare with "
+                    "the shuffled control."
                 )
         return list(dict.fromkeys(found))
 
-    def _from(self, recordings: Sequence[Reduced], network: Reduced) -> NDArray[np.float64]:
-        # Rounding can leave −1e-16 between what is identical.
+    def _between(self, recordings: Sequence[Reduced], network: Reduced) -> NDArray[np.float64]:
+        # Rounding can make the distance of identical activity −1e-16.
         return np.maximum(self.measure.tile(recordings, [network])[:, 0], 0)
 
-    def _of_halves(self, activities: Sequence[NDArray[np.float64]]) -> list[list[Reduced]]:
-        """What is kept of activities on the even and on the odd rows; nothing where these are too few to compare."""
+    def _reduced_halves(self, activities: Sequence[NDArray[np.float64]]) -> list[list[Reduced]]:
+        """Reduce activities on the even and on the odd rows; return [] if these are too few to compare."""
         if min(len(self.even), len(self.odd)) < FEWEST_IN_HALF:
             return []
         try:
@@ -182,14 +189,14 @@ def _reduced(activity: NDArray[np.float64], name: str, measure: Measure) -> Redu
         raise NetworkError(f"{error}".removeprefix("network ")) from error
 
 
-def _of_measure(table: Any, task: str, measure: str) -> Any:
+def _of_measure(table: pd.DataFrame, task: str, measure: str) -> pd.DataFrame:
     return table[(table["task"] == task) & (table["measure"] == measure)]
 
 
 def responses_of(atlas: Atlas, task: str, rows: Rows) -> Iterator[Response]:
-    """Every network that learned the task, in the study's order but block by block.
+    """Iterate over the networks that learned the task, in the study's order within each block.
 
-    Untrained is an even selection of them, as many as the study makes its controls with.
+    An even selection of them, at most the study's ``control_networks``, also has its activity before training.
     """
     inputs = atlas.study.task(task).probe().inputs
     blocks = {block: members for block, members in atlas.study.blocks.items() if block.task == task}
@@ -203,9 +210,9 @@ def responses_of(atlas: Atlas, task: str, rows: Rows) -> Iterator[Response]:
 
 
 def _before_training(atlas: Atlas, block: Block) -> dict[Member, Cell]:
-    """The block's networks as training began with them.
+    """Return the block's networks before training.
 
-    A study that keeps no untrained controls has their random keys, from which the same weights are drawn again.
+    Without stored untrained controls, the same weights are drawn from the members' random keys.
     """
     study = atlas.study
     members = study.blocks[block]
@@ -218,29 +225,29 @@ def _before_training(atlas: Atlas, block: Block) -> dict[Member, Cell]:
 
 
 def shuffled(recording: Aligned, count: int, seed: int) -> Iterator[Float[np.ndarray, "rows units"]]:
-    """Its rows in a random order: nothing is left but how the units go together."""
+    """Draw surrogates with the rows in random order; they keep only the correlations between units."""
     random = np.random.default_rng(seed)
     for _ in range(count):
         yield random.permutation(recording.activity)
 
 
 def shifted(recording: Aligned, count: int, seed: int) -> Iterator[Float[np.ndarray, "rows units"]]:
-    """Its trials in a random order, all turned in time by one random lag: smooth as before, and at the wrong samples.
+    """Draw surrogates with the trials in random order, all rotated in time by one random lag.
 
-    The stricter control: what changes slowly is like anything else that changes slowly, and shuffling hides that.
+    The stricter control: they keep the autocorrelation, by which any two slowly changing signals are similar.
     """
     random = np.random.default_rng(seed)
     trials = recording.activity.reshape(recording.rows.trials, -1, recording.activity.shape[1])
     for _ in range(count):
         lag = int(random.integers(1, max(trials.shape[1], 2)))
-        turned = np.roll(trials[random.permutation(len(trials))], lag, axis=1)
-        yield turned.reshape(recording.activity.shape)
+        rotated = np.roll(trials[random.permutation(len(trials))], lag, axis=1)
+        yield rotated.reshape(recording.activity.shape)
 
 
 def unit_halves(
     recording: Aligned, count: int, seed: int
 ) -> Iterator[tuple[Float[np.ndarray, "rows some"], Float[np.ndarray, "rows others"]]]:
-    """Random halves of its units: how far apart two samples of one population are."""
+    """Draw random halves of the units, two samples of one population."""
     random = np.random.default_rng(seed)
     units = recording.activity.shape[1]
     for _ in range(count):

@@ -1,12 +1,13 @@
-"""Neurodata Without Borders (NWB), read as the plain HDF5 that it is: spikes in bins, or a TimeSeries, by trial.
+"""Neurodata Without Borders (NWB) files, read as plain HDF5: spike counts or a TimeSeries, by trial.
 
     units/spike_times + spike_times_index          intervals/trials/start_time, stop_time
     …/NAME/data + timestamps, or starting_time     with its attribute rate
 
-Extensions that a file brings along are not loaded.
+Extensions in a file are not loaded.
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +25,43 @@ SPIKES, ENDS = "units/spike_times", "units/spike_times_index"
 TRIALS = "intervals/trials"
 
 
-# Trials may differ by the rounding of their times; beyond that they are not equally long.
-SLACK = 1
+SLACK = 1  # samples by which trials may differ in length, from rounded times
+
+
+Trials = tuple[NDArray[np.float64], NDArray[np.float64]]  # starts and stops, in seconds
 
 
 def is_nwb(file: Any) -> bool:
-    """Whether an open HDF5 file says that it is NWB."""
+    """Whether an open HDF5 file is marked as NWB."""
     return "nwb_version" in file.attrs
 
 
-def read_nwb(path: Path, file: Any, h5py: Any, series: str | None, bin_width: float | None) -> Read:
-    """The spikes of all units, counted in bins; or a TimeSeries. By trial, where the file has trials.
+def read_nwb(path: Path, file: object, h5py: object, series: str | None, bin_width: float | None) -> Read:
+    """Read the spike counts of all units in bins, or a TimeSeries; by trial, if the file has trials.
 
     Raises:
-        NetworkError: neither is named or there, trials that are not equally long, a file that is not to be trusted.
+        NetworkError: neither exists or is specified, trials of different lengths, or an unsafe file.
     """
     datasets = datasets_in(path, file, h5py)
 
     def numbers(name: str) -> NDArray[Any]:
         if name not in datasets:
-            raise NetworkError(f"{path} has no {name}; expected it in an NWB file beside the others")
+            raise NetworkError(f"{path} has no {name}, which its other entries need")
         return load(path, name, datasets[name])
 
     if series is not None and bin_width is not None:
-        raise NetworkError(f"give either the series {series!r} or bins of {bin_width:g} for spikes, not both")
-    trials = None
+        raise NetworkError(f"series is {series!r} and bin_width {bin_width:g}; set one of them, not both")
+    trials: Trials | None = None
     if f"{TRIALS}/start_time" in datasets:
         trials = numbers(f"{TRIALS}/start_time").astype(float), numbers(f"{TRIALS}/stop_time").astype(float)
     if series is None and SPIKES in datasets:
         if bin_width is None or not (0 < bin_width < math.inf):
             raise NetworkError(
-                f"{path} has spikes, which are counted in bins: say how wide, in seconds, with bin_width= (--bin "
-                f"0.02); or name a TimeSeries with series= (--series): {listed(_series(datasets))}. "
-                f"bin_width is {bin_width}"
+                f"{path} has spikes, which are counted in bins, and bin_width is {bin_width}; set the width in seconds "
+                f"with bin_width= (--bin 0.02), or name a TimeSeries with series= (--series): "
+                f"{listed(_series(datasets))}"
             )
-        return _counts(path, numbers(SPIKES), numbers(ENDS), trials, bin_width)
+        return _spike_counts(path, numbers(SPIKES), numbers(ENDS), trials, bin_width)
     shapes = _series(datasets)
     name = choose(path, shapes, series)
     values = numbers(f"{name}/data")
@@ -69,7 +72,7 @@ def read_nwb(path: Path, file: Any, h5py: Any, series: str | None, bin_width: fl
 
 
 def _series(datasets: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Every TimeSeries with more than one channel: the shape of its data by its path."""
+    """Return the shape of every TimeSeries [time, channels] by its path."""
     return {
         name.removesuffix("/data"): each.shape
         for name, each in datasets.items()
@@ -80,7 +83,9 @@ def _series(datasets: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _times(path: Path, name: str, datasets: dict[str, Any], numbers: Any, count: int) -> NDArray[Any]:
+def _times(
+    path: Path, name: str, datasets: dict[str, Any], numbers: Callable[[str], NDArray[Any]], count: int
+) -> NDArray[np.float64]:
     if f"{name}/timestamps" in datasets:
         times = numbers(f"{name}/timestamps").astype(float)
     else:
@@ -92,37 +97,39 @@ def _times(path: Path, name: str, datasets: dict[str, Any], numbers: Any, count:
             raise NetworkError(f"{path}: the rate of {name} is {rate:g}; expected samples per second")
         times = float(start) + np.arange(count) / rate
     if times.shape != (count,) or not (np.diff(times) >= 0).all():
-        raise NetworkError(f"{path}: {name} has {count} samples and times {list(times.shape)}, which must increase")
+        raise NetworkError(
+            f"{path}: {name} has {count} samples and times {list(times.shape)}; expected increasing times"
+        )
     return times
 
 
-def _lengths(path: Path, lengths: NDArray[np.int64], what: str) -> tuple[int, tuple[str, ...]]:
-    """How many steps all trials have, and what to know of it."""
+def _common_length(path: Path, lengths: NDArray[np.int64], what: str) -> tuple[int, tuple[str, ...]]:
+    """Return the length to which all trials are cut, and a sentence if any are."""
     if not len(lengths) or lengths.min() < 1 or np.ptp(lengths) > SLACK:
-        seen = f"{lengths.min()} to {lengths.max()} {what}" if len(lengths) else "nothing: there is none"
+        seen = f"its trials have {lengths.min()} to {lengths.max()} {what}" if len(lengths) else "it has no trials"
         raise NetworkError(
-            f"{path}: its trials hold {seen}; a probe's trials are equally long, so cut them to one length first, and "
+            f"{path}: {seen}; expected equal lengths, as in a probe: cut the trials to one length and "
             "save them as .npy [trials, time, units]"
         )
     shortest = int(lengths.min())
     cut = int((lengths > shortest).sum())
-    said = (f"{cut} of {len(lengths)} trials have one more, and were cut to {shortest} {what}",) if cut else ()
-    return shortest, said
+    facts = (f"{cut} of {len(lengths)} trials have one more and were cut to {shortest} {what}",) if cut else ()
+    return shortest, facts
 
 
-def _counts(path: Path, spikes: NDArray[Any], ends: NDArray[Any], trials: tuple[Any, Any] | None, width: float) -> Read:
-    """Spikes of each unit in bins [trials, bins, units], or [bins, units] of the whole session."""
+def _spike_counts(path: Path, spikes: NDArray[Any], ends: NDArray[Any], trials: Trials | None, width: float) -> Read:
+    """Count the spikes of each unit in bins: [trials, bins, units], or [bins, units] of the whole session."""
     last = ends.astype(np.int64)
     if len(last) and (last.max() > len(spikes) or (np.diff(last) < 0).any() or last.min() < 0):
         raise NetworkError(f"{path} is damaged: {ENDS} does not fit the {len(spikes)} spikes of {SPIKES}")
     if not len(spikes) or not np.isfinite(spikes).all():
-        raise NetworkError(f"{path} has {len(spikes)} spike times; expected some, and no NaN or infinity")
+        raise NetworkError(f"{path} has {len(spikes)} spike times; expected at least one, all of them finite")
     starts, stops = (np.zeros(1), np.array([spikes.max()])) if trials is None else trials
     spans = (stops - starts) / width
     if not np.isfinite(spans).all() or np.abs(spans).max(initial=0) > 2**53:
-        raise NetworkError(f"{path}: its trials last NaN, or absurdly many bins of {width:g}")
-    # Times such as 0.3 − 0.2 miss a whole number of bins by rounding.
-    n_bins, cut = _lengths(path, np.floor(spans + 1e-6).astype(np.int64), f"bins of {width:g} s")
+        raise NetworkError(f"{path}: the duration of its trials is NaN or more than 2^53 bins of {width:g}")
+    # Rounding puts differences such as 0.3 − 0.2 just below a whole number of bins.
+    n_bins, cut = _common_length(path, np.floor(spans + 1e-6).astype(np.int64), f"bins of {width:g} s")
     shape = (len(starts), n_bins, len(last))
     ends_shape = (len(starts), n_bins + 1)
     check_sizes(
@@ -137,20 +144,18 @@ def _counts(path: Path, spikes: NDArray[Any], ends: NDArray[Any], trials: tuple[
     for unit, (first, end) in enumerate(zip([0, *last[:-1]], last, strict=True)):
         places = np.searchsorted(np.sort(spikes[first:end]), edges.ravel()).reshape(edges.shape)
         counts[:, :, unit] = np.diff(places, axis=1)
-    said = f"spikes of {len(last)} units in bins of {width:g} s"
+    fact = f"spikes of {len(last)} units in bins of {width:g} s"
     if trials is None:
-        return counts[0], (f"{said}, from 0 to the last spike",)
-    return counts, (f"{said}, from the start of each of {len(starts)} trials", *cut)
+        return counts[0], (f"{fact}, from 0 to the last spike",)
+    return counts, (f"{fact}, from the start of each of {len(starts)} trials", *cut)
 
 
-def _in_trials(
-    path: Path, values: NDArray[Any], times: NDArray[Any], trials: tuple[NDArray[Any], NDArray[Any]], said: str
-) -> Read:
-    """The samples of each trial [trials, time, channels]."""
+def _in_trials(path: Path, values: NDArray[Any], times: NDArray[np.float64], trials: Trials, fact: str) -> Read:
+    """Cut samples [time, channels] into trials [trials, time, channels]."""
     first, end = (np.searchsorted(times, bounds) for bounds in trials)
-    length, cut = _lengths(path, end - first, "samples")
+    length, cut = _common_length(path, end - first, "samples")
     shape = (len(first), length, values.shape[1])
     check_sizes(
         path, {"samples of all trials": Declared(shape, max(values.itemsize * shape[2], 8) * shape[0] * length)}
     )
-    return values[first[:, None] + np.arange(length)], (said, f"cut into {len(first)} trials", *cut)
+    return values[first[:, None] + np.arange(length)], (fact, f"cut into {len(first)} trials", *cut)

@@ -1,4 +1,4 @@
-// The page of recordings: their plots, and the choice of a recording and a measure.
+// Page of recordings: plots, and the selection of a recording and a measure.
 const data = JSON.parse(document.getElementById("atlas-data").textContent);
 
 for (const place of document.querySelectorAll("[data-plot]")) {

@@ -1,4 +1,4 @@
-"""One self-contained page that shows recordings among networks, in the style of an atlas' report."""
+"""Self-contained HTML page of recordings among networks, in the style of an atlas' report."""
 
 import json
 from pathlib import Path
@@ -11,15 +11,24 @@ from dynatlas.figures.looks import ACTIVATIONS, architecture_looks
 from dynatlas.measures.registry import measure_label
 from dynatlas.recordings.place import TABLES, Placement
 from dynatlas.recordings.plots import map_plot, strip_plot
-from dynatlas.recordings.sentences import WARNING, level_label, of
+from dynatlas.recordings.sentences import WARNING, level_label, rows_of
 from dynatlas.report.rendering import OF_ANY_PAGE, in_one_scope, part, render_page, text_of
 from dynatlas.report.values import records
 
 NEAREST: Final = 10  # networks listed
 
 
+PAGE: Final = "index.html"
+
+
+MARK: Final = "placement.json"  # identifies the folder of a placement
+
+
+WRITTEN: Final = {PAGE, MARK, *(f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet"))}
+
+
 def page(placement: Placement) -> str:
-    """The page: everything that it shows is in it."""
+    """Render the page; it refers to no other file."""
     views = [
         _view(placement, recording, measure, f"{place}-{measure}")
         for place, recording in enumerate(placement.recordings)
@@ -47,19 +56,19 @@ def page(placement: Placement) -> str:
 
 
 def _view(placement: Placement, recording: str, measure: str, id_: str) -> dict[str, Any]:
-    """One recording by one measure."""
+    """Return the template's values for one recording and one measure."""
     tables = placement.tables
-    distances = of(tables, "distances", recording, measure)
-    levels = of(tables, "levels", recording, measure)
-    places = of(tables, "map", recording, measure)
-    effects = {row["factor"]: row for row in records(of(tables, "effects", recording, measure))}
+    distances = rows_of(tables, "distances", recording, measure)
+    levels = rows_of(tables, "levels", recording, measure)
+    places = rows_of(tables, "map", recording, measure)
+    effects = {row["factor"]: row for row in records(rows_of(tables, "effects", recording, measure))}
     return {
         "id": id_,
         "recording": recording,
         "measure": measure,
         "label": measure_label(measure),
         "sentences": placement.said(recording, measure),
-        "controls": records(of(tables, "controls", recording, measure)),
+        "controls": records(rows_of(tables, "controls", recording, measure)),
         "levels": [
             row | {"label": level_label(row["factor"], row["level"]), "effect": effects.get(row["factor"])}
             for row in records(levels)
@@ -68,29 +77,20 @@ def _view(placement: Placement, recording: str, measure: str, id_: str) -> dict[
         "nearest": records(distances[distances["version"] == "trained"].nsmallest(NEAREST, "distance")),
         "stress": float(places["misfit"].iloc[0]),
         "misfit": float(places["misfit"].iloc[-1]),
-        "others": records(of(tables, "recordings", recording, measure)),
+        "others": records(rows_of(tables, "recordings", recording, measure)),
     }
 
 
-PAGE: Final = "index.html"
-
-
-MARK: Final = "placement.json"  # by which an earlier placement is known
-
-
-WRITTEN: Final = {PAGE, MARK, *(f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet"))}
-
-
 def write_folder(placement: Placement, folder: Path, *, replaces_any: bool = True) -> Path:
-    """Write everything that was found into a new folder, whole or not at all; give the page's path.
+    """Write the page and the tables into a folder atomically, and return the page's path.
 
     Args:
-        placement: what was found.
-        folder: where; an earlier placement there is replaced, if nothing else is in its folder.
-        replaces_any: replace a placement of other recordings, too, or in another task or study.
+        placement: the placement.
+        folder: the folder; an earlier placement is replaced, if the folder contains nothing else.
+        replaces_any: also replace a placement of other recordings, or in another task or study.
 
     Raises:
-        NetworkError: something stands there that is not to be replaced, or the folder cannot be written.
+        NetworkError: the folder exists and may not be replaced, or cannot be written.
     """
     mark = json.dumps({"study": placement.study, "task": placement.task, "recordings": list(placement.recordings)})
     try:
@@ -109,7 +109,7 @@ def write_folder(placement: Placement, folder: Path, *, replaces_any: bool = Tru
 
 
 def _refuse_others(folder: Path, mark: str | None) -> None:
-    """Refuse to replace what no placement wrote; or, with a mark, a placement that has another."""
+    """Check that the folder contains only an earlier placement, and with ``mark`` that it has the same mark."""
     if not folder.exists() and not folder.is_symlink():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() and not folder.is_symlink() else {""}
@@ -117,8 +117,8 @@ def _refuse_others(folder: Path, mark: str | None) -> None:
         raise NetworkError(f"{folder} exists and is no earlier placement; choose another folder with --out")
     if others := sorted(names - WRITTEN):
         raise NetworkError(
-            f"{folder} has {', '.join(others[:5])} beside an earlier placement, and would be replaced as a whole; move "
-            "that, or choose another folder with --out"
+            f"{folder} has {', '.join(others[:5])} next to an earlier placement and would be replaced as a whole; move "
+            "these files, or choose another folder with --out"
         )
     if names and mark is not None and (seen := (folder / MARK).read_text(encoding="utf-8", errors="replace")) != mark:
         raise NetworkError(

@@ -1,4 +1,4 @@
-"""The pictures of a recording among networks, as plotly JSON: the map, and its distances in strips."""
+"""Plots of a recording among networks as plotly JSON: the map, and strips of distances."""
 
 from typing import Any, Final
 
@@ -7,19 +7,19 @@ import pandas as pd
 
 from dynatlas.figures.looks import ACTIVATIONS, Look, architecture_looks
 from dynatlas.recordings.place import Placement
-from dynatlas.recordings.sentences import Row, controls_by_name, of
+from dynatlas.recordings.sentences import Row, controls_by_name, rows_of
 from dynatlas.report.plots import Plot, number, text
 
-SPREAD: Final = 0.3  # of the marks of a strip, to both sides
+SPREAD: Final = 0.3  # half the width of a strip
 
 
 CONTROLS: Final = ("between trained networks", "shuffled time", "shifted trials", "own halves")
 
 
 def map_plot(placement: Placement, recording: str, measure: str) -> Plot:
-    """The trained networks where the map has them, and the recording among them."""
+    """Draw the map of the trained networks with the recording."""
     looks = architecture_looks(placement.architectures)
-    places = of(placement.tables, "map", recording, measure)
+    places = rows_of(placement.tables, "map", recording, measure)
     distances = _trained(placement, recording, measure)
     networks = places[places["network"] != ""].merge(distances, on="network")
     groups: Any = networks.groupby(["architecture", "activation"], sort=False)
@@ -50,8 +50,8 @@ def map_plot(placement: Placement, recording: str, measure: str) -> Plot:
 
 
 def strip_plot(placement: Placement, recording: str, measure: str) -> Plot:
-    """Distances from the recording: networks of every architecture, trained and not, and below them the controls."""
-    rows = of(placement.tables, "distances", recording, measure)
+    """Draw distances from the recording in strips: networks by architecture and training, then the controls."""
+    rows = rows_of(placement.tables, "distances", recording, measure)
     controls = controls_by_name(placement.tables, recording, measure)
     looks = architecture_looks(placement.architectures)
     traces: list[Plot] = []
@@ -98,7 +98,7 @@ def strip_plot(placement: Placement, recording: str, measure: str) -> Plot:
 
 
 def _trained(placement: Placement, recording: str, measure: str) -> pd.DataFrame:
-    rows = of(placement.tables, "distances", recording, measure)
+    rows = rows_of(placement.tables, "distances", recording, measure)
     return rows[rows["version"] == "trained"]
 
 
@@ -124,7 +124,7 @@ def _marks(rows: pd.DataFrame, x: Any, y: Any, look: Look, activation: str, *, i
 
 
 def _bar(row: Row, place: int) -> Plot:
-    """A mean with its interval."""
+    """Draw a mean with its interval."""
     return {
         "type": "scatter",
         "mode": "markers",

@@ -1,4 +1,4 @@
-"""The probe as whoever aligns a recording with it sees it: samples, trial by trial, and the condition of each."""
+"""The probe to align a recording with: samples, trial by trial, and the condition of each."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,13 @@ class Probe(NamedTuple):
     """The trials on which networks are compared.
 
     Attributes:
-        kind: the task.
-        inputs: what networks see.
-        targets: what they should answer.
-        condition: of each sample, from 0 on: which samples may be averaged, as over repeated trials; 0 everywhere where
-            the task has nothing to average over. Not ``Task.conditions``, the constant inputs at which networks are
-            analysed: a flip-flop has one of these, and here as many as it has memories.
-        condition_names: of each.
+        kind: name of the task.
+        inputs: inputs of the networks.
+        targets: target outputs.
+        condition: condition of each sample, from 0; samples of one condition may be averaged, as over repeated trials.
+            0 everywhere if there is nothing to average over. Unlike ``Task.conditions``, the constant inputs at which
+            networks are analysed: a flip-flop has one of those, and here as many as it has memories.
+        condition_names: name of each condition.
     """
 
     kind: str
@@ -43,16 +43,16 @@ class Probe(NamedTuple):
 
     @property
     def samples(self) -> int:
-        """Every step of every trial."""
+        """Number of samples: all steps of all trials."""
         return self.trials * self.steps
 
 
 def probe_of(task: Task) -> Probe:
-    """A task's probe, with conditions that activity can be averaged over.
+    """Return a task's probe, with conditions over which activity can be averaged.
 
-    Where the inputs of every trial stand still, as a sine's command and the evidence to be integrated do, each trial is
-    a condition. Otherwise samples with the same target are one, as those are at which a flip-flop holds the same
-    memory; where there are as many targets as samples, or nearly, all are one condition, and no average is of use.
+    If the inputs of every trial are constant, such as the command of a sine wave or the evidence to integrate, each
+    trial is a condition. Otherwise samples with the same target are one condition, such as those at which a flip-flop
+    holds the same memory. If more than half of the samples have different targets, all are one condition.
 
     Example:
         >>> from dynatlas.tasks import FlipFlop, SineWave
@@ -75,10 +75,10 @@ def probe_of(task: Task) -> Probe:
 
 
 def write_probe(task: Task, target: Path) -> Probe:
-    """Write the probe as ``.npz``, with the task's settings; give it.
+    """Write the probe and the task's settings as ``.npz``, and return the probe.
 
     Raises:
-        NetworkError: another ending, or the file cannot be written.
+        NetworkError: another file extension, or the file cannot be written.
     """
     if target.suffix != ".npz":
         raise NetworkError(f"{target.name} ends in {target.suffix!r}; expected .npz")

@@ -1,11 +1,11 @@
-"""The one door for recordings: a file becomes activity [trials, time, units] or [samples, units].
+"""Read recordings: activity [trials, time, units] or [samples, units] from a file.
 
-The format is told by the first bytes. No file is trusted: sizes are checked in headers before anything is allocated,
-links are not followed, and nothing is unpickled.
+The first bytes determine the format. No file is trusted: sizes are checked in headers before memory is allocated, links
+are not followed, and nothing is unpickled.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,14 @@ EXPECTED = "a recording: .npy, .npz, .nc (NetCDF), .parquet, .nwb or .csv"
 
 
 class Recording(NamedTuple):
-    """What a file holds.
+    """Activity read from a file.
 
     Attributes:
         values: [trials, time, units], or [samples, units].
-        facts: how it was read, a sentence each.
+        facts: how it was read, one sentence each.
     """
 
-    values: NDArray[Any]
+    values: NDArray[np.generic]
     facts: tuple[str, ...]
 
 
@@ -37,12 +37,12 @@ def read_recording(path: Path, *, series: str | None = None, bin_width: float | 
 
     Args:
         path: ``.npy``, ``.npz``, NetCDF 3 or 4, Parquet or CSV (a column for each unit), NWB.
-        series: the array, variable or TimeSeries, where the file has several.
-        bin_width: of the bins, in the file's unit of time (seconds), in which an NWB file's spikes are counted.
+        series: the array, variable or TimeSeries, if the file has several.
+        bin_width: width of the bins in which an NWB file's spikes are counted, in the file's unit of time (seconds).
 
     Raises:
-        NetworkError: no such file, none of the formats, damaged or not to be trusted, or several arrays and no
-            ``series``.
+        NetworkError: the file does not exist, is of no supported format, damaged or unsafe, or has several arrays and
+            ``series`` is not set.
     """
     head = first_bytes(path, EXPECTED)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
@@ -62,22 +62,24 @@ def read_recording(path: Path, *, series: str | None = None, bin_width: float | 
         return Recording(*read_parquet(path))
     if path.suffix.lower() in (".csv", ".tsv"):
         return Recording(*read_csv(path))
-    raise NetworkError(f"{path} ({path.stat().st_size} bytes) is no recording that is known here; expected {EXPECTED}")
+    raise NetworkError(
+        f"{path} ({path.stat().st_size} bytes) is no recording of a supported format; expected {EXPECTED}"
+    )
 
 
-def read_labels(path: Path) -> NDArray[Any]:
-    """The one array of whole numbers in a ``.npy`` or ``.npz`` file: which row each of the probe's samples belongs to.
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Read the array of integers in a ``.npy`` or ``.npz`` file: the row of each of the probe's samples.
 
     Raises:
-        NetworkError: not such a file, or other numbers.
+        NetworkError: the file is of another format, or its array is not of integers.
     """
     _, arrays = read_arrays(path)
     name = "rows" if "rows" in arrays else choose(path, {name: each.shape for name, each in arrays.items()}, None)
     if arrays[name].dtype.kind not in "iu":
-        raise NetworkError(f"{path}: {name!r} is of the type {arrays[name].dtype}; expected whole numbers, −1 for none")
+        raise NetworkError(f"{path}: {name!r} is of the type {arrays[name].dtype}; expected integers, −1 for none")
     return arrays[name].astype(np.int64)
 
 
 def _refuse_bins(path: Path, bin_width: float | None) -> None:
     if bin_width is not None:
-        raise NetworkError(f"{path} is no NWB file, and has no spikes to count in bins of {bin_width:g}")
+        raise NetworkError(f"{path} is no NWB file: it has no spikes to count in bins of {bin_width:g}")

@@ -1,4 +1,4 @@
-"""The rows of the tables: distances, controls, levels of the factors and what these explain, the map."""
+"""Rows of the tables: distances, controls, levels of the factors, effects of the factors, the map."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from dynatlas.recordings.distances import Measured
+from dynatlas.recordings.distances import MeasureDistances
 from dynatlas.statistics.effects import factor_effects, holm
 from dynatlas.statistics.embedding import spot
-from dynatlas.statistics.resampling import interval, mean_interval, mean_of_pairs, reliability_of_values
+from dynatlas.statistics.resampling import Interval, interval, mean_interval, mean_of_pairs, reliability_of_values
 from dynatlas.study.members import Member
 
 FACTORS: Final = ("architecture", "activation", "units", "l2")
@@ -19,60 +19,67 @@ FACTORS: Final = ("architecture", "activation", "units", "l2")
 TRAINED, UNTRAINED, GAIN = "trained", "untrained", "untrained minus trained"
 
 
-APART, HALVES, RELIABILITY = "between trained networks", "own halves", "reliability"
+BETWEEN, HALVES, RELIABILITY = "between trained networks", "own halves", "reliability"
 
 
-Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+
+
+Rows = list[Row]
 
 
 def distance_rows(
-    members: Sequence[Member], away: Float[np.ndarray, " networks"], untrained: Mapping[int, float]
+    members: Sequence[Member], to_trained: Float[np.ndarray, " networks"], to_untrained: Mapping[int, float]
 ) -> Rows:
-    """Every network's distance, trained and before."""
+    """Return the distance to every trained network, and to controls before training by their place in ``members``."""
     trained = [
-        _who(member) | {"version": TRAINED, "distance": value}
-        for member, value in zip(members, away.tolist(), strict=True)
+        _member_columns(member) | {"version": TRAINED, "distance": value}
+        for member, value in zip(members, to_trained.tolist(), strict=True)
     ]
-    before = [_who(members[place]) | {"version": UNTRAINED, "distance": value} for place, value in untrained.items()]
-    return trained + before
+    untrained = [
+        _member_columns(members[place]) | {"version": UNTRAINED, "distance": value}
+        for place, value in to_untrained.items()
+    ]
+    return trained + untrained
 
 
-def control_rows(measured: Measured, recording: int, permutations: int, bootstraps: int, seed: int) -> Rows:
-    """What a recording's distances are to be held against; each with its 95 % interval and, where it is a test, its p.
+def control_rows(distances: MeasureDistances, recording: int, permutations: int, bootstraps: int, seed: int) -> Rows:
+    """Return the controls of a recording's distances, each with a 95 % interval and, if it is a test, a p-value.
 
-    - trained, untrained: the mean distance from networks; the interval is over networks. All controls but those of the
-      recording alone are made with the same even selection of networks (``responses_of``), of which n says how many.
-    - untrained minus trained: how much nearer training brings the same network; p by flipping signs.
-    - between trained networks: the mean distance between two of them.
-    - shuffled time, shifted trials: the mean distance from trained networks of the recording out of time; the interval
-      is over orders, p that of being as near as the recording.
-    - own halves: the mean distance between halves of the recording's units; the interval is over halvings.
-    - reliability: how well distances on half of the rows predict those on the other, as in the study's controls.
+    - trained, untrained: mean distance to networks; the interval is over networks. All controls but those of only the
+      recording use the same even selection of n networks (``responses_of``).
+    - untrained minus trained: how much closer training brings a network; p by sign flips.
+    - between trained networks: mean distance between two of them.
+    - shuffled time, shifted trials: mean distance of trained networks to surrogates of the recording; the interval is
+      over surrogates, p is the probability that one is as close as the recording.
+    - own halves: mean distance between halves of the recording's units; the interval is over splits.
+    - reliability: how well distances on half of the rows predict those on the other half, as in the study's controls.
     """
-    away, before = measured.away(recording), measured.untrained_away(recording)
-    own, untrained = away[list(before)], np.array(list(before.values()))
-    gain = untrained - own
+    before = distances.to_untrained(recording)
+    trained, untrained = distances.to_trained(recording)[list(before)], np.array(list(before.values()))
+    gain = untrained - trained
     rows = [
-        _row(TRAINED, own.mean(), mean_interval(own, bootstraps, seed), len(own)),
-        _row(UNTRAINED, untrained.mean(), mean_interval(untrained, bootstraps, seed), len(untrained)),
-        _row(GAIN, gain.mean(), mean_interval(gain, bootstraps, seed), len(gain))
+        _control_row(TRAINED, trained.mean(), mean_interval(trained, bootstraps, seed), len(trained)),
+        _control_row(UNTRAINED, untrained.mean(), mean_interval(untrained, bootstraps, seed), len(untrained)),
+        _control_row(GAIN, gain.mean(), mean_interval(gain, bootstraps, seed), len(gain))
         | {"p": sign_flips(gain, permutations, seed)},
-        _row(APART, *mean_of_pairs(measured.between_networks(), bootstraps, seed), len(gain)),
+        _control_row(BETWEEN, *mean_of_pairs(distances.between_networks(), bootstraps, seed), len(gain)),
     ]
-    for control, distances in measured.out_of_time(recording).items():
-        p = (1 + int((distances <= own.mean()).sum())) / (1 + len(distances))
-        rows.append(_row(control, distances.mean(), interval(distances), len(distances)) | {"p": p})
-    halves = measured.own_halves(recording)
+    for control, values in distances.to_surrogates(recording).items():
+        p = (1 + int((values <= trained.mean()).sum())) / (1 + len(values))
+        rows.append(_control_row(control, values.mean(), interval(values), len(values)) | {"p": p})
+    halves = distances.between_halves(recording)
     if len(halves):
-        rows.append(_row(HALVES, halves.mean(), interval(halves), len(halves)))
-    parts = measured.halves_away(recording)
+        rows.append(_control_row(HALVES, halves.mean(), interval(halves), len(halves)))
+    parts = distances.to_trained_by_half(recording)
     if parts is not None and parts.shape[1] > 2:
-        rows.append(_row(RELIABILITY, *reliability_of_values(parts[0], parts[1], bootstraps, seed), parts.shape[1]))
+        reliability = reliability_of_values(parts[0], parts[1], bootstraps, seed)
+        rows.append(_control_row(RELIABILITY, *reliability, parts.shape[1]))
     return rows
 
 
 def sign_flips(differences: Float[np.ndarray, " n"], permutations: int, seed: int) -> float:
-    """How often a mean as far from 0 comes about if each difference might as well have the other sign.
+    """Test by random sign flips whether the mean of differences is 0, and return the p-value.
 
     p = (1 + #{|mean of flipped| ≥ |mean|}) / (1 + permutations)
 
@@ -88,29 +95,29 @@ def sign_flips(differences: Float[np.ndarray, " n"], permutations: int, seed: in
     return (1 + int((means >= seen - 1e-12 * np.abs(differences).sum()).sum())) / (1 + permutations)
 
 
-def levels_of(
-    measured: Measured,
+def level_rows(
+    distances: MeasureDistances,
     recording: int,
-    labels: Mapping[str, Sequence[Any]],
+    labels: Mapping[str, Sequence[object]],
     permutations: int,
     bootstraps: int,
     seed: int,
 ) -> Rows:
-    """The mean distance from the trained networks of every architecture, and so on.
+    """Return the mean distance to the trained networks of each level of each factor, such as each architecture.
 
-    ``gain`` is how much nearer training brings those ``gain_n`` of them that controls are made with: over all kinds
-    together, those that it leads away can hide it. Its p is corrected for the number of levels (``holm``).
+    ``gain`` is how much closer training brings the ``gain_n`` controls of the level: over all levels together, levels
+    that training moves away can hide it. Its p is corrected for the number of levels (``holm``).
     """
-    away, before = measured.away(recording), measured.untrained_away(recording)
+    trained, untrained = distances.to_trained(recording), distances.to_untrained(recording)
     rows: Rows = []
     for factor, levels in labels.items():
         kinds = list(dict.fromkeys(levels))
         for level in kinds:
             places = [place for place, each in enumerate(levels) if each == level]
-            some = away[places]
-            row: dict[str, Any] = {"factor": factor, "level": str(level)}
-            row |= _numbers(some.mean(), mean_interval(some, bootstraps, seed), len(some))
-            gain = np.array([before[place] - away[place] for place in places if place in before])
+            some = trained[places]
+            row: Row = {"factor": factor, "level": str(level)}
+            row |= _interval_columns(some.mean(), mean_interval(some, bootstraps, seed), len(some))
+            gain = np.array([untrained[place] - trained[place] for place in places if place in untrained])
             ends = mean_interval(gain, bootstraps, seed)
             row |= {"gain": gain.mean() if len(gain) else np.nan, "gain_low": ends.low, "gain_high": ends.high}
             row["gain_n"] = len(gain)
@@ -122,24 +129,27 @@ def levels_of(
     return rows
 
 
-def effects_of(
-    away: Float[np.ndarray, " networks"],
-    labels: Mapping[str, Sequence[Any]],
+def effect_rows(
+    to_trained: Float[np.ndarray, " networks"],
+    labels: Mapping[str, Sequence[object]],
     permutations: int,
     bootstraps: int,
     seed: int,
 ) -> Rows:
-    """How much of the differences in distance each factor explains: R² of an analysis of variance, and its p."""
-    effects = factor_effects(np.abs(away[:, None] - away), labels, permutations, bootstraps, seed)
+    """Return the share of the variance of the distances that each factor explains (R²), with its p-value."""
+    effects = factor_effects(np.abs(to_trained[:, None] - to_trained), labels, permutations, bootstraps, seed)
     kept = ("factor", "r2", "r2_low", "r2_high", "r2_chance", "p", "p_adjusted", "n_networks")
     return [{name: effect[name] for name in kept} for effect in effects]
 
 
 def map_rows(
-    members: Sequence[Member], coordinates: NDArray[np.float64], stress: float, away: Float[np.ndarray, " networks"]
+    members: Sequence[Member],
+    coordinates: NDArray[np.float64],
+    stress: float,
+    to_trained: Float[np.ndarray, " networks"],
 ) -> Rows:
-    """The networks where the map has them, with its stress; the recording, with its misfit, has no network."""
-    place, misfit = spot(coordinates, away)
+    """Return the map: coordinates of the networks with its stress, and of the recording ("") with its misfit."""
+    place, misfit = spot(coordinates, to_trained)
     networks = [
         {"network": member.id, "x": x, "y": y, "misfit": stress}
         for member, (x, y) in zip(members, coordinates.tolist(), strict=True)
@@ -147,13 +157,13 @@ def map_rows(
     return [*networks, {"network": "", "x": float(place[0]), "y": float(place[1]), "misfit": misfit}]
 
 
-def _who(member: Member) -> dict[str, Any]:
+def _member_columns(member: Member) -> Row:
     return {"network": member.id, "name": member.name} | {name: getattr(member, name) for name in (*FACTORS, "seed")}
 
 
-def _row(control: str, value: float, ends: Any, n: int) -> dict[str, Any]:
-    return {"control": control} | _numbers(value, ends, n) | {"p": np.nan}
+def _control_row(control: str, value: float, ends: Interval, n: int) -> Row:
+    return {"control": control} | _interval_columns(value, ends, n) | {"p": np.nan}
 
 
-def _numbers(value: float, ends: Any, n: int) -> dict[str, Any]:
+def _interval_columns(value: float, ends: Interval, n: int) -> Row:
     return {"value": float(value), "low": ends.low, "high": ends.high, "n": n}

@@ -1,4 +1,4 @@
-"""What the numbers say of a recording, and what they do not, in sentences."""
+"""The result for a recording in sentences, and what it does not imply."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,11 +9,11 @@ from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.figures.looks import ACTIVATIONS, architecture_label
 
 WARNING: Final = (
-    "Geometry compares the shape of activity on the same samples. Networks that see the same inputs share part of that "
-    "shape before they have learned anything (Maheswaranathan et al. 2019, figure 4), and networks that compute in "
-    "different ways can share more. So a small distance does not say that what was recorded computes as the network "
-    "does; dynamics, or what happens under perturbation, would have to agree as well.",
-    "Intervals are over networks, for the recording as it is: another animal, or another session, may lie elsewhere.",
+    "Geometry compares activity on the same samples. Networks with the same inputs share part of their geometry before "
+    "any training (Maheswaranathan et al. 2019, figure 4), and networks that compute differently can share more. So a "
+    "small distance does not imply that the recorded network computes like the trained one; dynamics, or responses to "
+    "perturbations, would have to agree as well.",
+    "Intervals are over networks and hold for this recording only: another animal or session may differ.",
 )
 
 
@@ -21,14 +21,19 @@ Row = dict[str, Any]
 
 
 def sentences(tables: Mapping[str, pd.DataFrame], recording: str, measure: str) -> list[str]:
-    """Nearer than before training? Nearer than out of time? Which architecture? What to compare the distance with?"""
+    """Compare a recording's distances with the controls, and name the nearest kinds of networks."""
     controls = controls_by_name(tables, recording, measure)
-    levels: Any = of(tables, "levels", recording, measure).to_dict("records")
-    return [_training(controls, levels), _time(controls), *_scale(controls), *_factors(tables, recording, measure)]
+    levels: Any = rows_of(tables, "levels", recording, measure).to_dict("records")
+    return [
+        _untrained_control(controls, levels),
+        _surrogate_control(controls),
+        *_scale(controls),
+        *_nearest_kinds(tables, recording, measure),
+    ]
 
 
-def of(tables: Mapping[str, pd.DataFrame], table: str, recording: str, measure: str) -> pd.DataFrame:
-    """The rows of one recording and measure; none where the table is not there."""
+def rows_of(tables: Mapping[str, pd.DataFrame], table: str, recording: str, measure: str) -> pd.DataFrame:
+    """Return a table's rows of one recording and measure; an empty table if it does not exist."""
     if table not in tables:
         return pd.DataFrame()
     rows = tables[table]
@@ -36,8 +41,8 @@ def of(tables: Mapping[str, pd.DataFrame], table: str, recording: str, measure: 
 
 
 def controls_by_name(tables: Mapping[str, pd.DataFrame], recording: str, measure: str) -> dict[str, Row]:
-    """The controls of one recording and measure."""
-    rows: Any = of(tables, "controls", recording, measure).to_dict("records")
+    """Return the controls of one recording and measure by name."""
+    rows: Any = rows_of(tables, "controls", recording, measure).to_dict("records")
     return {row["control"]: row for row in rows}
 
 
@@ -49,50 +54,48 @@ def level_label(factor: str, level: str) -> str:
 
 
 def number(value: float) -> str:
-    """A distance."""
+    """Format a distance."""
     return (f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}").replace("-", "−")
 
 
-def with_ends(row: Row) -> str:
-    """A number and its 95 % interval, where there is one."""
+def with_interval(row: Row) -> str:
+    """Format a number with its 95 % interval, if it has one."""
     ends = f" ({number(row['low'])} to {number(row['high'])})" if row["low"] == row["low"] else ""
     return f"{number(row['value'])}{ends}"
 
 
-def _training(controls: Mapping[str, Row], levels: Sequence[Row]) -> str:
+def _untrained_control(controls: Mapping[str, Row], levels: Sequence[Row]) -> str:
     gain = controls["untrained minus trained"]
     numbers = (
-        f"{with_ends(controls['trained'])} away, the same networks before training "
-        f"{with_ends(controls['untrained'])} (difference {with_ends(gain)}, p = {gain['p']:.2g})."
+        f"{with_interval(controls['trained'])} away, the same networks before training "
+        f"{with_interval(controls['untrained'])} (difference {with_interval(gain)}, p = {gain['p']:.2g})."
     )
     if gain["p"] > SIGNIFICANT:
-        brought = [row for row in levels if row["gain_p"] <= SIGNIFICANT and row["gain"] > 0]
-        if brought:
+        nearer = [row for row in levels if row["gain_p"] <= SIGNIFICANT and row["gain"] > 0]
+        if nearer:
             kinds = ", ".join(
                 f"{level_label(row['factor'], row['level'])} (nearer by {number(row['gain'])}, p = {row['gain_p']:.2g})"
-                for row in brought
+                for row in nearer
             )
             return f"Trained networks are not nearer than untrained ones as a whole: {numbers} Some kinds are: {kinds}."
         return (
-            f"Trained networks are not measurably nearer than untrained ones: {numbers} By this measure the likeness "
-            "is no sign of anything learned."
+            f"Trained networks are not measurably nearer than untrained ones: {numbers} By this measure the similarity "
+            "is no evidence of learning."
         )
     if gain["value"] < 0:
         return (
-            f"Trained networks are further than untrained ones: {numbers} By this measure training leads away from the "
-            "recording."
+            f"Trained networks are further than untrained ones: {numbers} By this measure training moves networks away "
+            "from the recording."
         )
     return f"Trained networks are nearer than untrained ones: {numbers}"
 
 
-def _time(controls: Mapping[str, Row]) -> str:
+def _surrogate_control(controls: Mapping[str, Row]) -> str:
     kind = "shifted trials" if "shifted trials" in controls else "shuffled time"
     value, p = number(controls[kind]["value"]), f"p = {controls[kind]['p']:.2g}"
     if controls[kind]["p"] <= SIGNIFICANT:
-        return f"Out of time ({kind}) the recording is {value} away ({p})."
-    return (
-        f"That is not measurably nearer than the recording out of time ({kind}: {value}, {p}): no sign of a likeness."
-    )
+        return f"Surrogates of the recording ({kind}) are {value} away ({p})."
+    return f"That is not measurably nearer than surrogates ({kind}: {value}, {p}): no evidence of similarity."
 
 
 def _scale(controls: Mapping[str, Row]) -> list[str]:
@@ -100,22 +103,23 @@ def _scale(controls: Mapping[str, Row]) -> list[str]:
     if "between trained networks" in controls:
         parts.append(f"two trained networks are {number(controls['between trained networks']['value'])} apart")
     if "own halves" in controls:
-        parts.append(f"two halves of the recording’s own units {number(controls['own halves']['value'])}")
+        parts.append(f"two halves of the recording’s units {number(controls['own halves']['value'])}")
     return [f"For scale: {', '.join(parts)}."] if parts else []
 
 
-def _factors(tables: Mapping[str, pd.DataFrame], recording: str, measure: str) -> list[str]:
-    effects: Any = of(tables, "effects", recording, measure).to_dict("records")
-    levels = of(tables, "levels", recording, measure)
+def _nearest_kinds(tables: Mapping[str, pd.DataFrame], recording: str, measure: str) -> list[str]:
+    effects: Any = rows_of(tables, "effects", recording, measure).to_dict("records")
+    levels = rows_of(tables, "levels", recording, measure)
     found = []
     for effect in effects:
         if effect["p_adjusted"] <= SIGNIFICANT:
             of_factor: Any = levels[levels["factor"] == effect["factor"]].to_dict("records")
             nearest = min(of_factor, key=lambda row: row["value"])
+            label = level_label(effect["factor"], nearest["level"])
             found.append(
-                f"{level_label(effect['factor'], nearest['level'])} {with_ends(nearest)} ({effect['factor']} explains "
-                f"{100 * effect['r2']:.0f}\u00a0% of the differences, p = {effect['p_adjusted']:.2g})"
+                f"{label} {with_interval(nearest)} ({effect['factor']} explains {100 * effect['r2']:.0f}\u00a0% of the "
+                f"differences, p = {effect['p_adjusted']:.2g})"
             )
     if found:
         return [f"Nearest on average: {'; '.join(found)}."]
-    return ["Which kind of network is nearest cannot be told."] if effects else []
+    return ["The nearest kind of network cannot be determined."] if effects else []

@@ -1,4 +1,4 @@
-"""Which of a file's arrays is the recording."""
+"""The choice of the recording among the arrays of a file, and variables of NetCDF and HDF5 files."""
 
 import io
 import struct
@@ -20,16 +20,22 @@ USUAL: Final = ("activity", "recording")
 MOST_LISTED: Final = 12
 
 
+MARKS: Final = ("_FillValue", "missing_value", "scale_factor", "add_offset")
+
+
+Read = tuple[NDArray[Any], tuple[str, ...]]  # values, and sentences about them
+
+
 def choose(path: Path, shapes: Mapping[str, tuple[int, ...]], series: str | None) -> str:
-    """The array of this name; without one, the only array there is, or the one that is called "activity".
+    """Return the name of the array that ``series`` names; by default the only array, or the one called "activity".
 
     Args:
         path: the file, for errors.
-        shapes: of each array, by its name.
-        series: the name asked for, whole or its last part.
+        shapes: shape of each array by name.
+        series: name of the array, or the last part of its path.
 
     Raises:
-        NetworkError: no such array, or several.
+        NetworkError: no array has the name, or several have it; or there is no default.
 
     Example:
         >>> choose(Path("r.npz"), {"rates": (50, 8), "time": (50,)}, None)
@@ -55,20 +61,17 @@ def choose(path: Path, shapes: Mapping[str, tuple[int, ...]], series: str | None
 
 
 def listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """Names with shapes, not too many."""
+    """List names with shapes, at most 12."""
     names = [f"{name} {list(shape)}" for name, shape in list(shapes.items())[:MOST_LISTED]]
     more = [f"and {len(shapes) - MOST_LISTED} more"] if len(shapes) > MOST_LISTED else []
     return ", ".join([*names, *more]) or "nothing"
 
 
-Read = tuple[NDArray[Any], tuple[str, ...]]
-
-
-def read_series(path: Path, file: Any, h5py: Any, series: str | None) -> Read:
-    """One variable; of the others nothing is read.
+def read_series(path: Path, file: object, h5py: object, series: str | None) -> Read:
+    """Read one variable of an open HDF5 file, and nothing of the others.
 
     Raises:
-        NetworkError: no such variable, several, or one that is not to be trusted.
+        NetworkError: no variable or several have the name, or the variable is unsafe to read.
     """
     datasets = datasets_in(path, file, h5py)
     shapes = {name: each.shape for name, each in datasets.items() if each.dtype.kind in "fiub" and each.shape}
@@ -77,11 +80,8 @@ def read_series(path: Path, file: Any, h5py: Any, series: str | None) -> Read:
     return decoded(load(path, name, datasets[name]), attributes), (f"variable {name}",)
 
 
-MARKS = ("_FillValue", "missing_value", "scale_factor", "add_offset")
-
-
 def decoded(values: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
-    """Values as a NetCDF file means them: NaN where it says that none is, then scaled and shifted.
+    """Decode values by the conventions of NetCDF: missing ones become NaN, the others are scaled and shifted.
 
     Example:
         >>> decoded(np.array([1, -9]), {"_FillValue": -9, "scale_factor": 0.5}).tolist()
@@ -100,7 +100,7 @@ def decoded(values: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]
 
 
 class _Capped(io.FileIO):
-    """A file that never promises more bytes than are left in it: a header may ask for any number."""
+    """A file whose reads are capped at the bytes that are left: a damaged header may ask for any number."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "r")
@@ -112,10 +112,10 @@ class _Capped(io.FileIO):
 
 
 def read_netcdf3(path: Path, series: str | None) -> Read:
-    """One variable.
+    """Read one variable of a NetCDF 3 file.
 
     Raises:
-        NetworkError: no such variable or several, a file that is damaged, or one that is too large.
+        NetworkError: no variable or several have the name, or the file is damaged or too large.
     """
     from scipy.io import netcdf_file
 
@@ -129,10 +129,10 @@ def read_netcdf3(path: Path, series: str | None) -> Read:
             name = choose(path, {name: each.shape for name, each in numbers.items()}, series)
             values = np.array(numbers[name].data)
             attributes = {mark: getattr(numbers[name], mark) for mark in MARKS if hasattr(numbers[name], mark)}
-    # What SciPy raises at damage, one for each thing that it takes for granted.
+    # SciPy does not validate the file: damage raises any of these.
     except (
         *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError),
         *(UnicodeDecodeError, struct.error, AssertionError),
     ) as error:
-        raise NetworkError(f"{path} is damaged, or no NetCDF 3 or 4: {error or type(error).__name__}") from None
+        raise NetworkError(f"{path} is damaged, or is not NetCDF 3 or 4: {error or type(error).__name__}") from None
     return decoded(values, attributes), (f"variable {name}",)
