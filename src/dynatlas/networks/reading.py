@@ -46,6 +46,12 @@ def read_network(
     Raises:
         NetworkError: no network that is known here, one that is not a dynamical system, or a file that is damaged or
             not to be trusted.
+
+    Example:
+        >>> import equinox as eqx, jax
+        >>> network = read_network(eqx.nn.GRUCell(2, 3, key=jax.random.key(0)))
+        >>> network.n_states, network.n_inputs
+        (3, 2)
     """
     options = Options(layer, readout, activation, reset, alpha, form)
     if not isinstance(source, str | Path):
