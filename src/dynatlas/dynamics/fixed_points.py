@@ -52,14 +52,12 @@ class FixedPoints(SummaryRepr):
         is_slow: whether a point is a slow point rather than a root [p].
         n_unstable: eigenvalues of the Jacobian with |λ| > 1 [p].
         eigenvalues: of the Jacobian J = ∂F/∂h, by descending |λ| [p, n].
-        index: sign det(I − J); 0 for slow points, and for roots too close to degenerate to tell, or on a kink around
-        which
-            the sign changes [p].
+        index: sign det(I − J); 0 for slow points, for roots too close to degenerate to tell, and for roots on a kink
+            around which the sign changes [p].
         newton_step: length of the Newton step at the point, with the gates divided out: F(h) − h and J − I are both
-        scaled
-            by 1 − gate, which makes q small where a gate is all but shut, and their quotient does not see it [p].
-        on_kink: whether F has a kink within 1e-7 of the point, as where the input of a relu is 0; what is said there of
-            the Jacobian holds on one side [p].
+            scaled by 1 − gate, which makes q small where a gate is all but shut, and cancels from their quotient [p].
+        on_kink: whether F has a kink within 1e-7 of the point, as where the input of a relu is 0; the Jacobian there
+            is that of one side [p].
         hits: how many starts ended at the point [p].
         index_sum: the sum of the roots' indices.
         certificate: "complete" (a box is known and the sum is 1), "incomplete" (a box is known and the sum is not 1,

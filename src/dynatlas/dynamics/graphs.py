@@ -54,6 +54,16 @@ def transition_graph(
     Raises:
         ValueError: ``trials`` is less than 1, or ``scale`` is not positive.
 
+    Example:
+        One bistable unit: two stable points, and a saddle that leads to either.
+
+        >>> from dynatlas import find_fixed_points
+        >>> step = lambda h, x: jnp.tanh(2 * h)
+        >>> points = find_fixed_points(step, np.linspace(-1, 1, 20)[:, None], box=(-1, 1), key=jax.random.key(0))
+        >>> graph = transition_graph(step, points, key=jax.random.key(1))
+        >>> graph[:2].tolist(), float(graph[2, :2].sum())
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], 1.0)
+
     Source: Maheswaranathan et al. 2019, who report neither directions nor displacements.
     """
     if trials < 1:

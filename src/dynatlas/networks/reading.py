@@ -45,6 +45,12 @@ def read_network(
 
     Raises:
         NetworkError: the network is of no supported type or not a dynamical system, or the file is damaged or unsafe.
+
+    Example:
+        >>> import equinox as eqx, jax
+        >>> network = read_network(eqx.nn.GRUCell(2, 3, key=jax.random.key(0)))
+        >>> network.n_states, network.n_inputs
+        (3, 2)
     """
     options = Options(layer, readout, activation, reset, alpha, form)
     if not isinstance(source, str | Path):
