@@ -44,7 +44,7 @@ def quick_workers() -> Iterator[None]:
 @pytest.fixture
 def forgotten() -> Iterator[None]:
     """Whatever a test registers is forgotten after it."""
-    from support.foreign_code import registries_kept
+    from support.plugin_files import registries_kept
 
     with registries_kept():
         yield

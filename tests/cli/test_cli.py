@@ -13,7 +13,7 @@ from dynatlas.cli.main import duration
 from dynatlas.pipeline.progress import LOG
 from dynatlas.statistics.claims import CLAIMS
 from support.command_line import call
-from support.studies import TINY
+from support.studies import tiny_toml
 
 pytestmark = pytest.mark.usefixtures("quick_workers", "quick_compilation")
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick_workers", "quick_compilation")
 @pytest.fixture
 def study_file(tmp_path):
     path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
+    path.write_text(tiny_toml())
     return path
 
 
@@ -29,7 +29,7 @@ def study_file(tmp_path):
 def run(tmp_path_factory):
     """The study carried out: (exit code, standard output, standard error, atlas)."""
     folder = tmp_path_factory.mktemp("cli")
-    (folder / "tiny.toml").write_text(TINY)
+    (folder / "tiny.toml").write_text(tiny_toml())
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         code = call("run", folder / "tiny.toml", folder / "atlas", "--workers", 1)
     return code, out.getvalue(), err.getvalue(), folder / "atlas"
@@ -142,7 +142,7 @@ def test_verify_finds_damage_and_a_repaired_atlas_heals(study_file, copied, caps
 
 
 def test_a_search_becomes_a_table_that_another_study_can_use(tmp_path, capsys):
-    (tmp_path / "search.toml").write_text(TINY + "[search]\nsamples = 3\n")
+    (tmp_path / "search.toml").write_text(tiny_toml(search={"samples": 3}))
     folder = tmp_path / "atlas"
     assert call("run", tmp_path / "search.toml", folder, "--workers", 1, "--until", "search") == 0
     atlas = Atlas.open(folder)
@@ -150,7 +150,7 @@ def test_a_search_becomes_a_table_that_another_study_can_use(tmp_path, capsys):
     capsys.readouterr()
     assert call("tuned", folder) == 0
     (tmp_path / "table.csv").write_text(capsys.readouterr().out)
-    (tmp_path / "study.toml").write_text('tuned = "table.csv"\n' + TINY)
+    (tmp_path / "study.toml").write_text(tiny_toml(tuned="table.csv"))
     samples = atlas.join_parts("samples")
     (best,) = samples[samples.chosen].itertuples()
     for member in Study.load(tmp_path / "study.toml").members:
@@ -214,7 +214,7 @@ def test_what_is_wrong_is_said_in_one_line_with_its_code(arguments, code, messag
 
 def test_a_different_study_has_its_own_exit_code(finished, tmp_path, capsys):
     other = tmp_path / "other.toml"
-    other.write_text(TINY.replace("iterations = 3", "iterations = 4"))
+    other.write_text(tiny_toml(training={"iterations": 4}))
     assert call("run", other, finished) == 5
     assert "training.iterations: 3 → 4" in capsys.readouterr().err
 

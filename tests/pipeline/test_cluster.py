@@ -21,36 +21,23 @@ from dynatlas.pipeline.workers import worker as worker_side
 from support.command_line import call
 from support.dask_processes import DaskProcesses, wait_until, worker_pid
 from support.runs import assert_same_results
+from support.studies import tiny_toml
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
 # One shape, so that each worker compiles once, in four blocks of one network, each long enough to be caught at work.
-STUDY = """
-name = "tiny"
-[[tasks]]
-kind = "flip_flop"
-steps = 12
-channels = 1
-probe_trials = 8
-[population]
-architectures = ["vanilla"]
-activations = ["tanh"]
-units = [4]
-l2 = [1e-6]
-seeds = 4
-[training]
-optimizer = "adam"
-iterations = 15000
-batch_size = 16
-validation_interval = 500
-validation_trials = 64
-[analysis]
-measures = ["cka"]
-fixed_point_starts = 64
-fixed_point_max_starts = 128
-[execution]
-block_hours = 1e-9
-checkpoint_minutes = 0.01
-"""
+STUDY = tiny_toml(
+    tasks=[{"kind": "flip_flop", "steps": 12, "channels": 1, "probe_trials": 8}],
+    population={"l2": [1e-6], "seeds": 4},
+    training={
+        "optimizer": "adam",
+        "iterations": 15000,
+        "batch_size": 16,
+        "validation_interval": 500,
+        "validation_trials": 64,
+    },
+    analysis={"measures": ["cka"], "fixed_point_starts": 64, "fixed_point_max_starts": 128},
+    execution={"block_hours": 1e-9, "checkpoint_minutes": 0.01},
+)
 
 
 @pytest.fixture(scope="module")

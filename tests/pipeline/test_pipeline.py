@@ -11,41 +11,31 @@ import pandas as pd
 import pytest
 
 import dynatlas
-from dynatlas import Atlas, Study
+from dynatlas import Atlas
 from dynatlas.errors import DifferentStudyError, DynatlasError
 from dynatlas.pipeline.jobs import jobs_of, to_redo
 from dynatlas.pipeline.runner import rebuild_report
 from support.runs import assert_same_results
+from support.studies import tiny_study, tiny_toml
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
-STUDY = """
-name = "small"
-[[tasks]]
-kind = "flip_flop"
-steps = 12
-channels = 1
-probe_trials = 8
-[[tasks]]
-kind = "context_integration"
-steps = 8
-probe_levels = 3
-[population]
-architectures = ["vanilla", "ugrnn"]
-activations = ["tanh"]
-units = [6]
-l2 = [1e-6]
-seeds = 3
-[training]
-optimizer = "adam"
-iterations = 900
-batch_size = 16
-learning_rate = 0.01
-validation_interval = 150
-validation_trials = 64
-[analysis]
-fixed_point_starts = 64
-fixed_point_max_starts = 512
-"""
+SMALL = {
+    "name": "small",
+    "tasks": [
+        {"kind": "flip_flop", "steps": 12, "channels": 1, "probe_trials": 8},
+        {"kind": "context_integration", "steps": 8, "probe_levels": 3},
+    ],
+    "population": {"architectures": ["vanilla", "ugrnn"], "units": [6], "l2": [1e-6], "seeds": 3},
+    "training": {
+        "optimizer": "adam",
+        "iterations": 900,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+        "validation_interval": 150,
+        "validation_trials": 64,
+    },
+    "analysis": {"fixed_point_starts": 64, "fixed_point_max_starts": 512},
+}
 TABLES = (
     *("networks", "losses", "searches", "fixed_points", "transitions", "transition_sensitivity", "attractors"),
     *("oscillations", "line_attractors", "frequencies", "spectra", "embeddings", "maps", "effects"),
@@ -55,7 +45,7 @@ TABLES = (
 @pytest.fixture(scope="module")
 def study_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "study.toml"
-    path.write_text(STUDY)
+    path.write_text(tiny_toml(SMALL))
     return path
 
 
@@ -206,7 +196,7 @@ def test_damaged_results_are_made_again(atlas, study_file, tmp_path):
 
 
 def test_a_folder_with_another_study_is_refused_with_the_difference(atlas, tmp_path):
-    other = Study.parse(STUDY.replace("seeds = 3", "seeds = 4"))
+    other = tiny_study(SMALL, population={"seeds": 4})
     before = {path: path.stat().st_mtime_ns for path in atlas.path.rglob("*") if path.is_file()}
     with pytest.raises(DifferentStudyError, match=r"population\.seeds: 3 → 4"):
         dynatlas.run(other, atlas.path)
@@ -222,8 +212,7 @@ def test_impossible_worker_counts_are_refused(study_file, tmp_path):
 @pytest.fixture(scope="module")
 def missed(tmp_path_factory):
     """A study of which no network learns its task."""
-    text = STUDY.replace("iterations = 900", "iterations = 5").replace("seeds = 3", "seeds = 1")
-    study = Study.parse(text.replace('["vanilla", "ugrnn"]', '["vanilla"]'))
+    study = tiny_study(SMALL, population={"architectures": ["vanilla"], "seeds": 1}, training={"iterations": 5})
     return dynatlas.run(study, tmp_path_factory.mktemp("missed") / "atlas", workers=1)
 
 

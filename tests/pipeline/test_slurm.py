@@ -16,7 +16,7 @@ from dynatlas.pipeline.workers import cluster
 from dynatlas.pipeline.workers.slurm import Slurm
 from support.command_line import call
 from support.dask_processes import wait_until
-from support.studies import TINY
+from support.studies import tiny_toml
 
 COMPLETE = """
 jobs = 8
@@ -175,7 +175,7 @@ def test_a_slurm_job_that_is_over_is_replaced_and_its_work_done_again(amount, lo
     job = runner.Job("work", "training", work, (), frozenset(), frozenset(["tables/x"]))
     monkeypatch.setattr(runner, "jobs_of", lambda study: (job,))
     monkeypatch.setattr(cluster, "REPLACEMENT_INTERVAL", 1.0)
-    (tmp_path / "study.toml").write_text(TINY)
+    (tmp_path / "study.toml").write_text(tiny_toml())
     slurm = load(SMALL.replace("cores = 2", 'cores = 2\ninterface = "lo"').replace("jobs = 1", "") + amount)
     dynatlas.run(tmp_path / "study.toml", tmp_path / "atlas", slurm=slurm)
     assert (tmp_path / "atlas" / "done").exists()

@@ -3,36 +3,18 @@
 import numpy as np
 import pytest
 
-from dynatlas import Atlas, Study
+from dynatlas import Atlas
 from dynatlas.errors import AtlasError, Stopped
 from dynatlas.pipeline import stages
 from dynatlas.pipeline.workers import interruption
 from dynatlas.study.settings import SEARCHED
+from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-STUDY = Study.parse(
-    """
-name = "tiny"
-[[tasks]]
-kind = "flip_flop"
-steps = 6
-channels = 1
-[population]
-architectures = ["vanilla"]
-activations = ["tanh"]
-units = [4]
-l2 = [1e-5, 1e-4]
-seeds = 4
-untrained_controls = true
-[training]
-iterations = 40
-batch_size = 8
-validation_interval = 5
-validation_trials = 16
-[search]
-samples = 4
-factor = 2
-"""
+STUDY = tiny_study(
+    population={"l2": [1e-5, 1e-4], "seeds": 4, "untrained_controls": True},
+    training={"iterations": 40, "batch_size": 8, "validation_interval": 5, "validation_trials": 16},
+    search={"samples": 4, "factor": 2},
 )
 (BLOCK,) = STUDY.blocks
 FIRST, SECOND = STUDY.configurations
