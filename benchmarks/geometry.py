@@ -22,8 +22,8 @@ import numpy as np
 
 from dynatlas import distance_matrix
 from dynatlas.measures.activity import centred
-from dynatlas.measures.measure import measure_of
 from dynatlas.measures.pairs import all_pairs
+from dynatlas.measures.registry import measure_of
 from dynatlas.statistics.embedding import mds
 
 SAMPLES, UNITS, RANK, NOISE = 6400, 128, 10, 0.03

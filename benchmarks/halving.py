@@ -3,8 +3,8 @@
     python benchmarks/halving.py [--quick] [--json FILE]
 
 Random search trains every sample to the end. A sample's curve under halving is the beginning of its curve under random
-search, bit for bit (tests/training/test_search.py), so that what halving would have chosen is read off the random search's
-curves. Printed are, per configuration, the held-out error of both choices and the share of the iterations that halving
+search, bit for bit (tests/training/test_search.py), so that what halving would have chosen is read off the random
+search's curves. Printed are, per configuration, the held-out error of both choices and the share of the iterations that halving
 needs. To see more than one draw, the samples are also split into disjoint quarters, each a search of its own.
 """
 

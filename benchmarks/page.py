@@ -2,8 +2,8 @@
 
     python benchmarks/page.py [--quick] [--json FILE]
 
-Made-up atlases (``tests/support/large_atlas.py``) become pages on the disk, which a headless Chromium opens from there. Opening
-is timed until the view and every plot in the window are drawn, in a new context each time, so that nothing is cached;
+Made-up atlases (``tests/support/large_atlas.py``) become pages on the disk, which a headless Chromium opens from there.
+Opening is timed until the view and every plot in the window are drawn, in a new context each time, so that nothing is cached;
 switching is timed within one opened page, from the change of the address to the last plot drawn. Every number is the
 median of five (``--quick``: one).
 """

@@ -15,7 +15,7 @@ import pytest
 
 from dynatlas.cli.main import main
 from dynatlas.figures.catalogue import pictures
-from dynatlas.measures.measure import MEASURES
+from dynatlas.measures.registry import MEASURES
 from support.random_atlas import random_atlas
 from support.synthetic_atlas import synthetic_atlas
 

@@ -12,7 +12,7 @@ from .dynamics.uniqueness import uniqueness as uniqueness
 from .errors import DynatlasError as DynatlasError
 from .measures.distances import distance as distance
 from .measures.distances import distance_matrix as distance_matrix
-from .measures.measure import register_measure as register_measure
+from .measures.registry import register_measure as register_measure
 from .measures.spectra import spectrum_distance as spectrum_distance
 from .networks.analysis.analyze import analyze as analyze
 from .networks.network import Network as Network

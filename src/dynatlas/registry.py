@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -73,6 +74,11 @@ def enter(registry: dict[str, Any], group: str, name: str, added: Any) -> None:
 def origin_of(group: str, name: str) -> Origin | None:
     """Where something registered comes from; None if it is ours, or was registered by hand."""
     return _origins.get((group, name))
+
+
+def origins() -> Mapping[tuple[str, str], Origin]:
+    """Where everything registered comes from that is neither ours nor registered by hand, by (group, name)."""
+    return MappingProxyType(_origins)
 
 
 def check_name(what: str, name: str) -> None:

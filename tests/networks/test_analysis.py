@@ -42,7 +42,7 @@ def test_one_command_finds_the_27_roots_of_a_flip_flop_that_pytorch_trained(flip
     assert "GRU in PyTorch's layout: 3 inputs, 64 units (gru.weight_hh_l0 [192, 64])" in printed
     assert "the reset gate acts after the recurrent product" in printed
     assert re.search(r"verified: 16 single steps of whole states, largest difference \d\.\de-\d\d", printed)
-    assert "starts: what it visits on 64 random trials of 100 steps, from state 0" in printed
+    assert "starts: states visited on 64 random trials of 100 steps, from state 0" in printed
     assert "condition 0: 27 roots (8 + 12 + 6 + 1), index sum 1, complete; attractors that 16 runs reached" in printed
 
 
@@ -128,7 +128,7 @@ def found():
 def test_each_condition_is_searched_from_the_activity_given(found):
     first, second = found.fixed_points
     assert (len(first), len(second)) == (9, 1)
-    assert found.visited.said == "the activity given (4 trials of 20 steps)"
+    assert found.visited.said == "the given activity (4 trials of 20 steps)"
     expected = np.array([[1.0], [-1.0]]) * 0.9999
     np.testing.assert_allclose(second.states.T, expected, atol=1e-3)
     said = " ".join(repr(found).split())
@@ -164,9 +164,9 @@ def test_a_network_without_a_box_is_not_certified_and_one_that_runs_away_says_so
     assert "1 root (0 + 0 + 1), index sum 1, not certifiable" in said
     assert "2 ran away" in said
     assert result.warnings == (
-        "No box is known that this network maps into itself, so that no count of fixed points can be certified.",
+        "No box that this network maps into itself is known: no count of fixed points can be certified.",
     )
-    assert result.visited.said == "what it visits on the 2 trials given, from state 0"
+    assert result.visited.said == "states visited on the 2 given trials, from state 0"
 
 
 def test_what_does_not_fit_is_told():

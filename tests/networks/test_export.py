@@ -94,7 +94,9 @@ def test_a_file_that_would_step_otherwise_is_not_written(tmp_path, monkeypatch):
         }
 
     monkeypatch.setattr(exporting, "torch_state_dict", swapped)
-    with pytest.raises(NetworkError, match="was not read rightly: over 100 single steps of whole states it differs"):
+    with pytest.raises(
+        NetworkError, match="not reproduce the record: over 100 single steps of whole states, the largest"
+    ):
         export_network(cell, tmp_path / "net.safetensors")
     assert list(tmp_path.iterdir()) == []
 

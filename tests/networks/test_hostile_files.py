@@ -178,7 +178,7 @@ FILES = {
         lambda _: archive(("config.json", "{}"), ("model.weights.h5", "")),
         "empty.keras/model.weights.h5 is damaged or truncated",
     ),
-    "lambda.keras": (lambda_keras, "has a Lambda layer, which is code in the file; it is not run"),
+    "lambda.keras": (lambda_keras, "has a Lambda layer, which is code in the file and is not run"),
     "nonsense.keras": (
         lambda _: archive(("config.json", "{"), ("model.weights.h5", "")),
         "the model's configuration is not JSON",
@@ -259,8 +259,8 @@ def links(link):
 
 
 HDF5 = {
-    "lambda layer": (lambda_layer, "has a Lambda layer, which is code in the file; it is not run"),
-    "lambda activation": (bare_lambda, "has a Lambda layer, which is code in the file; it is not run"),
+    "lambda layer": (lambda_layer, "has a Lambda layer, which is code in the file and is not run"),
+    "lambda activation": (bare_lambda, "has a Lambda layer, which is code in the file and is not run"),
     "huge": (
         lambda file: file.create_dataset("layers/rnn/cell/vars/0", (HUGE, 3), "f4", chunks=(1024, 3)),
         "would take 1.32e.13 bytes",
@@ -290,7 +290,7 @@ HDF5 = {
     ),
     "deep groups": (deep_groups, "groups are nested more than 32 deep"),
     "deep configuration": (deep_configuration, "configuration is not JSON|nested more than 50 deep"),
-    "no network": (recurrent, "there is no SimpleRNN, GRU or LSTM"),
+    "no network": (recurrent, "the file has no SimpleRNN, GRU or LSTM"),
 }
 
 

@@ -52,8 +52,10 @@ def test_a_wrong_activation_is_found_by_the_check(tmp_path):
     weights, record = recorded("rnn_relu")
     save_file(weights, tmp_path / "net.safetensors")
     network = read_network(tmp_path / "net.safetensors")
-    assert "activation tanh, PyTorch's default: a state dict does not say" in network.source
-    with pytest.raises(NetworkError, match=r"was not read rightly: over 25 single steps .* differs .* by [0-9.]+; exp"):
+    assert "activation tanh, PyTorch's default: a state dict does not record it" in network.source
+    with pytest.raises(
+        NetworkError, match=r"not reproduce the record: over 25 single steps .*, the largest .* is [0-9.]+; exp"
+    ):
         check(network, record)
 
 
@@ -191,7 +193,7 @@ class TestRefusals:
     def test_a_bidirectional_layer_is_no_dynamical_system(self, tmp_path):
         random = np.random.default_rng(0)
         weights = stacked_weights(random, [3]) | stacked_weights(random, [3], suffix="_reverse")
-        with pytest.raises(NetworkError, match="bidirectional layer, whose backward direction needs the future"):
+        with pytest.raises(NetworkError, match="bidirectional layer, whose backward direction needs future inputs"):
             self.read(tmp_path, weights)
 
     def test_of_several_layers_one_must_be_chosen(self, tmp_path):
@@ -220,7 +222,7 @@ class TestRefusals:
 
     def test_options_without_effect_are_refused(self, tmp_path):
         weights = stacked_weights(np.random.default_rng(0), [3])
-        with pytest.raises(NetworkError, match="reset cannot be chosen here: PyTorch's layers have but one form"):
+        with pytest.raises(NetworkError, match="reset cannot be chosen here: PyTorch's layers have only one form"):
             self.read(tmp_path, weights, reset="before")
         with pytest.raises(NetworkError, match="activation is 'relu'; PyTorch's GRU has tanh"):
             self.read(tmp_path, weights, activation="relu")

@@ -10,12 +10,13 @@ from dynatlas.atlas.networks import trained
 from dynatlas.atlas.schema import TABLES
 from dynatlas.cells.responses import probe_activity
 from dynatlas.errors import StudyError
-from dynatlas.measures.measure import measure_of
 from dynatlas.measures.pairs import all_pairs
+from dynatlas.measures.registry import measure_of
 from dynatlas.pipeline.stages import comparison, controls
 from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles
 from dynatlas.pipeline.stages.reduction import reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.summaries import embed
+from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.study.members import Matrix
 from support.studies import tiny_study
 
@@ -108,6 +109,19 @@ def test_maps_effects_and_headline_of_a_matrix(atlas):
     assert headline.r2.sum() == pytest.approx(1)
     assert headline.r2[0] == pytest.approx(effects.r2[0])
     assert len(atlas.part("embeddings_3d", matrix)) == 70
+
+
+def test_a_matrix_is_validated_once(atlas, monkeypatch):
+    joined(atlas, "procrustes")
+    validate, validated = DistanceMatrix.__post_init__, []
+
+    def counted(matrix):
+        validated.append(len(matrix))
+        validate(matrix)
+
+    monkeypatch.setattr(DistanceMatrix, "__post_init__", counted)
+    embed(atlas.path, Matrix("sine_wave", "procrustes"), quiet)
+    assert validated == [70]
 
 
 def test_controls_are_what_they_say(atlas):

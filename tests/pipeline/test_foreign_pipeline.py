@@ -100,7 +100,7 @@ def test_with_its_code_it_gives_its_networks(own, capsys):
     capsys.readouterr()
     named = [part for file in ("my_task.py", "my_cell.py") for part in ("--plugin", plugins / file)]
     assert call("export", own / "atlas", NESTED, own / "nested.npz", *named) == 8
-    assert "not one of dynatlas' own cells" in capsys.readouterr().err
+    assert "not a built-in cell of dynatlas" in capsys.readouterr().err
 
 
 def test_it_goes_on_from_its_own_copies_where_the_files_are_gone(own, capsys):

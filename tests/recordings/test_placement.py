@@ -10,10 +10,9 @@ import pytest
 
 from dynatlas import distance, place_recording
 from dynatlas.errors import AtlasError, NetworkError
-from dynatlas.recordings import page
 from dynatlas.recordings.alignment import align
 from dynatlas.recordings.distances import _before_training, shifted
-from dynatlas.recordings.page import write_folder
+from dynatlas.recordings.page import page, write_folder
 from dynatlas.recordings.probe import probe_of
 from dynatlas.recordings.result_tables import sign_flips
 from dynatlas.recordings.sentences import sentences

@@ -91,6 +91,14 @@ def test_the_modal_count():
     assert next(topology.modal_count(wrong)).verdict == "does not hold"
 
 
+def test_without_any_root_the_modal_number_is_0():
+    atlas = changed("searches", lambda rows: rows.assign(n_roots=0))
+    atlas.tables["fixed_points"] = atlas.tables["fixed_points"][:0]
+    whole = next(topology.modal_count(atlas))
+    assert (whole.verdict, whole.value) == ("does not hold", 0.0)
+    assert "networks have 0 = 0 + 0 + 0 + 0" in whole.note
+
+
 def test_few_networks_off_the_modal_count_need_many_networks():
     def none_off(rows):
         return rows.assign(n_roots=27)

@@ -5,7 +5,7 @@ import xarray as xr
 from scipy.spatial.distance import pdist, squareform
 
 from dynatlas import distance_matrix, mds
-from dynatlas.statistics.distance_matrix import checked_distances
+from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.statistics.embedding import negative_share
 
 
@@ -232,7 +232,7 @@ def test_order_of_the_networks_only_orders_the_map():
 def test_rounding_on_the_diagonal_and_between_directions_is_forgiven():
     distances = not_euclidean()
     rounded = distances + 1e-11 * np.triu(np.ones((12, 12)))
-    checked = checked_distances(rounded)
+    checked = DistanceMatrix.of(rounded).values
     np.testing.assert_array_equal(checked, checked.T)
     np.testing.assert_array_equal(np.diagonal(checked), 0)
     np.testing.assert_allclose(checked, distances, rtol=0, atol=1e-11)

@@ -10,7 +10,6 @@ import sklearn.model_selection
 import sklearn.neighbors
 from scipy.spatial.distance import pdist, squareform
 
-import dynatlas.statistics
 from dynatlas import permanova
 from dynatlas.statistics.permanova import nearest_neighbour_accuracy, silhouette
 
@@ -338,7 +337,7 @@ def test_nearest_neighbours_need_a_permutation(permutations):
 def test_size_of_the_batches_changes_no_number(statistic, batch, monkeypatch):
     points, labels = population((4, 9, 7), 0.4)
     expected = statistic(between(points), labels, permutations=200)
-    monkeypatch.setattr(dynatlas.statistics, "BATCH", batch)
+    monkeypatch.setattr("dynatlas.statistics.permanova.BATCH", batch)
     assert statistic(between(points), labels, permutations=200) == expected
 
 

@@ -15,7 +15,8 @@ from dynatlas.cells.cell import Cell, leaf_name, size_of
 from dynatlas.cells.checks import check_cell
 from dynatlas.cells.derivatives import Kept, Step, register_derivative
 from dynatlas.cells.registry import CELLS, register_cell
-from dynatlas.errors import PluginError
+from dynatlas.errors import PluginError, StudyError
+from dynatlas.study.study import Study
 from dynatlas.tasks.checks import check_task
 from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.tasks.neurogym import NeuroGym
@@ -116,11 +117,6 @@ TWO = {"conditions": lambda self: jnp.eye(2)}
         (TWO | {"n_conditions": property(lambda self: 3)}, r"n_conditions is 3, and conditions\(\) has 2"),
         (TWO | {"condition_names": lambda self: ("a", "a")}, "expected 2 that differ"),
         ({"probe_conditions": lambda self: np.zeros(3, int)}, r"shape \(3,\).*each of the 64 probe trials"),
-        (
-            TWO | {"probe_conditions": lambda self: np.arange(64) % 2, "topology": ("transition_graph",)},
-            "a graph of one condition, and there are 2",
-        ),
-        ({"topology": ("neighbor_graph",)}, "topology names 'neighbor_graph'; expected some of transition_graph"),
         ({"threshold": ("mae", 0.1)}, "threshold is .*'mae'"),
         ({"comparison_settings": frozenset(["probes"])}, "names 'probes', which is not among its settings"),
     ],
@@ -129,6 +125,23 @@ TWO = {"conditions": lambda self: jnp.eye(2)}
 def test_what_is_wrong_with_a_task_is_told(attributes, message):
     with pytest.raises(ValueError, match=f"the task 'tried'.*{message}"):
         check_task(changed(**attributes))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (
+            TWO | {"probe_conditions": lambda self: np.arange(64) % 2, "topology": ("transition_graph",)},
+            "topology names 'transition_graph', a graph of one condition, and there are 2",
+        ),
+        ({"topology": ("neighbor_graph",)}, "topology names 'neighbor_graph'; expected some of transition_graph"),
+        ({"topology": ("spectrum", "svcca")}, "topology names 'svcca'; expected some of transition_graph"),
+    ],
+)
+def test_a_study_refuses_a_task_that_names_a_measure_it_cannot_have(attributes, message):
+    changed(**attributes)
+    with pytest.raises(StudyError, match=f"the task 'tried': {message}"):
+        Study.parse('name = "x"\n[[tasks]]\nkind = "tried"')
 
 
 def test_a_function_is_a_task_and_its_parameters_are_its_settings():

@@ -10,7 +10,8 @@ from dynatlas import Study, load_package, load_plugin
 from dynatlas.cells.backpropagation import batch_outputs
 from dynatlas.cells.registry import CELLS
 from dynatlas.errors import PluginError, StudyError
-from dynatlas.measures.measure import MEASURES, Measure
+from dynatlas.measures.measure import Measure
+from dynatlas.measures.registry import MEASURES
 from dynatlas.registry import Origin
 from dynatlas.study import plugins
 from dynatlas.tasks.registry import TASKS

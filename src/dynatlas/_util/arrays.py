@@ -33,9 +33,3 @@ def in_chunks(
 def generator(key: PRNGKeyArray) -> np.random.Generator:
     """NumPy's random numbers for a JAX key: nothing to compile, whatever the shape."""
     return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
-
-
-def even_selection(members: Sequence[Any], most: int) -> list[Any]:
-    """At most so many members, evenly from the first to the last."""
-    count = min(most, len(members))
-    return [members[place] for place in np.unique(np.linspace(0, len(members) - 1, count).round().astype(int))]

@@ -25,6 +25,17 @@ def count_of(number: int, what: str, several: str = "") -> str:
     return f"{number:,} {what if number == 1 else several or what + 's'}"
 
 
+def listed(words: Iterable[str], last: str) -> str:
+    """The words with commas between them, and ``last`` before the last one.
+
+    Example:
+        >>> listed(["gru", "lstm", "vanilla"], "and"), listed(["gru"], "and")
+        ('gru, lstm and vanilla', 'gru')
+    """
+    *before, final = [*words] or [""]
+    return f"{', '.join(before)} {last} {final}" if before else final
+
+
 def sentence_case(words: str) -> str:
     """The first letter upper case, the others as they are: “GO/NoGo task”."""
     return words[:1].upper() + words[1:]

@@ -369,7 +369,7 @@ class Atlas(Shown):
 
     def _member(self, id_or_name: str) -> Member:
         members = self.study.members
-        found = [member for member in members if id_or_name in (member.id, member.name)] or [
+        found = self.study.members_named(id_or_name) or [
             member for member in members if len(id_or_name) >= 4 and member.id.startswith(id_or_name)
         ]
         if len(found) == 1:

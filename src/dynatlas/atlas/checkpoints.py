@@ -1,7 +1,6 @@
-"""Checkpoints: what an unfinished job has computed so far, one file each, gone when the job is done.
+"""Checkpoints of unfinished jobs, one file each, removed when the job is done.
 
-They are no results: the manifest does not know them, and one that is damaged or does not fit is left unread, at the
-cost of the time that it would have saved.
+They are not results: the manifest does not list them, and a damaged or unsuitable one is ignored.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ FOLDER = "checkpoints"
 
 
 def write(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Replace the checkpoint of this name by these arrays, in one step."""
+    """Write a checkpoint atomically."""
     contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
     with temporary_beside(_path(folder, name)) as temporary:
         save_file(contiguous, temporary, {"sha256": _digest(contiguous)})
@@ -28,7 +27,7 @@ def write(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read(folder: Path, name: str) -> dict[str, np.ndarray] | None:
-    """The arrays of a checkpoint, or None if there is none that is whole."""
+    """Read the arrays of a checkpoint; None if it is missing or damaged."""
     try:
         with safe_open(_path(folder, name), framework="numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
@@ -38,7 +37,7 @@ def read(folder: Path, name: str) -> dict[str, np.ndarray] | None:
 
 
 def remove(folder: Path, name: str) -> None:
-    """Remove a checkpoint, if there is one."""
+    """Remove a checkpoint if it exists."""
     _path(folder, name).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Tables and labelled arrays for other programs: CSV, Parquet, NetCDF."""
+"""Export of tables and labelled arrays: CSV, Parquet, NetCDF."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from dynatlas.errors import AtlasError
 
 
 def write_table(table: pd.DataFrame, target: Path) -> int:
-    """Write a table as CSV, or as Parquet; give its number of rows. Lists become JSON in CSV.
+    """Write a table as CSV or Parquet and return its number of rows. Lists become JSON in CSV.
 
     Raises:
         AtlasError: the file cannot be written.
@@ -31,10 +31,9 @@ def write_table(table: pd.DataFrame, target: Path) -> int:
 
 
 def write_arrays(arrays: xr.Dataset, target: Path) -> list[str]:
-    """Write labelled arrays as NetCDF 3, which SciPy writes; give their names.
+    """Write labelled arrays as NetCDF 3, which SciPy writes, and return their names.
 
-    NetCDF 3 has no complex numbers: x becomes x_real and x_imag. It has no 64-bit integers either; those must fit into
-    32.
+    NetCDF 3 has neither complex numbers (x becomes x_real and x_imag) nor 64-bit integers (they must fit into 32 bits).
 
     Raises:
         AtlasError: the file cannot be written.
@@ -55,7 +54,7 @@ def write_arrays(arrays: xr.Dataset, target: Path) -> list[str]:
 
 
 def _as_text(value: Any) -> Any:
-    """A list as JSON; anything else as it is."""
+    """Return a list as JSON, anything else unchanged."""
     return json.dumps(list(value)) if isinstance(value, np.ndarray | list) else value
 
 

@@ -1,6 +1,6 @@
-"""The files of an atlas: blocks of networks, tables, arrays; checked against the schema on writing.
+"""File formats of an atlas: blocks of networks, tables, arrays, checked against the schema on writing.
 
-The same content always gives the same bytes, so two atlases of one study can be compared by their hashes.
+Equal content yields equal bytes, so two atlases of one study can be compared by their hashes.
 """
 
 import difflib
@@ -28,7 +28,7 @@ BLOCK_FORMAT: Final = 1
 METADATA: Final = "dynatlas"
 
 
-# What a folder of arrays.zarr needs to be a group that zarr and xarray can browse.
+# Marker that makes a folder of arrays.zarr a group for zarr and xarray.
 GROUP: Final = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}\n'
 
 
@@ -51,11 +51,11 @@ def write_block(path: Path, block: Block, members: Iterable[Member], arrays: Map
     for key, array in arrays.items():
         if array.ndim == 0 or len(array) != len(ids):
             raise ValueError(f"{key!r} has shape {array.shape}; its first axis is over {len(ids)} members")
-    # More than one key would be written in an order that changes from process to process.
+    # A second key would be written in an order that differs between processes.
     metadata = {
         METADATA: json.dumps({"format": BLOCK_FORMAT, "block": block._asdict(), "members": ids}, sort_keys=True)
     }
-    # Safetensors writes an array's memory whatever its strides: a transposed one would come back shuffled.
+    # Safetensors ignores strides: a transposed array would be read back shuffled.
     contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
     try:
         save_file(contiguous, path, metadata)
@@ -65,21 +65,21 @@ def write_block(path: Path, block: Block, members: Iterable[Member], arrays: Map
 
 
 def read_block(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The ids of a block's members, and its arrays."""
+    """Return the ids of a block's members, and its arrays."""
     with safe_open(path, framework="numpy") as file:
         arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         return json.loads(file.metadata()[METADATA])["members"], arrays
 
 
 def write_reduced(path: Path, reduced: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Write what a measure kept of some networks: network → name → array."""
+    """Write the reduced networks of a measure: network → name → array."""
     arrays = {f"{network}/{name}": array for network, kept in reduced.items() for name, array in kept.items()}
     contiguous = {key: np.ascontiguousarray(array).reshape(array.shape) for key, array in arrays.items()}
     save_file(contiguous, path, {METADATA: json.dumps({"networks": list(reduced)})})
 
 
 def read_reduced(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """What a measure kept of some networks, in the order in which they were written."""
+    """Read the reduced networks of a measure, in the order of writing."""
     with safe_open(path, framework="numpy") as file:
         reduced: dict[str, dict[str, np.ndarray]] = {
             network: {} for network in json.loads(file.metadata()[METADATA])["networks"]
@@ -104,22 +104,22 @@ def write_table(path: Path, name: str, frame: pd.DataFrame) -> None:
 
 
 def empty_table(name: str) -> pd.DataFrame:
-    """A table without rows."""
+    """Return a table without rows."""
     return pd.DataFrame(columns=list(_declared(name, schema.TABLES, "table")))
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table."""
-    # Not pq.read_table, which makes columns of folders above that happen to be called "key=value".
+    # Not pq.read_table, which adds a column for each parent folder named "key=value".
     with pq.ParquetFile(path) as file:
         return file.read().to_pandas()
 
 
 def array_template(group: str) -> str:
-    """The schema's entry for a group of arrays: "distances/flip_flop/cka" → "distances/‹task›/‹measure›".
+    """Return the schema's name of a group: "distances/flip_flop/cka" → "distances/‹task›/‹measure›".
 
     Raises:
-        ValueError: there is none.
+        ValueError: the schema has none.
     """
     parts = group.split("/")
     for template in schema.ARRAYS:
@@ -143,7 +143,7 @@ def write_arrays(path: Path, group: str, dataset: xr.Dataset) -> None:
     for name, dims in declared.items():
         if dataset[name].dims != dims:
             raise ValueError(f"{name!r} of the group {group!r} is over {dataset[name].dims}; expected {dims}")
-    # Not Dataset.to_zarr: it gives string labels a type that zarr 3 does not specify, and empty ones float64.
+    # Not Dataset.to_zarr: it stores string labels with a type that zarr 3 does not specify, and empty ones as float64.
     store = zarr.create_group(path, zarr_format=3, attributes=dataset.attrs)
     for label, variable in dataset.variables.items():
         name = str(label)
@@ -172,7 +172,7 @@ def read_arrays(path: Path, group: str) -> xr.Dataset:
 
 
 def _storable(what: str, values: np.ndarray) -> np.ndarray:
-    """The values themselves; strings with the one string type that zarr 3 specifies."""
+    """Return the values; strings with the only string type that zarr 3 specifies."""
     if values.dtype.kind not in "OUT":
         return values
     try:
@@ -182,7 +182,7 @@ def _storable(what: str, values: np.ndarray) -> np.ndarray:
 
 
 def _column(table: str, column: pd.Series, wanted: pa.DataType) -> pa.Array:
-    """A column as Arrow stores it. Widening is allowed (int32, float32); nothing else is converted."""
+    """Convert a column to Arrow. Only widening is allowed (int32, float32)."""
     what = f"column {column.name!r} of the table {table!r}"
     try:
         seen = pa.array(column, from_pandas=False) if len(column) else pa.array([], wanted)

@@ -17,10 +17,10 @@ LOCK = ".lock"
 
 @contextmanager
 def one_writer(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock; the value is whether it excludes others, which not every filesystem can.
+    """Hold the folder's lock; yield whether it excludes other writers, which not every filesystem can.
 
     Raises:
-        AtlasError: another process holds it (which one is named), or the folder is not writable.
+        AtlasError: another process holds the lock (the message names it), or the folder is not writable.
     """
     file = folder / LOCK
     try:
@@ -30,7 +30,7 @@ def one_writer(folder: Path) -> Iterator[bool]:
     try:
         yield _take(descriptor, folder)
     finally:
-        # Explicitly, since a child forked meanwhile has the descriptor too, and closing ours would not do.
+        # Unlock explicitly: a child forked meanwhile inherits the descriptor, and closing it here would not release it.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
@@ -63,5 +63,5 @@ def _holder(descriptor: int) -> str:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f"process {holder['pid']} on host {holder['host']}"
     except (ValueError, KeyError, TypeError):
-        # It has the lock but has not yet written its name.
+        # The holder has not yet written its name.
         return "just started"

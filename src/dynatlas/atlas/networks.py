@@ -1,4 +1,4 @@
-"""The trained networks of a block, their responses, and what is stored of them: what several jobs read."""
+"""The trained networks of a block, and arrays stored per block."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from dynatlas.study.members import Block, Member
 
 
 def trained(atlas: Atlas, block: Block, *, untrained: bool = False) -> Iterator[tuple[Member, Cell]]:
-    """The block's members that passed, each with its network, or with what this was before training."""
+    """Yield the block's members that passed, each with its network, trained or untrained."""
     members = set(passed(atlas, block))
     cells = jax.tree.map(np.asarray, atlas.cells(block, untrained=untrained))
     for row, member in enumerate(atlas.study.blocks[block]):
@@ -21,14 +21,14 @@ def trained(atlas: Atlas, block: Block, *, untrained: bool = False) -> Iterator[
 
 
 def passed(atlas: Atlas, block: Block) -> list[Member]:
-    """The block's members that passed."""
+    """Return the block's members that passed."""
     table = atlas.part("networks", block)
     names = set(table.network[table.passed])
     return [member for member in atlas.study.blocks[block] if member.id in names]
 
 
 def stored_arrays(atlas: Atlas, kind: str, group: str) -> Iterator[tuple[Block, xr.Dataset]]:
-    """The arrays of a task's blocks; a block without a trained network has none."""
+    """Yield the arrays of a task's blocks; a block without a trained network has none."""
     for block in atlas.study.blocks:
         if block.task == kind and atlas.has(f"arrays.zarr/{group}/{block.name}"):
             yield block, atlas.arrays(f"{group}/{block.name}")

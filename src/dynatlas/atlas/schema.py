@@ -1,9 +1,12 @@
-"""What an atlas stores: every table's columns and every labelled array, declared once and checked on writing.
+"""Schema of an atlas: the columns of every table and the dimensions of every array.
 
-The store refuses a table or an array that does not match; the report and the figures rely on it.
+Each is declared once and checked on writing. The report and the figures rely on it.
 """
 
 from typing import Final, NamedTuple
+
+from dynatlas._util.messages import listed
+from dynatlas.measures.aspects import TOPOLOGY
 
 
 class Column(NamedTuple):
@@ -13,11 +16,9 @@ class Column(NamedTuple):
     meaning: str
 
 
-# What the seeds of one configuration share.
+# The factors of a configuration, shared by its seeds.
 CONFIGURATION: Final = {
-    "task": Column(
-        "string", "the kind of its task: flip_flop, sine_wave, context_integration, or one of the user's own"
-    ),
+    "task": Column("string", "the kind of its task: flip_flop, sine_wave, context_integration, or that of a plug-in"),
     "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
     "activation": Column("string", "tanh or relu"),
     "units": Column("int64", "hidden units"),
@@ -25,10 +26,10 @@ CONFIGURATION: Final = {
 }
 
 
-# Which distances a row speaks of.
+# The distance matrix that a row belongs to.
 MATRIX: Final = {
     "task": Column("string", "the task"),
-    "measure": Column("string", "svcca, cka, …, transition_graph, fused_transition_graph, neighbor_graph or spectrum"),
+    "measure": Column("string", f"svcca, cka, …, {listed(TOPOLOGY, 'or')}"),
 }
 
 
@@ -36,17 +37,11 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     # One row per network of the study, in the study's order.
     "networks": {
         "network": Column("string", "the member's id: a hash of everything that decides its weights"),
-        "name": Column("string", "its name for people"),
-        "task": Column(
-            "string", "the kind of its task: flip_flop, sine_wave, context_integration, or one of the user's own"
-        ),
-        "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
-        "activation": Column("string", "tanh or relu"),
-        "units": Column("int64", "hidden units"),
-        "l2": Column("float64", "L2 penalty on all parameters"),
+        "name": Column("string", "readable name"),
+        **CONFIGURATION,
         "seed": Column("int64", "seed within its configuration"),
         "optimizer": Column("string", "sgd or adam"),
-        "iterations": Column("int64", "training iterations asked for"),
+        "iterations": Column("int64", "training iterations set in the study"),
         "batch_size": Column("int64", "trials per iteration"),
         "learning_rate": Column("float64", "initial learning rate"),
         "decay_rate": Column("float64", "factor on the learning rate per decay_steps"),
@@ -75,8 +70,8 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "momentum": Column("float64", "momentum (sgd only)"),
         "clip_norm": Column("float64", "bound on the gradient's global norm"),
         "optimizer": Column("string", "sgd or adam"),
-        "iterations": Column("int64", "iterations it was trained"),
-        "mse": Column("float64", "validation error at the end of them"),
+        "iterations": Column("int64", "iterations trained"),
+        "mse": Column("float64", "validation error after them"),
         "r2": Column("float64", "1 − mse / variance of the targets"),
         "diverged_at": Column("int64", "iteration at which loss or gradient stopped being finite, or −1"),
         "chosen": Column("bool", "whether the seeds of the configuration are trained with it"),
@@ -89,17 +84,17 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "training_loss": Column("float64", "mean of loss (MSE + L2) over the iterations since the last row"),
         "validation_mse": Column("float64", "MSE on the held-out trials"),
     },
-    # One row per shape that was worth tuning and number of lanes tried.
+    # One row per tuned shape and number of lanes tried.
     "mappings": {
         **{name: column for name, column in CONFIGURATION.items() if name != "l2"},
-        "device": Column("string", "what it was measured on"),
+        "device": Column("string", "device of the measurement"),
         "machine": Column("string", "name of the machine"),
         "lanes": Column("int64", "networks computed side by side"),
         "compile_seconds": Column("float64", "time to compile"),
         "iterations_per_second": Column("float64", "iterations per second, summed over networks"),
-        "chosen": Column("bool", "whether the shape is trained so"),
+        "chosen": Column("bool", "whether the shape is trained with these lanes"),
     },
-    # One row per network and condition: how its fixed-point search went.
+    # One row per network and condition: the result of its fixed-point search.
     "searches": {
         "network": Column("string", "the member's id"),
         "task": Column("string", "its task"),
@@ -110,7 +105,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "n_slow": Column("int64", "slow points: local minima of q that are not roots"),
         "index_sum": Column("int64", "sum of the roots' indices; 1 if none is missing (tanh)"),
         "certificate": Column("string", "complete, incomplete or not certifiable"),
-        "n_starts": Column("int64", "starts used, the search's own included"),
+        "n_starts": Column("int64", "starts used, including those that the search added"),
         "n_singletons": Column("int64", "roots reached from one start only: a hint that more are unseen"),
         "coverage": Column("float64", "Good–Turing's estimate that a further start ends at a root already found"),
         "expected_roots": Column("float64", "Chao's lower bound on the number of roots, unseen ones included"),
@@ -144,23 +139,23 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "network": Column("string", "the member's id"),
         "source": Column("int64", "point left"),
         "target": Column("int64", "stable point reached"),
-        "probability": Column("float64", "share of displaced starts that got there"),
+        "probability": Column("float64", "share of displaced starts that end there"),
     },
-    # One row per network and displacement: how much the transition graph depends on it.
+    # One row per network and displacement: the sensitivity of the transition graph to it.
     "transition_sensitivity": {
         "network": Column("string", "the member's id"),
         "scale": Column("float64", "displacement, as a share of the distance to the nearest point"),
-        "distance": Column("float64", "Frobenius distance to the graph at the study's own scale"),
+        "distance": Column("float64", "Frobenius distance to the graph at the study's scale"),
         "lost": Column("float64", "share of displaced starts that settled at no stable point"),
     },
-    # One row per network and condition: what it does when left alone after a trial.
+    # One row per network and condition: the attractor reached after a trial.
     "attractors": {
         "network": Column("string", "the member's id"),
         "task": Column("string", "its task"),
         "condition": Column("int64", "number of the static input"),
         "kind": Column("string", "fixed point, closed orbit, invariant curve, chaos, unsettled or diverges"),
-        "period": Column("int64", "steps after which it repeats itself; 0 if it does not"),
-        "rotation_number": Column("float64", "turns per step; NaN where nothing turns"),
+        "period": Column("int64", "steps after which the states repeat; 0 if they do not"),
+        "rotation_number": Column("float64", "turns per step; NaN without a rotation"),
         "amplitude": Column("float64", "root mean square distance of the states from their mean"),
         "output_amplitude": Column("float64", "half the range of the first output"),
         "exponent_1": Column("float64", "largest Lyapunov exponent, per step"),
@@ -171,9 +166,9 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "network": Column("string", "the member's id"),
         "condition": Column("int64", "number of the command"),
         "command": Column("float64", "the command"),
-        "frequency": Column("float64", "what it asks for, in cycles per step"),
+        "frequency": Column("float64", "commanded frequency, in cycles per step"),
         "point": Column("int64", "root in the middle of the oscillation, as in fixed_points; −1 if there is none"),
-        "n_unstable": Column("int64", "its unstable directions"),
+        "n_unstable": Column("int64", "unstable directions of that root"),
         "spectral_radius": Column("float64", "|λ| of its leading complex pair"),
         "linear_frequency": Column("float64", "|arg λ|/2π of that pair, in cycles per step"),
     },
@@ -182,7 +177,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "factor": Column("string", "architecture or activation"),
         "level": Column("string", "its value"),
         "condition": Column("int64", "number of the command"),
-        "frequency": Column("float64", "what it asks for, in cycles per step"),
+        "frequency": Column("float64", "commanded frequency, in cycles per step"),
         "linear_frequency": Column("float64", "mean over networks, in cycles per step"),
         "linear_frequency_se": Column("float64", "its standard error"),
         "rotation_number": Column("float64", "mean over networks, in turns per step"),
@@ -226,7 +221,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "x": Column("float64", "first MDS coordinate"),
         "y": Column("float64", "second MDS coordinate"),
     },
-    # The same in three dimensions, which is another map and not one more coordinate.
+    # MDS in three dimensions: a separate map, not a third coordinate of the first.
     "embeddings_3d": {
         **MATRIX,
         "network": Column("string", "the member's id"),
@@ -244,8 +239,8 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "stress_3d": Column("float64", "of the map in three"),
         "negative_share": Column("float64", "share of the negative eigenvalues: how far from Euclidean, 0 to 1"),
     },
-    # One row per distance matrix and factor that can be tested: whether it tells networks apart. The ends low and high
-    # are of 95 % intervals over networks.
+    # One row per distance matrix and testable factor: how much it separates the networks. Low and high are the ends of
+    # 95 % intervals over networks.
     "effects": {
         **MATRIX,
         "factor": Column("string", "architecture, activation, units or l2"),
@@ -276,7 +271,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "p_adjusted": Column("float64", "as in effects; NaN where nothing is tested"),
         "n_networks": Column("int64", "networks compared"),
     },
-    # One row per task, measure of geometry and control: what its distances are to be held against.
+    # One row per task, measure of geometry and control: reference values for the distances.
     "controls": {
         **MATRIX,
         "control": Column("string", "which: see docs/comparing.md"),
@@ -285,7 +280,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "high": Column("float64", "upper end"),
         "n_networks": Column("int64", "networks it was made with"),
     },
-    # One row per network of the controls and version of it: a map of each architecture's, trained and untrained.
+    # One row per network of the controls and version of it: a map per architecture, trained and untrained.
     "control_embeddings": {
         **MATRIX,
         "architecture": Column("string", "whose map it is"),
@@ -295,7 +290,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "y": Column("float64", "second MDS coordinate"),
         "stress": Column("float64", "Kruskal's stress-1 of the map"),
     },
-    # One row per claim and matrix, task or group that it speaks of.
+    # One row per claim and matrix, task or group that it concerns.
     "claims": {
         "claim": Column("string", "its number, and a letter where a claim has parts"),
         "name": Column("string", "its short name"),
@@ -312,29 +307,29 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
 }
 
 
-# An effect with a smaller p than this is told as more than chance, everywhere.
+# An effect with a smaller p counts as more than chance, everywhere.
 SIGNIFICANT: Final = 0.05
 
 
-# The tables of which each matrix writes its part; the last of them come from the job that makes the controls.
+# Tables of which each matrix writes a part; the job of the controls writes OF_CONTROLS.
 OF_CONTROLS: Final = ("controls", "control_embeddings")
 
 
 OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", *OF_CONTROLS)
 
 
-# Group of arrays.zarr → variable → dimensions. ‹…› stands for a name that varies.
+# Group of arrays.zarr → variable → dimensions. ‹…› is a placeholder.
 ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     # One group per task and measure; both network dimensions carry the ids.
     "distances/‹task›/‹measure›": {"distance": ("network", "other_network")},
-    # The parts that one job computes, of the same matrix.
+    # The part of that matrix that one job computes.
     "tiles/‹task›/‹measure›/‹tile›": {"distance": ("network", "other_network")},
-    # One group per task and measure of geometry: some trained networks, and then the same before their training.
+    # One group per task and measure of geometry: some trained networks, then the same networks before training.
     "controls/‹task›/‹measure›": {
         "distance": ("network", "other_network"),
         "is_trained": ("network",),
     },
-    # One group per block; row i belongs to network[i], condition[i], and stands in fixed_points as point[i].
+    # One group per block; row i is the point point[i] of network[i] and condition[i] in the table fixed_points.
     "fixed_points/‹block›": {
         "states": ("row", "state"),
         "eigenvalues": ("row", "state"),
@@ -366,8 +361,8 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         # Unit vector of the leading unstable direction, projected; NaN where the point is stable.
         "unstable_directions": ("row", "component"),
     },
-    # One group per block: the same of each of its networks that passed, in few trials and steps, for the page. Rows as
-    # in fixed_points/‹block›; the dimension network carries the ids.
+    # One group per block: the same for each network that passed, with few trials and steps, for the page. Rows as in
+    # fixed_points/‹block›; the dimension network carries the ids.
     "state_spaces/‹block›": {
         "trajectory": ("network", "trial", "step", "component"),
         "variance_share": ("network", "component"),

@@ -112,7 +112,7 @@ def place(
 
 
 def _print_placement(placement: "Placement") -> None:
-    from dynatlas.measures.aspects import measure_label
+    from dynatlas.measures.registry import measure_label
     from dynatlas.recordings.sentences import WARNING, of
 
     for recording in placement.recordings:

@@ -144,7 +144,7 @@ def _solver(matrix: Float[Array, "rows d"], damping: Float[Array, ""]) -> Callab
     return lambda gradient: jax.scipy.linalg.cho_solve(factor, gradient)
 
 
-def _in_slots(values: Float[Array, "n *columns"], structure: Structure) -> Float[Array, "w k *columns"]:
+def _in_slots(values: Float[Array, " n *columns"], structure: Structure) -> Float[Array, "w k *columns"]:
     """The rows of each separate column; zeros where it has fewer than others."""
     slots, n = structure.slots, len(values)
     if np.array_equal(slots.ravel(), np.arange(n)):  # a gather would take as long as the product that follows

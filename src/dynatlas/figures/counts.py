@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dynatlas._util.messages import count_of
+from dynatlas._util.modes import mode
 from dynatlas.atlas.view import AtlasLike, narrow_title, table, tasks, variants
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
@@ -100,7 +101,7 @@ def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> 
             axes.text(columns / 2 - 0.5, row, "none analysed", ha="center", va="center", color=GREY, fontsize=SMALLEST)
             continue
         for column in range(columns):
-            count, times = Counter(counts[column] for counts in of_variant).most_common(1)[0]
+            count, times = mode(counts[column] for counts in of_variant)
             share = times / len(of_variant)
             axes.fill_between([column - 0.48, column + 0.48], row - 0.46, row + 0.46, color=_shade(share), linewidth=0)
             ink = "white" if share > 0.6 else "#1A1A1A"
@@ -165,5 +166,5 @@ def modal_composition(atlas: AtlasLike, task: str) -> tuple[tuple[int, ...], int
         Missing: no searches are stored.
     """
     found = searches(atlas, task)
-    by_unstable, times = Counter(search.by_unstable for search in found).most_common(1)[0]
+    by_unstable, times = mode(search.by_unstable for search in found)
     return by_unstable, times, len(found)

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from dynatlas._util.messages import count_of
+from dynatlas._util.messages import count_of, listed, sentence_case
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.atlas.view import (
     AtlasLike,
@@ -29,7 +30,8 @@ from dynatlas.atlas.view import (
 from dynatlas.figures.legends import LOOKS, OTHER, Legend, draw_legends, map_legend
 from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES, Look
 from dynatlas.figures.style import GREY, MOST_MARKS, SMALLEST, entitle, new_figure, panel, rows_of, styled
-from dynatlas.measures.aspects import MEASURES, aspect, measure_label
+from dynatlas.measures.aspects import aspect
+from dynatlas.measures.registry import measure_label
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
@@ -239,10 +241,8 @@ def _compared(measures: Iterable[str]) -> str:
         by_aspect.setdefault(aspect(measure), []).append(measure_label(measure))
     parts = []
     for what, names in by_aspect.items():
-        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-        parts.append(f"{listed} compare{'s' if len(names) == 1 else ''} {what}")
-    said = "; ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}."
+        parts.append(f"{listed(names, 'and')} compare{'s' if len(names) == 1 else ''} {what}")
+    return f"{sentence_case('; '.join(parts))}."
 
 
 def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
@@ -291,7 +291,7 @@ def shepard(atlas: AtlasLike, task: str) -> Figure:
         entitle(figure, f"{task_title(atlas.study, task)}: distances on the maps")
         grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
         for axes, measure in zip(grid, names, strict=False):
-            axes.set_title(MEASURES.get(measure, measure), fontsize=7)
+            axes.set_title(measure_label(measure), fontsize=7)
             panel(axes, _draw, atlas, task, measure)
         for axes in grid[len(names) :]:
             axes.set_axis_off()
@@ -307,7 +307,7 @@ def _draw(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     except Missing:
         raise Missing("not in this atlas") from None  # the panel is narrow; the map's own figure says more
     upper = np.triu_indices(len(matrix), 1)
-    kept = np.unique(np.linspace(0, len(upper[0]) - 1, min(MOST_PAIRS, len(upper[0]))).round().astype(int))
+    kept = even_selection(range(len(upper[0])), MOST_PAIRS)
     rows, columns = upper[0][kept], upper[1][kept]
     given = matrix[rows, columns]
     drawn = np.linalg.norm(points[rows] - points[columns], axis=1)

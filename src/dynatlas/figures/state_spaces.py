@@ -12,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure, FigureBase
 
 from dynatlas._util.messages import count_of
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, representatives, table, task_title, variants
 from dynatlas.figures.legends import point_handles
 from dynatlas.figures.looks import EVIDENCE_COLORS, FREQUENCY_COLORS, UNSTABLE, unstable_color, variant_label
@@ -259,7 +260,7 @@ def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
     if len(rows) != len(points):  # without their table, points have no stability: they are not drawn
         points, directions, rows = points[:0], directions[:0], rows[:0]
     values, contexts = trial_labels(task, data)
-    keep = _evenly(len(values), MOST_TRIALS.get(task.kind, OTHER_TRIALS))
+    keep = even_selection(range(len(values)), MOST_TRIALS.get(task.kind, OTHER_TRIALS))
     trajectories = data["trajectory"].values[keep, -MOST_STEPS:]
     low, high = (extreme(data["trajectory"].values, axis=(0, 1)) for extreme in (np.min, np.max))
     near = ((points >= 2 * low - high) & (points <= 2 * high - low)).all(axis=1)
@@ -273,11 +274,6 @@ def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
         data["variance_share"].values,
         int((~near).sum()),
     )
-
-
-def _evenly(count: int, most: int) -> Any:
-    """At most ``most`` of ``count`` numbers, evenly spaced, both ends included."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def most_trials(atlas: AtlasLike, task: str) -> int:

@@ -26,9 +26,9 @@ from dynatlas.measures.distances import distance as distance
 from dynatlas.measures.distances import distance_matrix as distance_matrix
 from dynatlas.measures.distances import reduced as reduced
 from dynatlas.measures.distances import settings_of as settings_of
-from dynatlas.measures.measure import BUILT_IN as BUILT_IN
-from dynatlas.measures.measure import MEASURES as MEASURES
 from dynatlas.measures.measure import Measure as Measure
-from dynatlas.measures.measure import measure_of as measure_of
-from dynatlas.measures.measure import register_measure as register_measure
+from dynatlas.measures.registry import BUILT_IN as BUILT_IN
+from dynatlas.measures.registry import MEASURES as MEASURES
+from dynatlas.measures.registry import measure_of as measure_of
+from dynatlas.measures.registry import register_measure as register_measure
 from dynatlas.measures.rsa import RSA as RSA

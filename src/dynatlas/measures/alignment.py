@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from dynatlas.measures.activity import on_unit_scale, principal_axes
-from dynatlas.measures.measure import Measure, expected, register_measure
+from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Array, Reduced, blocks_of_products
 
 
-@register_measure("cka")
 @dataclass(frozen=True)
 class CKA(Measure):
     """1 − ⟨K, L⟩ / √(⟨K, K⟩ ⟨L, L⟩) with K = X Xᵀ and L = Y Yᵀ: linear centred kernel alignment.
@@ -34,6 +33,8 @@ class CKA(Measure):
     Source: Kornblith et al. 2019; Song et al. 2012 for the unbiased estimate.
     """
 
+    label: ClassVar[str] = "CKA"
+    kept_components: ClassVar[float] = 24
     debiased: Any = False
     tolerance: Any = 1e-7
 
@@ -76,7 +77,6 @@ class CKA(Measure):
         return np.asarray(1 - _unbiased(products, norms[0][:, None], norms[1][None]))
 
 
-@register_measure("procrustes")
 @dataclass(frozen=True)
 class Procrustes(Measure):
     """The angle left after the best rotation, arccos(‖XᵀY‖_* / (‖X‖_F ‖Y‖_F)), in radians: at most π/2.
@@ -89,6 +89,7 @@ class Procrustes(Measure):
     Source: Williams et al. 2021 (shape distances), with the narrower network padded by silent units.
     """
 
+    label: ClassVar[str] = "Procrustes"
     is_metric: ClassVar[bool] = True
     euclidean: Any = False
 

@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from dynatlas.measures.activity import on_unit_scale, orthonormal, principal_axes
-from dynatlas.measures.measure import Measure, expected, register_measure
+from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Array, Reduced, blocks_of_products
 
 
-@register_measure("svcca")
 @dataclass(frozen=True)
 class SVCCA(Measure):
     """1 − Σᵢ ρᵢ / min(k_X, k_Y), with ρ the canonical correlations between the leading principal subspaces.
@@ -27,6 +26,8 @@ class SVCCA(Measure):
     Source: Raghu et al. 2017, who take 99 % of the variance; 95 % is Maheswaranathan et al. 2019; the minimum is ours.
     """
 
+    label: ClassVar[str] = "SVCCA"
+    kept_components: ClassVar[float] = 12
     variance: Any = 0.95  # a share, or a number of components or None; whatever else comes in, __post_init__ explains
     components: Any = None
 
@@ -66,7 +67,6 @@ class SVCCA(Measure):
         return int(reduced["basis"].shape[1])
 
 
-@register_measure("pwcca")
 @dataclass(frozen=True)
 class PWCCA(Measure):
     """1 − Σᵢ αᵢ ρᵢ / Σᵢ αᵢ, with αᵢ = Σⱼ |⟨hᵢ, xⱼ⟩|: how much of the units' activity xⱼ lies along the variable hᵢ.
@@ -79,6 +79,8 @@ class PWCCA(Measure):
 
     Source: Morcos, Raghu & Bengio 2018; they weight by the first network, their code by the one with fewer dimensions.
     """
+
+    label: ClassVar[str] = "PWCCA"
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
         """An orthonormal basis of the activity [samples, k], and the activity in it [k, units]."""
@@ -98,7 +100,6 @@ class PWCCA(Measure):
         return int(reduced["basis"].shape[1])
 
 
-@register_measure("cca")
 @dataclass(frozen=True)
 class CCA(Measure):
     """1 − ‖ZᵀW‖_* / (‖Z‖_F ‖W‖_F), with Z = X (XᵀX + κ I)^(−1/2) and W alike from Y: regularised mean CCA.
@@ -117,6 +118,7 @@ class CCA(Measure):
     Source: Vinod 1976 (ridge); the normalisation is that of Williams et al. 2021.
     """
 
+    label: ClassVar[str] = "CCA"
     regularization: Any = 0.01
     held_out: Any = 0.0
 

@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from dynatlas._util.cores import available_cores
 from dynatlas.measures.activity import centred
-from dynatlas.measures.measure import Measure, measure_of
+from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, all_pairs, labelled
+from dynatlas.measures.registry import measure_of
 
 
 def distance(X: Any, Y: Any, measure: str = "svcca", **options: Any) -> float:

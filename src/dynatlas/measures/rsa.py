@@ -1,6 +1,6 @@
 """A distance from dissimilarities: which samples lie near which, and whether that agrees between networks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar
@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import pdist
 
+from dynatlas._util.selection import even_selection
 from dynatlas.measures.activity import on_unit_scale
-from dynatlas.measures.measure import Measure, expected, register_measure
+from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Array, Reduced
 
 
-@register_measure("rsa")
 @dataclass(frozen=True)
 class RSA(Measure):
     """1 − the correlation of two networks' dissimilarities between all pairs of samples.
@@ -31,6 +31,8 @@ class RSA(Measure):
     Source: Kriegeskorte, Mur & Bandettini 2008.
     """
 
+    label: ClassVar[str] = "RSA"
+    study_options: ClassVar[Mapping[str, Any]] = {"samples": 400}
     correlation: str = "spearman"
     dissimilarity: str = "euclidean"
     samples: Any = None
@@ -49,7 +51,7 @@ class RSA(Measure):
         from scipy.stats import rankdata  # takes half a second
 
         if self.samples is not None and self.samples < len(activity):
-            activity = activity[np.linspace(0, len(activity) - 1, self.samples).round().astype(int)]
+            activity = activity[even_selection(range(len(activity)), int(self.samples))]
         if len(activity) > self.max_samples:
             raise ValueError(
                 f"rsa compares all pairs of samples, and {len(activity)} samples are too many; give samples= a number "

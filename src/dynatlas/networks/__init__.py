@@ -1,4 +1,4 @@
-"""Networks that others trained, read from their files as step functions."""
+"""Networks trained with other libraries, read from files as step functions."""
 
 from dynatlas.networks.callbacks import numpy_step as numpy_step
 from dynatlas.networks.callbacks import torch_step as torch_step

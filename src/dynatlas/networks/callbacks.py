@@ -1,12 +1,12 @@
-"""Step functions that are not written in JAX: NumPy's by a callback, PyTorch's by torch.func. Slower, but the same.
+"""Step functions outside JAX: NumPy through a callback, PyTorch through torch.func.
 
-Every search here needs the Jacobian of a step, which JAX cannot see through a callback. It is asked for in a second
-callback: yours, or torch.func's, or central differences, which take 2n steps for each. A call costs some ten to hundred
-microseconds where a step in JAX costs one or none: write the step in JAX if you can.
+Every search needs the Jacobian of a step, and JAX cannot differentiate through a callback. A second callback computes
+it: a function of the user, torch.func, or central differences, which take 2n steps each. A callback costs 10 to 100
+microseconds, a step in JAX at most one: write the step in JAX where possible.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,37 +14,43 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-Function = Callable[[Any, Any], Any]
+Floats = NDArray[np.float64]
 
 
-# By the cube root of the precision, truncation and rounding of a central difference are equally small.
+Function = Callable[[Floats, Floats], Floats]  # (state [n], inputs [m]) → state [n]
+
+
+Jacobians = Callable[[Floats, Floats], tuple[Floats, Floats]]  # (state, inputs) → (∂F/∂h [n, n], ∂F/∂x [n, m])
+
+
+# Truncation and rounding error of a central difference are about equal at the cube root of the machine epsilon.
 SPACING = float(np.finfo(np.float64).eps ** (1 / 3))
 
 
 class CallbackStep:
-    """A step that leaves JAX, with the Jacobian beside it; JAX can trace, map and differentiate it once."""
+    """A step that calls back to the host. JAX can trace it, map it and differentiate it once."""
 
     is_slow = True
 
-    def __init__(self, function: Function, jacobians: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+    def __init__(self, function: Function, jacobians: Jacobians) -> None:
         self._step = _traceable(function, jacobians)
 
-    def __call__(self, state: Any, inputs: Any) -> Any:
-        """One step."""
+    def __call__(self, state: ArrayLike, inputs: ArrayLike | None) -> jax.Array:
+        """Advance by one step."""
         state = jnp.asarray(state)
         return self._step(state, jnp.zeros(0, state.dtype) if inputs is None else jnp.asarray(inputs, state.dtype))
 
 
-def numpy_step(function: Function, *, jacobian: Function | None = None) -> CallbackStep:
-    """A step function out of one that is written in NumPy, or calls anything else.
+def numpy_step(function: Function, *, jacobian: Jacobians | None = None) -> CallbackStep:
+    """Wrap a NumPy function, or any other Python function, as a step function.
 
     Args:
-        function: ``function(state [n], inputs [m]) -> state [n]``, on NumPy arrays in float64, always the same for the
-            same arguments.
-        jacobian: ``jacobian(state, inputs) -> (∂F/∂h [n, n], ∂F/∂x [n, m])``; by default central differences, which are
-            right to about ten digits.
+        function: ``function(state [n], inputs [m]) -> state [n]`` on NumPy arrays in float64; deterministic.
+        jacobian: ``jacobian(state, inputs) -> (∂F/∂h [n, n], ∂F/∂x [n, m])``; by default central differences, accurate
+            to about ten digits.
 
     Example:
         >>> from dynatlas import linearize
@@ -52,49 +58,50 @@ def numpy_step(function: Function, *, jacobian: Function | None = None) -> Callb
         >>> linearize(step, np.zeros(1), np.zeros(1)).jacobian.round(9).tolist()
         [[[2.0]]]
     """
-    if jacobian is not None:
-        return CallbackStep(function, jacobian)
-    return CallbackStep(function, partial(_differences, function))
+    return CallbackStep(function, partial(_central_differences, function) if jacobian is None else jacobian)
 
 
-def torch_step(function: Function) -> CallbackStep:
-    """A step function out of one that is written in PyTorch, such as a module in eval mode.
+def torch_step(function: Callable[[Any, Any], Any]) -> CallbackStep:
+    """Wrap a PyTorch function, such as a module in eval mode, as a step function with exact Jacobians (torch.func).
 
-    Jacobians are torch.func's, exact. PyTorch must be installed; it is no dependency.
+    PyTorch must be installed; it is an optional dependency.
 
     Args:
-        function: ``function(state [n], inputs [m]) -> state [n]``, on tensors in float64: call ``module.double()``, and
-            join an LSTM's (h, c) to one state.
+        function: ``function(state [n], inputs [m]) -> state [n]`` on tensors in float64: call ``module.double()``, and
+            concatenate an LSTM's (h, c) into one state.
 
     Raises:
-        ValueError: on the first step, if what comes out is not float64.
+        ValueError: the function does not return float64; raised at the first step.
     """
     import torch
 
-    def step(state: Any, inputs: Any) -> NDArray[np.float64]:
+    def step(state: Floats, inputs: Floats) -> Floats:
         with torch.no_grad():
             following = function(torch.tensor(state), torch.tensor(inputs))
         if following.dtype != torch.float64:
             raise ValueError(f"the PyTorch step returns {following.dtype}; expected float64: call module.double()")
         return np.asarray(following.numpy())
 
-    jacobian = torch.func.jacrev(function, argnums=(0, 1))
+    differentiate = torch.func.jacrev(function, argnums=(0, 1))
 
-    def jacobians(state: Any, inputs: Any) -> tuple[Any, Any]:
-        return tuple(part.detach().numpy() for part in jacobian(torch.tensor(state), torch.tensor(inputs)))
+    def jacobians(state: Floats, inputs: Floats) -> tuple[Floats, Floats]:
+        by_state, by_inputs = differentiate(torch.tensor(state), torch.tensor(inputs))
+        return by_state.detach().numpy(), by_inputs.detach().numpy()
 
     return CallbackStep(step, jacobians)
 
 
-def _traceable(function: Function, jacobians: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], Any]:
-    """A JAX function that calls back, one row of a mapped batch after the other."""
+def _traceable(function: Function, jacobians: Jacobians) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """Return a JAX function that calls back, for a mapped batch once for each row."""
 
     @jax.custom_jvp
-    def step(state: Any, inputs: Any) -> Any:
+    def step(state: jax.Array, inputs: jax.Array) -> jax.Array:
         return _call(lambda *row: (function(*row),), [state.shape], state, inputs)[0]
 
     @partial(step.defjvp, symbolic_zeros=True)
-    def _(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    def _(
+        primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array | SymbolicZero, jax.Array | SymbolicZero]
+    ) -> tuple[jax.Array, jax.Array]:
         state, inputs = primals
         n = state.shape[0]
         matrices = _call(jacobians, [(n, n), (n, inputs.shape[0])], state, inputs)
@@ -104,17 +111,22 @@ def _traceable(function: Function, jacobians: Callable[[Any, Any], tuple[Any, An
     return step
 
 
-def _call(function: Callable[[Any, Any], tuple[Any, ...]], shapes: Any, state: Any, inputs: Any) -> list[Any]:
-    """Call back with NumPy arrays in the precision of the state.
+RowFunction = Callable[[Floats, Floats], tuple[Floats, ...]]
 
-    Numbers travel as their bits. JAX may run a callback in a thread of its own, for which float64 is not enabled, and
-    there makes float32 of what it hands over: results would be right to seven digits, now and then.
+
+def _call(
+    function: RowFunction, shapes: Sequence[tuple[int, ...]], state: jax.Array, inputs: jax.Array
+) -> list[jax.Array]:
+    """Call back with NumPy arrays in float64; return results in the precision of the state.
+
+    Numbers travel as their bits. JAX may run a callback in another thread, in which float64 is not enabled and
+    arguments are rounded to float32: results would sometimes be accurate to only seven digits.
     """
     kind = np.dtype(state.dtype)
 
-    def called(state_bits: Any, input_bits: Any) -> tuple[NDArray[np.uint32], ...]:
+    def called(state_bits: ArrayLike, input_bits: ArrayLike) -> tuple[NDArray[np.uint32], ...]:
         rows = (np.ascontiguousarray(bits).view(kind)[..., 0] for bits in (state_bits, input_bits))
-        parts = _rows(function, *(each.astype(np.float64) for each in rows))
+        parts = _map_rows(function, *(each.astype(np.float64) for each in rows))
         return tuple(np.ascontiguousarray(part, kind)[..., None].view(np.uint32) for part in parts)
 
     words = kind.itemsize // 4
@@ -124,38 +136,38 @@ def _call(function: Callable[[Any, Any], tuple[Any, ...]], shapes: Any, state: A
     return [jax.lax.bitcast_convert_type(part if words == 2 else part[..., 0], kind) for part in returned]
 
 
-def _bits(values: Any, words: int) -> Any:
-    """The bits of some numbers, ``words`` times 32 for each, along a last axis."""
+def _bits(values: jax.Array, words: int) -> jax.Array:
+    """Return the bits of each number as ``words`` 32-bit words along a new last axis."""
     bits = jax.lax.bitcast_convert_type(values, jnp.uint32)
     return bits if words == 2 else bits[..., None]
 
 
-def _rows(function: Callable[[Any, Any], tuple[Any, ...]], states: Any, inputs: Any) -> tuple[NDArray[Any], ...]:
-    """The results of a function of single rows, for arrays with any number of axes before the last."""
+def _map_rows(function: RowFunction, states: Floats, inputs: Floats) -> tuple[Floats, ...]:
+    """Map a function of single rows over all axes before the last."""
     batch = states.shape[:-1]
     count = math.prod(batch)
-    results: list[tuple[Any, ...]] = []
+    results: list[tuple[Floats, ...]] = []
     before = None
     for state, given in zip(*(each.reshape(count, each.shape[-1]) for each in (states, inputs)), strict=True):
         now = (state.tobytes(), given.tobytes())
-        # Batches are filled up with copies of their last row.
+        # Batches are padded with copies of their last row.
         results.append(results[-1] if now == before else function(state, given))
         before = now
     parts = (np.array(column, np.float64) for column in zip(*results, strict=True))
     return tuple(part.reshape(*batch, *part.shape[1:]) for part in parts)
 
 
-def _differences(function: Function, state: Any, inputs: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both Jacobians by central differences."""
+def _central_differences(function: Function, state: Floats, inputs: Floats) -> tuple[Floats, Floats]:
+    """Compute both Jacobians by central differences."""
 
-    def slope(place: int, of: Any, other: Callable[[Any], Any]) -> NDArray[np.float64]:
-        spacing = SPACING * max(1.0, abs(float(of[place])))
-        ahead, behind = of.copy(), of.copy()
+    def slope(place: int, at: Floats, along: Callable[[Floats], Floats]) -> Floats:
+        spacing = SPACING * max(1.0, abs(float(at[place])))
+        ahead, behind = at.copy(), at.copy()
         ahead[place] += spacing
         behind[place] -= spacing
-        return np.asarray((other(ahead) - other(behind)) / (ahead[place] - behind[place]))
+        return np.asarray((along(ahead) - along(behind)) / (ahead[place] - behind[place]))
 
     by_state = [slope(place, state, lambda moved: function(moved, inputs)) for place in range(len(state))]
-    by_input = [slope(place, inputs, lambda moved: function(state, moved)) for place in range(len(inputs))]
+    by_inputs = [slope(place, inputs, lambda moved: function(state, moved)) for place in range(len(inputs))]
     n = len(state)
-    return np.array(by_state).T, np.array(by_input).reshape(len(inputs), n).T
+    return np.array(by_state).T, np.array(by_inputs).reshape(len(inputs), n).T

@@ -1,12 +1,16 @@
-"""Does a network that was read do what the original did? Held against recorded inputs and states, step by step."""
+"""Verify a network on recorded inputs and states of the original, step by step."""
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dynatlas.errors import NetworkError
 from dynatlas.networks.network import Network
+
+Floats = NDArray[np.float64]
+
 
 TOLERANCE: Final = 1e-5
 
@@ -18,11 +22,11 @@ EXPECTED: Final = (
 
 
 class Check(NamedTuple):
-    """How a network agrees with a record of the original.
+    """Agreement of a network with a record of the original.
 
     Attributes:
-        compared: what was compared, in words.
-        error: the largest difference of any number, in any step.
+        compared: description of what was compared.
+        error: the largest absolute difference over all numbers and steps.
     """
 
     compared: str
@@ -32,20 +36,19 @@ class Check(NamedTuple):
         return f"verified: {self.compared}, largest difference {self.error:.1e}"
 
 
-def check(network: Network, record: Mapping[str, Any], tolerance: float = TOLERANCE) -> Check:
-    """Hold a network against a record of the original.
+def check(network: Network, record: Mapping[str, NDArray[np.generic]], tolerance: float = TOLERANCE) -> Check:
+    """Check that a network reproduces a record of the original.
 
-    Whole states are compared step by step: each recorded state is given one step, and must become the next one, so that
-    no error adds up. Hidden units or outputs, from which an LSTM's state does not follow, are compared along whole runs
-    from state 0.
+    Whole states are compared step by step, each from the recorded state before it, so that errors do not accumulate.
+    Hidden units and outputs do not determine an LSTM's state; they are compared along whole runs from state 0.
 
     Args:
-        network: the network that was read.
-        record: arrays by name: ``states`` [trials, steps, n] with ``inputs`` [trials, steps, m], where the state at a
-            step is that after its input, and, if runs do not begin at 0, ``initial`` [trials, n]; or instead of the
-            states ``hidden`` [trials, steps, units] or ``outputs`` [trials, steps, o]; or single steps: ``states``
-            [samples, n], ``inputs`` [samples, m], ``following`` [samples, n]. One trial may lack its axis.
-        tolerance: the largest difference allowed.
+        network: the network to verify.
+        record: arrays by name: ``states`` [trials, steps, n], each after the input of its step, with ``inputs``
+            [trials, steps, m] and, if runs do not start from 0, ``initial`` [trials, n]; or instead of the states
+            ``hidden`` [trials, steps, units] or ``outputs`` [trials, steps, o]; or single steps: ``states``
+            [samples, n], ``inputs`` [samples, m], ``following`` [samples, n]. A single trial may omit its axis.
+        tolerance: the largest absolute difference allowed.
 
     Raises:
         NetworkError: a difference above the tolerance, or arrays that do not fit.
@@ -65,14 +68,14 @@ def check(network: Network, record: Mapping[str, Any], tolerance: float = TOLERA
         raise NetworkError(f"the record does not fit the network: {error}") from None
     if not result.error <= tolerance:
         raise NetworkError(
-            f"the network was not read rightly: over {result.compared} it differs from the record by "
+            f"the network does not reproduce the record: over {result.compared}, the largest difference is "
             f"{result.error:.3g}; expected at most {tolerance:g}. Found and assumed: {'; '.join(network.source)}. "
             "Try another activation, reset or layer"
         )
     return result
 
 
-def _compare(network: Network, arrays: dict[str, Any]) -> Check:
+def _compare(network: Network, arrays: dict[str, Floats]) -> Check:
     inputs = arrays["inputs"]
     if "following" in arrays and "states" in arrays:
         return _single_steps(network, arrays["states"], inputs, arrays["following"])
@@ -90,31 +93,31 @@ def _compare(network: Network, arrays: dict[str, Any]) -> Check:
     for name in ("hidden", "outputs"):
         if name in arrays:
             states = network.run(inputs, initial)
-            shown = network.read_out(states) if name == "outputs" else states[..., _hidden(network)]
+            computed = network.read_out(states) if name == "outputs" else states[..., _hidden(network)]
             expected = arrays[name]
             expected = expected[None] if expected.ndim == 2 else expected
-            if expected.shape != shown.shape:
-                raise ValueError(f"{name} has shape {expected.shape}; the network gives {shown.shape}")
-            what = f"the {name} of {len(inputs)} runs of {inputs.shape[1]} steps"
-            return Check(what, _largest(shown, expected))
+            if expected.shape != computed.shape:
+                raise ValueError(f"{name} has shape {expected.shape}; the network returns {computed.shape}")
+            compared = f"the {name} of {len(inputs)} runs of {inputs.shape[1]} steps"
+            return Check(compared, _largest_difference(computed, expected))
     raise ValueError(f"it has {', '.join(arrays)}; {EXPECTED}")
 
 
-def _single_steps(network: Network, states: Any, inputs: Any, following: Any) -> Check:
+def _single_steps(network: Network, states: Floats, inputs: Floats, following: Floats) -> Check:
     if states.shape != following.shape or len(inputs) != len(states):
         shapes = f"{states.shape}, {inputs.shape}, {following.shape}"
         raise ValueError(f"states, inputs and following have shapes {shapes}; expected as many rows in each")
-    made = network.run(inputs[:, None], states)[:, 0]
-    return Check(f"{len(states)} single steps of whole states", _largest(made, following))
+    computed = network.run(inputs[:, None], states)[:, 0]
+    return Check(f"{len(states)} single steps of whole states", _largest_difference(computed, following))
 
 
-def _hidden(network: Network) -> Any:
-    """Which numbers of the state a layer on top would see."""
+def _hidden(network: Network) -> list[int]:
+    """Return the places in the state of the highest layer's hidden units."""
     names = [label.rsplit(".", 1) for label in network.state_labels]
     top = names[-1][0] if len(names[-1]) > 1 else None
     return [place for place, name in enumerate(names) if name[-1].startswith("h") and (top is None or name[0] == top)]
 
 
-def _largest(made: Any, expected: Any) -> float:
-    difference = np.abs(made - expected)
+def _largest_difference(computed: Floats, expected: Floats) -> float:
+    difference = np.abs(computed - expected)
     return float(difference.max(initial=0)) if np.isfinite(difference).all() else float("inf")

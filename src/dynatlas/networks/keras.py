@@ -1,21 +1,23 @@
-"""Weights as Keras stores them: SimpleRNN, GRU and LSTM, in ``.weights.h5``, and whole models in ``.keras`` or ``.h5``.
+"""Keras' layout: SimpleRNN, GRU and LSTM in ``.weights.h5``, or in a whole model's ``.keras`` or ``.h5``.
 
     kernel [inputs, gates·units]   recurrent_kernel [units, gates·units]   bias [gates·units]
 
-A GRU whose reset gate acts after the product has two biases, bias [2, 3·units]: the input's and the recurrent one.
-Gates: GRU update, reset, candidate; LSTM input, forget, candidate, output. No layer is built: a whole model's
-configuration is read as JSON, for names, order and activations alone, and one with a Lambda layer, which is code, is
-refused. A file of weights does not say how its layers follow each other, nor their activations.
+A GRU whose reset gate acts after the recurrent product has two biases [2, 3·units]: input and recurrent. Gates: GRU
+update, reset, candidate; LSTM input, forget, candidate, output. No layer is built: a whole model's configuration is
+read as JSON for names, order and activations only. A model with a Lambda layer, which is code, is refused. A file of
+weights records neither the order of its layers nor their activations.
 """
 
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import Hdf5
+from dynatlas._io.untrusted import Arrays
 from dynatlas.errors import NetworkError
 from dynatlas.networks.keras_files import TRANSPARENT, Configuration, read_configuration
 from dynatlas.networks.layers import GRU, KINDS, LSTM, Layer, Matrix, Plain, Reset, Stack
@@ -25,18 +27,18 @@ from dynatlas.networks.options import Options, choose, choose_readout, refuse_op
 NAMES: Final = {Plain: "SimpleRNN", GRU: "GRU", LSTM: "LSTM"}
 
 
-MOST_LAYERS: Final = 6  # whose order may be told from their sizes
+MOST_LAYERS: Final = 6  # of which all orders are tried
 
 
 class Weights(NamedTuple):
-    """One layer's arrays, in Keras' order: kernel, recurrent kernel, bias; or kernel, bias."""
+    """One layer's arrays in Keras' order: kernel, recurrent kernel, bias; or kernel, bias."""
 
     name: str
-    arrays: tuple[Any, ...]
+    arrays: tuple[NDArray[np.generic], ...]
 
     @property
     def is_recurrent(self) -> bool:
-        """Whether the second array takes the units to the gates that the first takes the inputs to."""
+        """Whether the first two arrays have the shapes of a kernel and a recurrent kernel."""
         if len(self.arrays) not in (2, 3) or self.arrays[0].ndim != 2 or self.arrays[1].ndim != 2:
             return False
         (_, columns), (units, others) = self.arrays[0].shape, self.arrays[1].shape
@@ -44,17 +46,17 @@ class Weights(NamedTuple):
 
     @property
     def is_linear(self) -> bool:
-        """Whether it is a matrix with or without a bias."""
+        """Whether the arrays are a kernel and at most one bias of its size."""
         kernel, *bias = self.arrays
         return kernel.ndim == 2 and len(bias) <= 1 and all(one.shape == kernel.shape[1:] for one in bias)
 
 
 def keras_network(file: Hdf5, options: Options) -> Network:
-    """The network in a file of Keras.
+    """Return the network in a Keras file.
 
     Raises:
-        NetworkError: no recurrent layer or several that do not follow each other, one that is not a dynamical system,
-            a Lambda layer, or settings without a counterpart here.
+        NetworkError: no recurrent layer, several that are not stacked, one that is not a dynamical system, a Lambda
+            layer, or settings that are not supported.
     """
     refuse_options(options, "alpha", "form", because="Keras' layers are not leaky")
     found = weights_in(file.arrays)
@@ -62,23 +64,23 @@ def keras_network(file: Hdf5, options: Options) -> Network:
     recurrent = [one for one in found if one.is_recurrent]
     if not recurrent:
         raise NetworkError(
-            f"there is no SimpleRNN, GRU or LSTM among {', '.join(one.name for one in found) or 'nothing'}"
+            f"the file has no SimpleRNN, GRU or LSTM; it has: {', '.join(one.name for one in found) or 'nothing'}"
         )
-    chosen, said = _chosen(recurrent, configuration, options)
+    chosen, order_facts = _stacked(recurrent, configuration, options)
     settings = configuration.settings
     layers, facts = zip(*(_layer(one, settings.get(one.name, {}), options) for one in chosen), strict=True)
     try:
         stack = Stack(tuple(layers))
     except ValueError as error:
         raise NetworkError(f"the layers {', '.join(one.name for one in chosen)} do not fit: {error}") from None
-    readout, readout_said = _readout([one for one in found if not one.is_recurrent], stack, settings, options)
-    return network_of_layers(stack, readout, (*facts, *said, readout_said))
+    readout, readout_fact = _readout([one for one in found if not one.is_recurrent], stack, settings, options)
+    return network_of_layers(stack, readout, (*facts, *order_facts, readout_fact))
 
 
-def weights_in(arrays: Mapping[str, Any]) -> list[Weights]:
-    """The layers among the paths of a file, in the natural order of their names."""
-    numbered: dict[str, dict[int, Any]] = {}
-    named: dict[str, dict[str, Any]] = {}
+def weights_in(arrays: Arrays) -> list[Weights]:
+    """Return the layers among the paths of a file, in natural order of their names."""
+    numbered: dict[str, dict[int, NDArray[np.generic]]] = {}
+    named: dict[str, dict[str, NDArray[np.generic]]] = {}
     for path, values in arrays.items():
         if path.startswith(("optimizer", "_optimizer")):
             continue
@@ -98,7 +100,7 @@ def weights_in(arrays: Mapping[str, Any]) -> list[Weights]:
 
 
 def _plain_name(path: str) -> str:
-    """A layer's name out of its path: layers/gru/cell → gru; model_weights/gru/sequential/gru/gru_cell → gru."""
+    """Return a layer's name from its path: layers/gru/cell → gru; model_weights/gru/sequential/gru/gru_cell → gru."""
     parts = path.split("/")
     if parts[0] == "model_weights":
         inner = [part for part in parts[2:] if part.startswith(("forward_", "backward_"))]
@@ -107,10 +109,10 @@ def _plain_name(path: str) -> str:
     return "/".join(kept)
 
 
-def _chosen(
+def _stacked(
     recurrent: Sequence[Weights], configuration: Configuration, options: Options
 ) -> tuple[list[Weights], tuple[str, ...]]:
-    """The recurrent layers to read, the lowest first, and what had to be assumed."""
+    """Return the recurrent layers to read, the lowest first, and sentences about their order."""
     names = [one.name for one in recurrent]
     if options.layer is not None:
         name = choose("recurrent layer", names, options.layer, "layer=… (--layer)")
@@ -118,26 +120,29 @@ def _chosen(
     backward = [name for name in names if re.search(r"(^|/)backward_", name)]
     if backward:
         raise NetworkError(
-            f"{backward[0]!r} is the backward half of a bidirectional layer, which needs the future: there is no step "
-            f"from one state to the next. Choose one of {', '.join(names)} with layer=… (--layer)"
+            f"{backward[0]!r} is the backward half of a bidirectional layer, which needs future inputs: there is no "
+            f"step from one state to the next. Choose one of {', '.join(names)} with layer=… (--layer)"
         )
     if len(recurrent) == 1:
         return list(recurrent), ()
     places = {name: place for place, (name, _) in enumerate(configuration.order)}
     if not all(name in places for name in names):
-        return _by_size(recurrent, names)
+        return _stacked_by_size(recurrent, names)
     ordered = sorted(recurrent, key=lambda one: places[one.name])
     between = configuration.order[places[ordered[0].name] : places[ordered[-1].name]]
     others = [kind for name, kind in between if name not in names and kind not in TRANSPARENT]
     if others:
         raise NetworkError(
-            f"between the layers {', '.join(names)} stands {others[0]}; read one of them, with layer=… (--layer)"
+            f"a {others[0]} layer is between the layers {', '.join(names)}; choose one of them with layer=… (--layer)"
         )
-    return ordered, (f"stacked as {', '.join(one.name for one in ordered)}, as the model says",)
+    return ordered, (f"stacked as {', '.join(one.name for one in ordered)}, in the model's order",)
 
 
-def _by_size(recurrent: Sequence[Weights], names: list[str]) -> tuple[list[Weights], tuple[str, ...]]:
-    """The one order in which each layer takes what the one before it gives; the names' own order if that fits."""
+def _stacked_by_size(recurrent: Sequence[Weights], names: list[str]) -> tuple[list[Weights], tuple[str, ...]]:
+    """Return the only order in which each layer has as many inputs as the one below has units.
+
+    If the names differ only in their number, their own order is returned if it fits.
+    """
     candidates = itertools.permutations(recurrent) if len(recurrent) <= MOST_LAYERS else [tuple(recurrent)]
     fitting = [
         chain
@@ -147,15 +152,16 @@ def _by_size(recurrent: Sequence[Weights], names: list[str]) -> tuple[list[Weigh
     same_base = len({re.sub(r"_?\d+$", "", name) for name in names}) == 1
     if len(fitting) == 1 or (same_base and tuple(recurrent) in [tuple(chain) for chain in fitting[:1]]):
         chain = list(fitting[0])
-        return chain, (f"stacked as {', '.join(one.name for one in chain)}: their sizes fit; the file does not say",)
+        ordered = ", ".join(one.name for one in chain)
+        return chain, (f"stacked as {ordered}, assumed from their sizes: the file does not record it",)
     raise NetworkError(
-        f"the file has the recurrent layers {', '.join(names)} and does not say how they follow each other; choose one "
-        "with layer=… (--layer), or save the whole model: model.save('NEW.keras')"
+        f"the file does not record the order of the recurrent layers {', '.join(names)}; choose one with layer=… "
+        "(--layer), or save the whole model: model.save('NEW.keras')"
     )
 
 
-def _layer(weights: Weights, config: Mapping[str, Any], options: Options) -> tuple[Layer, str]:
-    """One layer, with its gates in our order, and a sentence about it."""
+def _layer(weights: Weights, config: Mapping[str, object], options: Options) -> tuple[Layer, str]:
+    """Return one layer with its gates in the order of ``layers``, and a sentence about it."""
     kernel, recurrent, *rest = (np.asarray(values, np.float64) for values in weights.arrays)
     units = recurrent.shape[0]
     kind = KINDS[recurrent.shape[1] // units]
@@ -166,8 +172,8 @@ def _layer(weights: Weights, config: Mapping[str, Any], options: Options) -> tup
     activation, known = config.get("activation"), "activation" in config
     activation = activation if known else options.activation or "tanh"
     if not isinstance(activation, str):
-        raise NetworkError(f"{weights.name} has an activation of its own making; expected one that Keras names")
-    settings: dict[str, Any] = {}
+        raise NetworkError(f"{weights.name} has a custom activation; expected one that Keras names")
+    settings: dict[str, Reset] = {}
     facts = [f"{NAMES[kind]} in Keras' layout: {kernel.shape[0]} inputs, {units} units ({weights.name})"]
     bias = rest[0] if rest else np.zeros(recurrent.shape[1])
     if kind is GRU:
@@ -176,50 +182,58 @@ def _layer(weights: Weights, config: Mapping[str, Any], options: Options) -> tup
     given_bias, recurrent_bias = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
     gates = ("update", "reset", "candidate") if kind is GRU else kind.gates
     facts.append(f"gates {', '.join(gates)}" if len(gates) > 1 else "")
-    facts.append(f"activation {activation}{'' if known or options.activation else ', assumed: the file does not say'}")
+    is_assumed = not known and not options.activation
+    facts.append(f"activation {activation}{', assumed: the file does not record it' if is_assumed else ''}")
 
-    def ours(values: Matrix) -> Matrix:
-        """Rows in the order of our gates."""
+    def reordered(values: Matrix) -> Matrix:
+        """Transpose, with gates in the order of ``layers``."""
         parts = dict(zip(gates, np.split(values, len(gates), axis=-1), strict=True))
         return np.concatenate([parts[gate] for gate in kind.gates], axis=-1).T
 
     try:
         layer: Layer = kind(
-            ours(kernel), ours(recurrent), ours(given_bias), ours(recurrent_bias), activation, **settings
+            reordered(kernel),
+            reordered(recurrent),
+            reordered(given_bias),
+            reordered(recurrent_bias),
+            activation,
+            **settings,
         )
     except ValueError as error:
         raise NetworkError(f"the arrays of {weights.name} do not fit: {error}") from None
     return layer, "; ".join(fact for fact in facts if fact)
 
 
-def _reset(weights: Weights, bias: Matrix | None, config: Mapping[str, Any], options: Options) -> Reset:
-    """Where a GRU's reset gate acts: after the product, if it has two biases."""
+def _reset(weights: Weights, bias: Matrix | None, config: Mapping[str, object], options: Options) -> Reset:
+    """Return where a GRU's reset gate acts: after the recurrent product if there are two biases."""
     if bias is not None:
         seen: Reset = "after" if bias.ndim == 2 else "before"
         if options.reset not in (None, seen):
-            raise NetworkError(f"reset is {options.reset!r}; the bias of {weights.name}, {bias.shape}, says {seen!r}")
+            raise NetworkError(
+                f"reset is {options.reset!r}; expected {seen!r}: the bias of {weights.name} has shape {bias.shape}"
+            )
         return seen
     if "reset_after" in config:
         return "after" if config["reset_after"] else "before"
     if options.reset is None:
         raise NetworkError(
-            f"{weights.name} has no bias, which would tell where its reset gate acts; say so: reset='after', Keras' "
-            "default, or 'before' (--reset)"
+            f"{weights.name} has no bias, whose shape would show where its reset gate acts; set reset='after', Keras' "
+            "default, or reset='before' (--reset)"
         )
     return options.reset
 
 
 def _readout(
-    others: Sequence[Weights], stack: Stack, configured: Mapping[str, Any], options: Options
+    others: Sequence[Weights], stack: Stack, settings: Mapping[str, Mapping[str, object]], options: Options
 ) -> tuple[tuple[Matrix, Matrix] | None, str]:
-    """The one Dense layer that takes as many inputs as the highest layer has units."""
+    """Return the Dense layer with as many inputs as the highest layer has units, and a sentence that names it."""
     units = stack.layers[-1].units
     fitting = {one.name: one for one in others if one.is_linear and one.arrays[0].shape[0] == units}
     name, why_none = choose_readout("Dense layer", list(fitting), options)
     if name is None:
         return None, why_none
     kernel, *bias = (np.asarray(values, np.float64) for values in fitting[name].arrays)
-    activation = configured.get(name, {}).get("activation", "linear")
+    activation = settings.get(name, {}).get("activation", "linear")
     before = (
         "" if activation == "linear" else f", before its {activation if isinstance(activation, str) else 'function'}"
     )

@@ -1,30 +1,37 @@
-"""A whole model as Keras 3 saves it, ``.keras``: a zip of its weights in HDF5 and of its configuration in JSON.
+"""Whole models of Keras: the ``.keras`` archive, weights in HDF5 and a configuration in JSON, and its layers.
 
-The weights are filed under their layers' classes, counted: the second GRU of a model is layers/gru_1, whatever its
-name. Here they get the names that the configuration has for them, as in a model's ``.h5``.
+An archive stores weights under the classes of layers with a number: the second GRU of a model is layers/gru_1. They are
+renamed to the layers' names in the configuration, as in a model's ``.h5``.
 """
 
 import json
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
-from dynatlas._io.untrusted import DAMAGE, Declared, checked, refuse_unsafe_members
+from dynatlas._io.untrusted import DAMAGE, Arrays, Declared, checked, refuse_unsafe_members
 from dynatlas.errors import NetworkError
 
-LONGEST_CONFIGURATION: Final = 50_000_000
+LONGEST_CONFIGURATION: Final = 50_000_000  # bytes
+
+
+DEEPEST: Final = 50  # levels of nesting in a configuration
 
 
 WEIGHTS: Final = "model.weights.h5"
 
 
+# Layers that are the identity at inference.
+TRANSPARENT: Final = {"InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "Masking"}
+
+
 def read_keras_archive(path: Path) -> Hdf5:
-    """The arrays of a ``.keras`` file by their layers' own names, and its configuration as the text ``model_config``.
+    """Read the arrays of a ``.keras`` file by layer name, and its configuration as the text ``model_config``.
 
     Raises:
-        NetworkError: a member that leads out of the archive, is too large, or is damaged.
+        NetworkError: a member has an unsafe path, is too large, or is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -46,8 +53,8 @@ def read_keras_archive(path: Path) -> Hdf5:
     return Hdf5(_by_own_names(path, arrays, names), {"model_config": configuration})
 
 
-def own_names(model: Any, prefix: str = "layers/") -> dict[str, str]:
-    """Where each layer's weights are filed → the name that the configuration has for it.
+def own_names(model: object, prefix: str = "layers/") -> dict[str, str]:
+    """Map the path of each layer's weights to the layer's name in the configuration.
 
     Example:
         >>> layers = [{"class_name": "SimpleRNN", "config": {"name": name}} for name in ("low", "high")]
@@ -63,36 +70,36 @@ def own_names(model: Any, prefix: str = "layers/") -> dict[str, str]:
         settings = layer.get("config") if isinstance(layer, dict) else None
         if not (isinstance(kind, str) and isinstance(settings, dict) and isinstance(settings.get("name"), str)):
             continue
-        filed = _snake_case(kind)
-        counts[filed] = counts.get(filed, -1) + 1
-        place = f"{prefix}{filed}_{counts[filed]}" if counts[filed] else f"{prefix}{filed}"
+        stored = _snake_case(kind)
+        counts[stored] = counts.get(stored, -1) + 1
+        place = f"{prefix}{stored}_{counts[stored]}" if counts[stored] else f"{prefix}{stored}"
         found[place] = settings["name"]
         found |= own_names(layer, f"{place}/layers/")
     return found
 
 
-def _by_own_names(path: Path, arrays: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """The same arrays under their layers' own names, unless two would get one name."""
-    renamed: dict[str, Any] = {}
-    for filed, values in arrays.items():
-        own = _renamed(filed, names)
+def _by_own_names(path: Path, arrays: Arrays, names: dict[str, str]) -> Arrays:
+    """Return the arrays by their layers' own names; two layers of one name are refused."""
+    renamed: Arrays = {}
+    for stored, values in arrays.items():
+        own = _renamed(stored, names)
         if own in renamed:
             raise NetworkError(
-                f"{path}: the weights of two layers would both be {own!r}, as both layers have one name; "
-                "give every layer a name of its own, and save the model again"
+                f"{path}: the weights of two layers would both be {own!r}, since both layers have the same name; "
+                "give every layer a unique name and save the model again"
             )
         renamed[own] = values
     return renamed
 
 
 def _snake_case(name: str) -> str:
-    """A class' name as Keras files it: SimpleRNN → simple_rnn."""
+    """Convert a class name to snake case as Keras does: SimpleRNN → simple_rnn."""
     parted = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", parted).lower()
 
 
 def _renamed(path: str, names: dict[str, str]) -> str:
-    """The path of an array, by the innermost layer that the configuration names."""
+    """Return an array's path with the name of the innermost layer in the configuration."""
     parts = path.split("/")
     for count in range(len(parts), 0, -1):
         if "/".join(parts[:count]) in names:
@@ -100,30 +107,23 @@ def _renamed(path: str, names: dict[str, str]) -> str:
     return path
 
 
-# Layers that do nothing to what passes, once training is over.
-TRANSPARENT: Final = {"InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "Masking"}
-
-
-DEEPEST: Final = 50
-
-
 class Configuration(NamedTuple):
-    """A model's layers.
+    """Layers of a model.
 
     Attributes:
-        settings: each layer's settings by its name; those of a wrapped cell among them.
+        settings: each layer's settings by its name, including those of a wrapped cell.
         order: the layers' names and classes, the lowest first.
     """
 
-    settings: dict[str, dict[str, Any]]
+    settings: dict[str, dict[str, object]]
     order: list[tuple[str, str]]
 
 
 def read_configuration(text: str | None) -> Configuration:
-    """The layers of a model's configuration; none where there is no configuration.
+    """Read the layers from a model's configuration; without a configuration there are none.
 
     Raises:
-        NetworkError: not JSON, or a Lambda layer, which is code.
+        NetworkError: not JSON, or a model with a Lambda layer, which is code.
 
     Example:
         >>> gru = {"class_name": "GRU", "config": {"name": "gru", "activation": "relu"}}
@@ -140,8 +140,8 @@ def read_configuration(text: str | None) -> Configuration:
     return found
 
 
-def _visit(item: Any, found: Configuration, *, in_layers: bool, depth: int) -> None:
-    """Note a layer, and go on with what is inside."""
+def _visit(item: object, found: Configuration, *, in_layers: bool, depth: int) -> None:
+    """Add ``item`` to the layers found, if it is one, and visit its values."""
     if depth > DEEPEST:
         raise NetworkError(f"the model's configuration is nested more than {DEEPEST} deep; expected a model")
     if isinstance(item, list):
@@ -152,8 +152,8 @@ def _visit(item: Any, found: Configuration, *, in_layers: bool, depth: int) -> N
     kind, config = item.get("class_name"), item.get("config")
     if kind in ("Lambda", "__lambda__"):
         raise NetworkError(
-            "the model has a Lambda layer, which is code in the file; it is not run, and without it the network is "
-            "another one. Save the weights alone: model.save_weights('NEW.weights.h5')"
+            "the model has a Lambda layer, which is code in the file and is not run; without it the network is a "
+            "different one. Save only the weights: model.save_weights('NEW.weights.h5')"
         )
     if in_layers and isinstance(kind, str) and isinstance(config, dict) and isinstance(config.get("name"), str):
         cell = config.get("cell")

@@ -1,49 +1,48 @@
-"""A network that somebody else trained, as the analyses see it: a step function, and what is known of it."""
+"""The interface of analyses to any recurrent network: a step function, its readout and its bounds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dynatlas._util.display import Card, Shown
 from dynatlas.dynamics.root_search import Step
 from dynatlas.networks.layers import Box, Matrix, Stack
 
-CHUNK = 64  # trials per call of the compiled run
+CHUNK = 64  # trials in each call of the compiled run
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network(Shown):
-    """One step of a recurrent network, its readout, and where both came from.
+    """One step of a recurrent network, its readout, and their source.
 
-    ``read_network`` makes one from a file. Any function of your own becomes one, too:
+    ``read_network`` creates one from a file. Any step function can be wrapped:
 
         >>> network = Network(step=lambda h, x: jnp.tanh(2 * h + x), n_states=2, n_inputs=2, source=("two switches",))
         >>> network.run(np.zeros((1, 5, 2))).shape
         (1, 5, 2)
 
     Attributes:
-        step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function that keeps float64. A callable
-            pytree with NumPy arrays as leaves is compiled once per shape; a plain closure once per object.
+        step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function that preserves float64. A
+            callable pytree with NumPy arrays as leaves is compiled once per shape; a closure once per object.
         n_states: n.
         n_inputs: m.
         readout: ``readout(state [n]) -> output [o]``, or None.
         bounds: ``bounds(inputs [m]) -> (low, high)``, numbers or [n]: a box that one step under a static input maps
-            into itself, or None where there is none. Only with it can a search be certified complete.
-        state_labels: what each number of the state is; by default h0, h1, …
-        source: what is known of where it came from, a sentence each.
+            into itself, or None if there is none. A search can be certified complete only with a box.
+        state_labels: name of each component of the state; by default h0, h1, …
+        source: what was found and assumed when the network was read, one sentence each.
     """
 
     step: Step
     n_states: int
     n_inputs: int
-    readout: Callable[[Any], Any] | None = None
-    bounds: Callable[[Any], tuple[Any, Any] | None] | None = None
+    readout: Callable[[jax.Array], jax.Array] | None = None
+    bounds: Callable[[NDArray[np.float64]], tuple[ArrayLike, ArrayLike] | None] | None = None
     state_labels: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
 
@@ -58,11 +57,11 @@ class Network(Shown):
 
     @property
     def is_slow(self) -> bool:
-        """Whether every step leaves JAX, as those of ``numpy_step`` and ``torch_step`` do."""
+        """Whether every step leaves JAX, as with ``numpy_step`` and ``torch_step``."""
         return bool(getattr(self.step, "is_slow", False))
 
-    def box(self, inputs: Any) -> Box | None:
-        """A box that one step under a static input maps into itself, or None if none is known."""
+    def box(self, inputs: ArrayLike) -> Box | None:
+        """Return a box (low [n], high [n]) that one step under a static input [m] maps into itself, or None."""
         with jax.enable_x64(True):
             bounds = None if self.bounds is None else self.bounds(np.asarray(inputs, np.float64))
         if bounds is None:
@@ -70,8 +69,8 @@ class Network(Shown):
         low, high = (np.broadcast_to(np.asarray(bound, np.float64), (self.n_states,)) for bound in bounds)
         return low, high
 
-    def run(self, inputs: Any, initial_states: Any | None = None) -> NDArray[np.float64]:
-        """The states after each step of some trials, in float64.
+    def run(self, inputs: ArrayLike, initial_states: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Run trials and return the state after each step, in float64.
 
         Args:
             inputs: [trials, steps, m].
@@ -96,8 +95,8 @@ class Network(Shown):
                 parts.append(np.asarray(_run(self.step, jnp.asarray(inputs[rows]), jnp.asarray(begin[rows]))))
         return np.concatenate(parts)
 
-    def read_out(self, states: Any) -> NDArray[np.float64]:
-        """The outputs at some states [..., n], in float64; [..., 0] without a readout."""
+    def read_out(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return the outputs [..., o] at states [..., n], in float64; [..., 0] without a readout."""
         states = np.asarray(states, np.float64)
         if self.readout is None or not states.size:
             return np.zeros((*states.shape[:-1], 0))
@@ -108,7 +107,7 @@ class Network(Shown):
     def _card(self) -> Card:
         rows = [("states", f"{self.n_states}: {self.state_labels[0]} … {self.state_labels[-1]}")]
         rows += [("inputs", str(self.n_inputs)), ("readout", "none" if self.readout is None else "yes")]
-        rows += [("box", "none is known" if self.bounds is None else "known: searches can be certified complete")]
+        rows += [("box", "not known" if self.bounds is None else "known: searches can be certified complete")]
         rows += [("from", sentence) for sentence in self.source]
         return Card("Network", tuple(rows), "dynatlas.analyze(network, key=jax.random.key(0))")
 
@@ -117,16 +116,16 @@ class Readout(eqx.Module):
     """A linear readout of the highest layer's hidden units: y = R h + d."""
 
     stack: Stack
-    weights: Any
-    bias: Any
+    weights: Matrix
+    bias: Matrix
 
-    def __call__(self, state: Any) -> Any:
-        """The output."""
+    def __call__(self, state: jax.Array) -> jax.Array:
+        """Return the output [o] at a state [n]."""
         return self.weights @ self.stack.top(state) + self.bias
 
 
 def network_of_layers(stack: Stack, readout: tuple[Matrix, Matrix] | None, source: tuple[str, ...]) -> Network:
-    """A network of recurrent layers and the weights of a linear readout."""
+    """Return the network of stacked layers and of a linear readout's weights and bias."""
     return Network(
         step=stack,
         n_states=stack.n_states,
@@ -151,5 +150,5 @@ def _run(step: Step, inputs: jax.Array, initial: jax.Array) -> jax.Array:
 
 
 @eqx.filter_jit
-def _map(function: Callable[[Any], Any], rows: jax.Array) -> jax.Array:
+def _map(function: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
     return jax.vmap(function)(rows)

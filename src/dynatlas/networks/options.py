@@ -1,4 +1,4 @@
-"""What a file of weights does not say, and its reader may therefore be told."""
+"""Options for what a file of weights does not record, and the choice among several layers."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,15 @@ from dynatlas.networks.layers import Form, Reset
 
 
 class Options(NamedTuple):
-    """Each is None where nothing was said.
+    """Options of the caller; None means not specified.
 
     Attributes:
-        layer: the recurrent layer to read, where a file has several that are not stacked.
-        readout: the linear layer that reads out; "" for none.
-        activation: φ, where it is not tanh.
-        reset: where the reset gate of a GRU acts: after or before the recurrent product.
+        layer: the recurrent layer to read, if the file has several that are not stacked.
+        readout: the linear layer used as readout; "" for none.
+        activation: φ; by default tanh.
+        reset: whether the reset gate of a GRU acts after or before the recurrent product.
         alpha: dt/τ of a leaky network.
-        form: what the state of a leaky network is: rates or currents.
+        form: whether the state of a leaky network is rates or currents.
     """
 
     layer: str | None = None
@@ -27,10 +27,10 @@ class Options(NamedTuple):
 
 
 def refuse_options(options: Options, *names: str, because: str) -> None:
-    """Refuse those of these options that were given: they would have no effect.
+    """Check that none of these options is set, since they would have no effect.
 
     Raises:
-        NetworkError: one was given.
+        NetworkError: an option is set.
     """
     given = [name for name in names if getattr(options, name) is not None]
     if given:
@@ -38,10 +38,10 @@ def refuse_options(options: Options, *names: str, because: str) -> None:
 
 
 def choose(what: str, names: list[str], wanted: str | None, option: str) -> str:
-    """The one name that there is, or the one that is wanted.
+    """Return the wanted name, or the only one.
 
     Raises:
-        NetworkError: none of that name, or several and none wanted.
+        NetworkError: the wanted name does not exist, or none is wanted and there is not exactly one.
     """
     listed = ", ".join(name or "(without a name)" for name in names)
     if wanted is not None:
@@ -54,13 +54,13 @@ def choose(what: str, names: list[str], wanted: str | None, option: str) -> str:
 
 
 def choose_readout(what: str, fitting: list[str], options: Options) -> tuple[str | None, str]:
-    """The one layer that fits as a readout, or the one that is asked for; or None and why there is none.
+    """Return the requested readout layer, or the only one that fits; or None and the reason.
 
     Raises:
-        NetworkError: the one that was asked for does not fit, or is not there.
+        NetworkError: the requested layer does not exist or does not fit.
     """
     if options.readout == "":
-        return None, "no readout, as asked"
+        return None, "no readout, as requested"
     if options.readout is None and len(fitting) != 1:
         several = f"{len(fitting)} {what}s fit: {', '.join(fitting)}" if fitting else f"no {what} fits"
         return None, f"no readout: {several}"

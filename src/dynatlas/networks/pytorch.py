@@ -1,20 +1,21 @@
-"""Weights by PyTorch's names: nn.RNN, nn.GRU, nn.LSTM and their single cells, from a state dict.
+"""PyTorch's layout: nn.RNN, nn.GRU, nn.LSTM and their cells from a state dict, and conversion of checkpoints.
 
     weight_ih_l0 [gates·units, inputs]   weight_hh_l0 [gates·units, units]   bias_ih_l0, bias_hh_l0 [gates·units]
 
-with a prefix for the module that holds the layer, without ``_l0`` for a cell, and ``w`` or ``b`` for short in files
-that others wrote in this layout. Gates: GRU reset, update, candidate, with the reset gate after the recurrent product;
-LSTM input, forget, candidate, output. A state dict does not say whether nn.RNN has tanh, its default, or relu.
+The prefix names the module that holds the layer; a cell lacks ``_l0``; ``w`` and ``b`` are accepted for ``weight`` and
+``bias``. Gates: GRU reset, update, candidate, with the reset gate after the recurrent product; LSTM input, forget,
+candidate, output. A state dict does not record whether nn.RNN uses tanh, its default, or relu.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.untrusted import Arrays
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import GRU, KINDS, LSTM, Layer, Matrix, Plain, Stack
 from dynatlas.networks.network import Network, network_of_layers
@@ -28,11 +29,18 @@ _PART = re.compile(
 MODULES = {Plain: "RNN", GRU: "GRU", LSTM: "LSTM"}
 
 
+# Before 2.6 ``weights_only=True`` could be bypassed (CVE-2025-32434).
+OLDEST = (2, 6)
+
+
 Parts = dict[int, dict[str, str]]  # layer → "weight_ih" … → name in the file
 
 
-def layers_in(names: Any) -> dict[str, Parts]:
-    """The recurrent layers among the names of a state dict: prefix → layers → parts.
+Tensor = TypeVar("Tensor")
+
+
+def layers_in(names: Iterable[str]) -> dict[str, Parts]:
+    """Find the recurrent layers among the names of a state dict: prefix → layer → part → name.
 
     Example:
         >>> layers_in(["rnn.weight_ih_l0", "rnn.weight_hh_l0", "fc.weight"])
@@ -47,41 +55,42 @@ def layers_in(names: Any) -> dict[str, Parts]:
     return {prefix: parts for prefix, parts in found.items() if any("weight_hh" in part for part in parts.values())}
 
 
-def torch_network(arrays: Mapping[str, Any], options: Options) -> Network:
-    """The network in a state dict.
+def torch_network(arrays: Arrays, options: Options) -> Network:
+    """Return the network in a state dict.
 
     Raises:
-        NetworkError: no recurrent layer or several, one that is not a dynamical system, or shapes that do not fit.
+        NetworkError: not exactly one stack of recurrent layers, one that is not a dynamical system, or shapes that do
+            not fit.
     """
     found = layers_in(arrays)
     prefix = choose("recurrent layer", list(found), options.layer, "layer=… (--layer)")
     parts = found[prefix]
     if sorted(parts) != list(range(len(parts))):
         raise NetworkError(f"the layers of {prefix!r} are numbered {sorted(parts)}; expected 0, 1, … without gaps")
-    refuse_options(options, "reset", "alpha", "form", because="PyTorch's layers have but one form")
+    refuse_options(options, "reset", "alpha", "form", because="PyTorch's layers have only one form")
     layers = [_layer(arrays, parts[number], options) for number in range(len(parts))]
     try:
         stack = Stack(tuple(layers))
     except ValueError as error:
         raise NetworkError(f"the layers of {prefix!r} do not fit: {error}") from None
     used = {name for part in parts.values() for name in part.values()}
-    readout, said = linear_readout({name: arrays[name] for name in arrays if name not in used}, stack, options)
-    return network_of_layers(stack, readout, (*_describe(prefix, stack, parts, options), said))
+    readout, sentence = linear_readout({name: arrays[name] for name in arrays if name not in used}, stack, options)
+    return network_of_layers(stack, readout, (*_describe(prefix, stack, parts, options), sentence))
 
 
-def _layer(arrays: Mapping[str, Any], parts: dict[str, str], options: Options) -> Layer:
-    """One layer's weights."""
+def _layer(arrays: Arrays, parts: dict[str, str], options: Options) -> Layer:
+    """Return one layer from its arrays."""
     backward = next((name for kind, name in parts.items() if kind.endswith("_reverse")), None)
     if backward is not None:
         raise NetworkError(
-            f"{backward!r} belongs to a bidirectional layer, whose backward direction needs the future: there is no "
-            "step from one state to the next. Keep the forward weights alone, if they were trained to stand alone"
+            f"{backward!r} belongs to a bidirectional layer, whose backward direction needs future inputs: there is no "
+            "step from one state to the next. Keep only the forward weights, if they were trained on their own"
         )
     if "weight_hr" in parts:
-        raise NetworkError(f"{parts['weight_hr']!r} belongs to an LSTM with proj_size, which is not read here")
+        raise NetworkError(f"{parts['weight_hr']!r} belongs to an LSTM with proj_size, which is not supported")
     for kind in ("weight_ih", "weight_hh"):
         if kind not in parts:
-            raise NetworkError(f"there is no {kind} beside {', '.join(parts.values())}")
+            raise NetworkError(f"{kind} is missing; the layer has {', '.join(parts.values())}")
     recurrent, given = (_floats(arrays, parts[kind], 2) for kind in ("weight_hh", "weight_ih"))
     rows, units = recurrent.shape
     if not units or rows % units or rows // units not in KINDS:
@@ -89,26 +98,24 @@ def _layer(arrays: Mapping[str, Any], parts: dict[str, str], options: Options) -
             f"{parts['weight_hh']!r} has the shape {recurrent.shape}; expected [units, units] (RNN), [3·units, units] "
             "(GRU) or [4·units, units] (LSTM)"
         )
-    kind_ = KINDS[rows // units]
+    layer_type = KINDS[rows // units]
     given_bias, recurrent_bias = (
         _floats(arrays, parts[of], 1) if of in parts else np.zeros(rows) for of in ("bias_ih", "bias_hh")
     )
     activation = options.activation or "tanh"
-    if kind_ is not Plain and activation != "tanh":
-        raise NetworkError(f"activation is {activation!r}; PyTorch's {MODULES[kind_]} has tanh")
+    if layer_type is not Plain and activation != "tanh":
+        raise NetworkError(f"activation is {activation!r}; PyTorch's {MODULES[layer_type]} has tanh")
     try:
-        return kind_(given, recurrent, given_bias, recurrent_bias, activation)
+        return layer_type(given, recurrent, given_bias, recurrent_bias, activation)
     except ValueError as error:
-        raise NetworkError(f"{parts['weight_hh']!r} and what belongs to it do not fit: {error}") from None
+        raise NetworkError(f"{parts['weight_hh']!r} and the layer's other arrays do not fit: {error}") from None
 
 
-def linear_readout(
-    arrays: Mapping[str, Any], stack: Stack, options: Options
-) -> tuple[tuple[Matrix, Matrix] | None, str]:
-    """The one linear layer whose inputs are as many as the highest layer's units, and a sentence that says which.
+def linear_readout(arrays: Arrays, stack: Stack, options: Options) -> tuple[tuple[Matrix, Matrix] | None, str]:
+    """Return the linear layer with as many inputs as the highest layer has units, and a sentence that names it.
 
     Raises:
-        NetworkError: the one that was asked for is not there.
+        NetworkError: the requested layer does not exist or does not fit.
     """
     units = stack.layers[-1].units
     weights = {}
@@ -127,8 +134,8 @@ def linear_readout(
     return (matrix, bias), f"readout {name} {list(matrix.shape)}, {bias_name if has_bias else 'without bias'}"
 
 
-def _floats(arrays: Mapping[str, Any], name: str, dimensions: int) -> Matrix:
-    """An array in float64."""
+def _floats(arrays: Arrays, name: str, dimensions: int) -> Matrix:
+    """Return an array of floats in float64."""
     values = arrays[name]
     if values.ndim != dimensions or values.dtype.kind != "f":
         raise NetworkError(
@@ -138,7 +145,7 @@ def _floats(arrays: Mapping[str, Any], name: str, dimensions: int) -> Matrix:
 
 
 def _describe(prefix: str, stack: Stack, parts: Parts, options: Options) -> tuple[str, ...]:
-    """What was found, in sentences."""
+    """Describe the layers, one sentence each."""
     sentences = []
     for number, layer in enumerate(stack.layers):
         shapes = f"{parts[number]['weight_hh']} {list(layer.recurrent_weights.shape)}"
@@ -150,26 +157,22 @@ def _describe(prefix: str, stack: Stack, parts: Parts, options: Options) -> tupl
     elif isinstance(top, LSTM):
         sentences.append("gates input, forget, candidate, output")
     elif options.activation is None:
-        sentences.append("activation tanh, PyTorch's default: a state dict does not say")
+        sentences.append("activation tanh, PyTorch's default: a state dict does not record it")
     else:
-        sentences.append(f"activation {options.activation}, as asked")
+        sentences.append(f"activation {options.activation}, as requested")
     if prefix:
         sentences.append(f"module {prefix}")
     return tuple(sentences)
 
 
-# Before 2.6 ``weights_only=True`` could be got round (CVE-2025-32434).
-OLDEST = (2, 6)
-
-
 def convert(source: Path, target: Path) -> list[str]:
-    """Write the tensors of a PyTorch checkpoint as a safetensors file; give their names.
+    """Write the tensors of a PyTorch checkpoint as a safetensors file and return their names.
 
-    PyTorch opens it with ``weights_only=True``, which builds nothing but tensors and containers; a file that needs more
-    is refused. Nested dictionaries, as of a checkpoint with an optimiser, become names joined by dots.
+    PyTorch opens it with ``weights_only=True``, which builds only tensors and containers and refuses all other objects.
+    Keys of nested dictionaries, as in a checkpoint with an optimiser, are joined by dots.
 
     Raises:
-        NetworkError: no PyTorch, one that is too old, or a file that is no checkpoint of tensors.
+        NetworkError: PyTorch is missing or too old, or the file is no checkpoint of tensors.
     """
     try:
         import torch
@@ -182,14 +185,14 @@ def convert(source: Path, target: Path) -> list[str]:
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < OLDEST:
         raise NetworkError(
-            f"PyTorch {torch.__version__} is installed; expected 2.6 or newer: before, weights_only=True did not keep "
-            "a checkpoint from running code"
+            f"PyTorch {torch.__version__} is installed; expected 2.6 or newer: in older versions a checkpoint can run "
+            "code in spite of weights_only=True"
         )
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         raise NetworkError(
-            f"{source} is not opened: PyTorch with weights_only=True says: {str(error).splitlines()[0]}. Save "
+            f"PyTorch cannot open {source} with weights_only=True: {str(error).splitlines()[0]}. Save "
             "model.state_dict() instead of a whole model"
         ) from None
     tensors = {name: value.detach().contiguous().clone() for name, value in _tensors(loaded, "", torch.Tensor)}
@@ -201,7 +204,8 @@ def convert(source: Path, target: Path) -> list[str]:
     return list(tensors)
 
 
-def _tensors(value: Any, name: str, kind: type) -> list[tuple[str, Any]]:
+def _tensors(value: object, name: str, kind: type[Tensor]) -> list[tuple[str, Tensor]]:
+    """Return the tensors in nested dictionaries with their names."""
     if isinstance(value, kind):
         return [(name, value)]
     if not isinstance(value, dict):
@@ -210,6 +214,7 @@ def _tensors(value: Any, name: str, kind: type) -> list[tuple[str, Any]]:
 
 
 def _by_hand(source: Path, target: Path) -> str:
+    """Return a shell command that converts the checkpoint."""
     return (
         'python -c "import torch, safetensors.torch as s; '
         f"s.save_file(torch.load('{source}', weights_only=True), '{target}')\""

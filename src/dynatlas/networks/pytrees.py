@@ -1,12 +1,12 @@
-"""Recurrent modules that are already in memory: Equinox' cells, Flax' cells by their parameters, our own cells.
+"""Recurrent modules in memory: cells of Equinox, cells of Flax by their parameters, cells of dynatlas and their arrays.
 
-    Equinox  GRUCell (weight_ih, weight_hh, bias, bias_n), LSTMCell (weight_ih, weight_hh, bias): PyTorch's order of
-             gates, a GRU with its reset gate after the product
-    Flax     linen: one kernel for each gate, ir iz in hr hz hn (GRUCell), ii if ig io hi hf hg ho (LSTMCell), i h
-             (SimpleCell); nnx: all gates in dense_i and dense_h (GRUCell, OptimizedLSTMCell, SimpleCell)
-    ours     ``dynatlas.cells``
+    Equinox   GRUCell (weight_ih, weight_hh, bias, bias_n), LSTMCell (weight_ih, weight_hh, bias): PyTorch's order of
+              gates, a GRU with its reset gate after the recurrent product
+    Flax      linen: one kernel for each gate, ir iz in hr hz hn (GRUCell), ii if ig io hi hf hg ho (LSTMCell), i h
+              (SimpleCell); nnx: all gates in dense_i and dense_h (GRUCell, OptimizedLSTMCell, SimpleCell)
+    dynatlas  ``dynatlas.cells``
 
-Kernels of Flax multiply rows, h W. Flax keeps an LSTM's state as (c, h); here it is (h, c).
+Kernels of Flax multiply rows, h W. Flax stores an LSTM's state as (c, h); here it is (h, c).
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from dynatlas._io.untrusted import Arrays
 from dynatlas.cells.architectures import StagedCell
 from dynatlas.cells.cell import ACTIVATIONS, Cell
 from dynatlas.cells.registry import BUILT_IN, CELLS
@@ -31,7 +32,7 @@ Kind = type[Plain] | type[GRU] | type[LSTM]
 KINDS: Final[dict[int, Kind]] = {1: Plain, 3: GRU, 4: LSTM}
 
 
-# Flax' letters of the gates, in our order of gates.
+# Letters of the gates in Flax, in the order of gates in ``layers``.
 LINEN: Final[dict[Kind, tuple[str, ...]]] = {
     GRU: ("r", "z", "n"),
     LSTM: ("i", "f", "g", "o"),
@@ -39,29 +40,32 @@ LINEN: Final[dict[Kind, tuple[str, ...]]] = {
 }
 
 
-def pytree_network(tree: Any, options: Options) -> Network:
-    """The network in a module or in a tree of parameters.
+NAMES: Final = ("architecture", "activation")
+
+
+def pytree_network(tree: object, options: Options) -> Network:
+    """Return the network in a module or in a tree of parameters.
 
     Raises:
-        NetworkError: nothing recurrent in it that is known here, or several.
+        NetworkError: not exactly one recurrent cell of a supported type.
     """
-    refuse_options(options, "reset", "alpha", "form", "readout", because="a module says what it is")
+    refuse_options(options, "reset", "alpha", "form", "readout", because="a module defines them")
     if isinstance(tree, StagedCell):
-        return _own_cell(tree)
+        return _dynatlas_network(tree)
     if hasattr(tree, "weight_ih") and hasattr(tree, "weight_hh"):
-        return _one(_equinox(tree), f"{type(tree).__module__.split('.')[0]}'s {type(tree).__name__}")
+        return _single_layer(_equinox(tree), f"{type(tree).__module__.split('.')[0]}'s {type(tree).__name__}")
     if isinstance(tree, Mapping):
         found = dict(_cells_in(tree, ""))
         name = choose("recurrent cell", list(found), options.layer, "layer=…")
-        return _one(_flax(found[name], options), f"Flax' cell {name or '(the whole tree)'}")
+        return _single_layer(_flax(found[name], options), f"Flax cell {name or '(the whole tree)'}")
     raise NetworkError(
-        f"{type(tree).__name__} is no network that is known here; expected a file, a cell of Equinox or of dynatlas, "
-        "or Flax' parameters as nested dictionaries. Any other step function is a Network(step=…)"
+        f"{type(tree).__name__} is no network of a supported type; expected a file, a cell of Equinox or dynatlas, or "
+        "Flax parameters as nested dictionaries. Wrap any other step function as Network(step=…)"
     )
 
 
-def _own_cell(cell: StagedCell) -> Network:
-    """One of our cells, in float64."""
+def _dynatlas_network(cell: StagedCell) -> Network:
+    """Return the network of a cell of dynatlas, in float64."""
     exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), cell)
     name = type(cell).__name__
     return Network(
@@ -70,19 +74,19 @@ def _own_cell(cell: StagedCell) -> Network:
         n_inputs=exact.input_weights.shape[1],
         readout=exact.readout,
         bounds=lambda inputs: exact.box(jnp.asarray(inputs)),
-        source=(f"dynatlas' {name} {cell.activation}: {exact.input_weights.shape[1]} inputs, {cell.units} units",),
+        source=(f"dynatlas {name} {cell.activation}: {exact.input_weights.shape[1]} inputs, {cell.units} units",),
     )
 
 
-def _one(layer: Layer, what: str) -> Network:
-    facts = [f"{what}: {type(layer).__name__}, {layer.n_inputs} inputs, {layer.units} units"]
+def _single_layer(layer: Layer, description: str) -> Network:
+    facts = [f"{description}: {type(layer).__name__}, {layer.n_inputs} inputs, {layer.units} units"]
     if isinstance(layer, GRU):
         facts.append("the reset gate acts after the recurrent product")
     facts.append(f"activation {layer.activation}")
     return network_of_layers(Stack((layer,)), None, tuple(facts))
 
 
-def _equinox(module: Any) -> Layer:
+def _equinox(module: object) -> Layer:
     given, recurrent = (np.asarray(getattr(module, name), np.float64) for name in ("weight_ih", "weight_hh"))
     kind = KINDS.get(recurrent.shape[0] // max(recurrent.shape[1], 1))
     if kind not in (GRU, LSTM):
@@ -95,8 +99,8 @@ def _equinox(module: Any) -> Layer:
     return kind(given, recurrent, given_bias, recurrent_bias)
 
 
-def _cells_in(tree: Mapping[str, Any], path: str) -> list[tuple[str, Mapping[str, Any]]]:
-    """The cells in a nested dictionary, by their paths."""
+def _cells_in(tree: Mapping[str, object], path: str) -> list[tuple[str, Mapping[str, object]]]:
+    """Return the cells in a nested dictionary with their paths."""
     names = set(tree)
     for gates in LINEN.values():
         if {f"{of}{gate}" for of in "ih" for gate in gates} <= names and all(_is_dense(tree[f"h{g}"]) for g in gates):
@@ -109,12 +113,12 @@ def _cells_in(tree: Mapping[str, Any], path: str) -> list[tuple[str, Mapping[str
     ]
 
 
-def _is_dense(item: Any) -> bool:
+def _is_dense(item: object) -> bool:
     return isinstance(item, Mapping) and "kernel" in item
 
 
 def _flax(cell: Mapping[str, Any], options: Options) -> Layer:
-    """One of Flax' cells; its activation is tanh unless something else is said."""
+    """Return the layer of a Flax cell; parameters do not record the activation."""
     activation = options.activation or "tanh"
     if "dense_i" in cell:
         given, given_bias = _dense(cell["dense_i"])
@@ -132,32 +136,29 @@ def _flax(cell: Mapping[str, Any], options: Options) -> Layer:
     return kind(given, recurrent, given_bias, recurrent_bias, activation)
 
 
-def _dense(layer: Mapping[str, Any]) -> tuple[Matrix, Matrix]:
-    """A dense layer's weights as columns take them, and its bias."""
+def _dense(layer: Mapping[str, object]) -> tuple[Matrix, Matrix]:
+    """Return a dense layer's weights [outputs, inputs] and bias [outputs]."""
     kernel = np.asarray(layer["kernel"], np.float64).T
     bias = layer.get("bias")
     return kernel, np.zeros(len(kernel)) if bias is None else np.asarray(bias, np.float64)
 
 
-NAMES: Final = ("architecture", "activation")
-
-
 def one_of_ours(cell: Cell) -> StagedCell:
-    """The cell, if it is of one of our four kinds.
+    """Return the cell if it is one of the built-in architectures.
 
     Raises:
-        NetworkError: it is not, so that a file of its fields would mean nothing without its code.
+        NetworkError: it is not; a file of its weights could not be used without its code.
     """
     if isinstance(cell, StagedCell) and any(type(cell) is CELLS[name] for name in BUILT_IN):
         return cell
     raise NetworkError(
-        f"a {type(cell).__name__} is not one of dynatlas' own cells, and a file of its weights would mean nothing "
-        "without its code; atlas.network(…) gives the cell itself"
+        f"a {type(cell).__name__} is not a built-in cell of dynatlas, and a file of its weights could not be used "
+        "without its code; atlas.network(…) returns the cell itself"
     )
 
 
-def cell_arrays(cell: StagedCell) -> dict[str, NDArray[Any]]:
-    """The fields of a cell, by their names.
+def cell_arrays(cell: StagedCell) -> Arrays:
+    """Return the fields of a cell by name.
 
     Example:
         >>> cell = CELLS["gru"](2, 3, 1, key=jax.random.key(0))
@@ -169,11 +170,11 @@ def cell_arrays(cell: StagedCell) -> dict[str, NDArray[Any]]:
     return fields | {name: np.array(value) for name, value in names.items()}
 
 
-def cell_of(arrays: Mapping[str, Any]) -> Cell:
-    """The cell that ``cell_arrays`` took apart.
+def cell_of(arrays: Arrays) -> Cell:
+    """Return the cell with these fields; the inverse of ``cell_arrays``.
 
     Raises:
-        NetworkError: no such architecture or activation, a field that is missing or has another shape.
+        NetworkError: unknown architecture or activation, or a field that is missing or has the wrong shape.
     """
     architecture, activation = (str(arrays.get(name, "")) for name in NAMES)
     for seen, known in ((architecture, list(BUILT_IN)), (activation, list(ACTIVATIONS))):
@@ -189,7 +190,7 @@ def cell_of(arrays: Mapping[str, Any]) -> Cell:
     except ValueError as error:
         raise NetworkError(f"the fields of the {architecture} do not fit: {error}") from None
 
-    def stored(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> NDArray[np.float64]:
+    def stored(path: tuple[jax.tree_util.GetAttrKey, ...], leaf: jax.ShapeDtypeStruct) -> NDArray[np.float64]:
         name = path[-1].name
         seen = arrays[name].shape if name in arrays else None
         if seen != leaf.shape:

@@ -1,7 +1,6 @@
-"""The one door for networks of others: a file of weights, or a module of Equinox or Flax, becomes a ``Network``."""
+"""Read a ``Network`` from a file of weights, or from a module of Equinox or Flax."""
 
 from pathlib import Path
-from typing import Any
 
 from dynatlas._io.hdf5 import read_hdf5
 from dynatlas._io.untrusted import read_arrays
@@ -17,7 +16,7 @@ from dynatlas.networks.pytrees import cell_of, pytree_network
 
 
 def read_network(
-    source: Any,
+    source: object,
     *,
     layer: str | None = None,
     readout: str | None = None,
@@ -28,24 +27,24 @@ def read_network(
 ) -> Network:
     """Read a recurrent network that was trained elsewhere. Nothing in the file is executed.
 
-    Layers, the order of gates and the variant of a GRU are told from names and shapes; ``Network.source`` says what was
-    found and what had to be assumed. A file cannot say everything: hold the network against recorded inputs and states
+    Layers, gate order and the variant of a GRU are inferred from names and shapes; ``Network.source`` lists what was
+    found and what was assumed. A file does not record everything: verify the network on recorded inputs and states
     with ``check``.
 
     Args:
-        source: a file with weights: a state dict of PyTorch as ``.safetensors`` or ``.npz``, Keras' ``.weights.h5`` or
-            whole model as ``.keras`` or ``.h5``, plain matrices as ``.npz``, or what ``dynatlas export`` writes. Or a
-            module in memory: a cell of Equinox or of dynatlas, or Flax' parameters as nested dictionaries.
-        layer: the recurrent layer, where there are several that are not stacked.
-        readout: the linear layer that reads out, where several would fit; "" for none.
-        activation: the activation, where the file does not say and it is not tanh.
-        reset: "after" or "before" the recurrent product, of a GRU whose file does not say.
-        alpha: dt/τ of a leaky network, where it is not in the file.
-        form: "rate" (the default) or "current": what the state of a leaky network is.
+        source: a file of weights: a PyTorch state dict as ``.safetensors`` or ``.npz``, Keras' ``.weights.h5`` or
+            whole model as ``.keras`` or ``.h5``, plain matrices as ``.npz``, or the output of ``dynatlas export``. Or a
+            module in memory: a cell of Equinox or dynatlas, or Flax parameters as nested dictionaries.
+        layer: the recurrent layer, if there are several that are not stacked.
+        readout: the linear layer used as readout, if several fit; "" for none.
+        activation: the activation, if the file does not record it and it is not tanh.
+        reset: "after" or "before": where a GRU's reset gate acts relative to the recurrent product, if the file does
+            not record it.
+        alpha: dt/τ of a leaky network, if the file does not record it.
+        form: whether the state of a leaky network is a "rate" (the default) or a "current".
 
     Raises:
-        NetworkError: no network that is known here, one that is not a dynamical system, or a file that is damaged or
-            not to be trusted.
+        NetworkError: the network is of no supported type or not a dynamical system, or the file is damaged or unsafe.
     """
     options = Options(layer, readout, activation, reset, alpha, form)
     if not isinstance(source, str | Path):
@@ -62,4 +61,4 @@ def read_network(
         return torch_network(arrays, options)
     if are_matrices(arrays):
         return matrix_network(arrays, options)
-    raise NetworkError(f"{path} has no recurrent layer that is known here; it holds: {', '.join(arrays) or 'nothing'}")
+    raise NetworkError(f"{path} has no recurrent layer of a supported type; it holds: {', '.join(arrays) or 'nothing'}")

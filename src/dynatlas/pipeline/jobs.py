@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dynatlas.atlas.atlas import Entry, part_name, reduced_name
 from dynatlas.atlas.schema import OF_CONTROLS, OF_MATRICES
+from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.pipeline import stages
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.reduction import controls_of
@@ -51,10 +52,11 @@ def to_redo(study: Study, damaged: Collection[str]) -> frozenset[str]:
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
     """All jobs of a study, in an order in which they could be done."""
-    tuning = {shape: _tuning(shape) for shape in study.shapes if _is_worth_tuning(study, shape)}
+    flops = {block: training_flops(study, block) for block in study.blocks}
+    tuning = {shape: _tuning(shape) for shape in _worth_tuning(flops)}
     tunes = {shape: frozenset([job.name]) for shape, job in tuning.items()}
     searching = list(_searching(study, tunes))
-    training = list(_training(study, tunes, searching))
+    training = list(_training(study, flops, tunes, searching))
     dynamics = [_dynamics(study, job.arguments[0], job) for job in training]
     comparing = list(_comparing(study, training, dynamics))
     controls = [_controls(study, task.kind) for task in study.tasks]
@@ -97,10 +99,12 @@ def _searching(study: Study, tunes: Mapping[Shape, frozenset[str]]) -> Iterator[
             )
 
 
-def _training(study: Study, tunes: Mapping[Shape, frozenset[str]], searching: list[Job]) -> Iterator[Job]:
+def _training(
+    study: Study, flops: Mapping[Block, float], tunes: Mapping[Shape, frozenset[str]], searching: list[Job]
+) -> Iterator[Job]:
     chosen = {job.arguments[0]: job.name for job in searching}
     # Longest first, so that no worker is left with a long block at the end.
-    for block in sorted(study.blocks, key=lambda block: -training_flops(study, block)):
+    for block in sorted(study.blocks, key=lambda block: -flops[block]):
         members = study.blocks[block]
         searches = frozenset(chosen[member.configuration] for member in members if chosen)
         parts = [part_name(table, block) for table in ("networks", "losses")]
@@ -145,13 +149,19 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
                 )
             promises = frozenset(reduced_name(measure, block) for measure in measures)
             yield Job(_reduces(stage, block), stage, compute, (block,), _names([job]), promises)
+    reduces = {stage: {block: _reduces(stage, block) for block in study.blocks} for stage in ("geometry", "topology")}
     for matrix in study.matrices:
         stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
+        only_modal = stage == "topology" and TOPOLOGY[matrix.measure].only_modal
         tiles = stages.tiles(study, matrix)
-        # Which networks have the modal number of roots is known when all have been searched.
-        blocks = {tile: study.blocks if matrix.measure == "transition_graph" else tile.blocks(study) for tile in tiles}
+        # A tile on the diagonal has one side's networks on both.
+        diagonal = [tile for tile in tiles if tile.row == tile.column]
+        side = {tile.row: frozenset(reduces[stage][block] for block in tile.blocks(study)) for tile in diagonal}
         for tile in tiles:
-            needs = frozenset(_reduces(stage, block) for block in blocks[tile] if block.task == matrix.task)
+            needs = side[tile.row] | side[tile.column]
+            if only_modal:
+                # Which networks have the modal number of roots is known when all have been searched.
+                needs = frozenset().union(*side.values())
             promises = frozenset([f"arrays.zarr/{tile.group}"])
             yield Job(f"compare {tile.name}", stage, stages.compare_tile, (tile,), needs, promises)
         promises = frozenset([f"arrays.zarr/distances/{matrix.task}/{matrix.measure}"])
@@ -205,9 +215,12 @@ def _tuning(shape: Shape) -> Job:
     )
 
 
-def _is_worth_tuning(study: Study, shape: Shape) -> bool:
-    flops = sum(training_flops(study, block) for block in study.blocks if block.shape == shape)
-    return flops >= FLOPS_WORTH_TUNING
+def _worth_tuning(flops: Mapping[Block, float]) -> list[Shape]:
+    """The shapes with enough training to tune for, from the operations of each block."""
+    by_shape: dict[Shape, list[float]] = {}
+    for block, of_block in flops.items():
+        by_shape.setdefault(block.shape, []).append(of_block)
+    return [shape for shape, of_blocks in by_shape.items() if sum(of_blocks) >= FLOPS_WORTH_TUNING]
 
 
 def _names(*groups: list[Job]) -> frozenset[str]:

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dynatlas._util.cores import available_cores
+from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.pipeline.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
 from dynatlas.pipeline.jobs import Job, jobs_of, training_flops
 from dynatlas.pipeline.stages.comparison import TILE, Tile
+from dynatlas.pipeline.waiting import Waiting
 from dynatlas.pipeline.workers.cluster import count_workers, local_cluster, running_scheduler
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import Study
@@ -24,14 +26,7 @@ from dynatlas.study.study import Study
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0
 
 
-OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS, CHEAP_PAIR_SECONDS = 0.1, 1.0, 1.5e-6, 1e-5
-
-
-FUSED_SECONDS = 0.02  # per pair of graphs of 27 nodes
-
-
-# Principal components kept of a network's activity; all of them by the other measures.
-KEPT_COMPONENTS = {"svcca": 12, "cka": 24}
+OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 1.0, 1.5e-6
 
 
 # Fixed points to expect per condition, to foresee the disk.
@@ -72,6 +67,15 @@ class Plan(NamedTuple):
         return max(stage.end for stage in self.stages)
 
 
+class Calibration(NamedTuple):
+    """What was measured."""
+
+    start_up: float  # seconds until the workers are there
+    training: Mapping[Shape, Cost]
+    searches: Mapping[Shape, Cost]
+    geometry: Mapping[str, tuple[float, float]]  # measure → seconds to reduce a network, and per pair
+
+
 def plan(study: Study, workers: int | None = None, scheduler: str | None = None) -> Plan:
     """Calibrate where the study would be carried out, and play its jobs through.
 
@@ -89,9 +93,18 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
         training = _calibrated(client, study, time_training, _ends(study))
         searches = _calibrated(client, study, time_dynamics, _ends(study))
         pair_seconds = client.submit(time_geometry, study.to_toml(), study.foreign_code(), pure=False).result()
+    return plan_from(study, workers, Calibration(start_up, training, searches, pair_seconds))
+
+
+def plan_from(study: Study, workers: int, measured: Calibration) -> Plan:
+    """The plan that follows from what was measured."""
     jobs = jobs_of(study)
-    costs = {job.name: _job_cost(study, job, training, searches, pair_seconds) for job in jobs}
-    spans = simulate(jobs, costs, workers, start_up)
+    training, searches = (
+        {shape: interpolated(shape, timed) for shape in study.shapes}
+        for timed in (measured.training, measured.searches)
+    )
+    costs = {job.name: _job_cost(study, job, training, searches, measured.geometry) for job in jobs}
+    spans = simulate(jobs, costs, workers, measured.start_up)
     per_task = {
         task.kind: sum(len(members) for block, members in study.blocks.items() if block.task == task.kind)
         for task in study.tasks
@@ -103,7 +116,7 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
         pairs=sum(count * (count - 1) // 2 for count in per_task.values()),
         workers=workers,
         stages=tuple(_stages(study, jobs, costs, spans)),
-        worker_bytes=_memory(study, [*training.values(), *searches.values()]),
+        worker_bytes=_memory(study, [*measured.training.values(), *measured.searches.values()]),
         disk_bytes=_disk(study),
     )
 
@@ -115,28 +128,22 @@ def simulate(
 
     A job's cost is (the program it compiles, seconds to compile, seconds to run); a worker compiles a program once.
     """
-    waiting = {job.name: job for job in jobs}
+    waiting = Waiting({job.name: job.needs for job in jobs})
     free = [(start_up, worker) for worker in range(workers)]
     compiled: list[set[str]] = [set() for _ in range(workers)]
     running: list[tuple[float, int, str]] = []
-    done: set[str] = set()
     spans: dict[str, tuple[float, float]] = {}
     now = start_up
     while waiting or running:
-        for job in list(waiting.values()):
-            if not free:
-                break
-            if not job.needs <= done:
-                continue
-            del waiting[job.name]
+        while free and (started := waiting.start()):
             _, worker = heapq.heappop(free)
-            program, compiling, seconds = costs[job.name]
+            program, compiling, seconds = costs[started]
             end = now + seconds + (0.0 if program in compiled[worker] else compiling)
             compiled[worker].add(program)
-            spans[job.name] = (now, end)
-            heapq.heappush(running, (end, worker, job.name))
-        now, worker, name = heapq.heappop(running)
-        done.add(name)
+            spans[started] = (now, end)
+            heapq.heappush(running, (end, worker, started))
+        now, worker, ended = heapq.heappop(running)
+        waiting.end(ended)
         heapq.heappush(free, (now, worker))
     return spans
 
@@ -175,16 +182,16 @@ def _job_cost(
     searches: Mapping[Shape, Cost],
     geometry: Mapping[str, tuple[float, float]],
 ) -> tuple[str, float, float]:
-    """(the program it compiles, seconds to compile, seconds to run)."""
+    """(the program it compiles, seconds to compile, seconds to run), from the costs of every shape."""
     subject: Any = job.arguments[0] if job.arguments else None
     if job.stage in ("tuning", "search", "training"):
         shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
-        cost = interpolated(shape, training)
+        cost = training[shape]
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
     if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:
         return job.stage, 0.0, _comparison_seconds(study, job, geometry)
     if isinstance(subject, Block):
-        cost = interpolated(subject.shape, searches)
+        cost = searches[subject.shape]
         return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * len(study.blocks[subject])
     fixed = {
         "join tables": JOIN_SECONDS,
@@ -204,9 +211,9 @@ def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[flo
     if isinstance(subject, Tile):
         rows, columns = map(len, subject.sides(study))
         pairs = rows * columns if subject.row != subject.column else rows * (rows - 1) / 2
-        pair = geometry.get(subject.matrix.measure, (0.0, CHEAP_PAIR_SECONDS))[1]
+        measure = subject.matrix.measure
         return OVERHEAD_SECONDS + pairs * (
-            FUSED_SECONDS if subject.matrix.measure == "fused_transition_graph" else pair
+            geometry[measure][1] if measure in geometry else TOPOLOGY[measure].pair_seconds
         )
     if isinstance(subject, Matrix):
         networks = len(study.members_of(subject.task))
@@ -273,12 +280,13 @@ def _disk(study: Study) -> float:
     # A matrix, and its tiles.
     distances = sum(12.0 * len(study.members_of(task)) ** 2 for task, _ in study.matrices)
     reduced = sum(_reduced_bytes(study)) * len(study.members) / len(study.tasks)
-    return sum(of(member) for member in study.members) + distances + reduced
+    per_configuration = {configuration: of(members[0]) for configuration, members in study.configurations.items()}
+    return sum(per_configuration[member.configuration] for member in study.members) + distances + reduced
 
 
 def _reduced_bytes(study: Study) -> Iterator[float]:
     """For each task and measure of geometry, what is kept of a network: of its activity, the leading components."""
     for task in study.tasks:
-        samples = task.probe().inputs.shape[0] * task.steps
+        samples = len(task.probe_conditions()) * task.steps  # one condition per trial of the probe, which is not drawn
         for measure in study.analysis.measures:
-            yield 8.0 * samples * min(KEPT_COMPONENTS.get(measure, np.inf), max(study.population.units))
+            yield 8.0 * samples * min(study.measure(measure).kept_components, max(study.population.units))

@@ -1,4 +1,4 @@
-"""What a run tells the person who waits for it: a live display on a terminal, plain lines in a log."""
+"""Progress display: live bars on a terminal, plain lines in a log."""
 
 import logging
 import math
@@ -15,49 +15,49 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 PLAIN_INTERVAL = 60.0  # seconds between lines in a log
 
 
-# Where each job begins and ends, for who asks for it; a library says nothing of itself until it is asked.
+# Logs the begin and end of each job. Silent by default.
 LOG = logging.getLogger("dynatlas")
 
 
 LOG.addHandler(logging.NullHandler())
 
 
-# What a job tells while it runs: iterations done (or other units), and its loss.
+# Called by a running job with the iterations (or other units) done, and its loss.
 Report = Callable[[int, float], None]
 
 
 @runtime_checkable
 class RunProgress(Protocol):
-    """What the pipeline reports to."""
+    """Receiver of a run's reports."""
 
     @abstractmethod
     def stage(self, name: str, done: int, total: int) -> None:
-        """A stage has this many of its units of work done: networks in training, jobs elsewhere."""
+        """Report the finished units of a stage: networks in training, jobs elsewhere."""
 
     @abstractmethod
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
-        """A block's networks have trained for so many of their iterations; ``loss`` is their median."""
+        """Report the iterations that a block's networks have trained; ``loss`` is their median."""
 
     @abstractmethod
     def note(self, text: str) -> None:
-        """Something worth a line of its own."""
+        """Report a message."""
 
 
 class Quiet:
-    """Says nothing."""
+    """Discard all reports."""
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Counting:
-    """Networks trained so far, the running blocks' shares included."""
+    """Count of trained networks, including fractions of running blocks."""
 
     def __init__(self) -> None:
         self.done, self.total = 0.0, 0
@@ -65,11 +65,11 @@ class _Counting:
 
     def stage(self, done: int, total: int) -> None:
         self.done, self.total = done, total
-        # A block that had reached its end is among those done now.
+        # Blocks at their last iteration are counted in ``done``.
         self._running = {block: item for block, item in self._running.items() if item[1] < 1}
 
     def running(self, block: str, networks: int, share: float) -> float:
-        """Fractional networks done, after this block's news."""
+        """Record a block's progress; return the networks done, including fractions."""
         self._running[block] = (networks, share)
         return min(self.done + sum(count * part for count, part in self._running.values()), self.total)
 
@@ -99,7 +99,7 @@ class LiveProgress:
         self._progress.stop()
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """Move a stage's bar."""
+        """Update a stage's bar."""
         if name == "training":
             self._counting.stage(done, total)
         if name not in self._bars:
@@ -107,7 +107,7 @@ class LiveProgress:
         self._progress.update(self._bars[name], completed=done, total=total)  # type: ignore[arg-type]
 
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
-        """Move the training bar by fractions of networks, and show the loss."""
+        """Update the training bar by fractions of networks, and show the loss."""
         done = self._counting.running(block, networks, iterations / of)
         detail = f"{block} {iterations}/{of}{_loss(loss)}"
         self._progress.update(self._bars["training"], completed=done, detail=detail)  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ class LiveProgress:
 
 
 class PlainProgress:
-    """A line now and then, for logs and pipes."""
+    """Lines at an interval, for logs and pipes."""
 
     def __init__(self, console: Console):
         self._console = console
@@ -133,7 +133,7 @@ class PlainProgress:
         pass
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A line when a stage is done or the interval has passed."""
+        """Print a line when a stage is done or the interval has passed."""
         if name == "training":
             self._counting.stage(done, total)
         if done == self._shown.get(name, 0):
@@ -144,7 +144,7 @@ class PlainProgress:
             self._print(f"{name}: {done} of {total} {unit} done")
 
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
-        """A line when the interval has passed."""
+        """Print a line when the interval has passed."""
         done = self._counting.running(block, networks, iterations / of)
         if self._due():
             self._last = time.monotonic()
@@ -156,7 +156,7 @@ class PlainProgress:
             )
 
     def note(self, text: str) -> None:
-        """A line."""
+        """Print a line."""
         self._print(text)
 
     def _due(self) -> bool:
@@ -168,13 +168,13 @@ class PlainProgress:
 
 
 def progress_on(console: Console) -> LiveProgress | PlainProgress:
-    """The display that suits where the output goes."""
+    """Return live bars for a terminal, plain lines otherwise."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
 
 @contextmanager
 def every_job_noted(display: RunProgress) -> Iterator[None]:
-    """Meanwhile the display has a note of all that is logged: where each job begins and ends, what is retried."""
+    """Show log records on the display: the begin and end of each job, and retries."""
     handler, level = _Noting(display), LOG.level
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
@@ -195,5 +195,5 @@ class _Noting(logging.Handler):
 
 
 def _loss(loss: float) -> str:
-    """The loss after a comma; nothing before the first one."""
+    """Format the loss after a comma; empty before the first one."""
     return f", loss {loss:.4g}" if math.isfinite(loss) else ""

@@ -25,6 +25,7 @@ from dynatlas.errors import DynatlasError, Interrupted, Stopped
 from dynatlas.pipeline.jobs import Job, jobs_of
 from dynatlas.pipeline.progress import LOG, Quiet, RunProgress
 from dynatlas.pipeline.status import StatusFile
+from dynatlas.pipeline.waiting import Waiting
 from dynatlas.pipeline.workers.cluster import (
     WORKER_ENVIRONMENT,
     has_workers,
@@ -181,8 +182,9 @@ class _Run:
         self.by_name = {job.name: job for job in jobs}
         entries = atlas.entries
         self.done = {job.name for job in jobs if job.is_done(entries)}
-        self.waiting = [job for job in jobs if job.name not in self.done]
-        self.needs = _open_needs(jobs, self.done)
+        needs = _open_needs(jobs, self.done)
+        self.waiting = Waiting({job.name: needs[job.name] for job in jobs if job.name not in self.done})
+        self.units = _units(jobs, self.done)
         self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
         self.started = datetime.now(UTC)
@@ -215,8 +217,8 @@ class _Run:
         return self.caught.received is not None
 
     def _submit_ready(self) -> None:
-        for job in [job for job in self.waiting if self.needs[job.name] <= self.done]:
-            self.waiting.remove(job)
+        while name := self.waiting.start():
+            job = self.by_name[name]
             leftovers = job.promises & self.atlas.entries.keys()
             if leftovers:  # after damage to its other files: made anew with them
                 self.atlas.discard(*leftovers)
@@ -255,6 +257,8 @@ class _Run:
         entries, self.seconds[job.name] = future.result()
         self.atlas.enter(*entries)
         self.done.add(job.name)
+        self.waiting.end(job.name)
+        self.units[job.stage][0] += job.networks
         LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
         self._show()
         if job.name == "sum up":
@@ -284,12 +288,7 @@ class _Run:
         raise Stopped(f"stopped by {received.name}: {kept}")
 
     def _show(self) -> None:
-        totals: dict[str, list[int]] = {}
-        for job in self.jobs:
-            counts = totals.setdefault(job.stage, [0, 0])
-            counts[0] += job.networks if job.name in self.done else 0
-            counts[1] += job.networks
-        for stage, (finished, total) in totals.items():
+        for stage, (finished, total) in self.units.items():
             self.status.stage(stage, finished, total)
 
     def _hear(self, event: Mapping[str, Any]) -> None:
@@ -302,6 +301,16 @@ class _Run:
         elif job.stage == "training":
             block = job.arguments[0].name
             self.status.training(block, job.networks, event["done"], job.iterations, event["loss"])
+
+
+def _units(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, list[int]]:
+    """Of every stage, how many units of work are done, and how many there are."""
+    units: dict[str, list[int]] = {}
+    for job in jobs:
+        counts = units.setdefault(job.stage, [0, 0])
+        counts[0] += job.networks if job.name in done else 0
+        counts[1] += job.networks
+    return units
 
 
 def _open_needs(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, frozenset[str]]:

@@ -1,4 +1,4 @@
-"""How far a run is, for who asks from elsewhere: the run writes a small file, `dynatlas status` reads it."""
+"""Progress file of a running study: the run writes it, `dynatlas status` reads it."""
 
 import math
 import os
@@ -15,17 +15,17 @@ from dynatlas.atlas.atlas import Atlas
 from dynatlas.errors import AtlasError
 from dynatlas.pipeline.progress import RunProgress
 
-INTERVAL = 5.0  # seconds between writings
+INTERVAL = 5.0  # seconds between writes
 
 
-SILENCE = 60.0  # seconds without one after which the run is taken to be gone
+SILENCE = 60.0  # seconds without a write after which the run counts as dead
 
 
-WINDOW = 600.0  # seconds that the rates are over
+WINDOW = 600.0  # seconds over which rates are averaged
 
 
 class StatusFile:
-    """Passes on what a run reports, and keeps the atlas's progress file up to date with it."""
+    """Forward a run's reports to its display and write them to the atlas's progress file."""
 
     def __init__(self, atlas: Atlas, display: RunProgress, clock: Callable[[], float] = time.time):
         self._atlas, self._display, self._clock = atlas, display, clock
@@ -33,25 +33,25 @@ class StatusFile:
         self._written = -math.inf
         self._stages: dict[str, dict[str, int]] = {}
         self._running: dict[str, dict[str, Any]] = {}
-        # (time, iterations × networks, networks) done by this run, the latter in fractions
+        # (time, iterations × networks, networks including fractions) done by this run
         self._work: deque[tuple[float, float, float]] = deque()
-        self._lock = threading.Lock()  # reports come in the client's thread
+        self._lock = threading.Lock()  # reports arrive in the client's thread
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A stage has so many of its units done."""
+        """Report the finished units of a stage."""
         self._display.stage(name, done, total)
         with self._lock:
             self._stages[name] = {"done": done, "total": total}
-            if name == "training":  # a block that had reached its end is among those done now
+            if name == "training":  # blocks at their last iteration are counted in ``done``
                 self._running = {
                     block: news for block, news in self._running.items() if news["iterations"] < news["of"]
                 }
 
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
-        """A block has come so far."""
+        """Report the progress of a block."""
         self._display.training(block, networks, iterations, of, loss)
         with self._lock:
-            # The first news of a block is where its count begins: it may go on from a checkpoint.
+            # Count from a block's first report: it may have resumed from a checkpoint.
             before = self._running.get(block, {}).get("iterations", iterations)
             steps = max(iterations - before, 0)
             _, total, shares = self._work[-1] if self._work else (0.0, 0.0, 0.0)
@@ -66,16 +66,16 @@ class StatusFile:
             }
 
     def note(self, text: str) -> None:
-        """Pass it on."""
+        """Forward a note."""
         self._display.note(text)
 
     def write(self) -> None:
-        """Write the file, if it is time again."""
+        """Write the file if the interval has passed."""
         if self._clock() - self._written >= INTERVAL:
             self._write("running")
 
     def close(self, state: str) -> None:
-        """Write it for the last time: "finished", "stopped" or "failed"."""
+        """Write the final state: "finished", "stopped" or "failed"."""
         self._write(state)
 
     def _write(self, state: str) -> None:
@@ -104,7 +104,7 @@ class StatusFile:
             }
 
     def _rates(self, now: float) -> tuple[float | None, float | None]:
-        """(iterations of single networks, networks) per second, lately."""
+        """Return recent rates per second: (iterations of single networks, networks)."""
         if len(self._work) < 2 or self._work[-1][1] == self._work[0][1]:
             return None, None
         (begin, *first), (_, *last) = self._work[0], self._work[-1]
@@ -113,13 +113,13 @@ class StatusFile:
 
 
 def age(progress: Mapping[str, Any], now: float | None = None) -> float:
-    """Seconds since the file was written; clocks of two machines may differ a little."""
+    """Return the seconds since the file was written; the clocks of two machines may differ."""
     updated = datetime.fromisoformat(progress["updated"]).timestamp()
     return max((time.time() if now is None else now) - updated, 0.0)
 
 
 def seems_gone(progress: Mapping[str, Any], now: float | None = None) -> bool:
-    """Whether a file that says "running" is all that is left of its run."""
+    """Whether the file says "running" and its run has died."""
     if progress["state"] != "running":
         return False
     if progress["host"] == socket.gethostname():
@@ -127,7 +127,7 @@ def seems_gone(progress: Mapping[str, Any], now: float | None = None) -> bool:
             os.kill(progress["pid"], 0)
         except ProcessLookupError:
             return True
-        except PermissionError:  # there, and another user's
+        except PermissionError:  # alive, of another user
             pass
     return age(progress, now) > SILENCE
 

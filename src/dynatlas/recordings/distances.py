@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from dynatlas._util.arrays import even_selection
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.networks import passed, trained
 from dynatlas.cells.cell import Cell

@@ -8,7 +8,7 @@ from dynatlas._io.atomic import publish, temporary_beside
 from dynatlas.atlas.view import task_title
 from dynatlas.errors import NetworkError
 from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
-from dynatlas.measures.aspects import measure_label
+from dynatlas.measures.registry import measure_label
 from dynatlas.recordings.place import TABLES, Placement
 from dynatlas.recordings.plots import map_plot, strip_plot
 from dynatlas.recordings.sentences import WARNING, level_label, of

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dynatlas._util.messages import count_of
+from dynatlas._util.messages import count_of, listed
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.atlas.view import AtlasLike, left_out, table, task_title, tasks
 from dynatlas.figures.distances import p_text
-from dynatlas.measures.aspects import MEASURES
+from dynatlas.measures.registry import measure_label
 from dynatlas.study.study import Study
 
 
@@ -35,8 +35,8 @@ def _summary_sentence(networks: pd.DataFrame) -> str:
     reasons = left_out(networks)
     if not reasons:
         return f"{text}; none was left out."
-    listed = "; ".join(f"{count:,} because {reason}" for reason, count in reasons.items())
-    return f"{text}; {len(networks) - passed:,} left out: {listed}."
+    counts = "; ".join(f"{count:,} because {reason}" for reason, count in reasons.items())
+    return f"{text}; {len(networks) - passed:,} left out: {counts}."
 
 
 class Share(NamedTuple):
@@ -97,18 +97,12 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
             where = names.get(row.aspect, row.aspect)
             found[not share.is_chance].append(f"{where} ({share.text} of the variance, {share.p_text})")
     name = factor.capitalize() if factor != "l2" else "L2"
-    yes, no = _listed(found[True], "and"), _listed(found[False], "or")
+    yes, no = listed(found[True], "and"), listed(found[False], "or")
     if yes and no:
         return f"{name} tells networks apart in {yes}, but not beyond chance in {no}."
     if yes:
         return f"{name} tells networks apart in {yes}."
     return f"{name} does not tell networks apart beyond chance in {no}." if no else ""
-
-
-def _listed(items: list[str], word: str) -> str:
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} {word} {items[-1]}"
 
 
 UNKNOWN = "—"
@@ -163,7 +157,7 @@ def shares(atlas: AtlasLike) -> list[SharesRow]:
                     task_title(atlas.study, task),
                     str(first["aspect"]),
                     name,
-                    MEASURES.get(name, name),
+                    measure_label(name),
                     int(first["n_networks"]),
                     found,
                 )

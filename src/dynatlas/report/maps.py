@@ -5,9 +5,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
-from dynatlas.measures.aspects import MEASURES, aspect
+from dynatlas.measures.aspects import aspect
+from dynatlas.measures.registry import measure_label
 from dynatlas.report.values import cells, rounded
 
 MOST_MATRIX_ROWS: Final = 300  # a larger matrix is thinned evenly; the stored one and the print figure are whole
@@ -19,7 +21,7 @@ def map_list(atlas: AtlasLike) -> list[dict[str, str]]:
         {
             "task": task,
             "measure": measure,
-            "label": MEASURES.get(measure, measure),
+            "label": measure_label(measure),
             "aspect": aspect(measure),
             "file": f"map-{task}-{measure}",
         }
@@ -64,7 +66,7 @@ def _matrix(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
     """The distances sorted by architecture and activation, in 4 digits."""
     networks, matrix = distances(atlas, task, measure)
     count = len(networks)
-    keep = np.unique(np.linspace(0, count - 1, min(count, MOST_MATRIX_ROWS)).round().astype(int))
+    keep = even_selection(range(count), MOST_MATRIX_ROWS)
     return {
         "network": networks["network"].iloc[keep].tolist(),
         "distance": rounded(matrix[np.ix_(keep, keep)]),

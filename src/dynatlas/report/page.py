@@ -16,6 +16,7 @@ from dynatlas.figures.counts import composition, modal_composition
 from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES, UNSTABLE, unstable_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale
 from dynatlas.figures.style import render
+from dynatlas.measures.aspects import TRANSITIONS, comparing
 from dynatlas.report import plots
 from dynatlas.report.details import MOST_EIGENVALUES, network_details
 from dynatlas.report.headline import claims_tested, sentence, shares, summary
@@ -142,7 +143,7 @@ class _Content:
             "title": task_title(self.atlas.study, kind),
             "conditions": list(self.atlas.study.task(kind).condition_names()),
             "scale": None if scale is None else scale._asdict(),
-            "graph": any("transition" in measure for measure in self.atlas.study.task(kind).topology),
+            "graph": not comparing(TRANSITIONS).isdisjoint(self.atlas.study.task(kind).topology),
         }
 
     def _task_section(self, kind: str) -> dict[str, Any]:

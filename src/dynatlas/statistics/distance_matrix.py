@@ -1,41 +1,106 @@
-"""Validation of distance matrices."""
+"""Distances between networks, validated once, with what several statistics derive from them."""
 
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 
-def checked_distances(distances: Any) -> Float[np.ndarray, "n n"]:
-    """A distance matrix in float64, exactly symmetric, or a ValueError that says what is wrong with it."""
-    matrix = np.asarray(distances, np.float64)
+class Neighbours(NamedTuple):
+    """Every network with each of its nearest others, which share a vote of 1."""
+
+    network: Int[np.ndarray, " pairs"]
+    neighbour: Int[np.ndarray, " pairs"]
+    vote: Float[np.ndarray, " pairs"]
+
+
+@dataclass(frozen=True, eq=False)
+class DistanceMatrix:
+    """Distances between networks: finite, at least 0, exactly symmetric, 0 on the diagonal.
+
+    The functions of this package take arrays, labelled arrays, or this, and make this of the others: what was validated
+    is not validated again.
+
+    Attributes:
+        values: [n, n], read-only.
+        labels: the networks' names.
+
+    Raises:
+        ValueError: values that are not distances; what is wrong, and of which networks.
+
+    Example:
+        >>> matrix = DistanceMatrix.of([[0, 3], [3, 0]])
+        >>> DistanceMatrix.of(matrix) is matrix, matrix.labels
+        (True, ('0', '1'))
+    """
+
+    values: NDArray[np.float64]
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        values = _checked(self.values, self.labels)
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @classmethod
+    def of(cls, distances: Any) -> "DistanceMatrix":
+        """Distances as they are given to a public function; networks without names get their numbers."""
+        if isinstance(distances, cls):
+            return distances
+        values = np.asarray(distances, np.float64)
+        numbers = np.arange(len(values) if values.ndim else 0)
+        labels = np.asarray(getattr(distances, "coords", {}).get("network", numbers))
+        return cls(values, tuple(map(str, labels if labels.shape == numbers.shape else numbers)))
+
+    @cached_property
+    def squares(self) -> Float[np.ndarray, "n n"]:
+        """d²."""
+        squares: NDArray[np.float64] = self.values**2
+        return squares
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The nearest others of every network; those that are equally near but for rounding share its vote."""
+        others = self.values + np.diag(np.full(len(self), np.inf))
+        nearest = others <= others.min(axis=1, keepdims=True) + 1e-12 * self.values.max()
+        network, neighbour = np.nonzero(nearest)
+        return Neighbours(network, neighbour, 1 / nearest.sum(axis=1)[network])
+
+
+def _checked(matrix: NDArray[np.float64], labels: tuple[str, ...]) -> Float[np.ndarray, "n n"]:
+    """A copy that is exactly symmetric."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"distances have shape {matrix.shape}; expected a square matrix [networks, networks]")
     if not np.isfinite(matrix).all():
         culprits = _culprits(~np.isfinite(matrix))
         raise ValueError(
             f"distances are NaN or infinite; leave out {len(culprits)} of {len(matrix)} networks: "
-            f"{_listed(distances, culprits)}"
+            f"{_listed(labels, culprits)}"
         )
     largest = float(matrix.max(initial=0))
     if matrix.size and matrix.min() < 0:
         row = int(np.unravel_index(matrix.argmin(), matrix.shape)[0])
         raise ValueError(
-            f"distances go down to {matrix.min():g} (network {_listed(distances, [row])}); expected at least 0. "
+            f"distances go down to {matrix.min():g} (network {_listed(labels, [row])}); expected at least 0. "
             "Turn a similarity into a distance first"
         )
     asymmetry = np.abs(matrix - matrix.T)
     if asymmetry.max(initial=0) > 1e-9 * largest:
         pair = [int(index) for index in np.unravel_index(asymmetry.argmax(), matrix.shape)]
         raise ValueError(
-            f"distances differ from their transpose by {asymmetry.max():g} (networks {_listed(distances, pair)}); "
+            f"distances differ from their transpose by {asymmetry.max():g} (networks {_listed(labels, pair)}); "
             "expected a symmetric matrix. Average both directions first"
         )
     diagonal = np.diagonal(matrix)
     if diagonal.max(initial=0) > 1e-9 * largest:
         raise ValueError(
-            f"network {_listed(distances, [int(diagonal.argmax())])} has distance {diagonal.max():g} from itself; "
+            f"network {_listed(labels, [int(diagonal.argmax())])} has distance {diagonal.max():g} from itself; "
             "expected 0. Turn a similarity into a distance first"
         )
     symmetric: NDArray[np.float64] = (matrix + matrix.T) / 2
@@ -53,8 +118,6 @@ def _culprits(missing: NDArray[np.bool_]) -> list[int]:
     return sorted(culprits)
 
 
-def _listed(distances: Any, indices: list[int], most: int = 5) -> str:
-    """The networks' names, where the distances carry them, and else their numbers."""
-    labels = getattr(distances, "coords", {}).get("network", np.arange(len(distances)))
-    names = [str(np.asarray(labels)[index]) for index in indices[:most]]
-    return ", ".join(names) + (", …" if len(indices) > most else "")
+def _listed(labels: tuple[str, ...], indices: list[int], most: int = 5) -> str:
+    """The networks' names, of the first few."""
+    return ", ".join(labels[index] for index in indices[:most]) + (", …" if len(indices) > most else "")

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
 
-from dynatlas.statistics.distance_matrix import checked_distances
+from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.statistics.permanova import explained, nearest_neighbour_accuracy, neighbour_votes, permanova
 from dynatlas.statistics.resampling import Interval, interval, mean_interval, r2_resamples
 
@@ -50,7 +50,7 @@ def factor_effects(
     """
     from sklearn.metrics import silhouette_samples
 
-    matrix = checked_distances(distances)
+    matrix = DistanceMatrix.of(distances)
     codes = {factor: _codes(levels) for factor, levels in labels.items()}
     testable = [factor for factor in codes if _is_testable(matrix, codes, factor)]
     rows = []
@@ -60,7 +60,7 @@ def factor_effects(
         strata = _strata(codes, factor)
         result = permanova(matrix, levels, strata, permutations, seed)
         neighbours = nearest_neighbour_accuracy(matrix, levels, permutations, seed, strata)
-        shapes = silhouette_samples(matrix, levels, metric="precomputed")
+        shapes = silhouette_samples(matrix.values, levels, metric="precomputed")
         votes = neighbour_votes(matrix, levels)
         sizes = np.bincount(levels)
         row = {name: shares[factor][name] for name in ("factor", "r2", "r2_low", "r2_high")}
@@ -96,10 +96,10 @@ def decomposition(distances: Any, labels: Labels, bootstraps: int = 999, seed: i
     Returns:
         One mapping per part: factor (a factor, "interactions" or "seed"), r2, r2_low, r2_high, n_networks.
     """
-    matrix = checked_distances(distances)
+    matrix = DistanceMatrix.of(distances)
     codes = {factor: _codes(levels) for factor, levels in labels.items()}
     varying = [factor for factor, levels in codes.items() if levels.max(initial=0) > 0]
-    if not varying or not matrix.any():
+    if not varying or not matrix.values.any():
         return []
     together = _combined(codes)
     groupings = [codes[factor] for factor in varying]
@@ -107,7 +107,7 @@ def decomposition(distances: Any, labels: Labels, bootstraps: int = 999, seed: i
     if combined:
         groupings.append(together)
     resampled = r2_resamples(matrix, groupings, together, bootstraps, seed)
-    own = [explained(matrix**2, levels) for levels in groupings]
+    own = [explained(matrix.squares, levels) for levels in groupings]
     shares = np.concatenate([np.array(own)[:, None], resampled], axis=1)  # as it is, followed by its resamples
     parts = dict(zip(varying, shares, strict=False))
     if combined:
@@ -156,10 +156,10 @@ def _strata(codes: Mapping[str, NDArray[np.int64]], factor: str) -> list[str] | 
     return ["/".join(map(str, combination)) for combination in zip(*others, strict=True)] if others else None
 
 
-def _is_testable(matrix: NDArray[np.float64], codes: Mapping[str, NDArray[np.int64]], factor: str) -> bool:
+def _is_testable(matrix: DistanceMatrix, codes: Mapping[str, NDArray[np.int64]], factor: str) -> bool:
     """Whether it has several levels, fewer than networks, and some stratum in which they can be exchanged."""
     levels = codes[factor]
-    if not 1 < len(set(levels.tolist())) < len(levels) or not matrix.any():
+    if not 1 < len(set(levels.tolist())) < len(levels) or not matrix.values.any():
         return False
     strata = _strata(codes, factor)
     return strata is None or len(set(zip(strata, levels.tolist(), strict=True))) > len(set(strata))

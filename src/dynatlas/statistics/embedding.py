@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from dynatlas.statistics.distance_matrix import checked_distances
+from dynatlas.statistics.distance_matrix import DistanceMatrix
 
 # SMACOF stops when an iteration lowers Σ(d − δ)²/Σδ² by less than this.
 STRESS_TOLERANCE = 2e-9
@@ -56,7 +56,7 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
     Source: Torgerson 1952; Kruskal 1964; de Leeuw 1977 (SMACOF). scikit-learn's takes three times as long, and its
     ``ClassicalMDS`` gives NaN on distances that no Euclidean space holds: our start clips negative eigenvalues at 0.
     """
-    matrix = checked_distances(distances)
+    matrix = DistanceMatrix.of(distances).values
     if dims < 1:
         raise ValueError(f"dims is {dims}; expected at least 1")
     if not matrix.any():
@@ -90,7 +90,7 @@ def negative_share(distances: Any) -> float:
     """
     from scipy.linalg import eigvalsh
 
-    matrix = checked_distances(distances)
+    matrix = DistanceMatrix.of(distances).values
     if not matrix.any():
         return 0.0
     eigenvalues = eigvalsh(_products(matrix / matrix.max()))

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from dynatlas.statistics.distance_matrix import checked_distances
+from dynatlas.statistics.distance_matrix import DistanceMatrix
 
 # Permutations evaluated in one matrix product: enough to be quick, few enough to stay within tens of megabytes.
 BATCH = 64
@@ -73,7 +73,7 @@ def permanova(
             f"within each of the {blocks.max() + 1} strata all networks have the same level, so that nothing can be "
             "exchanged; use coarser strata"
         )
-    squares = matrix**2
+    squares = matrix.squares
     total = float(squares.sum()) / (2 * len(levels))
     if total == 0:
         raise ValueError("all distances are 0; there is no variance to explain")
@@ -109,7 +109,7 @@ def silhouette(distances: Any, groups: Any) -> float:
     from sklearn.metrics import silhouette_score
 
     matrix, levels = _checked(distances, groups)
-    return float(silhouette_score(matrix, levels, metric="precomputed"))
+    return float(silhouette_score(matrix.values, levels, metric="precomputed"))
 
 
 def nearest_neighbour_accuracy(
@@ -141,7 +141,7 @@ def nearest_neighbour_accuracy(
     """
     matrix, levels = _checked(distances, groups)
     blocks = np.zeros_like(levels) if strata is None else _codes(strata, len(levels), "strata")
-    network, neighbour, votes = _nearest(matrix)
+    network, neighbour, votes = matrix.neighbours
 
     def accuracies(labels: Int[np.ndarray, "permutations n"]) -> Float[np.ndarray, " permutations"]:
         return np.asarray((labels[:, network] == labels[:, neighbour]) @ votes / len(matrix))
@@ -157,23 +157,13 @@ def nearest_neighbour_accuracy(
 def neighbour_votes(distances: Any, groups: Any) -> Float[np.ndarray, " n"]:
     """For each network the share of its nearest others that have its label; the mean is the accuracy above."""
     matrix, levels = _checked(distances, groups)
-    network, neighbour, votes = _nearest(matrix)
+    network, neighbour, votes = matrix.neighbours
     agreeing = votes * (levels[network] == levels[neighbour])
     return np.asarray(np.bincount(network, agreeing, len(matrix)), np.float64)
 
 
-def _nearest(
-    matrix: Float[np.ndarray, "n n"],
-) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
-    """(network, neighbour, vote) of every network and each of its nearest others, which share a vote of 1."""
-    others = matrix + np.diag(np.full(len(matrix), np.inf))
-    nearest = others <= others.min(axis=1, keepdims=True) + 1e-12 * matrix.max()
-    network, neighbour = np.nonzero(nearest)
-    return network, neighbour, 1 / nearest.sum(axis=1)[network]
-
-
-def _checked(distances: Any, groups: Any) -> tuple[Float[np.ndarray, "n n"], Int[np.ndarray, " n"]]:
-    matrix = checked_distances(distances)
+def _checked(distances: Any, groups: Any) -> tuple[DistanceMatrix, Int[np.ndarray, " n"]]:
+    matrix = DistanceMatrix.of(distances)
     levels = _codes(groups, len(matrix), "groups")
     count = len(np.unique(levels))
     if not 1 < count < len(levels):

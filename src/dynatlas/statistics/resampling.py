@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from dynatlas.statistics.distance_matrix import checked_distances
+from dynatlas.statistics.distance_matrix import DistanceMatrix
 
 Array = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def r2_resamples(
         bootstraps: how many populations.
         seed: of the draws.
     """
-    squares = checked_distances(distances) ** 2
+    squares = DistanceMatrix.of(distances).squares
     names, codes, sizes = np.unique(cells, return_inverse=True, return_counts=True)
     order = np.argsort(codes, kind="stable")
     squares, starts = squares[np.ix_(order, order)], np.cumsum(sizes) - sizes

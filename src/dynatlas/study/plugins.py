@@ -7,15 +7,15 @@ study file, workers for the run that they work for. Opening an atlas never does.
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from dynatlas.cells.registry import CELLS, register_cell
 from dynatlas.errors import PluginError
-from dynatlas.measures.measure import MEASURES, register_measure
-from dynatlas.registry import Origin, importing, origin_of
+from dynatlas.measures.registry import MEASURES, register_measure
+from dynatlas.registry import Origin, importing, origin_of, origins
 from dynatlas.tasks.registry import TASKS, register_task
 
 # Groups of entry points, by what a package offers under them.
@@ -177,6 +177,15 @@ def _names(study: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "tasks", task["kind"]
     yield from (("cells", name) for name in texts("population", "architectures"))
     yield from (("measures", name) for name in texts("analysis", "measures"))
+
+
+def registered_now() -> Hashable:
+    """All that the names of tasks, cells and measures stand for, and where it comes from.
+
+    A study follows from its text and from this. It holds the registered classes themselves, so that it differs whenever
+    other code is loaded.
+    """
+    return *(frozenset(registry.items()) for registry, _ in GROUPS.values()), frozenset(origins().items())
 
 
 def code_of(origin: Origin) -> Code:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from dynatlas.measures.measure import Measure, measure_of
+from dynatlas.measures.measure import Measure
+from dynatlas.measures.registry import MEASURES, measure_of
 
 # Which of these there are, a study says (see ``study``): some may be its user's own.
 Name = Annotated[str, Field(min_length=1)]
@@ -173,7 +174,7 @@ class Analysis(Settings):
 
     def measure(self, name: str) -> Measure:
         """One of the measures, with its options."""
-        default: dict[str, Any] = {"rsa": {"samples": 400}}.get(name, {})
+        default = dict(MEASURES[name].study_options) if name in MEASURES else {}
         if name == "svcca":
             default = {"variance": self.svcca_variance, "components": self.svcca_components}
         return measure_of(name, default | self.measure_options.get(name, {}))

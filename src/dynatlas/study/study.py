@@ -1,11 +1,9 @@
 """A study file becomes a validated, frozen ``Study``, and that an ordered list of members."""
 
-import hashlib
 import itertools
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,14 +19,16 @@ from dynatlas.cells.checks import check_cell
 from dynatlas.cells.registry import BUILT_IN as OUR_CELLS
 from dynatlas.cells.registry import CELLS
 from dynatlas.errors import PluginError, StudyError
-from dynatlas.measures.measure import BUILT_IN as OUR_MEASURES
+from dynatlas.measures.aspects import check_topology
 from dynatlas.measures.measure import Measure
+from dynatlas.measures.registry import BUILT_IN as OUR_MEASURES
 from dynatlas.registry import Origin, origin_of
 from dynatlas.study import costs
+from dynatlas.study.content import content_hash, each_member, task_content
 from dynatlas.study.files import _tables, builtin_studies, builtin_study_text, explain, read_overrides
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.plugin_records import Known, Plugin, record
-from dynatlas.study.plugins import Code, code_of, import_code
+from dynatlas.study.plugins import Code, code_of, import_code, registered_now
 from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Training
 from dynatlas.tasks.checks import check_task
 from dynatlas.tasks.placeholder import code_is_missing
@@ -160,12 +160,9 @@ class Study(Shown, Settings):
         """Validate the text of a study file; ``source`` names it in errors, ``folder`` is where it lies.
 
         No code is imported: what the study has of its own and is not known in this process is there without its code.
+        The last few studies are kept, so that all jobs of a worker share one, and its members.
         """
-        data = _tables(text, source)
-        files = data.get("plugins", [])
-        if isinstance(files, list) and any(isinstance(file, str) for file in files):
-            raise StudyError(f"{source}: plugins names files, which only Study.load imports; give it the path")
-        return cls._validated(data, source, folder)
+        return _parsed(text, source, registered_now()) or cls._validated(_tables(text, source), source, folder)
 
     @classmethod
     def _validated(
@@ -205,15 +202,15 @@ class Study(Shown, Settings):
     def hash(self) -> str:
         """A hash of everything in the study but its name and description; of foreign code, of its version."""
         content = self.model_dump(mode="json", exclude={"name", "description", "plugins", "tasks"})
-        content["tasks"] = [_content(task) for task in self.tasks]
+        content["tasks"] = [task_content(task) for task in self.tasks]
         if self.plugins:
             content["plugins"] = sorted(plugin.identity for plugin in self.plugins)
-        return _content_hash(content)
+        return content_hash(content)
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
         """Every network of the study, in the order of the file."""
-        return tuple(self._members())
+        return tuple(each_member(self))
 
     @cached_property
     def shapes(self) -> dict[Shape, tuple[Member, ...]]:
@@ -251,7 +248,26 @@ class Study(Shown, Settings):
 
     def members_of(self, task: str) -> list[Member]:
         """A task's members, in order."""
-        return [member for member in self.members if member.task == task]
+        return list(self._members_of.get(task, ()))
+
+    @cached_property
+    def _members_of(self) -> dict[str, list[Member]]:
+        members: dict[str, list[Member]] = {}
+        for member in self.members:
+            members.setdefault(member.task, []).append(member)
+        return members
+
+    def members_named(self, label: str) -> list[Member]:
+        """The members with this id or this name."""
+        return list(self._members_named.get(label, ()))
+
+    @cached_property
+    def _members_named(self) -> dict[str, list[Member]]:
+        members: dict[str, list[Member]] = {}
+        for member in self.members:
+            for label in (member.id, member.name):
+                members.setdefault(label, []).append(member)
+        return members
 
     def block_of(self, member: Member) -> Block:
         """The block that a member is trained in."""
@@ -349,7 +365,9 @@ class Study(Shown, Settings):
     def _check(self, group: str, name: str) -> None:
         """Look at a task or a cell that is not ours; ValueError says what is wrong with it."""
         if group == "tasks":
-            check_task(self.task(name))
+            task = self.task(name)
+            check_task(task)
+            check_topology(f"the task {name!r}", task.topology, task.n_conditions)
         if group == "cells":
             units = min(self.population.units)
             for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):
@@ -401,46 +419,16 @@ class Study(Shown, Settings):
         rows += [("networks", f"{len(self.members):,} in {len(self.blocks):,} blocks")]
         return Card(f"Study {self.name!r}", tuple(rows), 'dynatlas.run(study, "FOLDER") gives its atlas')
 
-    def _members(self) -> Iterator[Member]:
-        factors = self.population
-        versions = {named: plugin.identity for plugin in self.plugins for named in plugin.names}
-        for task, architecture, activation, units, l2, seed in itertools.product(
-            self.tasks,
-            factors.architectures,
-            factors.activations,
-            factors.units,
-            factors.l2,
-            range(factors.seeds),
-        ):
-            labels = {
-                "task": task.kind,
-                "architecture": architecture,
-                "activation": activation,
-                "units": units,
-                "l2": l2,
-            }
-            training = self._training(labels)
-            content = labels | {
-                "task": _content(task, exclude=set(task.comparison_settings)),
-                "seed": seed,
-                "training": training.model_dump(mode="json"),
-            }
-            if self.search:
-                # What the search will choose follows from its settings, so these stand for it.
-                content["search"] = self.search.model_dump(mode="json")
-            # What a task or a cell that is not ours does is in its code.
-            used = {"task": ("tasks", task.kind), "cell": ("cells", architecture)}
-            if code := {what: versions[named] for what, named in used.items() if named in versions}:
-                content["code"] = code
-            yield Member(_content_hash(content)[:16], task.kind, architecture, activation, units, l2, seed, training)
 
-    def _training(self, labels: Mapping[str, Any]) -> Training:
-        """The study's training settings with every matching override applied, later ones last."""
-        settings = self.training.model_dump()
-        for override in self.overrides:
-            if override.matches(labels):
-                settings |= override.training
-        return Training.model_validate(settings)
+@lru_cache(maxsize=8)
+def _parsed(text: str, source: str, registered: Hashable) -> Study | None:
+    """The study of a text, where ``registered`` is all that it depends on besides; None if it names a table."""
+    del registered
+    data = _tables(text, source)
+    files = data.get("plugins", [])
+    if isinstance(files, list) and any(isinstance(file, str) for file in files):
+        raise StudyError(f"{source}: plugins names files, which only Study.load imports; give it the path")
+    return None if "tuned" in data else Study._validated(data, source, Path())
 
 
 def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[Any, ...], str | None]) -> None:
@@ -457,17 +445,6 @@ def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[Any, ..
     ]
     if wrong:
         raise ValidationError.from_exception_data(what, wrong)
-
-
-def _content(task: Task, exclude: set[str] | None = None) -> dict[str, Any]:
-    """A task's settings; of one that is not ours as they come back from a file, which has no null."""
-    settings = task.model_dump(mode="json", exclude=exclude)
-    return settings if task.kind in OUR_TASKS else dict(without_none(settings))
-
-
-def _content_hash(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _valid_keys(data: Mapping[str, Any], location: Sequence[Any]) -> list[str]:

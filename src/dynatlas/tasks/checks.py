@@ -13,13 +13,6 @@ import tomli_w
 from dynatlas._util.messages import first_line
 from dynatlas.tasks.task import Task, Trial, without_none
 
-# The measures of what fixed points form that a task of one's own can have; the graphs are of one condition.
-GRAPHS: Final = ("transition_graph", "fused_transition_graph")
-
-
-MEASURES: Final = (*GRAPHS, "spectrum")
-
-
 KEYS: Final = 8
 
 
@@ -75,9 +68,6 @@ def _check_declarations(task: Task, name: str) -> None:
     except TypeError as error:
         raise ValueError(f"{name}: its settings cannot be hashed ({error}); expected numbers, texts, tuples") from None
     _check_settings(task, name)
-    unknown = [measure for measure in task.topology if measure not in MEASURES]
-    if unknown:
-        raise ValueError(f"{name}: topology names {unknown[0]!r}; expected some of {', '.join(MEASURES)}")
     if not _is_threshold(task.threshold):
         raise ValueError(f'{name}: threshold is {task.threshold!r}; expected ("mse", bound) or ("r2", bound)')
     strange = sorted(task.comparison_settings - type(task).model_fields.keys())
@@ -161,11 +151,6 @@ def _check_probe(task: Task, name: str) -> None:
         raise ValueError(
             f"{name}: probe_conditions() holds {sorted(set(numbers.tolist()))}; each of the {len(conditions)} "
             f"conditions, 0 to {len(conditions) - 1}, must have a probe trial, and no other number may stand there"
-        )
-    graphs = [measure for measure in task.topology if measure in GRAPHS]
-    if graphs and len(conditions) > 1:
-        raise ValueError(
-            f"{name}: topology names {graphs[0]!r}, a graph of one condition, and there are {len(conditions)}"
         )
 
 

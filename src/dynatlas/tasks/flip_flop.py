@@ -81,9 +81,10 @@ class FlipFlop(Task):
 
 def hold_last_pulse(inputs: Float[Array, "steps channels"]) -> Float[Array, "steps channels"]:
     """The flip-flop's target: at each step the last nonzero input so far, 0 before the first."""
+    return jax.lax.scan(_hold, jnp.zeros_like(inputs[0]), inputs)[1]
 
-    def step(held: Array, pulse: Array) -> tuple[Array, Array]:
-        held = jnp.where(pulse == 0, held, pulse)
-        return held, held
 
-    return jax.lax.scan(step, jnp.zeros_like(inputs[0]), inputs)[1]
+# At the top of the file: JAX compiles a scan again for a function that it has not seen.
+def _hold(held: Float[Array, " channels"], pulse: Float[Array, " channels"]) -> tuple[Array, Array]:
+    held = jnp.where(pulse == 0, held, pulse)
+    return held, held

@@ -17,7 +17,7 @@ from dynatlas.figures.paper.parts import _map, _measures, _population, _trajecto
 from dynatlas.figures.state_spaces import color_scale, colors_of, draw_variants, trial_labels
 from dynatlas.figures.style import columns_of, heading, panel, rows_of, write_message
 from dynatlas.figures.trial import HORIZONTAL, INPUT_COLOR, TARGET_COLOR, draw_line
-from dynatlas.measures.aspects import measure_label
+from dynatlas.measures.registry import measure_label
 from dynatlas.tasks.task import PROBE_SEED
 
 TASK = "context_integration"

@@ -20,7 +20,7 @@ from dynatlas.figures.paper.parts import (
 from dynatlas.figures.state_spaces import draw_variants
 from dynatlas.figures.style import columns_of, heading, panel, rows_of
 from dynatlas.figures.transition_graphs import draw_transitions
-from dynatlas.measures.aspects import measure_label
+from dynatlas.measures.registry import measure_label
 
 TASK = "flip_flop"
 

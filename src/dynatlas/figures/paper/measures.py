@@ -10,7 +10,7 @@ from dynatlas.atlas.view import AtlasLike, left_out_sentence, map_facts, table, 
 from dynatlas.figures.distances import draw_map, draw_map_legends, draw_matrix
 from dynatlas.figures.legends import LOOKS
 from dynatlas.figures.style import columns_of, heading, new_figure, panel, rows_of, styled, write_message
-from dynatlas.measures.aspects import measure_label
+from dynatlas.measures.registry import measure_label
 
 COMPARED = ("svcca", "cka")
 

@@ -22,7 +22,8 @@ from dynatlas.figures.looks import variant_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale, draw_state_space, most_trials
 from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled, write_message
 from dynatlas.figures.trial import draw_trial, example, trial_handles
-from dynatlas.measures.aspects import aspect, measure_label
+from dynatlas.measures.aspects import aspect
+from dynatlas.measures.registry import measure_label
 
 
 def figure_of_task(atlas: AtlasLike, task: str, height: float, draw: Callable[[Figure, AtlasLike], None]) -> Figure:

@@ -19,7 +19,7 @@ from dynatlas.figures.paper.parts import (
 )
 from dynatlas.figures.state_spaces import draw_variants
 from dynatlas.figures.style import columns_of, heading, panel, rows_of
-from dynatlas.measures.aspects import measure_label
+from dynatlas.measures.registry import measure_label
 
 TASK = "sine_wave"
 

@@ -23,7 +23,7 @@ from dynatlas.figures.distances import draw_places, frame_map, groups
 from dynatlas.figures.legends import Legend, dot, draw_legends
 from dynatlas.figures.looks import ACTIVATIONS, ARCHITECTURES
 from dynatlas.figures.style import GREY, SMALLEST, heading, new_figure, panel, rows_of, styled
-from dynatlas.measures.aspects import measure_label
+from dynatlas.measures.registry import measure_label
 
 LEAST_NETWORKS = 3
 

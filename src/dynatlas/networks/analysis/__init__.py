@@ -1,4 +1,4 @@
-"""What one network computes, as tables and as a page."""
+"""Analysis of one network: fixed points, linear dynamics and attractors, as tables and as a page."""
 
 from dynatlas.networks.analysis.analyze import Analysis as Analysis
 from dynatlas.networks.analysis.analyze import analyze as analyze

@@ -1,13 +1,12 @@
-"""What one network computes: fixed points with their certificate, the linear dynamics around them, attractors."""
+"""Analyse one network: fixed points with their certificate, the linear dynamics around them, attractors."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import PRNGKeyArray
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dynatlas._util.arrays import generator
 from dynatlas._util.display import Card, Shown
@@ -18,29 +17,29 @@ from dynatlas.networks.analysis.starts import Visited, starts_around, visited_st
 from dynatlas.networks.analysis.tables import attractor_rows, point_rows, search_row
 from dynatlas.networks.network import Network
 
-STARTS = 1024  # of all conditions together
+STARTS = 1024  # over all conditions
 
 
-FEWEST_STARTS = 64
+FEWEST_STARTS = 64  # of each condition
 
 
-# The budget of a search of a network with 64 numbers in its state. The work for one start grows with their cube.
+# Budget of starts of a search up to 64 state dimensions. The cost of a start grows with the cube of the dimension.
 MOST_STARTS, MOST_STARTS_FOR = 16_384, 64
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Analysis(Shown):
-    """What was found of one network.
+    """Result of the analysis of one network.
 
     Attributes:
         network: the network.
         conditions: the static inputs [conditions, m].
-        visited: the states from which the searches started, and which those are.
-        fixed_points: of each condition.
-        attractors: of each condition, those that its runs reached.
+        visited: the states around which the searches started.
+        fixed_points: for each condition.
+        attractors: for each condition, those that its runs reached.
         tables: "searches" (a row per condition), "fixed_points" (a row per point) and "attractors" (a row per
             attractor).
-        warnings: what a reader must know, a sentence each.
+        warnings: limitations of the result, one sentence each.
     """
 
     network: Network
@@ -64,27 +63,27 @@ class Analysis(Shown):
 def analyze(
     network: Network,
     *,
-    conditions: Any | None = None,
-    trials: Any | None = None,
-    activity: Any | None = None,
+    conditions: ArrayLike | None = None,
+    trials: ArrayLike | None = None,
+    activity: ArrayLike | None = None,
     starts: int = STARTS,
     max_starts: int | None = None,
     key: PRNGKeyArray,
 ) -> Analysis:
-    """Find what a network computes when its input stands still.
+    """Analyse the dynamics of a network under static inputs.
 
-    Under each condition: the fixed points and slow points with their certificate (``find_fixed_points``), the
-    linear dynamics around each (``linearize``), the proof that each is alone (``uniqueness``), and the attractors that
-    16 runs reach (``find_attractors``).
+    For each condition: fixed points and slow points with their certificate (``find_fixed_points``), the linear dynamics
+    around each (``linearize``), the proof that each is unique in its neighbourhood (``uniqueness``), and the attractors
+    that 16 runs reach (``find_attractors``).
 
     Args:
-        network: a network, from ``read_network`` or of your own.
-        conditions: static inputs [conditions, m]; by default no input, 0.
-        trials: inputs [trials, steps, m] on which the network visits the states that searches start from.
-        activity: these states themselves, [trials, steps, n] or [samples, n].
-        starts: starts of the searches, shared by the conditions; each has at least 64.
-        max_starts: budget of starts of each search, those that it adds included; by default 16,384 up to 64 numbers
-            in the state, and fewer with their cube beyond: 2,048 for 128, 256 for 256.
+        network: a network from ``read_network``, or ``Network(step=…)``.
+        conditions: static inputs [conditions, m]; by default 0.
+        trials: inputs [trials, steps, m]; searches start around the states that the network visits on them.
+        activity: states [trials, steps, n] or [samples, n] around which searches start, instead of ``trials``.
+        starts: number of starts over all conditions; each condition has at least 64.
+        max_starts: budget of starts of each search, including those that it adds; by default 16,384 for up to 64 state
+            dimensions, and beyond that inversely proportional to their cube: 2,048 for 128, 256 for 256.
         key: the random key.
 
     Raises:
@@ -124,7 +123,7 @@ def analyze(
 
 
 def most_starts(n_states: int) -> int:
-    """The budget of a search that takes about as long whatever the size of the state.
+    """Return the budget of starts with which a search takes about as long for any number of state dimensions.
 
     Example:
         >>> most_starts(32), most_starts(128), most_starts(256)
@@ -141,7 +140,7 @@ def _search(
     max_starts: int,
     key: PRNGKeyArray,
 ) -> FixedPoints:
-    """The fixed points under one condition, those with few unstable directions first, each group by its readout."""
+    """Find the fixed points of one condition: roots first, then by number of unstable directions and readout."""
     start_key, search_key = jax.random.split(key)
     starts = starts_around(visited, count, generator(start_key))
     with jax.enable_x64(True):
@@ -161,8 +160,8 @@ def _warnings(network: Network, found: list[FixedPoints]) -> tuple[str, ...]:
         warnings.append("Every step of this network leaves JAX, which is slow: fewer runs are followed to attractors.")
     if any(points.certificate == "not certifiable" for points in found):
         warnings.append(
-            "No box is known that this network maps into itself, so that no count of fixed points can be certified."
+            "No box that this network maps into itself is known: no count of fixed points can be certified."
         )
     if any(points.certificate == "incomplete" for points in found):
-        warnings.append("Where the certificate says incomplete, a root is missing, false or degenerate.")
+        warnings.append("Where the certificate is incomplete, a root is missing, false or degenerate.")
     return tuple(warnings)

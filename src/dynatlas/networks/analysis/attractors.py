@@ -1,42 +1,42 @@
-"""Where the runs of a network end: each attractor once, with how many runs it took, and the fixed point next to it."""
+"""Attractors that runs of a network reach: each once, with the number of runs and the nearest fixed point."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas.dynamics.attractors import Attractor, find_attractors
 from dynatlas.dynamics.fixed_points import FixedPoints
-from dynatlas.networks.analysis.starts import Visited, last_states, spread
+from dynatlas.networks.analysis.starts import Visited, last_states, state_deviations
 from dynatlas.networks.network import Network
 
-RUNS = 16  # followed under each condition
+RUNS = 16  # of each condition
 
 
-SLOW_RUNS = 2  # of a network that leaves JAX in every step
+SLOW_RUNS = 2  # of each condition, if every step leaves JAX
 
 
-STEPS = 32_768  # each at most, before it is judged
+STEPS = 32_768  # at most, before a run is classified
 
 
-# Two motions without a period are one if mean and amplitude differ by less than this share of the amplitude: a window
-# of chaos has no sharper mean.
+# Aperiodic motions are the same if mean and amplitude differ by less than this share of the amplitude, the precision of
+# a mean over a window of chaos.
 ALIKE = 0.2
 
 
-DISPLACED = 0.01  # of each state's standard deviation
+DISPLACEMENT = 0.01  # of each state's standard deviation
 
 
-class Ending(NamedTuple):
-    """One attractor, or runs that have not come to one.
+class ReachedAttractor(NamedTuple):
+    """One attractor that runs reached, or one kind of run that reached none.
 
     Attributes:
-        attractor: what a run ended on.
-        n_runs: how many did.
-        nearest: number of the fixed or slow point nearest to its last state; −1 if there is none.
-        distance: how far that is.
+        attractor: the attractor.
+        n_runs: number of runs that ended on it.
+        nearest: number of the fixed or slow point nearest to the last state; −1 if there is none.
+        distance: distance from the last state to that point, the largest of all runs.
     """
 
     attractor: Attractor
@@ -46,44 +46,48 @@ class Ending(NamedTuple):
 
 
 def reached_attractors(
-    network: Network, visited: Visited, inputs: Any, points: FixedPoints, random: np.random.Generator
-) -> list[Ending]:
-    """What some runs under one static input end on, the most frequent first.
+    network: Network,
+    visited: Visited,
+    inputs: NDArray[np.float64],
+    points: FixedPoints,
+    random: np.random.Generator,
+) -> list[ReachedAttractor]:
+    """Return the attractors that runs under one static input [m] reach, the most frequent first.
 
-    They begin beside visited states, lest one that was at rest on a saddle stay there. Runs that are still moving after
-    32,768 steps, as along a slow mode, count as one if the same point is nearest.
+    Runs start next to visited states: a run from a saddle itself would stay there. Runs that still move after 32,768
+    steps, such as along a slow mode, count as one attractor if they have the same nearest point.
     """
     begin = last_states(visited, SLOW_RUNS if network.is_slow else RUNS)
-    begin = begin + DISPLACED * spread(visited) * random.normal(size=begin.shape)
-    endings: list[Ending] = []
+    begin = begin + DISPLACEMENT * state_deviations(visited) * random.normal(size=begin.shape)
+    reached: list[ReachedAttractor] = []
     for attractor in find_attractors(network.step, begin, np.repeat([inputs], len(begin), axis=0), max_steps=STEPS):
-        new = Ending(attractor, 1, *_nearest(attractor.states[-1], points))
-        same = next((place for place, known in enumerate(endings) if _same(new, known)), None)
+        new = ReachedAttractor(attractor, 1, *_nearest(attractor.states[-1], points))
+        same = next((place for place, known in enumerate(reached) if _is_same(new, known)), None)
         if same is None:
-            endings.append(new)
+            reached.append(new)
         else:
-            known = endings[same]
-            endings[same] = known._replace(n_runs=known.n_runs + 1, distance=max(known.distance, new.distance))
-    return sorted(endings, key=lambda ending: -ending.n_runs)
+            known = reached[same]
+            reached[same] = known._replace(n_runs=known.n_runs + 1, distance=max(known.distance, new.distance))
+    return sorted(reached, key=lambda one: -one.n_runs)
 
 
-def in_words(endings: Sequence[Ending]) -> str:
-    """The attractors, counted by kind, and the runs that came to none.
+def attractor_summary(reached: Sequence[ReachedAttractor]) -> str:
+    """Describe the number of attractors of each kind, and the runs that reached none.
 
     Example:
-        >>> in_words([])
+        >>> attractor_summary([])
         'no run'
     """
-    if not endings:
+    if not reached:
         return "no run"
-    kinds = Counter(ending.attractor.kind for ending in endings)
+    kinds = Counter(one.attractor.kind for one in reached)
     del kinds["unsettled"], kinds["diverges"]
     plural = {"chaos": "chaotic sets"}
     texts = [f"{count} {kind if count == 1 else plural.get(kind, f'{kind}s')}" for kind, count in kinds.items()]
     moving, lost = (
-        sum(ending.n_runs for ending in endings if ending.attractor.kind == kind) for kind in ("unsettled", "diverges")
+        sum(one.n_runs for one in reached if one.attractor.kind == kind) for kind in ("unsettled", "diverges")
     )
-    total = sum(ending.n_runs for ending in endings)
+    total = sum(one.n_runs for one in reached)
     texts = [f"attractors that {total} runs reached: {', '.join(texts) or 'none'}"]
     if moving:
         texts.append(f"{moving} still moving after {STEPS:,} steps")
@@ -99,8 +103,8 @@ def _nearest(state: NDArray[np.float64], points: FixedPoints) -> tuple[int, floa
     return int(distances.argmin()), float(distances.min())
 
 
-def _same(one: Ending, other: Ending) -> bool:
-    """Whether two runs ended alike: at the same states, or, without a period, in the same region."""
+def _is_same(one: ReachedAttractor, other: ReachedAttractor) -> bool:
+    """Whether two attractors have the same states or, without a period, the same region."""
     first, second = one.attractor, other.attractor
     if (first.kind, first.period) != (second.kind, second.period):
         return False

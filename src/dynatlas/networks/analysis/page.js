@@ -1,4 +1,4 @@
-// The page of one network: its plots, the choice of a static input, and a table that sorts and filters.
+// Page of one network: plots, selection of a static input, and a table that can be sorted and filtered.
 const data = JSON.parse(document.getElementById("atlas-data").textContent);
 
 for (const place of document.querySelectorAll("[data-plot]")) {

@@ -1,4 +1,4 @@
-"""One self-contained page that shows one network, in the style of an atlas' report."""
+"""Self-contained HTML page of one network's analysis, in the style of an atlas' report."""
 
 from pathlib import Path
 
@@ -12,16 +12,19 @@ from dynatlas.networks.analysis.plots import MOST_POINTS, spectrum, state_spaces
 from dynatlas.report.rendering import OF_ANY_PAGE, in_one_scope, part, render_page, text_of
 from dynatlas.report.values import records
 
-MOST_ROWS = 2000  # of the table of points; all are in the file beside the page
+MOST_ROWS = 2000  # of the table of points; the file next to the page has all
+
+
+PAGE = "index.html"
 
 
 def page(analysis: Analysis, title: str, verified: str = "") -> str:
-    """The page: everything that it shows is in it.
+    """Render the page; it refers to no other file.
 
     Args:
-        analysis: what was found.
-        title: what to call the network.
-        verified: what is known of whether the network was read rightly; empty if nobody asked.
+        analysis: the analysis.
+        title: name of the network.
+        verified: result of the verification against a record of the original; empty to omit it.
     """
     scenes = state_spaces(analysis)
     points = analysis.tables["fixed_points"]
@@ -45,17 +48,14 @@ def page(analysis: Analysis, title: str, verified: str = "") -> str:
     )
 
 
-PAGE = "index.html"
-
-
 def write_folder(analysis: Analysis, folder: Path, title: str, verified: str = "") -> Path:
-    """Write everything that was found into a new folder, whole or not at all; give the page's path.
+    """Write the page and the tables into a folder atomically, and return the page's path.
 
-    ``points.npz`` has, for every row of the table fixed_points, ``states`` [p, n] and ``eigenvalues`` [p, n], and the
+    ``points.npz`` has ``states`` [p, n] and ``eigenvalues`` [p, n] for every row of the table fixed_points, and the
     ``conditions`` [c, m].
 
     Raises:
-        NetworkError: something stands there that is no analysis, or the folder cannot be written.
+        NetworkError: the folder exists and is no earlier analysis, or cannot be written.
     """
     if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / "points.npz").exists())):
         raise NetworkError(f"{folder} exists and is no earlier analysis; choose another folder with --out")

@@ -1,10 +1,9 @@
-"""The pictures of one network as plotly JSON: state space under each static input, spectra of the fixed points."""
-
-from typing import Any
+"""Plots of one network as plotly JSON: state space of each condition, spectra of the fixed points."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynatlas._util.selection import even_selection
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.figures.looks import UNSTABLE, unstable_label
 from dynatlas.networks.analysis.analyze import Analysis
@@ -17,16 +16,16 @@ MOST_TRIALS = 16
 MOST_STEPS = 150
 
 
-MOST_SAMPLES = 20_000  # from which principal components are computed
+MOST_SAMPLES = 20_000  # for the principal components
 
 
-MOST_POINTS = 500  # drawn; all are in the tables
+MOST_POINTS = 500  # of each condition; the tables have all
 
 
 def state_spaces(analysis: Analysis) -> list[Plot]:
-    """One rotatable scene per condition: trajectories and points in three principal components of the visited states.
+    """Draw one scene per condition: trajectories and points in three principal components of the visited states.
 
-    Points that lie further from the activity than its own range are left out and counted, as ``n_outside``.
+    Points further from the activity than its range are left out and counted in ``n_outside``.
     """
     samples = pooled(analysis.visited)
     samples = samples[:: max(len(samples) // MOST_SAMPLES, 1)]
@@ -38,8 +37,7 @@ def state_spaces(analysis: Analysis) -> list[Plot]:
     share[: len(scales[:3])] = scales[:3] ** 2 / max(float((scales**2).sum()), 1e-300)
 
     trials = analysis.visited.states
-    chosen = np.unique(np.linspace(0, len(trials) - 1, min(len(trials), MOST_TRIALS)).round().astype(int))
-    paths = (trials[chosen, -MOST_STEPS:] - mean) @ axes.T
+    paths = (trials[even_selection(range(len(trials)), MOST_TRIALS), -MOST_STEPS:] - mean) @ axes.T
     low, high = (extreme((samples - mean) @ axes.T, axis=0) for extreme in (np.min, np.max))
     margin = np.maximum(high - low, 1e-9)
     scenes = []
@@ -62,13 +60,13 @@ def state_spaces(analysis: Analysis) -> list[Plot]:
 
 
 def spectrum(analysis: Analysis) -> Plot:
-    """The eigenvalues around every root, in the complex plane, with the unit circle that stability ends at."""
-    turn = np.linspace(0, 2 * np.pi, 181)
+    """Draw the eigenvalues at every root in the complex plane, with the unit circle, the boundary of stability."""
+    angles = np.linspace(0, 2 * np.pi, 181)
     circle = {
         "type": "scatter",
         "mode": "lines",
-        "x": [number(value, 4) for value in np.cos(turn)],
-        "y": [number(value, 4) for value in np.sin(turn)],
+        "x": [number(value, 4) for value in np.cos(angles)],
+        "y": [number(value, 4) for value in np.sin(angles)],
         "line": {"color": "@faint", "width": 1},
         "hoverinfo": "skip",
     }
@@ -78,9 +76,9 @@ def spectrum(analysis: Analysis) -> Plot:
         values = [
             value
             for points in roots
-            for n, spectrum_ in zip(points.n_unstable[:MOST_POINTS], points.eigenvalues, strict=False)
+            for n, eigenvalues in zip(points.n_unstable[:MOST_POINTS], points.eigenvalues, strict=False)
             if min(int(n), len(UNSTABLE) - 1) == level
-            for value in spectrum_
+            for value in eigenvalues
         ]
         traces.append(
             {
@@ -119,13 +117,15 @@ def _path(path: NDArray[np.float64]) -> Plot:
     }
 
 
-def _marks(points: FixedPoints, rows: Any, places: NDArray[np.float64], outputs: NDArray[np.float64]) -> list[Plot]:
-    """One trace per number of unstable directions, and one of slow points."""
+def _marks(
+    points: FixedPoints, rows: NDArray[np.int64], places: NDArray[np.float64], outputs: NDArray[np.float64]
+) -> list[Plot]:
+    """Return one trace per number of unstable directions, and one of slow points."""
     traces = []
     levels = np.minimum(points.n_unstable, len(UNSTABLE) - 1)
     for level in sorted(set(levels[rows][~points.is_slow[rows]].tolist())):
         some = rows[(levels[rows] == level) & ~points.is_slow[rows]]
-        # Filled, unlike on paper: plotly's open circle in 3-D has a hairline for a rim.
+        # Filled, unlike in print: the rim of plotly's open circle in 3-D is a hairline.
         marker = {"color": UNSTABLE[level] if level else "@ink", "size": 5, "line": {"width": 0}}
         traces.append(_trace(points, some, places, outputs, _label(level), marker))
     slow = rows[points.is_slow[rows]]
@@ -136,7 +136,12 @@ def _marks(points: FixedPoints, rows: Any, places: NDArray[np.float64], outputs:
 
 
 def _trace(
-    points: FixedPoints, rows: Any, places: NDArray[np.float64], outputs: NDArray[np.float64], label: str, marker: Plot
+    points: FixedPoints,
+    rows: NDArray[np.int64],
+    places: NDArray[np.float64],
+    outputs: NDArray[np.float64],
+    label: str,
+    marker: Plot,
 ) -> Plot:
     hover = [
         [

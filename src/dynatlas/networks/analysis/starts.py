@@ -1,26 +1,27 @@
-"""Where the search for a network's fixed points starts: states that it visits, plus noise; and which those are."""
+"""Starts of the search for fixed points: states that the network visits, plus noise."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from dynatlas._util.selection import even_selection
 from dynatlas.networks.network import Network
 
-# The random trials of a network of whose inputs nothing is known.
+# Random trials, where neither trials nor activity are given.
 TRIALS = 64
 
 
 STEPS = 100
 
 
-HELD = 10  # steps that a random input stays, on average
+HELD = 10  # mean steps between changes of a random input
 
 
 NOISE = 0.5  # of the standard deviation of each state
 
 
-# A network without bounds may run away; from there no search starts.
+# States beyond this, of a network that has diverged, are excluded.
 FARTHEST = 1e6
 
 
@@ -28,29 +29,31 @@ class Visited(NamedTuple):
     """States that a network visits.
 
     Attributes:
-        states: [trials, steps, n], at least one; NaN where a trial ran away.
-        said: which they are, in words.
+        states: [trials, steps, n], at least one; NaN where a trial diverged.
+        said: description of the states.
     """
 
     states: NDArray[np.float64]
     said: str
 
 
-def visited_states(network: Network, trials: Any | None, activity: Any | None, random: np.random.Generator) -> Visited:
-    """The activity given; or what the network does on the trials given; or on random ones.
+def visited_states(
+    network: Network, trials: ArrayLike | None, activity: ArrayLike | None, random: np.random.Generator
+) -> Visited:
+    """Return the given activity, or the states that the network visits on the given trials or on random ones.
 
     Args:
         network: the network.
         trials: inputs [trials, steps, m], or None.
         activity: states [trials, steps, n] or [samples, n], or None.
-        random: draws the random trials.
+        random: generator of the random trials.
 
     Raises:
-        ValueError: shapes that do not fit the network; both given; no state that is finite.
+        ValueError: shapes that do not fit the network, both trials and activity, or no finite state.
     """
     if activity is not None:
         if trials is not None:
-            raise ValueError("both trials and activity are given; the search starts from one of them")
+            raise ValueError("both trials and activity are given; expected at most one of them")
         states = np.asarray(activity, np.float64)
         if states.ndim not in (2, 3) or states.shape[-1] != network.n_states or 0 in states.shape:
             raise ValueError(
@@ -58,54 +61,57 @@ def visited_states(network: Network, trials: Any | None, activity: Any | None, r
                 f"{network.n_states}]: whole states, {', '.join(network.state_labels[:3])}, …"
             )
         states = states[None] if states.ndim == 2 else states
-        said = f"the activity given ({len(states)} trials of {states.shape[1]} steps)"
+        said = f"the given activity ({len(states)} trials of {states.shape[1]} steps)"
     elif trials is not None:
         inputs = np.asarray(trials, np.float64)
         states = network.run(inputs)
-        said = f"what it visits on the {len(inputs)} trials given, from state 0"
+        said = f"states visited on the {len(inputs)} given trials, from state 0"
     else:
         states = network.run(_random_trials(network.n_inputs, random))
         said = (
-            f"what it visits on {TRIALS} random trials of {STEPS} steps, from state 0: inputs drawn from N(0, 1), 0 "
-            f"three times in four, each held for {HELD} steps on average. Trials of its own task would be better: give "
-            "them, or its activity"
+            f"states visited on {TRIALS} random trials of {STEPS} steps, from state 0: inputs drawn from N(0, 1), or 0 "
+            f"with probability 3/4, each held for {HELD} steps on average. Trials of the network's task, or its "
+            "activity, are better starts"
         )
     states = np.where((np.abs(states) < FARTHEST).all(axis=-1, keepdims=True), states, np.nan)
     if not np.isfinite(states).any():
-        raise ValueError(f"no state is finite and below {FARTHEST:g} on {said}")
+        raise ValueError(f"no state is finite and below {FARTHEST:g}; searches cannot start from {said}")
     return Visited(states, said)
 
 
 def starts_around(visited: Visited, count: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """States drawn from the visited ones, each moved by noise of half of the states' standard deviation [count, n]."""
+    """Draw visited states and add noise of half of each state's standard deviation [count, n]."""
     pool = pooled(visited)
     chosen = pool[random.integers(len(pool), size=count)]
-    return np.asarray(chosen + NOISE * spread(visited) * random.normal(size=chosen.shape))
+    return np.asarray(chosen + NOISE * state_deviations(visited) * random.normal(size=chosen.shape))
 
 
-def spread(visited: Visited) -> NDArray[np.float64]:
-    """The standard deviation of each state [n], but no less than a tenth of what is usual: a unit that never moved."""
+def state_deviations(visited: Visited) -> NDArray[np.float64]:
+    """Return the standard deviation of each state [n], at least a tenth of their root mean square.
+
+    The floor gives noise also to a unit that never changed.
+    """
     deviation = pooled(visited).std(axis=0)
     return np.asarray(np.maximum(deviation, 0.1 * (float(np.sqrt((deviation**2).mean())) or 1.0)))
 
 
 def pooled(visited: Visited) -> NDArray[np.float64]:
-    """All visited states that are finite [samples, n]."""
+    """Return all finite visited states [samples, n]."""
     rows = visited.states.reshape(-1, visited.states.shape[-1])
     return rows[np.isfinite(rows).all(axis=1)]
 
 
 def last_states(visited: Visited, count: int) -> NDArray[np.float64]:
-    """Where some trials end, spread evenly over them; of a lone long trial, states all along it [≤ count, n]."""
+    """Return last states of evenly selected trials, or evenly selected states of a single trial [≤ count, n]."""
     ends = visited.states[:, -1] if len(visited.states) > 1 else visited.states[0]
     ends = ends[np.isfinite(ends).all(axis=1)]
     if not len(ends):
         ends = pooled(visited)
-    return ends[np.unique(np.linspace(0, len(ends) - 1, min(count, len(ends))).round().astype(int))]
+    return ends[even_selection(range(len(ends)), count)]
 
 
 def _random_trials(n_inputs: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Piecewise constant inputs [trials, steps, m]."""
+    """Draw piecewise constant inputs [trials, steps, m]."""
     values = random.normal(size=(TRIALS, STEPS, n_inputs)) * (random.random((TRIALS, STEPS, 1)) < 0.25)
     changes = random.random((TRIALS, STEPS)) < 1 / HELD
     changes[:, 0] = True

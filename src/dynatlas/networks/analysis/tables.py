@@ -1,4 +1,4 @@
-"""What was found of one network as tables: searches, fixed points, attractors."""
+"""Tables of one network's analysis: searches, fixed points, attractors."""
 
 import json
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import linearize
 from dynatlas.dynamics.tables import point_facts, search_facts
 from dynatlas.dynamics.uniqueness import uniqueness
-from dynatlas.networks.analysis.attractors import Ending, in_words
+from dynatlas.networks.analysis.attractors import ReachedAttractor, attractor_summary
 from dynatlas.networks.network import Network
 
-CHUNK = 16  # points whose Jacobians and eigenvectors are held at a time
+CHUNK = 16  # points whose Jacobians and eigenvectors are in memory at a time
 
 
 def search_row(
-    condition: int, inputs: NDArray[np.float64], points: FixedPoints, endings: Sequence[Ending]
+    condition: int, inputs: NDArray[np.float64], points: FixedPoints, reached: Sequence[ReachedAttractor]
 ) -> pd.DataFrame:
-    """How the search under one condition went."""
+    """Return the row of the search of one condition."""
     roots = points.roots()
     slow = f", {count_of(int(points.is_slow.sum()), 'slow point')}" if points.is_slow.any() else ""
     composition = f" ({by_unstable(roots)})" if len(roots) else ""
@@ -29,17 +29,17 @@ def search_row(
     table.insert(list(table).index("n_slow"), "by_unstable", by_unstable(roots))
     return table.assign(
         summary=f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, "
-        f"{points.certificate}; {in_words(endings)}"
+        f"{points.certificate}; {attractor_summary(reached)}"
     )
 
 
 def by_unstable(roots: FixedPoints) -> str:
-    """How many roots have 0, 1, 2, … unstable directions: "8 + 12 + 6 + 1"; none at all: "0"."""
+    """Return the numbers of roots with 0, 1, 2, … unstable directions: "8 + 12 + 6 + 1"; "0" without roots."""
     return " + ".join(map(str, np.bincount(roots.n_unstable).tolist())) or "0"
 
 
 def point_rows(network: Network, condition: int, inputs: NDArray[np.float64], points: FixedPoints) -> pd.DataFrame:
-    """The points of one condition, and the linear dynamics around each."""
+    """Return the points of one condition and the linear dynamics around each."""
     chunks = [
         _point_rows(network, condition, inputs, points, np.arange(first, min(first + CHUNK, len(points))))
         for first in range(0, max(len(points), 1), CHUNK)
@@ -55,7 +55,7 @@ def _point_rows(
     around = linearize(network.step, states, inputs)
     try:
         radius, error = uniqueness(network.step, states, inputs)
-    except ValueError:  # the step uses an operation without known bounds
+    except ValueError:  # the step uses an operation without interval bounds
         radius, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
     table = pd.DataFrame({"condition": condition, "point": rows} | point_facts(some, around, radius, error))
     table.insert(list(table).index("time_constant"), "frequency", np.abs(around.frequencies[:, 0]))
@@ -63,10 +63,10 @@ def _point_rows(
     return table.assign(**{f"output_{number}": outputs[:, number] for number in range(outputs.shape[1])})
 
 
-def attractor_rows(network: Network, condition: int, endings: Sequence[Ending]) -> pd.DataFrame:
-    """What the runs of one condition ended on."""
+def attractor_rows(network: Network, condition: int, reached: Sequence[ReachedAttractor]) -> pd.DataFrame:
+    """Return the attractors that the runs of one condition reached, with the range of each output."""
     rows = []
-    for attractor, n_runs, nearest, distance in endings:
+    for attractor, n_runs, nearest, distance in reached:
         outputs = network.read_out(attractor.states)
         spans = {
             f"output_{number}_{end}": float(extreme(outputs[:, number]))

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from dynatlas._util.modes import mode
 from dynatlas.atlas.atlas import Atlas, Entry
-from dynatlas.measures.aspects import REASONS, TOPOLOGY
+from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.measures.distances import settings_of
 from dynatlas.measures.pairs import GROUP, compare, in_groups, labelled
 from dynatlas.pipeline.progress import Report
@@ -60,7 +61,8 @@ def compare_tile(path: Path, tile: Tile, report: Report) -> list[Entry]:
         for block in tile.blocks(atlas.study)
         for network, reduced in atlas.reduced(measure, block).items()
     }
-    if measure == "transition_graph":
+    of_points = TOPOLOGY.get(measure)
+    if of_points and of_points.only_modal:
         modal = modal_count(atlas, tile.matrix.task)
         kept = {network: reduced for network, reduced in kept.items() if len(reduced["edges"]) == modal}
     rows, columns = (
@@ -70,7 +72,7 @@ def compare_tile(path: Path, tile: Tile, report: Report) -> list[Entry]:
     distances = compare(
         [[kept[network] for network in group] for group in rows],
         None if tile.row == tile.column else [[kept[network] for network in group] for group in columns],
-        TOPOLOGY.get(measure) or atlas.study.measure(measure),
+        of_points.comparison if of_points else atlas.study.measure(measure),
         threads=1,
     )
     labels = {
@@ -93,10 +95,11 @@ def join_tiles(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         rows, columns = ([place[str(one)] for one in part[side].values] for side in ("network", "other_network"))
         distances[np.ix_(rows, columns)] = part.values
         distances[np.ix_(columns, rows)] = part.values.T
-    settings = {} if measure in TOPOLOGY else settings_of(atlas.study.measure(measure))
-    reason = REASONS.get(measure, "")
-    if measure == "transition_graph":
-        reason = f"not the modal number of roots, {modal_count(atlas, task)}"
+    of_points = TOPOLOGY.get(measure)
+    settings = {} if of_points else settings_of(atlas.study.measure(measure))
+    reason = of_points.left_out if of_points else ""
+    if of_points and of_points.only_modal:
+        reason = reason.format(modal=modal_count(atlas, task))
     labelled_distances = labelled(distances, names, measure, left_out_reason=reason, **settings)
     return [atlas.write_arrays(f"distances/{task}/{measure}", labelled_distances.rename("distance").to_dataset())]
 
@@ -109,4 +112,4 @@ def modal_count(atlas: Atlas, task: str) -> int:
         if block.task == task
         for count in atlas.part("searches", block)["n_roots"]
     ]
-    return max(counts, key=lambda count: (counts.count(count), count), default=0)
+    return mode(counts)[0] if counts else 0

@@ -22,6 +22,7 @@ from dynatlas.dynamics.graphs import canonical_order
 from dynatlas.dynamics.linearization import linearize
 from dynatlas.dynamics.tables import point_facts, search_facts
 from dynatlas.dynamics.uniqueness import uniqueness
+from dynatlas.measures.aspects import TRANSITIONS, comparing
 from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.integration import Integration, integration, integration_arrays
 from dynatlas.pipeline.stages.oscillations import oscillations
@@ -34,7 +35,7 @@ from dynatlas.tasks.sine_wave import SineWave
 from dynatlas.tasks.task import Task
 
 # The measures that compare transition graphs, which are made for tasks that name one of them.
-GRAPHS = frozenset(["transition_graph", "fused_transition_graph"])
+GRAPHS = comparing(TRANSITIONS)
 
 
 # Starts of a search, however many conditions share a network's starts.

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from dynatlas._util.arrays import even_selection
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import trained
 from dynatlas.cells.responses import probe_activity
 from dynatlas.dynamics.graphs import neighbor_graph
+from dynatlas.measures.aspects import EIGENVALUES, NEIGHBORS, TOPOLOGY, TRANSITIONS, Finding
 from dynatlas.measures.distances import reduced
 from dynatlas.measures.pairs import Reduced
 from dynatlas.measures.spectra import quantiles
@@ -79,7 +80,7 @@ def reduce_findings(path: Path, block: Block, report: Report) -> list[Entry]:
     """Write the graphs and spectra of a block's trained networks; those that have none are left out."""
     atlas = Atlas.open(path)
     return [
-        atlas.write_reduced(measure, block, _READERS[measure](atlas, block))
+        atlas.write_reduced(measure, block, _READERS[TOPOLOGY[measure].finding](atlas, block))
         for measure in atlas.study.task(block.task).topology
     ]
 
@@ -147,9 +148,8 @@ def _spectra(atlas: Atlas, block: Block) -> dict[str, Reduced]:
     return spectra
 
 
-_READERS: dict[str, Callable[[Atlas, Block], dict[str, Reduced]]] = {
-    "transition_graph": _transition_graphs,
-    "fused_transition_graph": _transition_graphs,
-    "neighbor_graph": _chains,
-    "spectrum": _spectra,
+_READERS: dict[Finding, Callable[[Atlas, Block], dict[str, Reduced]]] = {
+    TRANSITIONS: _transition_graphs,
+    NEIGHBORS: _chains,
+    EIGENVALUES: _spectra,
 }

@@ -15,6 +15,7 @@ from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.integration import mean_spectra
 from dynatlas.pipeline.stages.oscillations import mean_frequencies
 from dynatlas.statistics import claims
+from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.statistics.effects import decomposition, factor_effects
 from dynatlas.statistics.embedding import Embedding, mds, negative_share
 from dynatlas.study.members import Matrix
@@ -43,8 +44,9 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
     atlas = Atlas.open(path)
     analysis = atlas.study.analysis
     task, measure = matrix
-    distances = atlas.arrays(f"distances/{task}/{measure}")["distance"]
-    names = [str(name) for name in distances["network"].values]
+    stored = atlas.arrays(f"distances/{task}/{measure}")["distance"]
+    distances = DistanceMatrix.of(stored)
+    names = list(distances.labels)
     networks = networks_of(atlas, task)
     left_out = int(networks.passed.sum()) - len(names)
     labels = {factor: networks.loc[names, factor].tolist() for factor in FACTORS}
@@ -52,7 +54,7 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
     facts = {
         "n_networks": len(names),
         "n_left_out": left_out,
-        "left_out_reason": distances.attrs.get("left_out_reason", "") if left_out else "",
+        "left_out_reason": stored.attrs.get("left_out_reason", "") if left_out else "",
         "stress": flat.stress,
         "stress_3d": solid.stress,
         "negative_share": negative_share(distances) if names else 0.0,

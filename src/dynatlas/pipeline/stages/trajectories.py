@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from dynatlas._util.selection import even_selection
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import responses
 from dynatlas.dynamics.fixed_points import FixedPoints
@@ -37,7 +38,7 @@ def trajectories(task: Task, cell: Cell, points: list[FixedPoints]) -> xr.Datase
     share = np.zeros(3)
     share[: min(3, len(scale))] = (scale**2 / max((scale**2).sum(), 1e-300))[:3]
 
-    drawn = np.unique(np.linspace(0, len(hidden) - 1, DRAWN_TRIALS).round().astype(int))
+    drawn = even_selection(range(len(hidden)), DRAWN_TRIALS)
     conditions = np.asarray(task.conditions(), np.float64)
     directions = [
         unstable_direction(linearize(cell, found.states, conditions[condition]))[:, : cell.units] @ axes.T
@@ -61,7 +62,7 @@ def trajectories(task: Task, cell: Cell, points: list[FixedPoints]) -> xr.Datase
 def state_spaces(pictures: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """The pictures of a block's networks, by id, thinned to what the page shows; their points one after another."""
     trials = len(next(iter(pictures.values())).trial)
-    kept = np.unique(np.linspace(0, trials - 1, min(trials, KEPT_TRIALS)).round().astype(int))
+    kept = even_selection(range(trials), KEPT_TRIALS)
     thin = [picture.isel(trial=kept, step=slice(-KEPT_STEPS, None)) for picture in pictures.values()]
 
     def rows(name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Where jobs run: processes on this machine, the workers of a running scheduler, or jobs of SLURM.
+"""Clusters: processes on this machine, the workers of a running scheduler, or SLURM jobs.
 
-Each is a context manager that gives a ``distributed.Client``. What they promise alike: one thread per worker, a worker
-that dies is replaced and its job done again, and a job that keeps killing its worker is given up.
+Each is a context manager that yields a ``distributed.Client``. All have one thread per worker, replace a worker that
+dies and repeat its job, and give up a job that keeps killing its worker.
 """
 
 import os
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dynatlas.pipeline.workers.worker import Terms
 
 
-# One thread per worker, fixed before NumPy or XLA start: results then do not depend on the machine's core count
-# (XLA splits its reductions by NPROC), and networks this small only lose by being shared between cores.
+# One thread per worker, set before NumPy or XLA start: results then do not depend on the number of cores (XLA splits
+# its reductions by NPROC), and networks this small run slower when cores share them.
 WORKER_ENVIRONMENT = {
     "NPROC": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
@@ -33,32 +33,32 @@ WORKER_ENVIRONMENT = {
 }
 
 
-# A job whose workers died this often is taken to be the cause.
+# Deaths of a job's workers after which the job counts as their cause.
 DEATHS_ALLOWED = 5
 
 
-# Seconds between looks for SLURM jobs that have ended; a worker that restarts is away for less.
+# Seconds between checks for SLURM jobs that have ended. A worker restarts in less.
 REPLACEMENT_INTERVAL = 30.0
 
 
-ANSWER_TIMEOUT = 10.0  # seconds that a scheduler has to answer
+ANSWER_TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
 
 
 _SETTINGS = {
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     "distributed.worker.daemon": True,
     "distributed.admin.large-graph-warning-threshold": "1GB",
-    # A worker that computes does not answer; compiling can take long.
+    # A worker does not answer while it computes, and compiling can take minutes.
     "distributed.comm.timeouts.tcp": "10 minutes",
     "distributed.scheduler.allowed-failures": DEATHS_ALLOWED - 1,
-    # Jobs take long: an adaptive cluster should have a worker for each that waits.
+    # Jobs are long: an adaptive cluster should have a worker for each pending one.
     "distributed.scheduler.unknown-task-duration": "1 hour",
 }
 
 
 @contextmanager
 def local_cluster(workers: int) -> Iterator[Any]:
-    """Worker processes on this machine, one thread each."""
+    """Start worker processes on this machine, one thread each."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -80,11 +80,11 @@ def local_cluster(workers: int) -> Iterator[Any]:
 
 
 def _sharing(folder: str) -> dict[str, str]:
-    """What makes workers share their compiled programs, which are most of the work on small networks.
+    """Return the environment that makes workers share compiled programs, most of the work on small networks.
 
-    Not kept beyond a run, nor shared between machines: they fit one processor and one version of everything.
+    The programs fit one processor and one version of every library, so they are deleted after the run.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # the user has a place for them
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # set by the user
         return {}
     return {
         "JAX_COMPILATION_CACHE_DIR": folder,
@@ -95,10 +95,10 @@ def _sharing(folder: str) -> dict[str, str]:
 
 @contextmanager
 def running_scheduler(address: str) -> Iterator[Any]:
-    """The workers of a scheduler that runs already; it and they outlive the run.
+    """Connect to a running scheduler; it and its workers outlive the run.
 
     Raises:
-        DynatlasError: none answers there.
+        DynatlasError: no scheduler answers at the address.
     """
     import dask
     from distributed import Client
@@ -117,7 +117,7 @@ def running_scheduler(address: str) -> Iterator[Any]:
 
 @contextmanager
 def slurm_cluster(slurm: Slurm) -> Iterator[Any]:
-    """Workers in SLURM jobs, submitted now, and again when their time is over and the run's is not."""
+    """Submit SLURM jobs with workers, and replace jobs whose walltime ends before the run does."""
     import dask
     from distributed import Client
 
@@ -131,7 +131,7 @@ def slurm_cluster(slurm: Slurm) -> Iterator[Any]:
         if slurm.gpus > 1:
             from dynatlas.pipeline.workers.worker import OneGPU
 
-            client.register_plugin(OneGPU())  # before there is a worker
+            client.register_plugin(OneGPU())  # before the first worker starts
         if slurm.adaptive:
             cluster.adapt(minimum_jobs=slurm.adaptive.minimum, maximum_jobs=slurm.adaptive.maximum)
         else:
@@ -141,10 +141,10 @@ def slurm_cluster(slurm: Slurm) -> Iterator[Any]:
 
 
 def count_workers(client: Any) -> int:
-    """How many workers are there now.
+    """Return the number of connected workers.
 
     Raises:
-        DynatlasError: none.
+        DynatlasError: there is none.
     """
     count = len(_addresses(client))
     if not count:
@@ -153,7 +153,7 @@ def count_workers(client: Any) -> int:
 
 
 def job_script(slurm: Slurm) -> str:
-    """What would be given to sbatch for each job; the scheduler's address is not known before a run."""
+    """Return the script submitted for each job, with placeholders for the scheduler's address and the job's name."""
     job = _dask_jobqueue().slurm.SLURMJob(
         "tcp://SCHEDULER:PORT", name="NAME", **slurm.job_arguments(WORKER_ENVIRONMENT)
     )
@@ -161,7 +161,7 @@ def job_script(slurm: Slurm) -> str:
 
 
 def terms_for(folder: str, token: str, content: str, code: Sequence[Code] = ()) -> "Terms":
-    """What the workers of a run must find, and the foreign code that they need for it."""
+    """Return the conditions that workers must meet, and the plug-in code that they need."""
     from dynatlas.pipeline.workers import worker
 
     return worker.Terms(folder, token, content, worker.versions(), WORKER_ENVIRONMENT, tuple(code))
@@ -170,7 +170,7 @@ def terms_for(folder: str, token: str, content: str, code: Sequence[Code] = ()) 
 def prepare_workers(
     client: Any, terms: "Terms", note: Callable[[str], None], stopping: Callable[[], bool] = lambda: False
 ) -> None:
-    """Wait for the first worker, and for jobs of an earlier run to leave; refuse workers that are not fit.
+    """Wait for the first worker and for jobs of an earlier run to end; refuse unsuitable workers.
 
     Raises:
         DynatlasError: a worker has other versions, or cannot see the atlas.
@@ -186,7 +186,7 @@ def prepare_workers(
     for address, oddities in client.run(worker.examine, terms, on_error="return").items():
         if isinstance(oddities, DynatlasError):
             raise oddities
-        if isinstance(oddities, OSError):  # it left meanwhile; jobs look again before they begin
+        if isinstance(oddities, OSError):  # the worker left; each job checks again before it begins
             continue
         if isinstance(oddities, Exception):
             raise DynatlasError(
@@ -206,21 +206,21 @@ def prepare_workers(
 
 
 def has_workers(client: Any) -> bool:
-    """Whether there is a worker now."""
+    """Whether a worker is connected."""
     return bool(_addresses(client))
 
 
 def submit(
     client: Any, name: str, compute: Callable[..., Any], arguments: tuple[Any, ...], terms: "Terms", topic: str
 ) -> Any:
-    """Have a job done; the future's result is (what it gave, seconds). Its reports come under ``topic``."""
+    """Submit a job; the future's result is (entries, seconds). The job reports its progress under ``topic``."""
     from dynatlas.pipeline.workers import worker
 
     return client.submit(worker.run_job, name, compute, arguments, terms, topic, pure=False)
 
 
 def request_stop(client: Any, keys: Set[str], timeout: float = 5.0) -> Set[str]:
-    """Ask the jobs with these keys to stop: those not begun never will. Give those that may be running."""
+    """Ask the jobs with these keys to stop; pending ones never begin. Return those that may be running."""
     running = set(keys)
 
     def ask() -> None:
@@ -229,7 +229,7 @@ def request_stop(client: Any, keys: Set[str], timeout: float = 5.0) -> Set[str]:
         workers = [address for address, ours in processing.items() if ours]
         client.run(interruption.request_stop, workers=workers, on_error="ignore")
 
-    # In a thread, as there is little time, and a worker or a scheduler in trouble may take minutes to answer.
+    # In a thread: time is short, and a worker or scheduler in trouble may take minutes to answer.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(timeout)
@@ -237,12 +237,12 @@ def request_stop(client: Any, keys: Set[str], timeout: float = 5.0) -> Set[str]:
 
 
 def take_back_requests(client: Any) -> None:
-    """Let jobs run again in workers that were asked to stop and live on."""
+    """Clear the stop flag in workers that are reused."""
     client.run(interruption.clear, on_error="ignore")
 
 
 def is_worker_killed(error: BaseException) -> bool:
-    """Whether a job failed because its worker died under it, again and again."""
+    """Whether a job failed because its worker died repeatedly."""
     from distributed.scheduler import KilledWorker
 
     return isinstance(error, KilledWorker)
@@ -273,7 +273,7 @@ def _dask_jobqueue() -> Any:
 
 
 def _replace_ended_jobs(cluster: Any, slurm: Slurm, seen: set[str]) -> None:
-    """Forget SLURM jobs that had workers and have none now, as their time was over, and ask for new ones."""
+    """Replace SLURM jobs that had workers and have none now because their walltime is over."""
 
     async def replace() -> None:
         names = {str(worker.name) for worker in cluster.scheduler.workers.values()}
@@ -282,7 +282,7 @@ def _replace_ended_jobs(cluster: Any, slurm: Slurm, seen: set[str]) -> None:
             if group & names:
                 seen.add(job)
             elif job in seen:
-                seen.remove(job)  # a new one may have the name again
+                seen.remove(job)  # a new job may reuse the name
                 with suppress(Exception):  # it has ended: there is nothing to cancel
                     await cluster.workers[job].close()
                 cluster.workers.pop(job, None)
@@ -295,7 +295,7 @@ def _replace_ended_jobs(cluster: Any, slurm: Slurm, seen: set[str]) -> None:
 
 @contextmanager
 def _every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
-    """Do something again and again in a thread of its own."""
+    """Call ``act`` at an interval, in a thread."""
     over = threading.Event()
 
     def repeat() -> None:

@@ -1,7 +1,7 @@
-"""The wish to stop: from a signal to the main process, and from there to the jobs in the workers.
+"""Cooperative shutdown: a signal to the main process becomes a request to the jobs in the workers.
 
-In a worker, the flag below is what a long job looks at now and then. In the main process, ``caught_signals`` turns
-signals into a note that its loop reads, so that nothing is torn from its hands in the middle.
+In a worker, long jobs poll the flag below. In the main process, ``caught_signals`` records the signal and the main loop
+reads it, so that no step is interrupted halfway.
 """
 
 import signal
@@ -15,31 +15,31 @@ _stop = threading.Event()
 
 
 def request_stop() -> None:
-    """Ask the jobs in this process to save what they have and return, by raising ``errors.Stopped``."""
+    """Ask the jobs in this process to save a checkpoint and raise ``errors.Stopped``."""
     _stop.set()
 
 
 def stop_requested() -> bool:
-    """Whether a job in this process should save what it has and return."""
+    """Whether the jobs in this process were asked to stop."""
     return _stop.is_set()
 
 
 def clear() -> None:
-    """Take the request back: processes outlive runs."""
+    """Clear the flag; workers are reused."""
     _stop.clear()
 
 
 class Caught:
-    """The first signal that asked for an end."""
+    """The first stop signal received."""
 
     received: signal.Signals | None = None
 
 
 @contextmanager
 def caught_signals() -> Iterator[Caught]:
-    """Note SIGTERM, SIGUSR1 and Ctrl-C instead of dying of them; a second Ctrl-C interrupts at once as usual.
+    """Record SIGTERM, SIGUSR1 and Ctrl-C instead of ending; a second Ctrl-C raises KeyboardInterrupt at once.
 
-    Only a process's main thread can have handlers: elsewhere nothing is caught.
+    Only the main thread can install handlers; in other threads nothing is caught.
     """
     caught = Caught()
 

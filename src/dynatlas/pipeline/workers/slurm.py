@@ -1,4 +1,4 @@
-"""What to ask SLURM for: a small TOML file becomes validated settings, and those the parameters of a job script."""
+"""SLURM settings: a small TOML file, validated, and the parameters of the job script."""
 
 import re
 import tomllib
@@ -12,14 +12,14 @@ from dynatlas.errors import DynatlasError
 from dynatlas.study.files import explain
 from dynatlas.study.settings import Settings
 
-# A worker leaves this long before its job is killed, or a fifth of a short job's time: enough to save a checkpoint.
+# Seconds before the walltime at which a worker leaves, to save a checkpoint; at most a fifth of the walltime.
 MARGIN = 120
 
 
 class Adaptive(Settings):
-    """How far the number of SLURM jobs may follow the work that is left."""
+    """Limits of an adaptive number of SLURM jobs."""
 
-    minimum: Annotated[int, Field(ge=1)] = 1  # work is not handed out before there is a worker to look at
+    minimum: Annotated[int, Field(ge=1)] = 1  # the run checks one worker before it submits jobs
     maximum: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
@@ -30,7 +30,7 @@ class Adaptive(Settings):
 
 
 class Slurm(Settings):
-    """The SLURM jobs that workers run in."""
+    """Settings of the SLURM jobs that workers run in."""
 
     jobs: Annotated[int, Field(ge=1)] | None = None
     adaptive: Adaptive | None = None  # instead of a fixed number
@@ -71,10 +71,10 @@ class Slurm(Settings):
 
     @classmethod
     def load(cls, path: str | Path) -> "Slurm":
-        """Read a file.
+        """Read a cluster file.
 
         Raises:
-            DynatlasError: no such file, not TOML, an unknown key (the nearest valid one is named), a bad value.
+            DynatlasError: no such file, not TOML, an unknown key (with the nearest valid one), or a bad value.
         """
         try:
             data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -108,7 +108,7 @@ class Slurm(Settings):
             "account": self.account,
             "interface": self.interface,
             "job_extra_directives": [*([f"--gres=gpu:{self.gpus}"] if self.gpus else []), *self.directives],
-            # First, so that the user's own lines can add to them.
+            # First, so that the user's lines can override them.
             "job_script_prologue": [
                 *(f"export {name}={value}" for name, value in environment.items()),
                 *self.prologue,
@@ -118,7 +118,7 @@ class Slurm(Settings):
 
 
 def _seconds(walltime: str) -> int:
-    """SLURM's M, M:S, H:M:S, D-H, D-H:M, D-H:M:S in seconds."""
+    """Convert SLURM's M, M:S, H:M:S, D-H, D-H:M or D-H:M:S to seconds."""
     days, _, clock = walltime.rpartition("-")
     parts = [int(part) for part in clock.split(":")]
     if days:

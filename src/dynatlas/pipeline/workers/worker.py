@@ -1,4 +1,4 @@
-"""What runs in a worker around the jobs: whether the worker is fit for them, and what it does when it has to go."""
+"""The worker's side: check that it suits the run, run jobs, and leave with a checkpoint."""
 
 import os
 import platform
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,36 +19,37 @@ from dynatlas.errors import DynatlasError, PluginError, Stopped
 from dynatlas.pipeline.workers import interruption
 from dynatlas.study.plugins import Code, provide
 
-# Versions that must agree: they decide what a job is, and its numbers.
+# Packages whose versions must agree: numbers depend on them.
 PACKAGES = ("dynatlas", "jax", "jaxlib")
 
 
-_running: set[tuple[str, str]] = set()  # (atlas folder, job) in this process; a job of a dead run may still be at work
+_running: set[tuple[str, str]] = set()  # (atlas folder, job) in this process, possibly of a run that has died
 
 
 class Terms(NamedTuple):
-    """What a worker must find before it may work for a run."""
+    """Conditions that a worker must meet before it runs jobs."""
 
     folder: str  # the atlas
     token: str  # a file in it …
     content: str  # … and what the main process wrote there
     versions: Mapping[str, str]
     environment: Mapping[str, str]
-    code: tuple[Code, ...] = ()  # that the study has of its own: imported before its jobs
+    code: tuple[Code, ...] = ()  # plug-ins of the study, imported before its jobs
 
 
+@cache
 def versions() -> dict[str, str]:
-    """The versions in this process of what must agree."""
+    """Return this process's versions of ``PACKAGES``."""
     return {name: metadata.version(name) for name in PACKAGES}
 
 
 def check(terms: Terms) -> None:
-    """Refuse to work with other code than the main process has, or in a folder that only looks like its atlas.
+    """Check that versions and atlas folder are those of the main process, and import the study's plug-ins.
 
-    Foreign code is imported here, as the main process did; what stands in the atlas is not.
+    The plug-ins' bytes come from the main process, never from the copies in the atlas.
 
     Raises:
-        DynatlasError: what differs, and what to do.
+        DynatlasError: something differs; the message says what to do.
     """
     here = f"the worker on {platform.node()}"
     for name, wanted in terms.versions.items():
@@ -73,7 +75,7 @@ def check(terms: Terms) -> None:
 
 
 def examine(terms: Terms, dask_worker: Any) -> list[str]:
-    """``check`` this worker, which Dask passes; give what may change last bits."""
+    """Check this worker, which Dask passes; return what may change last bits."""
     check(terms)
     oddities = []
     threads = dask_worker.state.nthreads
@@ -90,15 +92,15 @@ def examine(terms: Terms, dask_worker: Any) -> list[str]:
 
 
 def jobs_at_work(folder: str) -> list[str]:
-    """The jobs of an atlas that this process is doing now."""
+    """Return the jobs of an atlas that run in this process now."""
     return [name for atlas, name in _running if atlas == folder]
 
 
 def run_job(
     name: str, compute: Callable[..., Any], arguments: tuple[Any, ...], terms: Terms, topic: str
 ) -> tuple[Any, float]:
-    """Do one job, telling the main process how it goes; give its entries and the seconds it took."""
-    if interruption.stop_requested():  # it was in the queue of a worker that has been told to stop
+    """Run one job and report its progress to the main process; return its entries and the seconds taken."""
+    if interruption.stop_requested():  # queued at a worker that was told to stop
         raise Stopped(f"{name} was not begun")
     check(terms)
     worker = get_worker()
@@ -122,35 +124,35 @@ def _noted(folder: str, name: str) -> Iterator[None]:
 
 
 class Departure(WorkerPlugin):
-    """Asks the running job for a checkpoint when its worker is told to go."""
+    """Ask the running job for a checkpoint when its worker is told to leave."""
 
     name = "dynatlas-departure"
     idempotent = True
 
     def setup(self, worker: Worker) -> None:
-        """Take signals as requests: a batch system, or Ctrl-C, sends them to every process at once.
+        """Treat signals as requests: a batch system, or Ctrl-C, sends them to every process at once.
 
-        Only below a nanny, which kills what does not end; alone, `dask worker` has handlers of its own.
+        Only under a nanny, which kills a process that does not end; without one, `dask worker` has its own handlers.
         """
         if worker.nanny and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGUSR1):
                 signal.signal(number, lambda *_: interruption.request_stop())
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process says what a Ctrl-C means
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides
 
     def teardown(self, worker: Worker) -> None:
-        """The worker closes (or this plugin is replaced, which asks for nothing); it waits a while for its job."""
+        """Request a checkpoint if the worker closes; it waits a while for its job."""
         if worker.status in (Status.closing, Status.closing_gracefully):
             interruption.request_stop()
 
 
 class OneGPU(WorkerPlugin):
-    """Gives each of several processes of one SLURM job a GPU of its own."""
+    """Assign one GPU to each process of a SLURM job."""
 
     name = "dynatlas-one-gpu"
     idempotent = True
 
     def setup(self, worker: Any) -> None:
-        """Hide the other GPUs before JAX first looks; the processes of a job are named JOB-0, JOB-1 and so on."""
+        """Hide the other GPUs before JAX initialises; the processes of a job are named JOB-0, JOB-1 and so on."""
         number = int(str(worker.name).rsplit("-", 1)[1])
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)

@@ -5,7 +5,9 @@ from math import comb
 
 import numpy as np
 
+from dynatlas._util.modes import mode
 from dynatlas.atlas.view import AtlasLike
+from dynatlas.measures.aspects import aspect
 from dynatlas.statistics.claims.verdicts import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -35,23 +37,23 @@ def modal_count(atlas: AtlasLike) -> Iterator[Finding]:
     if not len(searches):
         yield untestable("flip_flop", "no network was analysed", source="searches")
         return
-    mode = int(searches.n_roots.mode().max())
+    modal, _ = mode(searches.n_roots.tolist())
     points = of_task(atlas, "fixed_points", "flip_flop")
     points = points[~points.is_slow.astype(bool)]
-    modal = points[points.network.isin(searches.network[searches.n_roots == mode])]
-    compositions = modal.groupby("network").n_unstable.apply(lambda of: tuple(np.bincount(of, minlength=channels + 1)))
-    composition, count = compositions.value_counts().index[0], int(compositions.value_counts().iloc[0])
+    of_network, none = dict(iter(points.groupby("network").n_unstable)), points.n_unstable[:0]
+    n_unstable = [of_network.get(network, none) for network in searches.network[searches.n_roots == modal]]
+    composition, count = mode(tuple(np.bincount(of, minlength=channels + 1).tolist()) for of in n_unstable)
     wanted = tuple(comb(channels, k) * 2 ** (channels - k) for k in range(channels + 1))
     parts = " + ".join(map(str, composition))
     yield Finding(
         "flip_flop",
         HOLDS if composition == wanted else DOES_NOT_HOLD,
         f"modal number of fixed points; asked: {ideal} = {' + '.join(map(str, wanted))}",
-        float(mode),
+        float(modal),
         source="searches: n_roots; fixed_points: n_unstable",
-        note=f"{count} of {len(searches)} networks have {mode} = {parts}",
+        note=f"{count} of {len(searches)} networks have {modal} = {parts}",
     )
-    off = int((searches.n_roots != mode).sum())
+    off = int((searches.n_roots != modal).sum())
     ends = binomtest(off, len(searches)).proportion_ci(method="wilson")
     yield below(
         "flip_flop",
@@ -80,5 +82,5 @@ def activation_changes_topology(atlas: AtlasLike) -> Iterator[Finding]:
     """The opposing claim, on each task and measure of topology."""
     for task in atlas.study.tasks:
         for measure in task.topology:
-            if measure != "spectrum":
+            if aspect(measure) == "topology":
                 yield separates(atlas, task.kind, measure, "activation")

@@ -1,0 +1,88 @@
+"""The measures of geometry that a study file can name: those of dynatlas, and those that a user registers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Final, TypeVar
+
+from dynatlas._util.messages import did_you_mean
+from dynatlas.measures.alignment import CKA, Procrustes
+from dynatlas.measures.aspects import TOPOLOGY
+from dynatlas.measures.cca import CCA, PWCCA, SVCCA
+from dynatlas.measures.measure import Measure
+from dynatlas.measures.rsa import RSA
+from dynatlas.registry import check_name, enter
+
+MEASURES: dict[str, type[Measure]] = {
+    "svcca": SVCCA,
+    "pwcca": PWCCA,
+    "cca": CCA,
+    "cka": CKA,
+    "procrustes": Procrustes,
+    "rsa": RSA,
+}
+
+
+BUILT_IN: Final = frozenset(MEASURES)
+
+
+Class = TypeVar("Class", bound=type[Measure])
+
+
+def register_measure(name: str) -> Callable[[Class], Class]:
+    """Make a measure known under a name, to ``distance``, ``distance_matrix`` and study files.
+
+    Raises:
+        ValueError: the name is taken or cannot be one; the class is no frozen dataclass of ``Measure``.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> import numpy as np
+        >>> from dynatlas import distance
+        >>> @register_measure("total_variance")
+        ... @dataclass(frozen=True)
+        ... class TotalVariance(Measure):
+        ...     def reduce(self, activity):
+        ...         return {"variance": np.asarray(activity.var(axis=0).sum())}
+        ...
+        ...     def between(self, first, second):
+        ...         return float(abs(first["variance"] - second["variance"]))
+        >>> X = np.array([[0.0, 1.0], [2.0, 3.0]])
+        >>> distance(X, 2 * X, "total_variance")
+        6.0
+        >>> del MEASURES["total_variance"]  # and forgotten again
+    """
+
+    def register(measure: Any) -> Any:
+        check_name("measure", name)
+        if name in TOPOLOGY:
+            raise ValueError(f"the measure {name!r} is one of topology already; choose another name")
+        if not (isinstance(measure, type) and issubclass(measure, Measure) and is_dataclass(measure)):
+            raise ValueError(f"{measure!r} is not a dataclass that derives from dynatlas.geometry.Measure")
+        enter(MEASURES, "measures", name, measure)
+        return measure
+
+    return register
+
+
+def measure_of(name: str, options: Mapping[str, Any]) -> Measure:
+    """The measure of a name with some options, or a ValueError that says what there is."""
+    if name not in MEASURES:
+        hint = did_you_mean(str(name).lower(), MEASURES, f"expected one of {', '.join(sorted(MEASURES))}")
+        raise ValueError(f"unknown measure {name!r}; {hint}")
+    known = [field.name for field in fields(MEASURES[name])]  # type: ignore[arg-type]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"{name} has no option {option!r}; it has: {', '.join(known) or 'none'}")
+    return MEASURES[name](**options)
+
+
+def measure_label(name: str) -> str:
+    """A measure as people write it, whether or not the code of a registered one is loaded.
+
+    Example:
+        >>> measure_label("svcca"), measure_label("neighbor_graph"), measure_label("my_measure")
+        ('SVCCA', 'neighbour graph', 'my_measure')
+    """
+    if name in TOPOLOGY:
+        return TOPOLOGY[name].label
+    return MEASURES[name].label if name in BUILT_IN else name

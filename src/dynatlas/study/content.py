@@ -1,0 +1,67 @@
+"""What decides the weights of each network of a study: its content, whose hash is its id."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dynatlas.study.members import Configuration, Member
+from dynatlas.study.settings import Training
+from dynatlas.tasks.registry import BUILT_IN
+from dynatlas.tasks.task import Task, without_none
+
+if TYPE_CHECKING:
+    from dynatlas.study.study import Study
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def each_member(study: "Study") -> Iterator[Member]:
+    """Every network, in the order of the file."""
+    of = study.population
+    for task, architecture, activation, units, l2 in itertools.product(
+        study.tasks, of.architectures, of.activations, of.units, of.l2
+    ):
+        configuration = Configuration(task.kind, architecture, activation, units, l2)
+        training = _training(study, configuration._asdict())
+        shared = _content(study, task, configuration, training)
+        for seed in range(of.seeds):
+            yield Member(content_hash(shared | {"seed": seed})[:16], *configuration, seed, training)
+
+
+def content_hash(content: Any) -> str:
+    """The SHA-256 of settings, whatever the order of their keys."""
+    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
+
+
+def task_content(task: Task, exclude: set[str] | None = None) -> dict[str, Any]:
+    """A task's settings; of one that is not ours as they come back from a file, which has no null."""
+    settings = task.model_dump(mode="json", exclude=exclude)
+    return settings if task.kind in BUILT_IN else dict(without_none(settings))
+
+
+def _content(study: "Study", task: Task, configuration: Configuration, training: Training) -> dict[str, Any]:
+    """What the members of a configuration share of their content: all but the seed."""
+    content = configuration._asdict() | {
+        "task": task_content(task, exclude=set(task.comparison_settings)),
+        "training": training.model_dump(mode="json"),
+    }
+    if study.search:
+        # What the search will choose follows from its settings, so these stand for it.
+        content["search"] = study.search.model_dump(mode="json")
+    # What a task or a cell that is not ours does is in its code.
+    versions = {named: plugin.identity for plugin in study.plugins for named in plugin.names}
+    used = {"task": ("tasks", task.kind), "cell": ("cells", configuration.architecture)}
+    if code := {what: versions[named] for what, named in used.items() if named in versions}:
+        content["code"] = code
+    return content
+
+
+def _training(study: "Study", factors: Mapping[str, Any]) -> Training:
+    """The study's training settings with every matching override applied, later ones last."""
+    settings = study.training.model_dump()
+    for override in study.overrides:
+        if override.matches(factors):
+            settings |= override.training
+    return Training.model_validate(settings)
