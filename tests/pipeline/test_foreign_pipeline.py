@@ -14,7 +14,7 @@ from support.command_line import call
 from support.plugin_files import forget, registries_kept, write_all
 
 NESTED = "held_sign-nested-tanh-3-l2_1e-06-seed1"
-pytestmark = pytest.mark.usefixtures("quick_workers")
+pytestmark = pytest.mark.usefixtures("processes")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,7 +24,7 @@ def _forgotten():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, quick_workers):
+def made(tmp_path_factory, processes):
     """A folder with the user's files and the atlas, made by two workers; this process knows nothing of the files."""
     folder = tmp_path_factory.mktemp("own")
     study = write_all(folder, population={"architectures": ["leaky", "nested"]})

@@ -130,6 +130,16 @@ def test_seeds_are_trained_with_the_settings_that_the_search_chose(whole):
         np.testing.assert_array_equal(last.iteration, table.iterations)
 
 
+def test_a_network_that_misses_its_threshold_is_stored_with_the_reason(tmp_path):
+    tasks = [{"kind": "flip_flop", "steps": 6, "channels": 1}, {"kind": "context_integration", "steps": 6}]
+    atlas = Atlas.create(tmp_path / "atlas", tiny_study(tasks=tasks, population={"seeds": 1}))
+    for block in atlas.study.blocks:
+        carry_out(atlas, stages.train, block)
+    networks = atlas.join_parts("networks")
+    assert not networks.passed.any()
+    assert networks.reason.tolist() == ["MSE is not below 0.01", "R² is not above 0.97"]
+
+
 def test_untrained_controls_are_the_initial_weights(whole):
     atlas, _ = whole
     member = STUDY.members[3]

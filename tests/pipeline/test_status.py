@@ -95,6 +95,7 @@ def test_it_is_written_now_and_then_and_at_the_end(status, atlas, clock):
     assert atlas.verify() == []
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_run_that_died_without_a_word_seems_gone(status, atlas, clock):
     status.write()
     seen = atlas.progress
