@@ -97,7 +97,7 @@ def test_comparing_networks():
     assert all(f"| `{name}` |" in text for name in known)
 
 
-@pytest.mark.usefixtures("quick_compilation", "quick_workers", "forgotten")
+@pytest.mark.usefixtures("quick_compilation", "processes", "forgotten")
 def test_my_task(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = carry_out(DOCS / "my-task.md")

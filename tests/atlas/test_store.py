@@ -545,6 +545,7 @@ def test_arrays_cannot_leave_the_atlas(atlas: Atlas) -> None:
         atlas.write_arrays("distances/../x", distances())
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_same_content_has_the_same_bytes_in_every_process(atlas: Atlas, tmp_path: Path) -> None:
     write_all(atlas)
     atlas.enter(atlas.write_table("fixed_points", frame_of("fixed_points")))
@@ -846,6 +847,7 @@ with atlas.lock():
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_kill_at_any_moment_leaves_a_manifest_that_tells_the_truth(atlas: Atlas) -> None:
     random = np.random.default_rng(0)
     for start in range(4):
@@ -870,6 +872,7 @@ def test_a_kill_at_any_moment_leaves_a_manifest_that_tells_the_truth(atlas: Atla
 # ── One writer ──
 
 
+@pytest.mark.usefixtures("processes")
 def test_one_writer_at_a_time_and_a_killed_one_lets_go(atlas: Atlas) -> None:
     code = f"""
 from dynatlas.atlas.atlas import Atlas
@@ -961,6 +964,7 @@ def test_a_folder_without_flush_is_no_error(atlas: Atlas, monkeypatch: pytest.Mo
     assert atlas.verify() == []
 
 
+@pytest.mark.usefixtures("processes")
 def test_importing_and_writing_start_no_backend() -> None:
     run_python(
         "import dynatlas.atlas.atlas\nfrom jax._src import xla_bridge\nassert not xla_bridge.backends_are_initialized()"

@@ -1,10 +1,7 @@
 """The command line as a person or a script meets it: output, messages, exit codes."""
 
-import io
 import json
 import re
-import shutil
-from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
@@ -13,37 +10,16 @@ from dynatlas.cli.main import duration
 from dynatlas.pipeline.progress import LOG
 from dynatlas.statistics.claims import CLAIMS
 from support.command_line import call
-from support.studies import TINY
+from support.studies import tiny_toml
 
-pytestmark = pytest.mark.usefixtures("quick_workers", "quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture
 def study_file(tmp_path):
     path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
+    path.write_text(tiny_toml())
     return path
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The study carried out: (exit code, standard output, standard error, atlas)."""
-    folder = tmp_path_factory.mktemp("cli")
-    (folder / "tiny.toml").write_text(TINY)
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        code = call("run", folder / "tiny.toml", folder / "atlas", "--workers", 1)
-    return code, out.getvalue(), err.getvalue(), folder / "atlas"
-
-
-@pytest.fixture(scope="module")
-def finished(run):
-    return run[-1]
-
-
-@pytest.fixture
-def copied(finished, tmp_path):
-    """A finished atlas that a test may damage."""
-    return shutil.copytree(finished, tmp_path / "atlas")
 
 
 def test_new_writes_a_commented_study_that_loads(tmp_path, capsys):
@@ -62,28 +38,27 @@ def test_new_never_overwrites(tmp_path, capsys):
     assert "exists; choose another name" in capsys.readouterr().err
 
 
-def test_run_ends_with_the_result_and_the_path_of_the_report(run):
-    code, out, err, folder = run
-    assert code == 0
-    assert "0 of 2 networks learned their task" in out
-    assert "left out: 2 × MSE is not below 0.01" in out
-    report = re.search(r"report: (.*)", out).group(1)
-    assert report == str(folder / "report" / "index.html")
-    assert "training: 2 of 2 networks done" in err  # plain lines: this is no terminal
-    assert "\x1b" not in err + out
-    assert "\r" not in err
+def test_run_ends_with_the_result_and_the_path_of_the_report(tiny_run):
+    assert tiny_run.code == 0
+    assert "0 of 2 networks learned their task" in tiny_run.output
+    assert "left out: 2 × MSE is not below 0.01" in tiny_run.output
+    report = re.search(r"report: (.*)", tiny_run.output).group(1)
+    assert report == str(tiny_run.atlas / "report" / "index.html")
+    assert "training: 2 of 2 networks done" in tiny_run.errors  # plain lines: this is no terminal
+    assert "\x1b" not in tiny_run.errors + tiny_run.output
+    assert "\r" not in tiny_run.errors
 
 
-def test_run_quietly(finished, capsys):
-    assert call("run", finished / "study.toml", finished, "--quiet") == 0
+def test_run_quietly(tiny_copy, capsys):
+    assert call("run", tiny_copy / "study.toml", tiny_copy, "--quiet") == 0
     assert capsys.readouterr().err == ""
 
 
-def test_run_verbosely_tells_of_every_job_and_changes_no_number(finished, study_file, tmp_path, capsys):
+def test_run_verbosely_tells_of_every_job_and_changes_no_number(tiny_atlas, study_file, tmp_path, capsys):
     folder = tmp_path / "atlas"
     assert call("run", study_file, folder, "--workers", 1, "--until", "geometry", "--verbose") == 0
     error = capsys.readouterr().err
-    first, second = Atlas.open(finished).entries, Atlas.open(folder).entries
+    first, second = Atlas.open(tiny_atlas).entries, Atlas.open(folder).entries
     assert len(second) > 10
     assert {name: first[name] for name in second} == dict(second)
     lines = error.splitlines()
@@ -97,10 +72,10 @@ def test_run_verbosely_tells_of_every_job_and_changes_no_number(finished, study_
     assert call("run", study_file, folder, "--quiet", "--verbose") == 2
 
 
-def test_status_counts_jobs(finished, capsys):
-    assert call("status", finished) == 0
+def test_status_counts_jobs(tiny_atlas, capsys):
+    assert call("status", tiny_atlas) == 0
     assert "finished" in capsys.readouterr().out
-    assert call("status", finished, "--json") == 0
+    assert call("status", tiny_atlas, "--json") == 0
     status = json.loads(capsys.readouterr().out)
     assert status["finished"] is True
     assert status["stages"]["training"] == {"done": 1, "total": 1}
@@ -115,8 +90,8 @@ def test_status_of_an_unfinished_atlas_says_how_to_go_on(study_file, tmp_path, c
     assert "is not finished" in capsys.readouterr().err
 
 
-def test_verify_finds_damage_and_a_repaired_atlas_heals(study_file, copied, capsys):
-    folder = copied
+def test_verify_finds_damage_and_a_repaired_atlas_heals(study_file, tiny_copy, capsys):
+    folder = tiny_copy
     assert call("verify", folder) == 0
     assert "0 damaged" in capsys.readouterr().out
     table = folder / "tables" / "losses.parquet"
@@ -141,8 +116,9 @@ def test_verify_finds_damage_and_a_repaired_atlas_heals(study_file, copied, caps
     assert (detail.read_bytes(), figure.read_bytes()) == before
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_search_becomes_a_table_that_another_study_can_use(tmp_path, capsys):
-    (tmp_path / "search.toml").write_text(TINY + "[search]\nsamples = 3\n")
+    (tmp_path / "search.toml").write_text(tiny_toml(search={"samples": 3}))
     folder = tmp_path / "atlas"
     assert call("run", tmp_path / "search.toml", folder, "--workers", 1, "--until", "search") == 0
     atlas = Atlas.open(folder)
@@ -150,7 +126,7 @@ def test_a_search_becomes_a_table_that_another_study_can_use(tmp_path, capsys):
     capsys.readouterr()
     assert call("tuned", folder) == 0
     (tmp_path / "table.csv").write_text(capsys.readouterr().out)
-    (tmp_path / "study.toml").write_text('tuned = "table.csv"\n' + TINY)
+    (tmp_path / "study.toml").write_text(tiny_toml(tuned="table.csv"))
     samples = atlas.join_parts("samples")
     (best,) = samples[samples.chosen].itertuples()
     for member in Study.load(tmp_path / "study.toml").members:
@@ -161,23 +137,24 @@ def test_a_search_becomes_a_table_that_another_study_can_use(tmp_path, capsys):
     assert "no stage 'serch'; it has: search, training" in capsys.readouterr().err
 
 
-def test_a_study_without_a_search_has_no_table(finished, capsys):
-    assert call("tuned", finished) == 4
+def test_a_study_without_a_search_has_no_table(tiny_atlas, capsys):
+    assert call("tuned", tiny_atlas) == 4
     assert "does not search" in capsys.readouterr().err
 
 
-def test_claims_are_printed_each_with_its_verdicts(finished, capsys):
-    assert call("claims", finished) == 0
+def test_claims_are_printed_each_with_its_verdicts(tiny_atlas, capsys):
+    assert call("claims", tiny_atlas) == 0
     printed = " ".join(capsys.readouterr().out.split())
     for claim in CLAIMS:
         assert f"{claim.number} {' '.join(claim.statement.split())}" in printed
     assert "the study does not have this task" in printed
-    assert call("claims", finished, "--json") == 0
+    assert call("claims", tiny_atlas, "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["verdict"] for row in rows} <= {"holds", "does not hold", "not testable here"}
-    assert len(rows) == len(Atlas.open(finished).table("claims"))
+    assert len(rows) == len(Atlas.open(tiny_atlas).table("claims"))
 
 
+@pytest.mark.usefixtures("processes")
 def test_plan_counts_and_predicts(study_file, capsys):
     assert call("plan", study_file, "--workers", 1, "--json") == 0
     plan = json.loads(capsys.readouterr().out)
@@ -212,10 +189,10 @@ def test_what_is_wrong_is_said_in_one_line_with_its_code(arguments, code, messag
     assert "Traceback" not in error
 
 
-def test_a_different_study_has_its_own_exit_code(finished, tmp_path, capsys):
+def test_a_different_study_has_its_own_exit_code(tiny_copy, tmp_path, capsys):
     other = tmp_path / "other.toml"
-    other.write_text(TINY.replace("iterations = 3", "iterations = 4"))
-    assert call("run", other, finished) == 5
+    other.write_text(tiny_toml(training={"iterations": 4}))
+    assert call("run", other, tiny_copy) == 5
     assert "training.iterations: 3 → 4" in capsys.readouterr().err
 
 
@@ -226,8 +203,8 @@ def test_a_folder_that_cannot_be_written_is_refused(study_file, tmp_path, capsys
     assert call("run", study_file, tmp_path / "file") == 4
 
 
-def test_a_truncated_network_file_is_named(study_file, copied, capsys):
-    folder = copied
+def test_a_truncated_network_file_is_named(study_file, tiny_copy, capsys):
+    folder = tiny_copy
     weights = folder / "networks" / "flip_flop-vanilla-tanh-4.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
     for name in ("tables/networks.parquet", "parts/searches/flip_flop-vanilla-tanh-4.parquet"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dynatlas import find_fixed_points
 from dynatlas.cells.architectures import GRU, LSTM
@@ -42,6 +43,7 @@ def test_the_size_of_the_batches_changes_no_root(monkeypatch):
     assert parts.n_unstable.tolist() == whole.n_unstable.tolist()
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_number_of_threads_changes_no_root():
     """The tests run on one thread; a process of its own has two."""
     names = ("NPROC", "XLA_FLAGS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

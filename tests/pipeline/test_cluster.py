@@ -21,36 +21,22 @@ from dynatlas.pipeline.workers import worker as worker_side
 from support.command_line import call
 from support.dask_processes import DaskProcesses, wait_until, worker_pid
 from support.runs import assert_same_results
+from support.studies import tiny_toml
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
 # One shape, so that each worker compiles once, in four blocks of one network, each long enough to be caught at work.
-STUDY = """
-name = "tiny"
-[[tasks]]
-kind = "flip_flop"
-steps = 12
-channels = 1
-probe_trials = 8
-[population]
-architectures = ["vanilla"]
-activations = ["tanh"]
-units = [4]
-l2 = [1e-6]
-seeds = 4
-[training]
-optimizer = "adam"
-iterations = 15000
-batch_size = 16
-validation_interval = 500
-validation_trials = 64
-[analysis]
-measures = ["cka"]
-fixed_point_starts = 64
-fixed_point_max_starts = 128
-[execution]
-block_hours = 1e-9
-checkpoint_minutes = 0.01
-"""
+STUDY = tiny_toml(
+    tasks=[{"kind": "flip_flop", "steps": 12, "channels": 1, "probe_trials": 8}],
+    population={"l2": [1e-6], "seeds": 4},
+    training={
+        "optimizer": "adam",
+        "iterations": 15000,
+        "batch_size": 16,
+        "validation_interval": 500,
+        "validation_trials": 64,
+    },
+    analysis={"measures": ["cka"], "fixed_point_starts": 64, "fixed_point_max_starts": 128},
+    execution={"block_hours": 1e-9, "checkpoint_minutes": 0.01},
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +56,11 @@ def _quickly():
 
 
 @pytest.fixture(scope="module")
-def dask(tmp_path_factory):
-    processes = DaskProcesses(tmp_path_factory.mktemp("dask"))
-    processes.start(workers=2)
-    yield processes
-    processes.stop()
+def dask(processes, tmp_path_factory):
+    started = DaskProcesses(tmp_path_factory.mktemp("dask"))
+    started.start(workers=2)
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +219,7 @@ def test_workers_of_another_version_or_without_the_folder_are_refused(dask, stud
         dynatlas.run(study_file, tmp_path / "b", scheduler=dask.address)
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_worker_without_dynatlas_is_named(tmp_path, study_file):
     (tmp_path / "dynatlas.py").write_text("raise ImportError('none here')")
     alone = DaskProcesses(tmp_path)
@@ -243,6 +230,7 @@ def test_a_worker_without_dynatlas_is_named(tmp_path, study_file):
     alone.stop()
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_run_waits_for_its_first_worker(tmp_path, study_file):
     alone = DaskProcesses(tmp_path)
     alone.start(workers=0)
@@ -261,6 +249,7 @@ def test_a_scheduler_that_does_not_answer_is_named(study_file, tmp_path, capsys,
         assert f"no scheduler answers at '{address}'" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_job_that_kills_its_workers_is_named(study_file, tmp_path, monkeypatch):
     assert cluster._SETTINGS["distributed.scheduler.allowed-failures"] == 4
     monkeypatch.setitem(cluster._SETTINGS, "distributed.scheduler.allowed-failures", 0)

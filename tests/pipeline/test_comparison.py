@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynatlas import Atlas, Study, distance_matrix, permanova
+from dynatlas import Atlas, distance_matrix, permanova
 from dynatlas.atlas.networks import trained
 from dynatlas.atlas.schema import TABLES
 from dynatlas.cells.responses import probe_activity
@@ -18,27 +18,19 @@ from dynatlas.pipeline.stages.reduction import reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.summaries import embed
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.study.members import Matrix
+from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-STUDY = """
-name = "untrained"
-[[tasks]]
-kind = "sine_wave"
-steps = 12
-commands = 5
-[population]
-architectures = ["vanilla", "gru"]
-activations = ["tanh"]
-units = [4]
-l2 = [1e-5]
-seeds = 36
-untrained_controls = true
-[analysis]
-measures = ["cka", "procrustes"]
-control_networks = 10
-bootstraps = 20
-permutations = 20
-"""
+
+
+def study_with(**analysis):
+    """Return the study of 72 networks, with changes of its analysis."""
+    return tiny_study(
+        tasks=[{"kind": "sine_wave", "steps": 12, "commands": 5}],
+        population={"architectures": ["vanilla", "gru"], "seeds": 36, "untrained_controls": True},
+        analysis={"measures": ["cka", "procrustes"], "control_networks": 10, "bootstraps": 20, "permutations": 20}
+        | analysis,
+    )
 
 
 def quiet(done, loss):
@@ -48,7 +40,7 @@ def quiet(done, loss):
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory):
     """72 random networks that "passed" but for two, each kept with another random one as what it was before."""
-    atlas = Atlas.create(tmp_path_factory.mktemp("atlas") / "atlas", Study.parse(STUDY))
+    atlas = Atlas.create(tmp_path_factory.mktemp("atlas") / "atlas", study_with())
     with atlas.lock():
         for block, members in atlas.study.blocks.items():
             arrays = {}
@@ -186,26 +178,23 @@ def test_networks_without_findings_are_left_out(atlas):
 
 
 def test_measures_of_a_study_have_its_options():
-    text = STUDY + "[analysis.measure_options]\ncka = {debiased = true}\n"
-    assert Study.parse(text).analysis.measure("cka") == measure_of("cka", {"debiased": True})
-    assert Study.parse(STUDY).analysis.measure("cka") == measure_of("cka", {})
+    debiased = study_with(measure_options={"cka": {"debiased": True}})
+    assert debiased.analysis.measure("cka") == measure_of("cka", {"debiased": True})
+    assert study_with().analysis.measure("cka") == measure_of("cka", {})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ('measures = ["cka", "svca"]', "unknown measure 'svca'; did you mean 'svcca'"),
-        ('measures = ["cka", "cka"]', "names one twice"),
-        (
-            'measures = ["cka"]\nmeasure_options = {rsa = {}}',
-            "measure_options has options for 'rsa', which is not among",
-        ),
-        ('measures = ["cka"]\nmeasure_options = {cka = {debias = true}}', "cka has no option 'debias'"),
+        ({"measures": ["cka", "svca"]}, "unknown measure 'svca'; did you mean 'svcca'"),
+        ({"measures": ["cka", "cka"]}, "names one twice"),
+        ({"measure_options": {"rsa": {}}}, "measure_options has options for 'rsa', which is not among"),
+        ({"measure_options": {"cka": {"debias": True}}}, "cka has no option 'debias'"),
     ],
 )
 def test_measures_that_do_not_exist(change, message):
     with pytest.raises(StudyError, match=message):
-        Study.parse(STUDY.replace('measures = ["cka", "procrustes"]', change))
+        study_with(**change)
 
 
 def test_no_networks_at_all():

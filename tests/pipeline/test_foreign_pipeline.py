@@ -11,10 +11,10 @@ from dynatlas.errors import PluginError
 from dynatlas.figures.catalogue import pictures
 from dynatlas.report.page import build_page
 from support.command_line import call
-from support.foreign_code import forget, registries_kept, write_all
+from support.plugin_files import forget, registries_kept, write_all
 
 NESTED = "held_sign-nested-tanh-3-l2_1e-06-seed1"
-pytestmark = pytest.mark.usefixtures("quick_workers")
+pytestmark = pytest.mark.usefixtures("processes")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,10 +24,10 @@ def _forgotten():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, quick_workers):
+def made(tmp_path_factory, processes):
     """A folder with the user's files and the atlas, made by two workers; this process knows nothing of the files."""
     folder = tmp_path_factory.mktemp("own")
-    study = write_all(folder, '"leaky", "nested"')
+    study = write_all(folder, population={"architectures": ["leaky", "nested"]})
     assert call("run", study, folder / "atlas", "--workers", "2", "--until", "maps", "--quiet") == 0
     forget()
     return folder

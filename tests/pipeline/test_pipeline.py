@@ -11,41 +11,31 @@ import pandas as pd
 import pytest
 
 import dynatlas
-from dynatlas import Atlas, Study
+from dynatlas import Atlas
 from dynatlas.errors import DifferentStudyError, DynatlasError
 from dynatlas.pipeline.jobs import jobs_of, to_redo
 from dynatlas.pipeline.runner import rebuild_report
 from support.runs import assert_same_results
+from support.studies import tiny_study, tiny_toml
+from support.synthetic_atlas import synthetic_atlas
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-STUDY = """
-name = "small"
-[[tasks]]
-kind = "flip_flop"
-steps = 12
-channels = 1
-probe_trials = 8
-[[tasks]]
-kind = "context_integration"
-steps = 8
-probe_levels = 3
-[population]
-architectures = ["vanilla", "ugrnn"]
-activations = ["tanh"]
-units = [6]
-l2 = [1e-6]
-seeds = 3
-[training]
-optimizer = "adam"
-iterations = 900
-batch_size = 16
-learning_rate = 0.01
-validation_interval = 150
-validation_trials = 64
-[analysis]
-fixed_point_starts = 64
-fixed_point_max_starts = 512
-"""
+SMALL = {
+    "name": "small",
+    "tasks": [
+        {"kind": "flip_flop", "steps": 12, "channels": 1, "probe_trials": 8},
+        {"kind": "context_integration", "steps": 8, "probe_levels": 3},
+    ],
+    "population": {"architectures": ["vanilla", "ugrnn"], "units": [6], "l2": [1e-6], "seeds": 3},
+    "training": {
+        "optimizer": "adam",
+        "iterations": 900,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+        "validation_interval": 150,
+        "validation_trials": 64,
+    },
+    "analysis": {"fixed_point_starts": 64, "fixed_point_max_starts": 512},
+}
 TABLES = (
     *("networks", "losses", "searches", "fixed_points", "transitions", "transition_sensitivity", "attractors"),
     *("oscillations", "line_attractors", "frequencies", "spectra", "embeddings", "maps", "effects"),
@@ -55,14 +45,20 @@ TABLES = (
 @pytest.fixture(scope="module")
 def study_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "study.toml"
-    path.write_text(STUDY)
+    path.write_text(tiny_toml(SMALL))
     return path
 
 
 @pytest.fixture(scope="module")
-def atlas(study_file, tmp_path_factory):
-    """The study carried out without interruption, by two workers."""
-    return dynatlas.run(study_file, tmp_path_factory.mktemp("whole") / "atlas", workers=2)
+def atlas(processes, study_file, tmp_path_factory):
+    """The study carried out up to the maps without interruption, by two workers."""
+    return dynatlas.run(study_file, tmp_path_factory.mktemp("whole") / "atlas", workers=2, until="maps")
+
+
+@pytest.fixture
+def tiny(tiny_atlas):
+    """An atlas with its report, of which no network learned its task."""
+    return Atlas.open(tiny_atlas)
 
 
 def start_run(study_file, folder, workers=2):
@@ -71,15 +67,19 @@ def start_run(study_file, folder, workers=2):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_every_job_is_done_and_everything_verifies(atlas):
-    assert all(job.is_done(atlas.entries) for job in jobs_of(atlas.study))
-    assert atlas.verify() == []
-    for name in TABLES:
-        assert atlas.has(f"tables/{name}.parquet")
-    assert atlas.has("report/index.html")
+def test_every_job_is_done_and_everything_verifies(atlas, tiny):
+    assert {job.stage for job in jobs_of(atlas.study) if not job.is_done(atlas.entries)} == {"report"}
+    assert all(job.is_done(tiny.entries) for job in jobs_of(tiny.study))
+    for each in (atlas, tiny):
+        assert each.verify() == []
+        for name in TABLES:
+            assert each.has(f"tables/{name}.parquet")
+    assert tiny.has("report/index.html")
 
 
-def test_every_entry_is_one_jobs_own_so_that_damage_to_it_is_redone(atlas):
+@pytest.mark.parametrize("which", ["atlas", "tiny"])
+def test_every_entry_is_one_jobs_own_so_that_damage_to_it_is_redone(which, request):
+    atlas = request.getfixturevalue(which)
     jobs = jobs_of(atlas.study)
     entries = atlas.entries
     for name in entries:
@@ -162,10 +162,10 @@ def test_topology_counts_whom_it_leaves_out(atlas):
     assert bool(row.n_left_out) == bool(row.left_out_reason)
 
 
-def test_running_again_does_nothing(atlas):
-    manifest = [(atlas.path / name).read_bytes() for name in ("manifest.json", "manifest.log")]
-    dynatlas.run(atlas.study, atlas.path)
-    assert [(atlas.path / name).read_bytes() for name in ("manifest.json", "manifest.log")] == manifest
+def test_running_again_does_nothing(tiny_copy):
+    manifest = [(tiny_copy / name).read_bytes() for name in ("manifest.json", "manifest.log")]
+    dynatlas.run(tiny_copy / "study.toml", tiny_copy)
+    assert [(tiny_copy / name).read_bytes() for name in ("manifest.json", "manifest.log")] == manifest
 
 
 def test_worker_count_changes_nothing(atlas, study_file, tmp_path):
@@ -206,7 +206,7 @@ def test_damaged_results_are_made_again(atlas, study_file, tmp_path):
 
 
 def test_a_folder_with_another_study_is_refused_with_the_difference(atlas, tmp_path):
-    other = Study.parse(STUDY.replace("seeds = 3", "seeds = 4"))
+    other = tiny_study(SMALL, population={"seeds": 4})
     before = {path: path.stat().st_mtime_ns for path in atlas.path.rglob("*") if path.is_file()}
     with pytest.raises(DifferentStudyError, match=r"population\.seeds: 3 → 4"):
         dynatlas.run(other, atlas.path)
@@ -219,27 +219,20 @@ def test_impossible_worker_counts_are_refused(study_file, tmp_path):
         dynatlas.run(study_file, tmp_path / "none", workers=0)
 
 
-@pytest.fixture(scope="module")
-def missed(tmp_path_factory):
-    """A study of which no network learns its task."""
-    text = STUDY.replace("iterations = 900", "iterations = 5").replace("seeds = 3", "seeds = 1")
-    study = Study.parse(text.replace('["vanilla", "ugrnn"]', '["vanilla"]'))
-    return dynatlas.run(study, tmp_path_factory.mktemp("missed") / "atlas", workers=1)
-
-
-def test_networks_that_miss_their_threshold_are_kept_and_counted(missed):
-    atlas = missed
-    networks = atlas.table("networks")
+def test_networks_that_miss_their_threshold_are_kept_and_counted(tiny):
+    networks = tiny.table("networks")
     assert not networks.passed.any()
-    assert set(networks.reason) == {"MSE is not below 0.01", "R² is not above 0.97"}
-    assert len(atlas.table("searches")) == 0
-    assert (atlas.table("maps").n_networks == 0).all()
-    assert atlas.has("report/index.html")
-    assert "MSE is not below 0.01" in (atlas.path / "report" / "index.html").read_text()
+    assert set(networks.reason) == {"MSE is not below 0.01"}
+    assert len(tiny.table("searches")) == 0
+    assert (tiny.table("maps").n_networks == 0).all()
+    assert tiny.has("report/index.html")
+    assert "MSE is not below 0.01" in (tiny.path / "report" / "index.html").read_text()
 
 
-def test_the_report_can_be_made_again(missed):
-    atlas = missed
+def test_the_report_can_be_made_again(tmp_path):
+    # One task and no geometry: fewer pictures to draw.
+    made = synthetic_atlas(tasks=[{"kind": "sine_wave", "commands": 3, "steps": 20}])
+    atlas = made.without("distances/", "losses", "trajectories/").store(tmp_path / "atlas")
     tables = {name: entry for name, entry in atlas.entries.items() if name.startswith("tables/")}
     rebuild_report(atlas)
     assert atlas.has("report/index.html")

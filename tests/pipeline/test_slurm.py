@@ -16,7 +16,7 @@ from dynatlas.pipeline.workers import cluster
 from dynatlas.pipeline.workers.slurm import Slurm
 from support.command_line import call
 from support.dask_processes import wait_until
-from support.studies import TINY
+from support.studies import tiny_toml
 
 COMPLETE = """
 jobs = 8
@@ -125,6 +125,7 @@ def test_the_example_in_the_documentation_is_valid(load):
     assert load(text.split("```toml")[1].split("```")[0]).worker_processes == 16
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_batch_script_in_the_documentation_requeues_a_run_that_was_told_to_stop(tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
     (tmp_path / "main.sh").write_text(text.split("```bash\n")[1].split("```")[0])
@@ -162,6 +163,7 @@ def stand_in(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("amount", ["jobs = 1", "[adaptive]\nmaximum = 1"])
+@pytest.mark.usefixtures("processes")
 def test_a_slurm_job_that_is_over_is_replaced_and_its_work_done_again(amount, load, stand_in, tmp_path, monkeypatch):
     def work(path, report):
         if (path / "begun").exists():
@@ -175,7 +177,7 @@ def test_a_slurm_job_that_is_over_is_replaced_and_its_work_done_again(amount, lo
     job = runner.Job("work", "training", work, (), frozenset(), frozenset(["tables/x"]))
     monkeypatch.setattr(runner, "jobs_of", lambda study: (job,))
     monkeypatch.setattr(cluster, "REPLACEMENT_INTERVAL", 1.0)
-    (tmp_path / "study.toml").write_text(TINY)
+    (tmp_path / "study.toml").write_text(tiny_toml())
     slurm = load(SMALL.replace("cores = 2", 'cores = 2\ninterface = "lo"').replace("jobs = 1", "") + amount)
     dynatlas.run(tmp_path / "study.toml", tmp_path / "atlas", slurm=slurm)
     assert (tmp_path / "atlas" / "done").exists()

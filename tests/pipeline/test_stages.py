@@ -3,36 +3,18 @@
 import numpy as np
 import pytest
 
-from dynatlas import Atlas, Study
+from dynatlas import Atlas
 from dynatlas.errors import AtlasError, Stopped
 from dynatlas.pipeline import stages
 from dynatlas.pipeline.workers import interruption
 from dynatlas.study.settings import SEARCHED
+from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-STUDY = Study.parse(
-    """
-name = "tiny"
-[[tasks]]
-kind = "flip_flop"
-steps = 6
-channels = 1
-[population]
-architectures = ["vanilla"]
-activations = ["tanh"]
-units = [4]
-l2 = [1e-5, 1e-4]
-seeds = 4
-untrained_controls = true
-[training]
-iterations = 40
-batch_size = 8
-validation_interval = 5
-validation_trials = 16
-[search]
-samples = 4
-factor = 2
-"""
+STUDY = tiny_study(
+    population={"l2": [1e-5, 1e-4], "seeds": 4, "untrained_controls": True},
+    training={"iterations": 40, "batch_size": 8, "validation_interval": 5, "validation_trials": 16},
+    search={"samples": 4, "factor": 2},
 )
 (BLOCK,) = STUDY.blocks
 FIRST, SECOND = STUDY.configurations
@@ -146,6 +128,16 @@ def test_seeds_are_trained_with_the_settings_that_the_search_chose(whole):
         last = losses.groupby("sample").last()
         np.testing.assert_array_equal(last.validation_mse, table.mse)
         np.testing.assert_array_equal(last.iteration, table.iterations)
+
+
+def test_a_network_that_misses_its_threshold_is_stored_with_the_reason(tmp_path):
+    tasks = [{"kind": "flip_flop", "steps": 6, "channels": 1}, {"kind": "context_integration", "steps": 6}]
+    atlas = Atlas.create(tmp_path / "atlas", tiny_study(tasks=tasks, population={"seeds": 1}))
+    for block in atlas.study.blocks:
+        carry_out(atlas, stages.train, block)
+    networks = atlas.join_parts("networks")
+    assert not networks.passed.any()
+    assert networks.reason.tolist() == ["MSE is not below 0.01", "R² is not above 0.97"]
 
 
 def test_untrained_controls_are_the_initial_weights(whole):

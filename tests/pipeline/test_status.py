@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from dynatlas import Atlas, Study
+from dynatlas import Atlas
 from dynatlas.pipeline.progress import Quiet
 from dynatlas.pipeline.status import INTERVAL, SILENCE, WINDOW, StatusFile, age, seems_gone
 from support.command_line import call
-from support.studies import TINY
+from support.studies import tiny_study
 
 
 class Clock:
@@ -29,7 +29,7 @@ def clock():
 
 @pytest.fixture
 def atlas(tmp_path):
-    return Atlas.create(tmp_path / "atlas", Study.parse(TINY))
+    return Atlas.create(tmp_path / "atlas", tiny_study())
 
 
 @pytest.fixture
@@ -95,6 +95,7 @@ def test_it_is_written_now_and_then_and_at_the_end(status, atlas, clock):
     assert atlas.verify() == []
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_run_that_died_without_a_word_seems_gone(status, atlas, clock):
     status.write()
     seen = atlas.progress

@@ -8,33 +8,22 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from dynatlas import Study
 from dynatlas.atlas.schema import ARRAYS
 from dynatlas.cells.architectures import Vanilla
 from dynatlas.pipeline.stages.dynamics import TABLES, findings
 from dynatlas.pipeline.stages.oscillations import mean_frequencies
 from dynatlas.pipeline.stages.trajectories import state_spaces, trajectories
+from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 TURN = 0.0371
 
 
 def study_of(task):
-    return Study.parse(
-        f"""
-name = "known"
-[[tasks]]
-{task}
-[population]
-architectures = ["vanilla"]
-activations = ["tanh"]
-units = [2]
-l2 = [1e-5]
-seeds = 1
-[analysis]
-fixed_point_starts = 64
-manifold_points = 5
-"""
+    return tiny_study(
+        tasks=[task],
+        population={"units": [2], "seeds": 1},
+        analysis={"fixed_point_starts": 64, "manifold_points": 5},
     )
 
 
@@ -50,7 +39,7 @@ def cell_of(task, recurrent_weights, input_weights, readout_weights):
 @pytest.fixture(scope="module")
 def sine():
     """A rotation that grows around 0, whatever the command."""
-    study = study_of('kind = "sine_wave"\nsteps = 30\ncommands = 3')
+    study = study_of({"kind": "sine_wave", "steps": 30, "commands": 3})
     (task,), (member,) = study.tasks, study.members
     angle = 2 * np.pi * TURN
     rotation = 1.1 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -90,7 +79,7 @@ def test_frequencies_are_averaged_by_factor(sine):
 
 def test_an_integrator_holds_its_line_and_selects_the_input_of_its_context():
     """Near 0 the first unit keeps what it is given; the second stream reaches the second unit alone, which forgets."""
-    study = study_of('kind = "context_integration"\nsteps = 20\nprobe_levels = 4')
+    study = study_of({"kind": "context_integration", "steps": 20, "probe_levels": 4})
     (task,), (member,) = study.tasks, study.members
     inputs = np.zeros((2, 4))
     inputs[0, 0], inputs[1, 1] = 0.001, 0.001
@@ -113,7 +102,7 @@ def test_an_integrator_holds_its_line_and_selects_the_input_of_its_context():
 
 
 def test_a_flip_flops_graph_is_made_at_every_scale():
-    study = study_of('kind = "flip_flop"\nsteps = 20\nchannels = 1')
+    study = study_of({"kind": "flip_flop", "steps": 20, "channels": 1})
     (task,), (member,) = study.tasks, study.members
     with jax.enable_x64(True):
         cell = jax.tree.map(jnp.asarray, cell_of(task, [[2.0, 0.0], [0.0, 0.5]], [[3.0], [0.0]], [[1.0, 0.0]]))

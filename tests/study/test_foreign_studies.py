@@ -15,9 +15,10 @@ from dynatlas.measures.registry import MEASURES
 from dynatlas.registry import Origin
 from dynatlas.study import plugins
 from dynatlas.tasks.registry import TASKS
-from support.foreign_code import MEASURE, STUDY, TASK, forget, write_all
+from support.plugin_files import MEASURE, OWN, TASK, forget, write_all
+from support.studies import tiny_study, tiny_toml
 
-WITHOUT_FILES = "\n".join(line for line in STUDY.replace(', "nested"', "").splitlines() if "plug" not in line)
+WITHOUT_FILES = OWN | {"plugins": None, "population": OWN["population"] | {"architectures": ["vanilla"]}}
 pytestmark = pytest.mark.usefixtures("quick_compilation", "forgotten")
 
 
@@ -118,10 +119,9 @@ def test_ids_hold_the_source_of_task_and_cell_and_of_nothing_else(study_file):
 
 
 def test_members_of_ours_have_the_ids_that_they_had_without_plugins(study_file):
-    replace(study_file, "[[tasks]]", '[[tasks]]\nkind = "flip_flop"\n[[tasks]]')
+    study_file.write_text(tiny_toml(OWN, tasks=[{"kind": "flip_flop"}, {"kind": "held_sign"}]))
     mixed = ids(Study.load(study_file))
-    text = study_file.read_text().replace("plugins", "#").replace('[[tasks]]\nkind = "held_sign"', "")
-    ours = ids(Study.parse(text.replace(', "nested"', "").replace('"spread"', '"cka"')))
+    ours = ids(tiny_study(WITHOUT_FILES, tasks=[{"kind": "flip_flop"}], analysis={"measures": ["cka"]}))
     assert ours
     assert ours.items() <= mixed.items()
 
@@ -173,32 +173,33 @@ def test_both_paths_give_the_same_gradient(study_file, activation):
             r"targets of the shape \(5, 1\); expected \(6, 1\)",
         ),
         ("my_task.py", TASK.replace("steps: int = 6", "steps: int = 6\n    many: list = []"), "be hashed"),
-        (
-            "study.toml",
-            STUDY.replace("my_task.py", "my_task.txt"),
-            r"'my_task.txt'; expected the path of a Python file",
-        ),
-        ("study.toml", STUDY.replace('"held_sign"', '"held_sing"'), "no task 'held_sing'; did you mean 'held_sign'"),
-        (
-            "study.toml",
-            STUDY.replace('"held_sign"', '"held_sign"\nnoize = 1'),
-            "unknown key 'noize'; did you mean 'noise'",
-        ),
-        (
-            "study.toml",
-            STUDY.replace('"nested"', '"nasted"'),
-            "architectures.1: expected one of .*'nested'.*is 'nasted'",
-        ),
-        ("study.toml", STUDY.replace('"spread"', '"sprad"'), "unknown measure 'sprad'; did you mean 'spread'"),
-        ("study.toml", STUDY + '[[overrides]]\ntask = "held"\ntraining = {}\n', "overrides.0.task: .*is 'held'"),
-        ("study.toml", STUDY.replace('plugins = ["my_task.py"', 'plugins = [3, "my_task.py"'), "plugins.0"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_what_to_do(study_file, name, content, message):
+def test_code_that_cannot_be_used_is_refused_with_what_to_do(study_file, name, content, message):
     path = study_file.with_name(name)
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(StudyError, match=message):
         Study.load(study_file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"plugins": ["my_task.txt"]}, r"'my_task.txt'; expected the path of a Python file"),
+        ({"plugins": [3, *OWN["plugins"]]}, "plugins.0"),
+        ({"tasks": [{"kind": "held_sing"}]}, "no task 'held_sing'; did you mean 'held_sign'"),
+        ({"tasks": [{"kind": "held_sign", "noize": 1}]}, "unknown key 'noize'; did you mean 'noise'"),
+        (
+            {"population": {"architectures": ["vanilla", "nasted"]}},
+            "architectures.1: expected one of .*'nested'.*is 'nasted'",
+        ),
+        ({"analysis": {"measures": ["sprad"]}}, "unknown measure 'sprad'; did you mean 'spread'"),
+        ({"overrides": [{"task": "held", "training": {}}]}, "overrides.0.task: .*is 'held'"),
+    ],
+)
+def test_a_study_that_names_what_is_not_there_is_refused(tmp_path, changes, message):
+    with pytest.raises(StudyError, match=message):
+        Study.load(write_all(tmp_path, **changes))
 
 
 def test_a_file_that_is_imported_again_forgets_what_it_registered_before(tmp_path):
@@ -248,14 +249,14 @@ def test_a_record_that_was_changed_by_hand_is_looked_at_when_its_code_is_loaded(
 def test_sizes_that_a_cell_cannot_have_are_told(study_file):
     cell = study_file.parent / "code" / "my_cell.py"
     replace(cell, "inner_key, shown_key =", "assert units < 4, 'too wide'\n        inner_key, shown_key =")
-    replace(study_file, "units = [3]", "units = [3, 4]")
+    study_file.write_text(tiny_toml(OWN, population={"units": [3, 4]}))
     with pytest.raises(StudyError, match=r"the cell 'nested': Nested\(1, 4, 1, 'tanh', key=…\) fails: .*too wide"):
         Study.load(study_file)
 
 
 def test_a_text_alone_imports_nothing():
     with pytest.raises(StudyError, match=r"only Study.load imports"):
-        Study.parse(STUDY)
+        tiny_study(OWN)
 
 
 def test_what_was_registered_by_hand_cannot_be_run():
@@ -264,7 +265,7 @@ def test_what_was_registered_by_hand_cannot_be_run():
         drawn = jax.random.normal(key, (steps, 1), np.float32)
         return drawn, drawn
 
-    study = Study.parse(WITHOUT_FILES.replace("held_sign", "by_hand").replace('"spread"', '"cka"'))
+    study = tiny_study(WITHOUT_FILES, tasks=[{"kind": "by_hand"}], analysis={"measures": ["cka"]})
     assert study.task("by_hand").n_outputs == 1
     with pytest.raises(PluginError, match=r"'by_hand' was registered in this process alone.*plugins = "):
         study.foreign_code()
@@ -278,10 +279,10 @@ def test_what_was_registered_by_hand_cannot_be_run():
         def between(self, first, second):
             return 0.0
 
-    ours = WITHOUT_FILES.replace("held_sign", "flip_flop")
-    assert Study.parse(ours.replace('"spread"', '"cka"')).foreign_code() == []
+    ours = WITHOUT_FILES | {"tasks": [{"kind": "flip_flop"}]}
+    assert tiny_study(ours, analysis={"measures": ["cka"]}).foreign_code() == []
     with pytest.raises(PluginError, match=r"the measure 'by_hand' was registered in this process alone"):
-        Study.parse(ours.replace('"spread"', '"by_hand"')).foreign_code()
+        tiny_study(ours, analysis={"measures": ["by_hand"]}).foreign_code()
 
 
 def package(folder, name, version, text):
@@ -306,7 +307,7 @@ def site(tmp_path, monkeypatch):
 def test_an_installed_package_needs_no_file(site, tmp_path):
     package(site, "signs", "1.2", TASK + MEASURE)
     path = tmp_path / "study.toml"
-    path.write_text(WITHOUT_FILES)
+    path.write_text(tiny_toml(WITHOUT_FILES))
     study = Study.load(path)
     (plugin,) = study.plugins
     assert (plugin.package, plugin.version, plugin.names) == (
@@ -342,7 +343,7 @@ def test_packages_that_are_not_there_or_offer_too_much(site, tmp_path, monkeypat
     package(tmp_path / "beside", "others", "1.0", TASK)
     monkeypatch.syspath_prepend(str(tmp_path / "beside"))
     path = tmp_path / "study.toml"
-    path.write_text(WITHOUT_FILES)
+    path.write_text(tiny_toml(WITHOUT_FILES))
     with pytest.raises(PluginError, match="the packages empty and others both offer 'held_sign'"):
         Study.load(path)
     with pytest.raises(PluginError, match="'numpy' offers no task, cell or measure"):

@@ -1,3 +1,6 @@
+import math
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -5,25 +8,25 @@ import pytest
 from dynatlas import Study
 from dynatlas.errors import StudyError
 from dynatlas.study.files import builtin_studies
+from support.studies import TINY, tiny_study, tiny_toml
 
-SMALL = """
-name = "small"
-[[tasks]]
-kind = "flip_flop"
-[[tasks]]
-kind = "sine_wave"
-[population]
-architectures = ["vanilla", "gru"]
-activations = ["tanh"]
-units = [4, 8]
-l2 = [0.0, 1e-3]
-seeds = 2
-"""
+SMALL = {
+    "name": "small",
+    "tasks": [{"kind": "flip_flop"}, {"kind": "sine_wave"}],
+    "population": {"architectures": ["vanilla", "gru"], "units": [4, 8], "l2": [0.0, 1e-3]},
+    "training": None,
+    "analysis": None,
+}
 
 
-def changed(old, new, text=SMALL):
-    assert old in text
-    return Study.parse(text.replace(old, new))
+def small(**changes):
+    """Return the study of two tasks, with the paper's training, with changes."""
+    return tiny_study(SMALL, **changes)
+
+
+def tasks(flip_flop=None, sine_wave=None):
+    """Return both tasks with settings, and the second one with another kind if its settings say so."""
+    return [{"kind": "flip_flop"} | (flip_flop or {}), {"kind": "sine_wave"} | (sine_wave or {})]
 
 
 def ids(study):
@@ -31,7 +34,7 @@ def ids(study):
 
 
 def test_members_are_the_full_crossing_in_a_stable_order():
-    study = Study.parse(SMALL)
+    study = small()
     assert len(study.members) == 2 * 2 * 1 * 2 * 2 * 2
     assert len(set(ids(study).values())) == 32
     assert study.members[0].name == "flip_flop-vanilla-tanh-4-l2_0-seed0"
@@ -40,42 +43,42 @@ def test_members_are_the_full_crossing_in_a_stable_order():
 
 def test_ids_are_pinned():
     # An id decides a network's weights: if this changes, every atlas ever made can no longer be resumed.
-    assert Study.parse(SMALL).members[0].id == "e417a917bab99781"
+    assert small().members[0].id == "e417a917bab99781"
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    "changes",
     [
-        ('["vanilla", "gru"]', '["lstm", "vanilla", "gru"]'),
-        ("seeds = 2", "seeds = 5"),
-        ("units = [4, 8]", "units = [16, 8, 4]"),
-        ('[[tasks]]\nkind = "sine_wave"', '[[tasks]]\nkind = "context_integration"\n[[tasks]]\nkind = "sine_wave"'),
-        ('kind = "flip_flop"', 'kind = "flip_flop"\nprobe_trials = 3'),
-        ("[population]", "[analysis]\nfixed_point_starts = 7\n[population]"),
-        ('name = "small"', 'name = "other"\ndescription = "words"'),
+        {"population": {"architectures": ["lstm", "vanilla", "gru"]}},
+        {"population": {"seeds": 5}},
+        {"population": {"units": [16, 8, 4]}},
+        {"tasks": [{"kind": "flip_flop"}, {"kind": "context_integration"}, {"kind": "sine_wave"}]},
+        {"tasks": tasks(flip_flop={"probe_trials": 3})},
+        {"analysis": {"fixed_point_starts": 7}},
+        {"name": "other", "description": "words"},
     ],
 )
-def test_adding_configurations_or_changing_analyses_leaves_other_members_alone(old, new):
-    before, after = ids(Study.parse(SMALL)), ids(changed(old, new))
+def test_adding_configurations_or_changing_analyses_leaves_other_members_alone(changes):
+    before, after = ids(small()), ids(small(**changes))
     assert before.items() <= after.items()
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    "changes",
     [
-        ('kind = "flip_flop"', 'kind = "flip_flop"\nsteps = 99'),
-        ("[population]", "[training]\niterations = 7\n[population]"),
-        ("[population]", '[[overrides]]\ntask = "flip_flop"\ntraining = { momentum = 0.5 }\n[population]'),
+        {"tasks": tasks(flip_flop={"steps": 99})},
+        {"training": {"iterations": 7}},
+        {"overrides": [{"task": "flip_flop", "training": {"momentum": 0.5}}]},
     ],
 )
-def test_whatever_decides_the_weights_changes_the_id(old, new):
-    before, after = ids(Study.parse(SMALL)), ids(changed(old, new))
+def test_whatever_decides_the_weights_changes_the_id(changes):
+    before, after = ids(small()), ids(small(**changes))
     assert before.keys() == after.keys()
     assert all(before[name] != after[name] for name in before if name.startswith("flip_flop"))
 
 
 def test_keys_depend_on_id_and_purpose_alone():
-    first, second = Study.parse(SMALL).members[:2]
+    first, second = small().members[:2]
     data = [
         jax.random.key_data(key).tolist() for key in (first.key("weights"), first.key("trials"), second.key("weights"))
     ]
@@ -84,17 +87,11 @@ def test_keys_depend_on_id_and_purpose_alone():
 
 
 def test_overrides_reach_the_members_that_match_and_the_last_one_wins():
-    study = Study.parse(
-        SMALL
-        + """
-[[overrides]]
-architecture = "gru"
-training = { optimizer = "adam", iterations = 5 }
-[[overrides]]
-architecture = "gru"
-units = 8
-training = { iterations = 6 }
-"""
+    study = small(
+        overrides=[
+            {"architecture": "gru", "training": {"optimizer": "adam", "iterations": 5}},
+            {"architecture": "gru", "units": 8, "training": {"iterations": 6}},
+        ]
     )
     seen = {(m.architecture, m.units): (m.training.optimizer, m.training.iterations) for m in study.members}
     assert seen == {
@@ -131,40 +128,46 @@ def test_the_demo_trains_three_seeds_of_all_eight_variants_on_all_three_tasks():
 
 
 @pytest.mark.parametrize(
-    ("text", "messages"),
+    ("changes", "messages"),
     [
-        (SMALL.replace("seeds", "seds"), ["population.seds: unknown key 'seds'; did you mean 'seeds'?"]),
-        (SMALL + "[trainng]\n", ["unknown key 'trainng'; did you mean 'training'?"]),
-        (SMALL + "[training]\nzzz = 1\n", ["training.zzz: unknown key 'zzz'; valid keys: batch_size, clip_norm,"]),
         (
-            SMALL.replace('"flip_flop"', '"flip_flop"\nstep = 5'),
-            ["tasks.0.step: unknown key 'step'; did you mean 'st"],
+            {"population": {"seeds": None, "seds": 2}},
+            ["population.seds: unknown key 'seds'; did you mean 'seeds'?"],
         ),
-        (SMALL.replace('"flip_flop"', '"flipflop"'), ["'flipflop'", "'flip_flop', 'sine_wave', 'context_integration'"]),
-        (SMALL.replace("seeds = 2", 'seeds = "two"'), ["population.seeds:", "valid integer", "'two'"]),
-        (SMALL.replace("[4, 8]", "[4, 0]"), ["population.units.1:", "greater than or equal to 1", "it is 0"]),
-        (SMALL.replace("[4, 8]", "[4, 1000000]"), ["population.units.1:", "less than or equal to 16384", "1000000"]),
-        (SMALL.replace("[4, 8]", "[]"), ["population.units:", "at least 1 item"]),
-        (SMALL.replace("[4, 8]", "[4, 4]"), ["[4, 4] names a value twice"]),
-        (SMALL.replace('"sine_wave"', '"flip_flop"'), ["names a kind twice"]),
-        (SMALL.replace('["tanh"]', '["gelu"]'), ["population.activations.0:", "'tanh' or 'relu'", "'gelu'"]),
-        (SMALL.replace('"sine_wave"', '"sine_wave"\nslope = 0.5'), ["tasks.1: slope + offset is 0.51"]),
+        ({"trainng": {}}, ["unknown key 'trainng'; did you mean 'training'?"]),
+        ({"training": {"zzz": 1}}, ["training.zzz: unknown key 'zzz'; valid keys: batch_size, clip_norm,"]),
+        ({"tasks": tasks(flip_flop={"step": 5})}, ["tasks.0.step: unknown key 'step'; did you mean 'st"]),
         (
-            SMALL + "[[overrides]]\ntraining = { momentm = 1 }\n",
-            ["overrides.0.training.momentm", "'momentum'?"],
+            {"tasks": tasks(flip_flop={"kind": "flipflop"})},
+            ["'flipflop'", "'flip_flop', 'sine_wave', 'context_integration'"],
         ),
-        (SMALL + "[training]\nlearning_rate = nan\n", ["training.learning_rate:", "nan"]),
-        (SMALL + "[", ["is not valid TOML"]),
-        ("", ["name: is missing", "tasks: is missing"]),
+        ({"population": {"seeds": "two"}}, ["population.seeds:", "valid integer", "'two'"]),
+        ({"population": {"units": [4, 0]}}, ["population.units.1:", "greater than or equal to 1", "it is 0"]),
+        ({"population": {"units": [4, 1000000]}}, ["population.units.1:", "less than or equal to 16384", "1000000"]),
+        ({"population": {"units": []}}, ["population.units:", "at least 1 item"]),
+        ({"population": {"units": [4, 4]}}, ["[4, 4] names a value twice"]),
+        ({"tasks": tasks(sine_wave={"kind": "flip_flop"})}, ["names a kind twice"]),
+        ({"population": {"activations": ["gelu"]}}, ["population.activations.0:", "'tanh' or 'relu'", "'gelu'"]),
+        ({"tasks": tasks(sine_wave={"slope": 0.5})}, ["tasks.1: slope + offset is 0.51"]),
+        ({"overrides": [{"training": {"momentm": 1}}]}, ["overrides.0.training.momentm", "'momentum'?"]),
+        ({"training": {"learning_rate": math.nan}}, ["training.learning_rate:", "nan"]),
+        (dict.fromkeys(TINY), ["name: is missing", "tasks: is missing"]),
     ],
 )
-def test_a_bad_study_file_is_refused_with_where_and_what(tmp_path, text, messages):
+def test_a_bad_study_file_is_refused_with_where_and_what(tmp_path, changes, messages):
     path = tmp_path / "bad.toml"
-    path.write_text(text)
+    path.write_text(tiny_toml(SMALL, changes))
     with pytest.raises(StudyError) as caught:
         Study.load(path)
     for message in [str(path), *messages]:
         assert message in str(caught.value)
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(tiny_toml(SMALL) + "[")
+    with pytest.raises(StudyError, match=rf"{re.escape(str(path))}.*is not valid TOML"):
+        Study.load(path)
 
 
 def test_a_missing_file_is_refused_with_the_built_in_names(tmp_path):

@@ -3,36 +3,26 @@ import pytest
 from dynatlas import Study
 from dynatlas.errors import StudyError
 from dynatlas.study.files import as_csv, builtin_studies
+from support.studies import tiny_toml
 
 TABLE = """# made by hand
 task,architecture,activation,units,l2,learning_rate,momentum,mse
 flip_flop,gru,tanh,8,,0.02,0.5,0.001
 flip_flop,gru,relu,8,0.0001,0.03,0.25,0.002
 """
-STUDY = """
-name = "small"
-tuned = "table.csv"
-[[tasks]]
-kind = "flip_flop"
-[population]
-architectures = ["gru"]
-units = [8]
-l2 = [1e-4, 1e-3]
-seeds = 1
-[training]
-learning_rate = 0.5
-"""
 
 
-def load(folder, table=TABLE, study=STUDY):
+def load(folder, table=TABLE, **changes):
+    """Load a study that takes its settings from a table."""
     (folder / "table.csv").write_text(table)
-    (folder / "study.toml").write_text(study)
+    population = {"architectures": ["gru"], "activations": ["tanh", "relu"], "units": [8], "l2": [1e-4, 1e-3]}
+    study = {"tuned": "table.csv", "population": population, "training": {"learning_rate": 0.5}} | changes
+    (folder / "study.toml").write_text(tiny_toml(**study))
     return Study.load(folder / "study.toml")
 
 
 def test_a_table_sets_what_it_names_and_an_override_of_the_study_wins(tmp_path):
-    override = '[[overrides]]\nactivation = "tanh"\ntraining = { momentum = 0.125 }\n'
-    study = load(tmp_path, study=STUDY + override)
+    study = load(tmp_path, overrides=[{"activation": "tanh", "training": {"momentum": 0.125}}])
     seen = {(m.activation, m.l2): (m.training.learning_rate, m.training.momentum) for m in study.members}
     assert seen == {
         ("tanh", 1e-4): (0.02, 0.125),
@@ -65,9 +55,9 @@ def test_a_bad_table_is_refused_with_where_and_what(tmp_path, table, message):
 
 def test_a_missing_table_is_refused(tmp_path):
     with pytest.raises(StudyError, match=r"cannot read the table of tuned settings 'none\.csv'"):
-        load(tmp_path, study=STUDY.replace("table.csv", "none.csv"))
+        load(tmp_path, tuned="none.csv")
     with pytest.raises(StudyError, match="tuned is 3; expected the name of a table"):
-        load(tmp_path, study=STUDY.replace('"table.csv"', "3"))
+        load(tmp_path, tuned=3)
 
 
 def test_of_several_searches_the_first_that_passes_counts_and_else_the_best():

@@ -1,7 +1,5 @@
 """An atlas of random networks, some of which pass for trained: enough to compare activity with, made in a second."""
 
-import json
-
 import equinox as eqx
 import jax
 import numpy as np
@@ -12,31 +10,9 @@ from dynatlas.atlas.schema import TABLES
 from dynatlas.cells.responses import probe_activity
 from dynatlas.measures.distances import distance_matrix
 from dynatlas.statistics.embedding import mds
-from dynatlas.study.study import Study
+from support.studies import tiny_study
 
-STUDY = """
-name = "random <b>networks</b>"
-[[tasks]]
-kind = "flip_flop"
-steps = 12
-channels = 2
-pulse_probability = 0.2
-probe_trials = 10
-[population]
-architectures = ["vanilla", "gru"]
-activations = ["tanh"]
-units = [6]
-l2 = [0.0]
-seeds = 4
-untrained_controls = {untrained}
-[training]
-iterations = 1
-[analysis]
-measures = {measures}
-permutations = 199
-bootstraps = 99
-control_networks = {controls}
-"""
+TASK = {"kind": "flip_flop", "steps": 12, "channels": 2, "pulse_probability": 0.2, "probe_trials": 10}
 
 
 def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=128, failed=()):
@@ -52,8 +28,18 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
     Returns:
         The atlas, and activity on the probe [samples, units] by ("trained" or "untrained", network).
     """
-    study = Study.parse(
-        STUDY.format(untrained=str(untrained).lower(), measures=json.dumps(measures), controls=controls)
+    study = tiny_study(
+        name="random <b>networks</b>",
+        tasks=[TASK],
+        population={
+            "architectures": ["vanilla", "gru"],
+            "units": [6],
+            "l2": [0.0],
+            "seeds": 4,
+            "untrained_controls": untrained,
+        },
+        training={"iterations": 1, "batch_size": None, "validation_trials": None},
+        analysis={"measures": measures, "permutations": 199, "bootstraps": 99, "control_networks": controls},
     )
     atlas = Atlas.create(folder, study)
     inputs = study.tasks[0].probe().inputs

@@ -6,29 +6,13 @@ import pytest
 from scipy import stats
 
 from dynatlas.study.settings import SEARCHED, Search
-from dynatlas.study.study import Study
 from dynatlas.training.search import run_search, samples, start_search
+from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-STUDY = Study.parse(
-    """
-name = "tiny"
-[[tasks]]
-kind = "flip_flop"
-steps = 6
-channels = 1
-[population]
-architectures = ["vanilla"]
-activations = ["tanh"]
-units = [4]
-l2 = [1e-5]
-seeds = 1
-[training]
-iterations = 36
-batch_size = 8
-validation_interval = 5
-validation_trials = 16
-"""
+STUDY = tiny_study(
+    population={"seeds": 1},
+    training={"iterations": 36, "batch_size": 8, "validation_interval": 5, "validation_trials": 16},
 )
 MEMBER = STUDY.members[0]
 TASK = STUDY.tasks[0]

@@ -5,7 +5,6 @@ import pytest
 
 from dynatlas.cells.architectures import GRU
 from dynatlas.study.settings import Training
-from dynatlas.study.study import Study
 from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.training.fit import (
     VALIDATION_SEED,
@@ -15,29 +14,21 @@ from dynatlas.training.fit import (
     mean_squared_error,
     train,
 )
+from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 TASK = FlipFlop(steps=8, channels=1)
-STUDY = Study.parse(
-    """
-name = "tiny"
-[[tasks]]
-kind = "flip_flop"
-steps = 8
-channels = 1
-[population]
-architectures = ["gru"]
-activations = ["tanh"]
-units = [5]
-l2 = [1e-4]
-seeds = 3
-[training]
-iterations = 30
-batch_size = 4
-validation_interval = 10
-validation_trials = 8
-"""
-)
+
+
+def study_of(seeds):
+    return tiny_study(
+        tasks=[{"kind": "flip_flop", "steps": 8, "channels": 1}],
+        population={"architectures": ["gru"], "units": [5], "l2": [1e-4], "seeds": seeds},
+        training={"iterations": 30, "batch_size": 4, "validation_interval": 10, "validation_trials": 8},
+    )
+
+
+STUDY = study_of(seeds=3)
 BLOCK, MEMBERS = next(iter(STUDY.blocks.items()))
 
 
@@ -130,7 +121,7 @@ def test_where_validation_cuts_the_training_does_not_matter():
 
 
 def test_a_member_that_diverges_is_frozen_and_the_other_fifteen_do_not_change_by_a_bit():
-    many = Study.parse(STUDY.to_toml().replace("seeds = 3", "seeds = 16")).members
+    many = study_of(seeds=16).members
     poisoned = list(many)
     poisoned[5:6] = with_settings(many[5:6], learning_rate=1e30, clip_norm=1e30)
     clean, mixed = trained(many), trained(poisoned)

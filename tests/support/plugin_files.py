@@ -1,10 +1,11 @@
-"""Files of a user's own that tests write and name in studies."""
+"""A task, cells and a measure as files of a user, and a study that names them."""
 
 from contextlib import contextmanager
 
 from dynatlas import registry
 from dynatlas.cells.derivatives import STEPS
 from dynatlas.study import plugins
+from support.studies import tiny_toml
 
 TASK = """
 import os
@@ -109,47 +110,43 @@ class Spread(Measure):
         return float(abs(first["spread"] - second["spread"]))
 """
 
-STUDY = """
-name = "own"
-plugins = ["my_task.py", "code/my_cell.py", "my_measure.py"]
-[[tasks]]
-kind = "held_sign"
-[population]
-architectures = ["vanilla", "nested"]
-activations = ["tanh"]
-units = [3]
-l2 = [1e-6]
-seeds = 2
-[training]
-optimizer = "adam"
-iterations = 20
-batch_size = 8
-validation_interval = 10
-validation_trials = 16
-[analysis]
-measures = ["spread"]
-fixed_point_starts = 64
-fixed_point_max_starts = 128
-attractor_steps = 64
-sensitivity_scales = []
-transition_trials = 10
-permutations = 9
-bootstraps = 9
-"""
+# What makes the tiny study this one.
+OWN = {
+    "name": "own",
+    "plugins": ["my_task.py", "code/my_cell.py", "my_measure.py"],
+    "tasks": [{"kind": "held_sign"}],
+    "population": {"architectures": ["vanilla", "nested"], "units": [3], "l2": [1e-6]},
+    "training": {
+        "optimizer": "adam",
+        "iterations": 20,
+        "batch_size": 8,
+        "validation_interval": 10,
+        "validation_trials": 16,
+    },
+    "analysis": {
+        "measures": ["spread"],
+        "fixed_point_starts": 64,
+        "fixed_point_max_starts": 128,
+        "attractor_steps": 64,
+        "sensitivity_scales": [],
+        "transition_trials": 10,
+        "permutations": 9,
+        "bootstraps": 9,
+    },
+}
 
 
-def write_all(folder, architectures='"vanilla", "nested"'):
-    """The study and the files that it names; the path of the study."""
+def write_all(folder, **changes):
+    """Write the study, with changes, and the files that it names. Return the path of the study."""
     (folder / "code").mkdir(parents=True, exist_ok=True)
     files = {"my_task.py": TASK, "code/my_cell.py": CELL, "my_measure.py": MEASURE}
-    study = STUDY.replace('"vanilla", "nested"', architectures)
-    for name, text in (files | {"study.toml": study}).items():
+    for name, text in (files | {"study.toml": tiny_toml(OWN, **changes)}).items():
         (folder / name).write_text(text)
     return folder / "study.toml"
 
 
 def forget():
-    """From here on this process is like another one, which has imported no plugin."""
+    """Make this process like another one, which has imported no plugin."""
     for group, name in registry._origins:
         plugins.GROUPS[group][0].pop(name, None)
     registry._origins.clear()
@@ -158,7 +155,7 @@ def forget():
 
 @contextmanager
 def registries_kept():
-    """Whatever is registered inside is forgotten after it."""
+    """Forget at the end what is registered inside."""
     registries = [registry._origins, plugins._imported, STEPS, *(members for members, _ in plugins.GROUPS.values())]
     before = [dict(each) for each in registries]
     try:
