@@ -9,7 +9,8 @@ Extensions in a file are not loaded.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from dynatlas._io.hdf5 import datasets_in, load
 from dynatlas._io.untrusted import Declared, check_sizes
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.series import Read, choose, listed
+
+if TYPE_CHECKING:
+    from h5py import File
 
 SPIKES, ENDS = "units/spike_times", "units/spike_times_index"
 
@@ -36,7 +40,7 @@ def is_nwb(file: Any) -> bool:
     return "nwb_version" in file.attrs
 
 
-def read_nwb(path: Path, file: object, h5py: object, series: str | None, bin_width: float | None) -> Read:
+def read_nwb(path: Path, file: "File", h5py: ModuleType, series: str | None, bin_width: float | None) -> Read:
     """Read the spike counts of all units in bins, or a TimeSeries; by trial, if the file has trials.
 
     Raises:

@@ -4,7 +4,8 @@ import io
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from dynatlas._io.hdf5 import datasets_in, load
 from dynatlas._io.untrusted import MAX_BYTES
 from dynatlas._util.messages import did_you_mean
 from dynatlas.errors import NetworkError
+
+if TYPE_CHECKING:
+    from h5py import File
 
 USUAL: Final = ("activity", "recording")
 
@@ -67,7 +71,7 @@ def listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join([*names, *more]) or "nothing"
 
 
-def read_series(path: Path, file: object, h5py: object, series: str | None) -> Read:
+def read_series(path: Path, file: "File", h5py: ModuleType, series: str | None) -> Read:
     """Read one variable of an open HDF5 file, and nothing of the others.
 
     Raises:
