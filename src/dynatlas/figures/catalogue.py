@@ -20,6 +20,7 @@ from dynatlas.figures.distances import (
     shepard_caption,
 )
 from dynatlas.figures.line_attractors import line_attractors, line_attractors_caption
+from dynatlas.figures.looks import ARCHITECTURES
 from dynatlas.figures.oscillations import oscillation_frequencies, oscillation_frequencies_caption
 from dynatlas.figures.paper.context_integration import context_integration_caption
 from dynatlas.figures.paper.errors import errors_caption
