@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral, Real
 from typing import Any, Final, TypeVar
 
 import jax
@@ -13,11 +14,15 @@ import tomli_w
 from dynatlas._util.messages import first_line
 from dynatlas.tasks.task import Task, Trial, without_none
 
-# The measures of what fixed points form that a task of one's own can have; the graphs are of one condition.
+# The measures of what fixed points form that any task can have; the graphs are of one condition.
 GRAPHS: Final = ("transition_graph", "fused_transition_graph")
 
 
 MEASURES: Final = (*GRAPHS, "spectrum")
+
+
+# The measure of the line of points over frequencies, or along an integral.
+LINES: Final = "neighbor_graph"
 
 
 KEYS: Final = 8
@@ -75,9 +80,11 @@ def _check_declarations(task: Task, name: str) -> None:
     except TypeError as error:
         raise ValueError(f"{name}: its settings cannot be hashed ({error}); expected numbers, texts, tuples") from None
     _check_settings(task, name)
-    unknown = [measure for measure in task.topology if measure not in MEASURES]
+    computations = _called(f"{name}: computations", lambda: task.computations)
+    known = (*MEASURES, LINES) if {"oscillation", "integration"} & set(computations) else MEASURES
+    unknown = [measure for measure in task.topology if measure not in known]
     if unknown:
-        raise ValueError(f"{name}: topology names {unknown[0]!r}; expected some of {', '.join(MEASURES)}")
+        raise ValueError(f"{name}: topology names {unknown[0]!r}; expected some of {', '.join(known)}")
     if not _is_threshold(task.threshold):
         raise ValueError(f'{name}: threshold is {task.threshold!r}; expected ("mse", bound) or ("r2", bound)')
     strange = sorted(task.comparison_settings - type(task).model_fields.keys())
@@ -162,11 +169,30 @@ def _check_probe(task: Task, name: str) -> None:
             f"{name}: probe_conditions() holds {sorted(set(numbers.tolist()))}; each of the {len(conditions)} "
             f"conditions, 0 to {len(conditions) - 1}, must have a probe trial, and no other number may stand there"
         )
+    _check_computations(task, name, len(conditions))
     graphs = [measure for measure in task.topology if measure in GRAPHS]
     if graphs and len(conditions) > 1:
         raise ValueError(
             f"{name}: topology names {graphs[0]!r}, a graph of one condition, and there are {len(conditions)}"
         )
+
+
+def _check_computations(task: Task, name: str, n_conditions: int) -> None:
+    """One frequency and one input for each condition, if there are any."""
+    frequencies, inputs = tuple(task.condition_frequencies()), tuple(task.integrated_inputs())
+    for method, values in (("condition_frequencies", frequencies), ("integrated_inputs", inputs)):
+        if values and len(values) != n_conditions:
+            raise ValueError(f"{name}: {method}() has {len(values)} values; expected {n_conditions}, one per condition")
+    wrong = [value for value in frequencies if not (isinstance(value, Real) and 0 < value < 0.5)]
+    if wrong:
+        raise ValueError(
+            f"{name}: condition_frequencies() holds {wrong[0]!r}; expected cycles per step between 0 and 0.5"
+        )
+    strange = [
+        channel for channel in inputs if not isinstance(channel, Integral) or channel not in range(task.n_inputs)
+    ]
+    if strange:
+        raise ValueError(f"{name}: integrated_inputs() names {strange[0]!r}; expected integers below {task.n_inputs}")
 
 
 def _called(what: str, call: Callable[[], T]) -> T:
