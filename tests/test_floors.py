@@ -85,6 +85,37 @@ def test_no_pickle_and_no_evaluation_of_text():
         assert not re.search(r"allow_pickle=True|(?<![.\w])(eval|exec)\(", path.read_text()), path
 
 
+BUILT_IN_TASKS = re.compile("FlipFlop|SineWave|ContextIntegration|flip_flop|sine_wave|context_integration")
+
+
+def words_of_code(path):
+    """Names, parts of imports, and strings split at slashes; of a docstring nothing."""
+    tree = ast.parse(path.read_text())
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, holders) and is_documented(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield from node.value.split("/")
+        for field in ("id", "attr", "name", "arg", "module"):
+            yield from (getattr(node, field, None) or "").split(".")
+
+
+def is_documented(node):
+    return bool(node.body) and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
+
+
+def test_built_in_tasks_are_known_by_what_they_say():
+    for path in FILES:
+        if package_of(path) != "tasks":
+            named = [word for word in words_of_code(path) if BUILT_IN_TASKS.fullmatch(word)]
+            assert not named, f"{name_of(path)} names {named[0]}; ask Task for what is needed of it"
+    for path in (*SOURCE.rglob("*.html"), *SOURCE.rglob("*.js")):
+        named = BUILT_IN_TASKS.search(path.read_text())
+        assert not named, f"{name_of(path)} names {named}; ask Task for what is needed of it"
+
+
 def test_nothing_names_a_registry_or_a_machine_path():
     root = SOURCE.parents[1]
     for name in ("constraints.txt", "pyproject.toml", "Makefile", ".ci/run", "README.md"):

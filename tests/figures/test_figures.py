@@ -219,7 +219,7 @@ def test_of_two_sizes_one_network_of_each_variant_is_drawn() -> None:
     assert [(one.architecture, one.activation) for one in chosen] == variants(atlas)
     assert set(atlas.table("networks").set_index("network").loc[[one.network for one in chosen], "units"]) == {8}
     roots = (~atlas.table("fixed_points").set_index("network")["is_slow"]).groupby("network").sum()
-    graphs = figures.transition_graphs(atlas).axes
+    graphs = figures.transition_graphs(atlas, "flip_flop").axes
     drawn = [
         sum(len(marks.get_offsets()) for marks in axes.collections if marks.get_offsets().any()) for axes in graphs
     ]
@@ -236,7 +236,7 @@ def curves(axes: Any) -> list[Any]:
 def test_spectra_and_responses_are_means_over_the_networks_of_the_smallest_size() -> None:
     atlas = of_two_sizes("context_integration")
     axes = Figure().subplots()
-    draw_spectra(axes, atlas)
+    draw_spectra(axes, atlas, "context_integration")
     spectra = atlas.table("spectra")
     for line, variant in zip(curves(axes), variants(atlas), strict=True):
         rows = spectra[(spectra[["architecture", "activation"]] == variant).all(axis=1) & (spectra["units"] == 8)]
@@ -244,7 +244,7 @@ def test_spectra_and_responses_are_means_over_the_networks_of_the_smallest_size(
         np.testing.assert_allclose(line[:, 1], expected)
         assert len(line) == 8
     axes = Figure().subplots()
-    draw_responses(axes, atlas)
+    draw_responses(axes, atlas, "context_integration")
     assert len(curves(axes)) == len(variants(atlas))
     for line in curves(axes):
         np.testing.assert_allclose(line[:, 1], 1 - 0.5 ** (1 + np.arange(8)))
@@ -254,7 +254,7 @@ def test_spectra_and_responses_are_means_over_the_networks_of_the_smallest_size(
 
 def test_frequencies_are_drawn_as_the_table_has_them() -> None:
     axes = Figure().subplots()
-    draw_frequencies(axes, full(), "architecture")
+    draw_frequencies(axes, full(), "sine_wave", "architecture")
     rows = full().table("frequencies")
     assert rows["n_networks"].min() > 0
     gru = rows[(rows["factor"] == "architecture") & (rows["level"] == "gru")]

@@ -77,7 +77,7 @@ def test_groups_that_differ_by_hand():
 
 
 def test_the_modal_count():
-    whole, off = topology.modal_count(full())
+    whole, off = topology.modal_count(full(), "flip_flop")
     assert (whole.verdict, whole.value) == ("holds", 27.0)
     searches = full().table("searches")
     flip_flop = searches[searches.task == "flip_flop"]
@@ -88,7 +88,7 @@ def test_the_modal_count():
     wrong = changed(
         "fixed_points", lambda rows: rows.assign(n_unstable=rows.n_unstable.where(~rows.index.isin(one), 0))
     )
-    assert next(topology.modal_count(wrong)).verdict == "does not hold"
+    assert next(topology.modal_count(wrong, "flip_flop")).verdict == "does not hold"
 
 
 def test_without_any_root_the_modal_number_is_0():
@@ -103,7 +103,7 @@ def test_few_networks_off_the_modal_count_need_many_networks():
     def none_off(rows):
         return rows.assign(n_roots=27)
 
-    [_, off] = topology.modal_count(changed("searches", none_off))
+    [_, off] = topology.modal_count(changed("searches", none_off), "flip_flop")
     assert off.value == 0
     assert off.verdict == "not testable here"  # of two dozen networks none is off: up to 15 % could be
 
@@ -121,11 +121,13 @@ def test_trained_and_untrained_networks():
         {"distance": (("network", "other_network"), matrix), "is_trained": ("network", trained)},
         coords={"network": names, "other_network": names},
     )
-    [finding] = geometry.untrained_are_nearer(atlas)
+    [finding] = geometry.untrained_are_nearer(atlas, "context_integration")
     assert (finding.verdict, finding.value) == ("holds", pytest.approx(-0.4))
     atlas.groups["controls/context_integration/svcca"]["distance"].values[:] = 0.6 - matrix
-    assert next(geometry.untrained_are_nearer(atlas)).verdict == "does not hold"
-    [missing] = geometry.untrained_are_nearer(full().without("controls/context_integration/svcca"))
+    assert next(geometry.untrained_are_nearer(atlas, "context_integration")).verdict == "does not hold"
+    [missing] = geometry.untrained_are_nearer(
+        full().without("controls/context_integration/svcca"), "context_integration"
+    )
     assert missing.verdict == "not testable here"
     assert "untrained_controls" in missing.quantity or "untrained_controls" in missing.note
 
@@ -135,8 +137,8 @@ def test_relu_lstm_on_sine():
         relu_lstm = (rows.task == "sine_wave") & (rows.architecture == "lstm") & (rows.activation == "relu")
         return rows.assign(passed=rows.passed & ~relu_lstm)
 
-    assert next(dynamics.relu_lstm_on_sine(changed("networks", nobody))).verdict == "holds"
-    assert next(dynamics.relu_lstm_on_sine(full())).verdict == "does not hold"
+    assert next(dynamics.relu_lstm_does_not_learn(changed("networks", nobody), "sine_wave")).verdict == "holds"
+    assert next(dynamics.relu_lstm_does_not_learn(full(), "sine_wave")).verdict == "does not hold"
 
 
 def test_every_claim_is_answered_with_what_the_schema_asks_for():

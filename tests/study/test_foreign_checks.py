@@ -18,9 +18,11 @@ from dynatlas.cells.registry import CELLS, register_cell
 from dynatlas.errors import PluginError, StudyError
 from dynatlas.study.study import Study
 from dynatlas.tasks.checks import check_task
+from dynatlas.tasks.context_integration import ContextIntegration
 from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.tasks.neurogym import NeuroGym
 from dynatlas.tasks.registry import TASKS, register_task
+from dynatlas.tasks.sine_wave import SineWave
 from dynatlas.tasks.task import Task, Trial
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "forgotten")
@@ -51,8 +53,22 @@ def test_a_good_task_passes_and_has_its_defaults():
     np.testing.assert_array_equal(task.conditions(), [[0, 0]])
 
 
-def test_ours_pass_but_for_the_measure_that_is_theirs_alone():
-    check_task(FlipFlop(steps=5))
+@pytest.mark.parametrize(
+    ("declared", "computation"),
+    [
+        ({"condition_frequencies": lambda self: (0.1,)}, "oscillation"),
+        ({"integrated_inputs": lambda self: (1,)}, "integration"),
+    ],
+)
+def test_a_task_with_a_line_of_points_can_be_compared_by_its_neighbor_graph(declared, computation):
+    task = changed(**declared, topology=("neighbor_graph",))
+    check_task(task)
+    assert task.computations == (computation,)
+
+
+@pytest.mark.parametrize("task", [FlipFlop(steps=5), SineWave(steps=5, commands=2), ContextIntegration(steps=5)])
+def test_the_built_in_tasks_pass(task):
+    check_task(task)
 
 
 CALLS: list[int] = []
@@ -117,6 +133,19 @@ TWO = {"conditions": lambda self: jnp.eye(2)}
         (TWO | {"n_conditions": property(lambda self: 3)}, r"n_conditions is 3, and conditions\(\) has 2"),
         (TWO | {"condition_names": lambda self: ("a", "a")}, "expected 2 that differ"),
         ({"probe_conditions": lambda self: np.zeros(3, int)}, r"shape \(3,\).*each of the 64 probe trials"),
+        (
+            {"condition_frequencies": lambda self: (0.1, 0.2)},
+            r"condition_frequencies\(\) has 2 values; expected 1, one per condition",
+        ),
+        (
+            {"condition_frequencies": lambda self: (0.5,)},
+            r"condition_frequencies\(\) holds 0.5; expected cycles per step between 0 and 0.5",
+        ),
+        (
+            {"integrated_inputs": lambda self: (2,)},
+            r"integrated_inputs\(\) names 2; expected integers below 2",
+        ),
+        ({"integrated_inputs": lambda self: 1 / 0}, "computations fails: ZeroDivisionError"),
         ({"threshold": ("mae", 0.1)}, "threshold is .*'mae'"),
         ({"comparison_settings": frozenset(["probes"])}, "names 'probes', which is not among its settings"),
     ],

@@ -27,8 +27,8 @@ def passed(atlas: Atlas, block: Block) -> list[Member]:
     return [member for member in atlas.study.blocks[block] if member.id in names]
 
 
-def stored_arrays(atlas: Atlas, kind: str, group: str) -> Iterator[tuple[Block, xr.Dataset]]:
-    """Yield the arrays of a task's blocks; a block without a trained network has none."""
+def stored_arrays(atlas: Atlas, group: str) -> Iterator[tuple[Block, xr.Dataset]]:
+    """Yield the arrays of every block that has them; a block without a trained network has none."""
     for block in atlas.study.blocks:
-        if block.task == kind and atlas.has(f"arrays.zarr/{group}/{block.name}"):
+        if atlas.has(f"arrays.zarr/{group}/{block.name}"):
             yield block, atlas.arrays(f"{group}/{block.name}")

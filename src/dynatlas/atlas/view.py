@@ -15,7 +15,8 @@ from dynatlas._util.messages import sentence_case
 from dynatlas.cells.cell import ACTIVATIONS
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.study.study import Study
-from dynatlas.tasks.registry import BUILT_IN, TASKS
+from dynatlas.tasks.registry import BUILT_IN, TASKS, built_in_task
+from dynatlas.tasks.task import Computation
 
 TRAJECTORIES = "arrays.zarr/trajectories/"
 
@@ -131,6 +132,11 @@ def _how_to_get_it(atlas: AtlasLike, task: str | None) -> str:
 def tasks(atlas: AtlasLike) -> list[str]:
     """The kinds of the study's tasks, in its order."""
     return [task.kind for task in atlas.study.tasks]
+
+
+def tasks_with(study: Study, computation: Computation) -> list[str]:
+    """The kinds of the study's tasks with this computation, in its order; of a study without one, the built-in one."""
+    return [task.kind for task in study.tasks if computation in task.computations] or [built_in_task(computation)]
 
 
 def task_name(study: Study | None, kind: str) -> str:

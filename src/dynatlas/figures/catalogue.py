@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from matplotlib.figure import Figure
 
-from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, measures, tasks
+from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, measures, tasks, tasks_with
 from dynatlas.errors import UnknownFigureError
 from dynatlas.figures import paper
 from dynatlas.figures.counts import fixed_point_counts, fixed_point_counts_caption
@@ -21,18 +21,19 @@ from dynatlas.figures.distances import (
 )
 from dynatlas.figures.line_attractors import line_attractors, line_attractors_caption
 from dynatlas.figures.oscillations import oscillation_frequencies, oscillation_frequencies_caption
-from dynatlas.figures.paper.context_integration import context_integration_caption
 from dynatlas.figures.paper.errors import errors_caption
-from dynatlas.figures.paper.flip_flop import flip_flop_caption
+from dynatlas.figures.paper.integration import integration_caption
 from dynatlas.figures.paper.measures import COMPARED, measures_caption
-from dynatlas.figures.paper.sine_wave import sine_wave_caption
+from dynatlas.figures.paper.memory import memory_caption
+from dynatlas.figures.paper.oscillation import oscillation_caption
 from dynatlas.figures.paper.untrained import untrained_caption
 from dynatlas.figures.performance import loss_curves, loss_curves_caption, performance, performance_caption
 from dynatlas.figures.state_spaces import trajectories, trajectories_caption
 from dynatlas.figures.style import render
 from dynatlas.figures.transition_graphs import transition_graphs, transition_graphs_caption
 from dynatlas.figures.trial import stored_trial, stored_trial_caption
-from dynatlas.tasks.registry import BUILT_IN
+from dynatlas.study.study import Study
+from dynatlas.tasks.task import Computation
 
 Format = Literal["svg", "pdf", "png"]
 
@@ -60,12 +61,39 @@ class Picture(NamedTuple):
             return str(missing).replace("\n", " ")
 
 
-# Of each task that has one, the figure of what its fixed points form.
-DYNAMICS: dict[str, tuple[str, Callable[..., Figure], Callable[..., str]]] = {
-    "flip_flop": ("transition-graphs", transition_graphs, transition_graphs_caption),
-    "sine_wave": ("oscillation-frequencies", oscillation_frequencies, oscillation_frequencies_caption),
-    "context_integration": ("line-attractors", line_attractors, line_attractors_caption),
-}
+class Dynamics(NamedTuple):
+    """A figure of what the fixed points of a task form."""
+
+    name: str
+    heading: str
+    draw: Callable[[AtlasLike, str], Figure]
+    describe: Callable[[AtlasLike, str], str]
+
+
+TRANSITIONS = Dynamics("transition-graphs", "Where the flow leads", transition_graphs, transition_graphs_caption)
+
+
+FREQUENCIES = Dynamics(
+    "oscillation-frequencies", "Frequencies", oscillation_frequencies, oscillation_frequencies_caption
+)
+
+
+LINES = Dynamics("line-attractors", "Lines that hold the sum", line_attractors, line_attractors_caption)
+
+
+def dynamics_of(study: Study, kind: str) -> list[Dynamics]:
+    """The figures of what a task's fixed points form; the second task of one figure has its kind in the name."""
+    graphs = [task.kind for task in study.tasks if any("transition" in measure for measure in task.topology)]
+    belongs = {
+        TRANSITIONS: graphs,
+        FREQUENCIES: tasks_with(study, "oscillation")[:1],  # the table of frequencies is of one task
+        LINES: tasks_with(study, "integration"),
+    }
+    return [
+        dynamics if kind == kinds[0] else dynamics._replace(name=f"{dynamics.name}-{kind}")
+        for dynamics, kinds in belongs.items()
+        if kind in kinds
+    ]
 
 
 def pictures(atlas: AtlasLike) -> dict[str, Picture]:
@@ -75,9 +103,9 @@ def pictures(atlas: AtlasLike) -> dict[str, Picture]:
 
 # The figures of the paper: what draws them, and what describes them.
 PAPER: dict[str, tuple[Callable[..., Figure], Callable[..., str]]] = {
-    "fig1": (paper.flip_flop, flip_flop_caption),
-    "fig2": (paper.sine_wave, sine_wave_caption),
-    "fig3": (paper.context_integration, context_integration_caption),
+    "fig1": (paper.memory, memory_caption),
+    "fig2": (paper.oscillation, oscillation_caption),
+    "fig3": (paper.integration, integration_caption),
     "fig4": (paper.untrained, untrained_caption),
     "appendix-c": (paper.errors, errors_caption),
     "appendix-e": (paper.measures_compared, measures_caption),
@@ -87,6 +115,7 @@ PAPER: dict[str, tuple[Callable[..., Figure], Callable[..., str]]] = {
 def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
     for name, (draw, describe) in PAPER.items():
         yield Picture(name, partial(draw, atlas), partial(describe, atlas))
+    in_paper = {tasks_with(atlas.study, computation)[0] for computation in get_args(Computation)}
     yield Picture("effects", partial(effects, atlas), partial(effects_caption, atlas))
     yield Picture("performance", partial(performance, atlas), partial(performance_caption, atlas))
     yield Picture("loss-curves", partial(loss_curves, atlas), partial(loss_curves_caption, atlas))
@@ -101,10 +130,9 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
             partial(trajectories, atlas, task),
             partial(trajectories_caption, atlas, task),
         )
-        if task in DYNAMICS:
-            name, draw, describe = DYNAMICS[task]
-            yield Picture(name, partial(draw, atlas), partial(describe, atlas))
-        if task not in BUILT_IN:  # the figures of the paper hold a trial of each of the others
+        for dynamics in dynamics_of(atlas.study, task):
+            yield Picture(dynamics.name, partial(dynamics.draw, atlas, task), partial(dynamics.describe, atlas, task))
+        if task not in in_paper:  # those hold a trial of each of the others
             yield Picture(
                 f"trial-{task}", partial(stored_trial, atlas, task), partial(stored_trial_caption, atlas, task)
             )

@@ -1,4 +1,4 @@
-"""What integrates in the networks of the integration task: spectra, responses and drift along their lines."""
+"""What integrates in networks that integrate: spectra, responses and drift along their lines."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from dynatlas.figures.style import GREY, new_figure, panel, styled, variant_tick
 MOST_RESPONSE = 2
 
 
-def line_attractors(atlas: AtlasLike) -> Figure:
+def line_attractors(atlas: AtlasLike, task: str) -> Figure:
     """Integrating networks: spectra along the line, what its modes integrate, how fast the sum drifts."""
     with styled():
         figure = new_figure(2.5)
@@ -28,12 +28,12 @@ def line_attractors(atlas: AtlasLike) -> Figure:
             (drift, "drift along the line", draw_drift),
         ):
             axes.set_title(title)
-            panel(axes, draw, atlas)
+            panel(axes, draw, atlas, task)
         figure.legend(handles=variant_handles(atlas), loc="outside lower center", ncols=4)
     return figure
 
 
-def draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
+def draw_spectra(axes: Axes, atlas: AtlasLike, task: str) -> None:
     """The moduli of the eigenvalues along line attractors, by rank: a mean over each variant's networks of least size.
 
     Networks of other sizes have another number of ranks: a mean over sizes would jump where the small ones end.
@@ -42,7 +42,7 @@ def draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
         Missing: it is not stored.
     """
     spectra = table(atlas, "spectra")
-    spectra = spectra[spectra["units"] == min(atlas.study.population.units)]
+    spectra = spectra[(spectra["task"] == task) & (spectra["units"] == min(atlas.study.population.units))]
     if spectra.empty:
         raise Missing("No network of the smallest size has a line attractor.")
     looks = looks_of(atlas.study)["architecture"]
@@ -58,13 +58,13 @@ def draw_spectra(axes: Axes, atlas: AtlasLike) -> None:
     axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean along the line")
 
 
-def draw_responses(axes: Axes, atlas: AtlasLike) -> None:
+def draw_responses(axes: Axes, atlas: AtlasLike, task: str) -> None:
     """What the linear dynamics make of a unit of input, with the largest modes only: a mean for each variant.
 
     Raises:
         Missing: it is not stored.
     """
-    means = _mean_responses(atlas)
+    means = _mean_responses(atlas, task)
     if not means:
         raise Missing("No network’s modes could be told apart.")
     looks = looks_of(atlas.study)["architecture"]
@@ -87,13 +87,13 @@ def draw_responses(axes: Axes, atlas: AtlasLike) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _mean_responses(atlas: AtlasLike) -> dict[tuple[str, str], NDArray[np.float64]]:
+def _mean_responses(atlas: AtlasLike, task: str) -> dict[tuple[str, str], NDArray[np.float64]]:
     """The response by the number of modes, a mean over the contexts and networks of each variant's smallest size."""
-    table(atlas, "line_attractors", "context_integration")
+    table(atlas, "line_attractors", task)
     by_variant: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
     smallest = min(atlas.study.population.units)
     for block in atlas.study.blocks:
-        if block.task == "context_integration" and block.units == smallest:
+        if block.task == task and block.units == smallest:
             name = f"line_attractors/{block.name}"
             if atlas.has(f"arrays.zarr/{name}"):
                 responses = np.asarray(arrays(atlas, name)["response"])
@@ -107,13 +107,13 @@ def _mean_responses(atlas: AtlasLike) -> dict[tuple[str, str], NDArray[np.float6
     return means
 
 
-def draw_drift(axes: Axes, atlas: AtlasLike) -> None:
+def draw_drift(axes: Axes, atlas: AtlasLike, task: str) -> None:
     """By how much a held output drifts in a step: a mark for each network and context.
 
     Raises:
         Missing: it is not stored.
     """
-    lines = table(atlas, "line_attractors", "context_integration")
+    lines = table(atlas, "line_attractors", task)
     joined = pd.merge(lines, table(atlas, "networks")[["network", "architecture", "activation"]], on="network")
     columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
     for column, (architecture, activation) in enumerate(columns):
@@ -126,16 +126,16 @@ def draw_drift(axes: Axes, atlas: AtlasLike) -> None:
     axes.set(ylabel="drift per step (% of the range)")
 
 
-def smallest_lines(atlas: AtlasLike) -> int:
+def smallest_lines(atlas: AtlasLike, task: str) -> int:
     """How many networks of the smallest size have line attractors: those of which spectra and responses are drawn."""
-    networks = table(atlas, "networks", "context_integration")
+    networks = table(atlas, "networks", task)
     networks = networks[networks["units"] == min(atlas.study.population.units)]
-    return int(networks["network"].isin(table(atlas, "line_attractors", "context_integration")["network"]).sum())
+    return int(networks["network"].isin(table(atlas, "line_attractors", task)["network"]).sum())
 
 
-def line_attractors_caption(atlas: AtlasLike) -> str:
+def line_attractors_caption(atlas: AtlasLike, task: str) -> str:
     """The caption of ``line_attractors``."""
-    lines = table(atlas, "line_attractors", "context_integration")
+    lines = table(atlas, "line_attractors", task)
     smallest = min(atlas.study.population.units)
     share = 100 * lines["line_share"].median()
     return (
@@ -143,7 +143,7 @@ def line_attractors_caption(atlas: AtlasLike) -> str:
         f"{atlas.study.analysis.manifold_points} values of the output. Left: the sorted moduli of the eigenvalues "
         "there. Middle: the output half a trial after a unit of the cued input, from the linear dynamics with only the "
         "largest modes kept; 1 is a perfect integral. Right: by how much the output drifts in one step where it is "
-        f"held. Lines are means over the networks of {smallest} units, {smallest_lines(atlas)} in all; marks are "
+        f"held. Lines are means over the networks of {smallest} units, {smallest_lines(atlas, task)} in all; marks are "
         f"contexts of {count_of(lines['network'].nunique(), 'network')} of any size. Along the "
         f"line lies {share:.0f} % of the variance of its states (median)."
     )

@@ -1,7 +1,7 @@
-"""How fast the sine waves oscillate, against the frequency asked for."""
+"""How fast networks oscillate, against the frequency asked for."""
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,9 @@ from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, orde
 from dynatlas.figures.looks import Look, looks_of
 from dynatlas.figures.state_spaces import color_scale, colors_of
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
-from dynatlas.tasks.sine_wave import SineWave
 
 
-def oscillation_frequencies(atlas: AtlasLike) -> Figure:
+def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
     """How far oscillations are off the frequency asked for: of the linear dynamics, and of the cycle itself."""
     with styled():
         figure = new_figure(3.6)
@@ -33,7 +32,7 @@ def oscillation_frequencies(atlas: AtlasLike) -> Figure:
     return figure
 
 
-def draw_frequencies(axes: Axes, atlas: AtlasLike, factor: str) -> None:
+def draw_frequencies(axes: Axes, atlas: AtlasLike, task: str, factor: str) -> None:
     """The frequency of the linear dynamics against the one asked for, a mean for each level of a factor.
 
     Raises:
@@ -50,8 +49,8 @@ def draw_frequencies(axes: Axes, atlas: AtlasLike, factor: str) -> None:
             markersize=2,
             elinewidth=0.6,
         )
-    task = cast(SineWave, atlas.study.task("sine_wave"))
-    ends = [task.offset, task.offset + task.slope]
+    asked = atlas.study.task(task).condition_frequencies()
+    ends = [min(asked), max(asked)]
     axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=3)
     axes.set(xlabel="frequency asked for\n(cycles per step)")
 
@@ -82,10 +81,11 @@ def draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None
     axes.legend(frameon=True, framealpha=0.8, edgecolor="none")
 
 
-def oscillation_frequencies_caption(atlas: AtlasLike) -> str:
+def oscillation_frequencies_caption(atlas: AtlasLike, task: str) -> str:
     """The caption of ``oscillation_frequencies``."""
-    networks = table(atlas, "oscillations")["network"].nunique()
-    kinds = table(atlas, "attractors", "sine_wave")["kind"].value_counts()
+    rows, attractors = table(atlas, "oscillations"), table(atlas, "attractors", task)
+    networks = rows.loc[rows["network"].isin(attractors["network"]), "network"].nunique()
+    kinds = attractors["kind"].value_counts()
     listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
     return (
         "Above: the frequency of the leading complex pair of eigenvalues at the fixed point in the middle of each "

@@ -1,5 +1,6 @@
 """State spaces drawn: trajectories and fixed points of representative networks, seen from above and the side."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +18,6 @@ from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, repr
 from dynatlas.figures.legends import point_handles
 from dynatlas.figures.looks import EVIDENCE_COLORS, FREQUENCY_COLORS, UNSTABLE, unstable_color, variant_label
 from dynatlas.figures.style import GREY, PAGE_WIDTH, SMALLEST, entitle, new_figure, panel, styled, write_message
-from dynatlas.tasks.context_integration import ContextIntegration
-from dynatlas.tasks.sine_wave import SineWave
 from dynatlas.tasks.task import Task
 
 # No axis is hidden behind another.
@@ -207,16 +206,32 @@ def _draw_triad(axes: Axes, view: _View) -> None:
         axes.text(label[0], label[1], str(component + 1), fontsize=SMALLEST, color=GREY, ha="center", va="center")
 
 
+class Drawing(NamedTuple):
+    """How the trials of a task are drawn."""
+
+    most_trials: int
+    meaning: str  # of their colours, for captions
+    scale: ColorScale | None = None
+
+
+@lru_cache(maxsize=64)
+def drawing_of(task: Task) -> Drawing:
+    """By what a task asks for: colours for frequencies or for evidence; else grey."""
+    if "oscillation" in task.computations:
+        low, high = min(task.condition_frequencies()), max(task.condition_frequencies())
+        scale = ColorScale("commanded frequency (cycles per step)", FREQUENCY_COLORS, low, high)
+        return Drawing(13, "Colour: the commanded frequency.", scale)
+    if "integration" in task.computations:
+        scale = ColorScale("cued evidence per step", EVIDENCE_COLORS, -task.probe_evidence, task.probe_evidence)
+        return Drawing(40, "Colour: the cued evidence; line style: the context.", scale)
+    return Drawing(16, "Grey: probe trajectories.")
+
+
 def trajectories_caption(atlas: AtlasLike, task: str) -> str:
     """The caption of ``trajectories`` for one task."""
     chosen = representatives(atlas, task)
-    colors = {
-        "flip_flop": "Grey: probe trajectories.",
-        "sine_wave": "Colour: the commanded frequency.",
-        "context_integration": "Colour: the cued evidence; line style: the context.",
-    }.get(task, "Grey: probe trajectories.")
-    settings = atlas.study.task(task)
-    steps = f" (the last {MOST_STEPS} steps of each)" if settings.steps > MOST_STEPS else ""
+    colors = drawing_of(atlas.study.task(task)).meaning
+    steps = f" (the last {MOST_STEPS} steps of each)" if atlas.study.task(task).steps > MOST_STEPS else ""
     return (
         f"{task_title(atlas.study, task)}: state space of {count_of(len(chosen), 'representative network')}, one per "
         "variant, in the first three principal components of its own probe activity, each component scaled to its "
@@ -227,20 +242,15 @@ def trajectories_caption(atlas: AtlasLike, task: str) -> str:
     )
 
 
-MOST_TRIALS = {"flip_flop": 16, "sine_wave": 13, "context_integration": 40}
-
-
-OTHER_TRIALS = 16
-
-
 MOST_STEPS = 150
 
 
 def state_space(atlas: AtlasLike, network: str, task: str) -> StateSpace:
     """A network's trajectories, thinned to what an eye can follow, and its fixed points.
 
-    At most ``MOST_TRIALS`` trials, evenly spaced, and of each the last ``MOST_STEPS`` steps. Points that lie further
-    from the activity than its own range are left out and counted: one of them would shrink everything else to a dot.
+    At most the task's ``Drawing.most_trials``, evenly spaced, and of each the last ``MOST_STEPS`` steps. Points that
+    lie further from the activity than its own range are left out and counted: one of them would shrink everything else
+    to a dot.
 
     Raises:
         Missing: they are not stored.
@@ -260,7 +270,7 @@ def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
     if len(rows) != len(points):  # without their table, points have no stability: they are not drawn
         points, directions, rows = points[:0], directions[:0], rows[:0]
     values, contexts = trial_labels(task, data)
-    keep = even_selection(range(len(values)), MOST_TRIALS.get(task.kind, OTHER_TRIALS))
+    keep = even_selection(range(len(values)), drawing_of(task).most_trials)
     trajectories = data["trajectory"].values[keep, -MOST_STEPS:]
     low, high = (extreme(data["trajectory"].values, axis=(0, 1)) for extreme in (np.min, np.max))
     near = ((points >= 2 * low - high) & (points <= 2 * high - low)).all(axis=1)
@@ -284,28 +294,35 @@ def most_trials(atlas: AtlasLike, task: str) -> int:
     """
     groups = [f"trajectories/{one.network}" for one in representatives(atlas, task)]
     stored = max(arrays(atlas, group, task).sizes["trial"] for group in groups)
-    return min(stored, MOST_TRIALS.get(task, OTHER_TRIALS))
+    return min(stored, drawing_of(atlas.study.task(task)).most_trials)
 
 
 def trial_labels(task: Task, data: xr.Dataset) -> tuple[Any, Any]:
-    """What colours each trial ``[trials]`` (command frequency, evidence), or NaN; and its context, or 0."""
-    inputs = data["inputs"].values
-    trials = len(inputs)
-    if isinstance(task, SineWave):
-        return task.slope * inputs[:, 0, 0] + task.offset, np.zeros(trials, int)
-    if isinstance(task, ContextIntegration):
-        contexts = inputs[:, 0, task.streams :].argmax(axis=1)
-        return inputs[np.arange(trials), 0, contexts], contexts
-    return np.full(trials, np.nan), np.zeros(trials, int)
+    """What colours each trial ``[trials]`` (commanded frequency, evidence), or NaN; and its context, or 0."""
+    inputs = np.asarray(data["inputs"].values, np.float64).mean(axis=1)
+    if "oscillation" in task.computations:
+        frequencies = np.asarray(task.condition_frequencies(), np.float32)
+        return frequencies[trial_conditions(task, inputs)], np.zeros(len(inputs), int)
+    if "integration" in task.computations:
+        contexts = trial_conditions(task, inputs)
+        channels = np.asarray(task.integrated_inputs())[contexts]
+        return inputs[np.arange(len(inputs)), channels].astype(np.float32), contexts
+    return np.full(len(inputs), np.nan), np.zeros(len(inputs), int)
+
+
+def trial_conditions(task: Task, inputs: Any) -> Any:
+    """The condition ``[trials]`` nearest to each trial's mean ``inputs [trials, inputs]``, evidence aside."""
+    static, conditions = _static_inputs(task)
+    return ((inputs[:, None, static] - conditions) ** 2).sum(axis=-1).argmin(axis=1)
+
+
+@lru_cache(maxsize=64)
+def _static_inputs(task: Task) -> tuple[Any, Any]:
+    """The inputs ``[static]`` that are not integrated, and their values ``[conditions, static]``."""
+    static = np.setdiff1d(np.arange(task.n_inputs), task.integrated_inputs())
+    return static, np.asarray(task.conditions(), np.float64)[:, static]
 
 
 def color_scale(atlas: AtlasLike, kind: str) -> ColorScale | None:
     """The colours of a task's trajectories; None if they have none."""
-    task = atlas.study.task(kind)
-    if isinstance(task, SineWave):
-        return ColorScale(
-            "commanded frequency (cycles per step)", FREQUENCY_COLORS, task.offset, task.offset + task.slope
-        )
-    if isinstance(task, ContextIntegration):
-        return ColorScale("cued evidence per step", EVIDENCE_COLORS, -1, 1)
-    return None
+    return drawing_of(atlas.study.task(kind)).scale

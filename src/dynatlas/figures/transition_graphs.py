@@ -1,4 +1,4 @@
-"""Where the flow leads from each fixed point of the flip-flop."""
+"""Where the flow leads from each fixed point."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
-from dynatlas.atlas.view import AtlasLike, Missing, activations_of, architectures_of, representatives, table
+from dynatlas.atlas.view import (
+    AtlasLike,
+    Missing,
+    Representative,
+    activations_of,
+    architectures_of,
+    representatives,
+    table,
+)
 from dynatlas.figures.legends import dot
 from dynatlas.figures.looks import unstable_color, unstable_label, variant_label
 from dynatlas.figures.style import new_figure, panel, styled
@@ -25,11 +33,11 @@ GAP = 0.05
 HEAD = 0.09
 
 
-def transition_graphs(atlas: AtlasLike) -> Figure:
-    """One network of each kind on the flip-flop: where the flow leads from each fixed point, in readout coordinates."""
+def transition_graphs(atlas: AtlasLike, task: str) -> Figure:
+    """One network of each kind on a task: where the flow leads from each fixed point, in readout coordinates."""
     with styled():
         try:
-            shown = representatives(atlas, "flip_flop")
+            shown = representatives(atlas, task)
         except Missing:
             shown = []
         architectures = architectures_of(atlas.study)
@@ -41,25 +49,25 @@ def transition_graphs(atlas: AtlasLike) -> Figure:
         for one in shown:
             axes = grid[activations.index(one.activation), architectures.index(one.architecture)]
             axes.set_title(variant_label(one.architecture, one.activation), fontsize=7)
-            panel(axes, draw_transitions, atlas, one.network)
+            panel(axes, draw_transitions, atlas, one)
         if not shown:
-            panel(grid[0, 0], lambda _: representatives(atlas, "flip_flop"))
+            panel(grid[0, 0], lambda _: representatives(atlas, task))
         handles = [dot(unstable_label(n), unstable_color(n)) for n in range(4)]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
-def draw_transitions(axes: Axes, atlas: AtlasLike, network: str) -> None:
-    """The fixed points of a flip-flop network at the places of their readouts, and where the flow leads from each.
+def draw_transitions(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
+    """The fixed points of a network at the places of their readouts, and where the flow leads from each.
 
     Raises:
         Missing: they are not stored, or there are none.
     """
     axes.set_axis_off()
-    points = table(atlas, "fixed_points", "flip_flop")
-    points = points[(points["network"] == network) & ~points["is_slow"].astype(bool)].sort_values("point")
-    edges = table(atlas, "transitions", "flip_flop")
-    edges = edges[(edges["network"] == network) & (edges["source"] != edges["target"])]
+    points = table(atlas, "fixed_points", one.task)
+    points = points[(points["network"] == one.network) & ~points["is_slow"].astype(bool)].sort_values("point")
+    edges = table(atlas, "transitions", one.task)
+    edges = edges[(edges["network"] == one.network) & (edges["source"] != edges["target"])]
     edges = edges[edges["probability"] >= LEAST_PROBABILITY]
     if points.empty:
         raise Missing("This network has no fixed point.")
@@ -93,10 +101,10 @@ def _projected(readouts: NDArray[np.float64]) -> NDArray[np.float64]:
     return readouts @ directions[: readouts.shape[1]]
 
 
-def transition_graphs_caption(atlas: AtlasLike) -> str:
+def transition_graphs_caption(atlas: AtlasLike, task: str) -> str:
     """The caption of ``transition_graphs``."""
-    networks = len(table(atlas, "searches", "flip_flop"))
-    sensitivity = table(atlas, "transition_sensitivity", "flip_flop")
+    networks = len(table(atlas, "searches", task))
+    sensitivity = table(atlas, "transition_sensitivity", task)
     settings = atlas.study.analysis
     own = sensitivity["scale"] == settings.transition_scale
     by_scale = sensitivity[~own].groupby("scale")["distance"].median()

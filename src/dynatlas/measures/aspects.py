@@ -18,7 +18,7 @@ class Finding(NamedTuple):
 
     Attributes:
         name: of the finding.
-        needs: what it needs of a task: "one condition", or "a line" that its points form, as on dynatlas' own tasks.
+        needs: what it needs of a task: "one condition", or "a line" that the points of an oscillation or integration form.
     """
 
     name: str
@@ -106,18 +106,19 @@ def comparing(finding: Finding) -> frozenset[str]:
     return frozenset(name for name, measure in TOPOLOGY.items() if measure.finding == finding)
 
 
-def check_topology(task: str, names: Iterable[str], n_conditions: int) -> None:
-    """Refuse measures that cannot compare networks on a user's task.
+def check_topology(task: str, names: Iterable[str], n_conditions: int, *, has_line: bool = False) -> None:
+    """Check that measures can compare networks on a user's task.
 
     Args:
-        task: what messages call it.
+        task: its name in messages.
         names: its ``topology``.
-        n_conditions: its static inputs.
+        n_conditions: number of its static inputs.
+        has_line: whether its fixed points form a line: over frequencies, or along an integral.
 
     Raises:
         ValueError: there is no such measure for it; or one compares a graph of one condition, and it has several.
     """
-    known = [name for name, measure in TOPOLOGY.items() if measure.finding.needs != "a line"]
+    known = [name for name, measure in TOPOLOGY.items() if has_line or measure.finding.needs != "a line"]
     for name in names:
         if name not in known:
             raise ValueError(f"{task}: topology names {name!r}; expected some of {', '.join(known)}")

@@ -21,6 +21,7 @@ from dynatlas.pipeline.waiting import Waiting
 from dynatlas.pipeline.workers.cluster import count_workers, local_cluster, running_scheduler
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import Study
+from dynatlas.tasks.task import Task
 
 # What the calibration cannot see, as measured on the demo: seconds of one worker.
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0
@@ -29,8 +30,8 @@ PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.
 OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 1.0, 1.5e-6
 
 
-# Fixed points to expect per condition, to foresee the disk.
-POINTS_PER_CONDITION = {"sine_wave": 1, "context_integration": 8}
+# Fixed and slow points to expect on the line of an integrator, to foresee the disk.
+POINTS_ON_A_LINE = 8
 
 
 class StagePlan(NamedTuple):
@@ -272,7 +273,7 @@ def _disk(study: Study) -> float:
     def of(member: Member) -> float:
         task, size = study.task(member.task), study.size(member)
         weights = 4.0 * size.weights * (2 if study.population.untrained_controls else 1)
-        points = POINTS_PER_CONDITION.get(task.kind, 3 ** getattr(task, "channels", 0)) * task.n_conditions
+        points = _points_per_condition(task) * task.n_conditions
         states = size.states
         curves = 30.0 * member.training.iterations / member.training.validation_interval
         return weights + points * states * (8 + 16) + curves
@@ -282,6 +283,13 @@ def _disk(study: Study) -> float:
     reduced = sum(_reduced_bytes(study)) * len(study.members) / len(study.tasks)
     per_configuration = {configuration: of(members[0]) for configuration, members in study.configurations.items()}
     return sum(per_configuration[member.configuration] for member in study.members) + distances + reduced
+
+
+def _points_per_condition(task: Task) -> int:
+    """Fixed points to expect: one for each combination of outputs, those of a line, or one."""
+    if "integration" in task.computations:
+        return POINTS_ON_A_LINE
+    return max(1, len(task.ideal_outputs)) ** task.n_outputs
 
 
 def _reduced_bytes(study: Study) -> Iterator[float]:

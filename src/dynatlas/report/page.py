@@ -11,7 +11,7 @@ from markupsafe import Markup
 from dynatlas._util.messages import count_of
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
-from dynatlas.figures.catalogue import DYNAMICS, FORMATS, Format, pictures, save_all
+from dynatlas.figures.catalogue import FORMATS, Dynamics, Format, dynamics_of, pictures, save_all
 from dynatlas.figures.counts import composition, modal_composition
 from dynatlas.figures.looks import UNSTABLE, looks_of, unstable_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale
@@ -136,12 +136,13 @@ class _Content:
         return [self._task_section(kind) for kind in tasks(self.atlas)]
 
     def _task(self, kind: str) -> dict[str, Any]:
-        scale = color_scale(self.atlas, kind)
+        task, scale = self.atlas.study.task(kind), color_scale(self.atlas, kind)
         return {
             "title": task_title(self.atlas.study, kind),
-            "conditions": list(self.atlas.study.task(kind).condition_names()),
+            "conditions": list(task.condition_names()),
             "scale": None if scale is None else scale._asdict(),
-            "graph": not comparing(TRANSITIONS).isdisjoint(self.atlas.study.task(kind).topology),
+            "graph": not comparing(TRANSITIONS).isdisjoint(task.topology),
+            "computations": task.computations,
         }
 
     def _task_section(self, kind: str) -> dict[str, Any]:
@@ -153,13 +154,12 @@ class _Content:
         return {
             "kind": kind,
             "title": task_title(self.atlas.study, kind),
-            "n_outputs": task.n_outputs,
             "summary": task.summary,
             "sentences": [text for text in sentences if text],
             "performance": self._plot(f"performance-{kind}", plots.performance_plot, kind),
             "representatives": self.get(representatives, kind)["value"] or [],
             "modal": modal and (composition(modal[0]), f"{modal[1]:,} of {count_of(modal[2], 'search', 'searches')}"),
-            "dynamics": self._dynamics(kind),
+            "dynamics": [self._dynamics(kind, dynamics) for dynamics in dynamics_of(self.atlas.study, kind)],
             "maps": [one for one in map_list(self.atlas) if one["task"] == kind],
         }
 
@@ -170,12 +170,11 @@ class _Content:
             self.plots[name] = got["value"]
         return {"name": name, "missing": got["missing"]}
 
-    def _dynamics(self, kind: str) -> dict[str, str]:
-        """The figure of what the fixed points form, as an element of the page."""
-        if kind not in DYNAMICS:
-            return {"missing": "A task that is not one of dynatlas’ own has no figure of what its fixed points form."}
-        name, draw, describe = DYNAMICS[kind]
-        caption = self.get(describe)
+    def _dynamics(self, kind: str, dynamics: Dynamics) -> dict[str, str]:
+        """A figure of what the fixed points form, as an element of the page."""
+        caption = self.get(dynamics.describe, kind)
+        content = {"heading": dynamics.heading, "missing": caption["missing"]}
         if caption["missing"]:
-            return {"missing": caption["missing"]}
-        return {"missing": "", "caption": caption["value"], "svg": inline_svg(render(draw(self.atlas), "svg"), name)}
+            return content
+        svg = inline_svg(render(dynamics.draw(self.atlas, kind), "svg"), dynamics.name)
+        return content | {"caption": caption["value"], "svg": svg}

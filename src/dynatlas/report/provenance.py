@@ -7,7 +7,8 @@ from dynatlas.atlas.view import task_name
 from dynatlas.figures.looks import ACTIVATIONS, architecture_label
 from dynatlas.study.settings import SEARCHED
 from dynatlas.study.study import Study
-from dynatlas.tasks.sine_wave import SineWave
+from dynatlas.tasks.registry import BUILT_IN
+from dynatlas.tasks.task import Task
 
 UNITS: Final = (64, 128, 256)
 
@@ -25,12 +26,6 @@ BATCH_SIZE: Final = 64
 
 
 CELLS: Final = ("vanilla", "ugrnn", "gru", "lstm")
-
-
-STEPS: Final = {"flip_flop": 100, "sine_wave": 500, "context_integration": 30}
-
-
-COMMANDS: Final = 51
 
 
 class Departure(NamedTuple):
@@ -53,7 +48,7 @@ def departures(study: Study) -> list[Departure]:
 def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     """(setting, the paper's value, the study's value); several values at once are tuples."""
     population = study.population
-    yield "tasks", _titles(study, STEPS), _titles(study, (task.kind for task in study.tasks))
+    yield "tasks", _titles(study, BUILT_IN), _titles(study, (task.kind for task in study.tasks))
     yield "architectures", _labels(CELLS), _labels(population.architectures)
     yield "activations", tuple(ACTIVATIONS), population.activations
     yield "hidden units", UNITS, population.units
@@ -64,11 +59,17 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     yield "batch size", BATCH_SIZE, _distinct(member.training.batch_size for member in study.members)
     yield "learning rate, decay, momentum and clipping", "searched for each configuration", _searched(study)
     for task in study.tasks:
-        title = task_name(study, task.kind)
-        if task.kind in STEPS:
-            yield f"trial length of the {title}", f"{STEPS[task.kind]} steps", f"{task.steps} steps"
-        if isinstance(task, SineWave):
-            yield "commands at which the sine is compared", COMMANDS, task.commands
+        yield from _task_settings(task)
+
+
+def _task_settings(task: Task) -> Iterator[tuple[str, Any, Any]]:
+    """The settings of a task that the paper states: its value is the default."""
+    for name in task.paper_settings:
+        field = type(task).model_fields[name]
+        if name == "steps":
+            yield f"trial length of the {task.title}", f"{field.default} steps", f"{task.steps} steps"
+        else:
+            yield field.description or f"{name} of the {task.title}", field.default, getattr(task, name)
 
 
 def _optimizers(study: Study) -> str | tuple[str, ...]:

@@ -368,7 +368,8 @@ class Study(SummaryRepr, Settings):
         if group == "tasks":
             task = self.task(name)
             check_task(task)
-            check_topology(f"the task {name!r}", task.topology, task.n_conditions)
+            has_line = not {"oscillation", "integration"}.isdisjoint(task.computations)
+            check_topology(f"the task {name!r}", task.topology, task.n_conditions, has_line=has_line)
         if group == "cells":
             units = min(self.population.units)
             for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):

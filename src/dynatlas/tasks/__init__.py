@@ -9,9 +9,11 @@ from dynatlas.tasks.placeholder import task_without_code as task_without_code
 from dynatlas.tasks.registry import BUILT_IN as BUILT_IN
 from dynatlas.tasks.registry import TASKS as TASKS
 from dynatlas.tasks.registry import AnyTask as AnyTask
+from dynatlas.tasks.registry import built_in_task as built_in_task
 from dynatlas.tasks.registry import register_task as register_task
 from dynatlas.tasks.sine_wave import SineWave as SineWave
 from dynatlas.tasks.task import PROBE_SEED as PROBE_SEED
+from dynatlas.tasks.task import Computation as Computation
 from dynatlas.tasks.task import Task as Task
 from dynatlas.tasks.task import Trial as Trial
 from dynatlas.tasks.task import even_grid as even_grid

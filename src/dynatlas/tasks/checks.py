@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral, Real
 from typing import Any, Final, TypeVar
 
 import jax
@@ -68,6 +69,7 @@ def _check_declarations(task: Task, name: str) -> None:
     except TypeError as error:
         raise ValueError(f"{name}: its settings cannot be hashed ({error}); expected numbers, texts, tuples") from None
     _check_settings(task, name)
+    _called(f"{name}: computations", lambda: task.computations)
     if not _is_threshold(task.threshold):
         raise ValueError(f'{name}: threshold is {task.threshold!r}; expected ("mse", bound) or ("r2", bound)')
     strange = sorted(task.comparison_settings - type(task).model_fields.keys())
@@ -152,6 +154,25 @@ def _check_probe(task: Task, name: str) -> None:
             f"{name}: probe_conditions() holds {sorted(set(numbers.tolist()))}; each of the {len(conditions)} "
             f"conditions, 0 to {len(conditions) - 1}, must have a probe trial, and no other number may stand there"
         )
+    _check_computations(task, name, len(conditions))
+
+
+def _check_computations(task: Task, name: str, n_conditions: int) -> None:
+    """One frequency and one input for each condition, if there are any."""
+    frequencies, inputs = tuple(task.condition_frequencies()), tuple(task.integrated_inputs())
+    for method, values in (("condition_frequencies", frequencies), ("integrated_inputs", inputs)):
+        if values and len(values) != n_conditions:
+            raise ValueError(f"{name}: {method}() has {len(values)} values; expected {n_conditions}, one per condition")
+    wrong = [value for value in frequencies if not (isinstance(value, Real) and 0 < value < 0.5)]
+    if wrong:
+        raise ValueError(
+            f"{name}: condition_frequencies() holds {wrong[0]!r}; expected cycles per step between 0 and 0.5"
+        )
+    strange = [
+        channel for channel in inputs if not isinstance(channel, Integral) or channel not in range(task.n_inputs)
+    ]
+    if strange:
+        raise ValueError(f"{name}: integrated_inputs() names {strange[0]!r}; expected integers below {task.n_inputs}")
 
 
 def _called(what: str, call: Callable[[], T]) -> T:

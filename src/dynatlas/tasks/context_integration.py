@@ -37,6 +37,16 @@ class ContextIntegration(Task):
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_levels"})
     topology: ClassVar[tuple[str, ...]] = ("neighbor_graph", "spectrum")
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("r2", 0.97)
+    probe_words: ClassVar[str] = "constant levels of the cued stream without noise"
+    paper_settings: ClassVar[tuple[str, ...]] = ("steps",)
+
+    @property
+    def summary(self) -> str:
+        """What the network is asked to do, and how networks usually do it."""
+        return (
+            "The network adds up one of its noisy inputs, the one that a context signal names, and ignores the others. "
+            "The usual solution is, for each context, a line of fixed or slow points along which the sum is kept."
+        )
 
     @property
     def n_inputs(self) -> int:
@@ -81,6 +91,10 @@ class ContextIntegration(Task):
     def condition_names(self) -> tuple[str, ...]:
         """The contexts, counted from 1."""
         return tuple(f"context {context + 1}" for context in range(self.streams))
+
+    def integrated_inputs(self) -> tuple[int, ...]:
+        """In each context its own stream."""
+        return tuple(range(self.streams))
 
     def probe_conditions(self) -> Int[np.ndarray, " trials"]:
         """All levels in one context after the other."""

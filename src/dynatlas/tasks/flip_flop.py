@@ -38,6 +38,17 @@ class FlipFlop(Task):
     topology: ClassVar[tuple[str, ...]] = ("transition_graph", "fused_transition_graph", "spectrum")
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.01)
     ideal_outputs: ClassVar[tuple[float, ...]] = (-1.0, 0.0, 1.0)
+    probe_words: ClassVar[str] = "input pulses, the target that remembers the last one of each channel"
+    paper_settings: ClassVar[tuple[str, ...]] = ("steps",)
+
+    @property
+    def summary(self) -> str:
+        """What the network is asked to do, and how networks usually do it."""
+        return (
+            f"The network keeps {self.channels} bits in mind: each output holds the sign of the last pulse on its "
+            "channel. A network that solves the task needs a stable fixed point for each memory, and saddles between "
+            "them."
+        )
 
     @property
     def n_inputs(self) -> int:

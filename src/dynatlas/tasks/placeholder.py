@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Literal
 
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -22,10 +24,19 @@ class TaskFacts(BaseModel):
     topology: tuple[str, ...]
     threshold: tuple[Literal["mse", "r2"], float]
     comparison_settings: tuple[str, ...]
+    # Records of older versions do not have what follows.
+    ideal_outputs: tuple[float, ...] = ()
+    conditions: tuple[tuple[float, ...], ...] = ()  # of a task that oscillates or integrates: they colour its trials
+    condition_frequencies: tuple[float, ...] = ()
+    integrated_inputs: tuple[int, ...] = ()
+    probe_evidence: float = 0.0
+    probe_words: str = ""
 
     @classmethod
     def of(cls, task: Task) -> "TaskFacts":
         """The facts of a task whose code is there."""
+        frequencies = tuple(map(float, task.condition_frequencies()))
+        integrated = tuple(map(int, task.integrated_inputs()))
         return cls(
             title=task.title,
             summary=task.summary,
@@ -35,6 +46,12 @@ class TaskFacts(BaseModel):
             topology=task.topology,
             threshold=task.threshold,
             comparison_settings=tuple(sorted(task.comparison_settings)),
+            ideal_outputs=tuple(map(float, task.ideal_outputs)),
+            conditions=tuple(map(tuple, np.asarray(task.conditions()).tolist())) if frequencies or integrated else (),
+            condition_frequencies=frequencies,
+            integrated_inputs=integrated,
+            probe_evidence=task.probe_evidence,
+            probe_words=task.probe_words,
         )
 
 
@@ -61,14 +78,26 @@ class _WithoutCode(Task):
     def n_conditions(self) -> int:
         return len(self.facts.condition_names)
 
+    @property
+    def probe_evidence(self) -> float:
+        return self.facts.probe_evidence
+
     def condition_names(self) -> tuple[str, ...]:
         return self.facts.condition_names
+
+    def condition_frequencies(self) -> tuple[float, ...]:
+        return self.facts.condition_frequencies
+
+    def integrated_inputs(self) -> tuple[int, ...]:
+        return self.facts.integrated_inputs
 
     def trial(self, key: PRNGKeyArray) -> Trial:
         raise code_is_missing("task", self.kind)
 
     def conditions(self) -> Float[Array, "conditions inputs"]:
-        raise code_is_missing("task", self.kind)
+        if not self.facts.conditions:
+            raise code_is_missing("task", self.kind)
+        return jnp.asarray(self.facts.conditions, jnp.float32)
 
 
 def task_without_code(kind: str, facts: TaskFacts) -> type[Task]:
@@ -77,6 +106,7 @@ def task_without_code(kind: str, facts: TaskFacts) -> type[Task]:
     made.facts = facts
     made.title, made.topology, made.threshold = facts.title, facts.topology, facts.threshold
     made.comparison_settings = frozenset(facts.comparison_settings)
+    made.ideal_outputs, made.probe_words = facts.ideal_outputs, facts.probe_words
     return made
 
 

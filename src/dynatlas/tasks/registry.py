@@ -13,7 +13,7 @@ from dynatlas.registry import check_name, enter
 from dynatlas.tasks.context_integration import ContextIntegration
 from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.tasks.sine_wave import SineWave
-from dynatlas.tasks.task import Task, Trial
+from dynatlas.tasks.task import Computation, Task, Trial
 
 TASKS: dict[str, type[Task]] = {
     "flip_flop": FlipFlop,
@@ -22,7 +22,7 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
-BUILT_IN: Final = frozenset(TASKS)
+BUILT_IN: Final = tuple(TASKS)  # the paper's, in its order
 
 
 Added = TypeVar("Added")
@@ -66,6 +66,16 @@ def register_task(name: str) -> Callable[[Added], Added]:
         return added
 
     return register
+
+
+def built_in_task(computation: Computation) -> str:
+    """The kind of the built-in task with this computation.
+
+    Example:
+        >>> built_in_task("oscillation")
+        'sine_wave'
+    """
+    return next(kind for kind in BUILT_IN if computation in task_of({"kind": kind}).computations)
 
 
 def task_of(value: Any) -> Task:

@@ -28,12 +28,14 @@ class SineWave(Task):
     steps: Annotated[int, Field(ge=2, le=100_000)] = 500
     slope: Annotated[float, Field(ge=0, le=0.5)] = 0.04
     offset: Annotated[float, Field(gt=0, le=0.5)] = 0.01
-    commands: Annotated[int, Field(ge=2, le=1_000)] = 51
+    commands: Annotated[int, Field(ge=2, le=1_000, description="commands at which the sine is compared")] = 51
 
     title: ClassVar[str] = "sine wave"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"commands"})
     topology: ClassVar[tuple[str, ...]] = ("neighbor_graph", "spectrum")
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.02)
+    probe_words: ClassVar[str] = "the command, the sine that it asks for"
+    paper_settings: ClassVar[tuple[str, ...]] = ("steps", "commands")
 
     @model_validator(mode="after")
     def _below_nyquist(self) -> "SineWave":
@@ -43,6 +45,14 @@ class SineWave(Task):
                 "a wave sampled once per step has to stay below 0.5"
             )
         return self
+
+    @property
+    def summary(self) -> str:
+        """What the network is asked to do, and how networks usually do it."""
+        return (
+            "A constant input commands a frequency, and the network produces a sine of that frequency. The usual "
+            "solution is, for every command, one unstable fixed point with a cycle around it."
+        )
 
     @property
     def n_inputs(self) -> int:
@@ -78,6 +88,11 @@ class SineWave(Task):
     def condition_names(self) -> tuple[str, ...]:
         """The command of each condition."""
         return tuple(f"command {float(command):.3g}" for command in self.conditions()[:, 0])
+
+    def condition_frequencies(self) -> tuple[float, ...]:
+        """The frequency of each command of the grid, in cycles per step."""
+        commands = np.asarray(self.conditions(), np.float64)[:, 0]
+        return tuple((self.slope * commands + self.offset).tolist())
 
     def probe_conditions(self) -> Int[np.ndarray, " trials"]:
         """A trial for each command."""

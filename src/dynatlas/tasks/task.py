@@ -19,6 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 PROBE_SEED = 20190613  # one probe for every network of every study; any fixed number would do
 
+# What a task may ask a network to compute, each with its own analyses, figures and claims.
+Computation = Literal["memory", "oscillation", "integration"]
+
 
 class Trial(NamedTuple):
     """What a network sees and what it should answer, step by step."""
@@ -32,6 +35,12 @@ class Task(BaseModel):
 
     A subclass's fields are its settings, which a study file may change. What is drawn must be float32, and depend on
     the key and the settings alone; it is traced by JAX, so it is written with ``jax.numpy`` and ``jax.random``.
+
+    Three declarations say what the network has to compute, and with it which analyses, figures and claims apply:
+
+    - memory: ``ideal_outputs``, the values of each output at ideal fixed points, stable and unstable ones in turn;
+    - oscillation: ``condition_frequencies()``, the frequency of the output under each condition;
+    - integration: ``integrated_inputs()``, the input under each condition whose running sum is the first output.
 
     Example:
         >>> class Echo(Task):
@@ -58,8 +67,13 @@ class Task(BaseModel):
     topology: ClassVar[tuple[str, ...]] = ("spectrum",)
     # What a network must reach on held-out trials to count as trained: ("mse" or "r2", the bound).
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("r2", 0.9)
-    # The values that each output has at an ideal fixed point, if there are such: fixed points are ordered by them.
+    # Memory: the values that each output has at an ideal fixed point, from low to high: stable, unstable, stable, …
+    # Fixed points are ordered by them.
     ideal_outputs: ClassVar[tuple[float, ...]] = ()
+    # What a drawn trial of the probe shows beside a network's answer, for captions.
+    probe_words: ClassVar[str] = ""
+    # Settings whose defaults are the paper's, of its tasks: the report says where a study departs from them.
+    paper_settings: ClassVar[tuple[str, ...]] = ()
 
     @property
     def summary(self) -> str:
@@ -105,6 +119,24 @@ class Task(BaseModel):
         """The condition that each probe trial is run under; every condition has one at least."""
         return np.zeros(len(self.probe().inputs), int)
 
+    def condition_frequencies(self) -> tuple[float, ...]:
+        """Oscillation: the frequency that each condition asks for, in cycles per step; empty if none does."""
+        return ()
+
+    def integrated_inputs(self) -> tuple[int, ...]:
+        """Integration: the input whose running sum each condition asks for in the first output; empty if none does."""
+        return ()
+
+    @property
+    def computations(self) -> tuple[Computation, ...]:
+        """What the network has to compute, as the declarations above say."""
+        return _computations(self)
+
+    @property
+    def probe_evidence(self) -> float:
+        """The largest mean per step of an integrated input in the probe, in absolute value; 0 without integration."""
+        return _probe_evidence(self)
+
     def trials(self, key: PRNGKeyArray, count: int) -> Trial:
         """``count`` independent random trials, stacked."""
         return jax.vmap(self.trial)(jax.random.split(key, count))
@@ -126,6 +158,25 @@ def _shapes(task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The shapes of a trial's inputs and targets, without drawing one."""
     trial = jax.eval_shape(task.trial, jax.random.key(0, impl="threefry2x32"))
     return trial.inputs.shape, trial.targets.shape
+
+
+@lru_cache(maxsize=256)
+def _computations(task: Task) -> tuple[Computation, ...]:
+    declared: dict[Computation, tuple[float, ...]] = {
+        "memory": task.ideal_outputs,
+        "oscillation": task.condition_frequencies(),
+        "integration": task.integrated_inputs(),
+    }
+    return tuple(computation for computation, values in declared.items() if len(values))
+
+
+@lru_cache(maxsize=256)
+def _probe_evidence(task: Task) -> float:
+    channels = sorted(set(task.integrated_inputs()))
+    if not channels:
+        return 0.0
+    evidence = np.asarray(task.probe().inputs, np.float64)[:, :, channels].mean(axis=1)
+    return float(np.abs(evidence).max())
 
 
 def even_grid(start: float, stop: float, count: int) -> Float[Array, " count"]:

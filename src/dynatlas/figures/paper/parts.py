@@ -14,7 +14,9 @@ from dynatlas.atlas.view import (
     representatives,
     table,
     task_name,
+    task_title,
     tasks,
+    tasks_with,
 )
 from dynatlas.figures.distances import draw_map
 from dynatlas.figures.legends import FACTORS
@@ -24,14 +26,18 @@ from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled,
 from dynatlas.figures.trial import draw_trial, example, trial_handles
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
+from dynatlas.tasks.task import Computation
 
 
-def figure_of_task(atlas: AtlasLike, task: str, height: float, draw: Callable[[Figure, AtlasLike], None]) -> Figure:
-    """A figure about one task; of a study without it, one that says so."""
+def figure_of(
+    atlas: AtlasLike, computation: Computation, height: float, draw: Callable[[Figure, AtlasLike, str], None]
+) -> Figure:
+    """A figure about the first task with this computation; of a study without one, a figure that says so."""
+    task = tasks_with(atlas.study, computation)[0]
     with styled():
         if task in tasks(atlas):
             figure = new_figure(height)
-            draw(figure, atlas)
+            draw(figure, atlas, task)
         else:
             figure = new_figure(1.2)
             write_message(figure.subplots(), not_studied(atlas, task))
@@ -65,6 +71,12 @@ def draw_example(part: SubFigure, atlas: AtlasLike, task: str) -> None:
         )
 
 
+def trial_words(atlas: AtlasLike, task: str) -> str:
+    """What ``draw_example`` draws, for captions."""
+    words = atlas.study.task(task).probe_words or "the inputs, the targets"
+    return f"a trial of the probe: {words}, and one network’s answer"
+
+
 def draw_maps(part: SubFigure, letter: str, atlas: AtlasLike, task: str, measure: str) -> None:
     """The map of one measure twice, coloured by architecture and by activation."""
     heading(part, letter, f"{measure_label(measure)} distances, MDS")
@@ -91,12 +103,13 @@ def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw:
 
 
 def _population(atlas: AtlasLike, task: str) -> str:
-    """How many networks, and who was left out; for a sentence that began with the task."""
+    """The task, how many networks, and who was left out."""
     if task not in tasks(atlas):
         raise Missing(not_studied(atlas, task))
     networks = table(atlas, "networks", task)
     passed = int(networks["passed"].sum())
-    return f"{passed:,} of {count_of(len(networks), 'trained network')}. {left_out_sentence(networks)}"
+    trained = f"{passed:,} of {count_of(len(networks), 'trained network')}"
+    return f"{task_title(atlas.study, task)}, {trained}. {left_out_sentence(networks)}"
 
 
 def _measures(atlas: AtlasLike, task: str) -> tuple[str, str]:

@@ -30,8 +30,6 @@ from dynatlas.pipeline.stages.trajectories import state_spaces, trajectories
 from dynatlas.pipeline.stages.transitions import transition_sensitivity, transitions
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
-from dynatlas.tasks.context_integration import ContextIntegration
-from dynatlas.tasks.sine_wave import SineWave
 from dynatlas.tasks.task import Task
 
 # The measures that compare transition graphs, which are made for tasks that name one of them.
@@ -107,9 +105,9 @@ def findings(study: Study, task: Task, member: Member, cell: Cell) -> Findings:
         graph = transitions(study, member, cell, conditions[0], inputs)
         tables["transitions"] = graph
         tables["transition_sensitivity"] = transition_sensitivity(study, member, cell, conditions[0], graph, inputs)
-    if isinstance(task, SineWave):
+    if "oscillation" in task.computations:
         tables["oscillations"] = oscillations(task, member, cell, conditions, visited)
-    if isinstance(task, ContextIntegration):
+    if "integration" in task.computations:
         lines = integration(study, task, member, cell, visited)
         tables["line_attractors"] = pd.DataFrame([line.row for line in lines])
     return Findings(tables, conditions, lines)

@@ -15,7 +15,7 @@ from dynatlas.dynamics.linearization import Linearization, integrated_response, 
 from dynatlas.dynamics.slow_manifolds import SlowManifold, slow_manifold
 from dynatlas.study.members import Member
 from dynatlas.study.study import Study
-from dynatlas.tasks.context_integration import ContextIntegration
+from dynatlas.tasks.task import Task
 
 # The manifold is sampled between these quantiles of the output on the probe: what the network holds, without the
 # extremes.
@@ -33,18 +33,18 @@ class Integration(NamedTuple):
 
 
 def integration(
-    study: Study, task: ContextIntegration, member: Member, cell: Cell, visited: NDArray[np.float64]
+    study: Study, task: Task, member: Member, cell: Cell, visited: NDArray[np.float64]
 ) -> list[Integration]:
     """The slow manifold of each context, and the linear dynamics along it."""
     return [
         _in_context(study, task, member, cell, visited[task.probe_conditions() == context], context)
-        for context in range(task.streams)
+        for context in range(task.n_conditions)
     ]
 
 
 def _in_context(
     study: Study,
-    task: ContextIntegration,
+    task: Task,
     member: Member,
     cell: Cell,
     visited: NDArray[np.float64],
@@ -63,9 +63,10 @@ def _in_context(
     def response(stream: int, steps: int) -> NDArray[np.float64]:
         return _mean(integrated_response(around, weights, np.eye(task.n_inputs)[stream], steps)[trusted])
 
-    others = [stream for stream in range(task.streams) if stream != context]
+    relevant = task.integrated_inputs()[context]
+    others = [stream for stream in dict.fromkeys(task.integrated_inputs()) if stream != relevant]
     selection = _mean(around.selection()[trusted])
-    halfway = response(context, task.steps // 2)
+    halfway = response(relevant, task.steps // 2)
     row = {
         "network": member.id,
         "condition": context,
@@ -76,11 +77,11 @@ def _in_context(
         "line_share": manifold.line_share,
         "drift_share": manifold.drift_share,
         "spectral_radius": float(np.abs(around.eigenvalues[:, 0]).mean()),
-        "selection_relevant": float(selection[context]),
+        "selection_relevant": float(selection[relevant]),
         "selection_irrelevant": float(np.mean(selection[others])) if others else np.nan,
         "response": float(halfway[-1]),
-        "response_first": float(response(context, 1)[-1]),
-        "response_last": float(response(context, task.steps - 1)[-1]),
+        "response_first": float(response(relevant, 1)[-1]),
+        "response_last": float(response(relevant, task.steps - 1)[-1]),
         "irrelevant_response": (
             float(np.mean([response(stream, task.steps // 2)[-1] for stream in others])) if others else np.nan
         ),
@@ -117,7 +118,7 @@ def integration_arrays(lines: list[Integration]) -> xr.Dataset:
 def mean_spectra(atlas: Atlas, networks: pd.DataFrame) -> pd.DataFrame:
     """The spectra along the manifolds, averaged over contexts, and over the networks of each configuration."""
     parts = []
-    for _, arrays in stored_arrays(atlas, "context_integration", "line_attractors"):
+    for _, arrays in stored_arrays(atlas, "line_attractors"):
         modulus, real = np.asarray(arrays["modulus"]), np.asarray(arrays["real"])
         rows, modes = modulus.shape
         parts.append(

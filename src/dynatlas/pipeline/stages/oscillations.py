@@ -1,4 +1,4 @@
-"""The oscillations of sine networks: the linear dynamics in the middle of each, and mean frequencies."""
+"""The oscillations that tasks ask for: the linear dynamics in the middle of each, and mean frequencies."""
 
 from typing import Any
 
@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 from dynatlas.cells.cell import Cell
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.study.members import Member
-from dynatlas.tasks.sine_wave import SineWave
+from dynatlas.tasks.task import Task
 
 
 def oscillations(
-    task: SineWave, member: Member, cell: Cell, conditions: list[FixedPoints], visited: NDArray[np.float64]
+    task: Task, member: Member, cell: Cell, conditions: list[FixedPoints], visited: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """For each command the root in the middle of the trajectory, and the frequency of its leading complex pair."""
+    """For each condition the root in the middle of its trials, and the frequency of its leading complex pair."""
     rows = []
-    for condition, (points, command) in enumerate(zip(conditions, np.asarray(task.conditions()), strict=True)):
-        middle = visited[condition].mean(axis=0)
+    trials, commands = task.probe_conditions(), np.asarray(task.conditions())
+    frequencies = np.asarray(task.condition_frequencies(), np.float32)  # as exact as the commands
+    for condition, points in enumerate(conditions):
+        middle = visited[trials == condition].reshape(-1, visited.shape[-1]).mean(axis=0)
         roots = points.roots()
         point = int(np.linalg.norm(roots.states - middle, axis=1).argmin()) if len(roots) else -1
         # Sorted by |λ|: the first that turns is the leading pair's.
@@ -28,8 +30,8 @@ def oscillations(
             {
                 "network": member.id,
                 "condition": condition,
-                "command": float(command[0]),
-                "frequency": float(task.frequency(float(command[0]))),
+                "command": float(commands[condition, 0]),
+                "frequency": float(frequencies[condition]),
                 "point": point,
                 "n_unstable": int(roots.n_unstable[point]) if point >= 0 else 0,
                 "spectral_radius": float(np.abs(turning[0])) if len(turning) else np.nan,

@@ -20,7 +20,6 @@ from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.transitions import graph_of
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
-from dynatlas.tasks.sine_wave import SineWave
 from dynatlas.tasks.task import Task
 
 
@@ -100,13 +99,13 @@ def _transition_graphs(atlas: Atlas, block: Block) -> dict[str, Reduced]:
 
 
 def _chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
-    """The neighbour graphs along what a task's points form; only these two tasks have such a line."""
-    is_sine = isinstance(atlas.study.task(block.task), SineWave)
-    return _command_chains(atlas, block) if is_sine else _context_chains(atlas, block)
+    """The neighbour graphs along what a task's points form."""
+    oscillates = "oscillation" in atlas.study.task(block.task).computations
+    return _frequency_chains(atlas, block) if oscillates else _integral_chains(atlas, block)
 
 
-def _command_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
-    """The neighbour graph of the roots over the commands, of every network that has one under each of them."""
+def _frequency_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """The neighbour graph of the roots over the conditions, of every network that has one under each of them."""
     if not atlas.has(f"arrays.zarr/fixed_points/{block.name}"):
         return {}
     neighbors = min(atlas.study.analysis.neighbors, atlas.study.task(block.task).n_conditions - 1)
@@ -120,7 +119,7 @@ def _command_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
     return graphs
 
 
-def _context_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+def _integral_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
     """The neighbour graphs along the slow manifolds [contexts, points, points]."""
     if not atlas.has(f"arrays.zarr/line_attractors/{block.name}"):
         return {}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.schema import OF_MATRICES
+from dynatlas.atlas.view import tasks_with
 from dynatlas.measures.aspects import aspect
 from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
@@ -84,8 +85,9 @@ def sum_up(path: Path, report: Report) -> list[Entry]:
     """Join what was written of every matrix; average frequencies and spectra over networks."""
     atlas = Atlas.open(path)
     networks = atlas.table("networks")
+    first = networks[networks.task == tasks_with(atlas.study, "oscillation")[0]]  # the table has no column for others
     averages = {
-        "frequencies": mean_frequencies(atlas.table("oscillations"), atlas.table("attractors"), networks),
+        "frequencies": mean_frequencies(atlas.table("oscillations"), atlas.table("attractors"), first),
         "spectra": mean_spectra(atlas, networks),
     }
     return [

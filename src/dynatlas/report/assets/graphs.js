@@ -34,7 +34,7 @@ function graphPlot(points, edges) {
   };
 }
 
-// The frequencies of a sine network: linearised about its fixed points, against those asked for.
+// The frequencies of an oscillating network: linearised about its fixed points, against those asked for.
 function frequencyPlot({ frequency, linear_frequency }) {
   const ends = [Math.min(...frequency), Math.max(...frequency)];
   return {
@@ -50,21 +50,22 @@ function frequencyPlot({ frequency, linear_frequency }) {
 function formOf(network, details) {
   const task = valueOf(network, "task");
   const { fixed_points: points, transitions, oscillations, line_attractors: lines } = details;
-  if (atlas.tasks[task].graph) {
+  const { graph, computations } = atlas.tasks[task];
+  if (graph) {
     const why = [points, transitions].find((part) => part.missing !== undefined);
     return section("Transition graph",
       paragraph("Each point is a fixed point, in a row by its number of unstable directions. A line says where small displacements along these directions settle; the bolder, the more of them."),
       why ? missing(why.missing || "This network has no fixed point from which anything leads away.") :
       new Frame(`transitions-${nameOf(network)}`, `Transition graph of ${nameOf(network)}`, graphPlot(points, transitions)).element);
   }
-  if (task === "sine_wave") {
+  if (computations.includes("oscillation")) {
     return section("Frequencies",
       paragraph("The frequency at which the linearised network turns about its fixed point, for each command. On the dashed line it is the one asked for. There is no transition graph: a command has one fixed point as a rule."),
       oscillations.missing !== undefined ? missing(oscillations.missing || "No oscillation was found.") :
       new Frame(`frequencies-${nameOf(network)}`, `Linearised against commanded frequency of ${nameOf(network)}`, frequencyPlot(oscillations)).element);
   }
-  if (task !== "context_integration") {
-    return section("What they form", paragraph("This task is not one of dynatlas’ own, and names no graph of its fixed points."));
+  if (!computations.includes("integration")) {
+    return section("What they form", paragraph("This task declares no graph, frequencies or integrated inputs, so nothing more is drawn of its fixed points."));
   }
   return section("Lines that hold the sum",
     paragraph("For each context, the slow points along which the network keeps its sum: the share of their variance along one line, how fast the output drifts there (as a share of its range, per step), and the output that half a trial later answers a unit of input (1 would be perfect). There is no transition graph: nothing leads from point to point."),

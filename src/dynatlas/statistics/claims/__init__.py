@@ -10,26 +10,29 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dynatlas.atlas.view import AtlasLike
+from dynatlas.atlas.view import AtlasLike, tasks, tasks_with
 from dynatlas.statistics.claims import dynamics, geometry, topology
-from dynatlas.statistics.claims.verdicts import Finding, kinds, untestable
+from dynatlas.statistics.claims.verdicts import Finding, untestable
+from dynatlas.tasks.task import Computation
 
 
 class Claim(NamedTuple):
-    """One claim, how it is tested, and the one task that it speaks of; empty if it speaks of several."""
+    """One claim, how it is tested on a task, and the computation of the tasks that it speaks of: None for all tasks."""
 
     number: str
     name: str
     statement: str
-    test: Callable[[AtlasLike], Iterator[Finding]]
-    task: str = ""
+    test: Callable[[AtlasLike, str], Iterator[Finding]]
+    computation: Computation | None = None
+    needs_task: bool = True  # False: the test itself says what a study without such a task lacks
 
     def findings(self, atlas: AtlasLike) -> Iterator[Finding]:
-        """What an atlas says of it."""
-        if self.task and self.task not in kinds(atlas):
-            yield untestable(self.task, "the study does not have this task")
-        else:
-            yield from self.test(atlas)
+        """What an atlas says of it, task by task."""
+        for task in tasks_with(atlas.study, self.computation) if self.computation else tasks(atlas):
+            if self.needs_task and task not in tasks(atlas):
+                yield untestable(task, "the study does not have this task")
+            else:
+                yield from self.test(atlas, task)
 
 
 CLAIMS = (
@@ -40,71 +43,80 @@ CLAIMS = (
         "flip-flop topology",
         "Transition graphs do not tell architectures apart",
         topology.transitions_do_not_separate,
-        "flip_flop",
+        "memory",
     ),
     Claim(
         "4",
         "flip-flop fixed points",
         "Most networks have 27 = 8 + 12 + 6 + 1 fixed points, and fewer than 10 % another number",
         topology.modal_count,
-        "flip_flop",
+        "memory",
     ),
     Claim(
         "5",
         "sine oscillation",
         "A command has one fixed point, with one complex pair just over |λ| = 1, near the frequency asked for",
         dynamics.one_oscillation,
-        "sine_wave",
+        "oscillation",
     ),
     Claim(
         "6a",
         "sine frequency offsets",
         "Linear frequencies are off a little, by architecture and by activation",
         dynamics.frequency_offsets,
-        "sine_wave",
+        "oscillation",
     ),
     Claim(
         "6b",
         "sine topology",
         "Chains of fixed points tell neither architectures nor activations apart",
         topology.chains_do_not_separate,
-        "sine_wave",
+        "oscillation",
     ),
     Claim(
         "7a",
         "line attractors",
         "The slow points of a context lie near a line",
         dynamics.line_attractors,
-        "context_integration",
+        "integration",
     ),
     Claim(
         "7b",
         "integration topology",
         "The line's topology tells activations apart, not architectures",
         topology.lines_separate_activations,
-        "context_integration",
+        "integration",
     ),
     Claim(
         "8",
         "modes of integration",
         "Vanilla networks integrate with one mode; gated ones have many near 1",
         dynamics.modes_of_integration,
-        "context_integration",
+        "integration",
     ),
     Claim(
         "9",
         "unit integral",
         "A unit of input is integrated to about 1, off it by architecture",
         dynamics.unit_integral,
-        "context_integration",
+        "integration",
     ),
     Claim(
         "10",
         "trained and untrained",
         "Trained relu vanilla networks are nearer to untrained relu ones than to trained tanh ones, in SVCCA",
         geometry.untrained_are_nearer,
+        "integration",
+        needs_task=False,
     ),
-    Claim("11", "relu LSTM", "Relu LSTMs do not learn the sine task", dynamics.relu_lstm_on_sine),
+    Claim(
+        "11",
+        "relu LSTM",
+        "Relu LSTMs do not learn the sine task",
+        dynamics.relu_lstm_does_not_learn,
+        "oscillation",
+        needs_task=False,
+    ),
     Claim(
         "T",
         "activation and topology",

@@ -35,9 +35,8 @@ SLIGHTLY = 1.2  # |λ|
 NEAR_ONE = 0.95  # |λ| of a mode that holds half of its content for a dozen steps
 
 
-def one_oscillation(atlas: AtlasLike) -> Iterator[Finding]:
-    """Sine: one fixed point per command, one complex pair just over 1, near the frequency asked for."""
-    task = "sine_wave"
+def one_oscillation(atlas: AtlasLike, task: str) -> Iterator[Finding]:
+    """Oscillation: one fixed point per condition, one complex pair just over 1, near the frequency asked for."""
     searches = of_task(atlas, "searches", task)
     searches = searches.assign(one=(searches.n_roots == 1).astype(float))
     yield above(
@@ -62,9 +61,8 @@ def one_oscillation(atlas: AtlasLike) -> Iterator[Finding]:
     )
 
 
-def frequency_offsets(atlas: AtlasLike) -> Iterator[Finding]:
-    """Sine: small offsets of the linear frequency that go by architecture and by activation."""
-    task = "sine_wave"
+def frequency_offsets(atlas: AtlasLike, task: str) -> Iterator[Finding]:
+    """Oscillation: small offsets of the linear frequency that go by architecture and by activation."""
     rows = of_task(atlas, "oscillations", task)
     rows = rows.assign(offset=rows.linear_frequency / rows.frequency - 1)
     for factor in ("architecture", "activation"):
@@ -75,9 +73,8 @@ def frequency_offsets(atlas: AtlasLike) -> Iterator[Finding]:
         )
 
 
-def line_attractors(atlas: AtlasLike) -> Iterator[Finding]:
+def line_attractors(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Integration: the slow points of a context lie near a line."""
-    task = "context_integration"
     rows = of_task(atlas, "line_attractors", task)
     yield above(
         task,
@@ -88,9 +85,8 @@ def line_attractors(atlas: AtlasLike) -> Iterator[Finding]:
     )
 
 
-def modes_of_integration(atlas: AtlasLike) -> Iterator[Finding]:
+def modes_of_integration(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Integration: vanilla networks need one mode; gated ones have many eigenvalues near 1."""
-    task = "context_integration"
     rows = of_task(atlas, "line_attractors", task)
     known = rows[(rows.modes_needed >= 0) & (rows.architecture == "vanilla")]
     one = known.assign(one=(known.modes_needed == 1).astype(float))
@@ -102,6 +98,7 @@ def modes_of_integration(atlas: AtlasLike) -> Iterator[Finding]:
         "line_attractors: modes_needed",
     )
     spectra = atlas.table("spectra")
+    spectra = spectra[spectra.task == task]
     near = spectra[spectra.modulus > NEAR_ONE].groupby(["architecture", "activation", "units", "l2"]).size()
     every = spectra.groupby(["architecture", "activation", "units", "l2"]).size()
     counts = near.reindex(every.index, fill_value=0).reset_index(name="count")
@@ -120,9 +117,8 @@ def modes_of_integration(atlas: AtlasLike) -> Iterator[Finding]:
     )
 
 
-def unit_integral(atlas: AtlasLike) -> Iterator[Finding]:
+def unit_integral(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Integration: a unit of input leaves an output near 1, off it by architecture."""
-    task = "context_integration"
     rows = of_task(atlas, "line_attractors", task)
     rows = rows.assign(error=(rows.response - 1).abs())
     source = "line_attractors: response"
@@ -133,9 +129,8 @@ def unit_integral(atlas: AtlasLike) -> Iterator[Finding]:
     yield differs(task, "response by architecture", groups, source)
 
 
-def relu_lstm_on_sine(atlas: AtlasLike) -> Iterator[Finding]:
-    """Sine: no relu LSTM learns the task."""
-    task = "sine_wave"
+def relu_lstm_does_not_learn(atlas: AtlasLike, task: str) -> Iterator[Finding]:
+    """Oscillation: no relu LSTM learns the task."""
     networks = atlas.table("networks")
     rows = networks[(networks.task == task) & (networks.architecture == "lstm") & (networks.activation == "relu")]
     if not len(rows):

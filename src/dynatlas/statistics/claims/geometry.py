@@ -6,45 +6,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas.atlas.view import AtlasLike
-from dynatlas.statistics.claims.verdicts import Finding, above, below, kinds, separates, untestable
+from dynatlas.statistics.claims.verdicts import Finding, above, below, separates, untestable
 from dynatlas.statistics.resampling import Interval, correlation_of_pairs, draws, interval
 
 # A correlation between two measures' distances from which on they say the same.
 SAME = 0.5
 
 
-def svcca_separates(atlas: AtlasLike) -> Iterator[Finding]:
-    """Architectures and activations, on each task."""
-    for task in kinds(atlas):
-        for factor in ("architecture", "activation"):
-            if "svcca" in atlas.study.analysis.measures:
-                yield separates(atlas, task, "svcca", factor)
-            else:
-                yield untestable(task, "the study does not compare by svcca")
+def svcca_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
+    """Architectures and activations."""
+    for factor in ("architecture", "activation"):
+        if "svcca" in atlas.study.analysis.measures:
+            yield separates(atlas, task, "svcca", factor)
+        else:
+            yield untestable(task, "the study does not compare by svcca")
 
 
-def cka_separates(atlas: AtlasLike) -> Iterator[Finding]:
+def cka_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """With distances that go along with SVCCA's, and the same factors."""
-    for task in kinds(atlas):
-        if not {"svcca", "cka"} <= set(atlas.study.analysis.measures):
-            yield untestable(task, "the study does not compare by both svcca and cka")
-            continue
-        first, second = (atlas.arrays(f"distances/{task}/{name}")["distance"].values for name in ("svcca", "cka"))
-        quantity = "correlation over pairs of the distances by svcca and by cka"
-        source = f"distances/{task}/svcca, distances/{task}/cka"
-        if len(first) < 3:
-            yield untestable(task, "there are fewer than three networks", quantity, source)
-            continue
-        yield above(task, quantity, *correlation_of_pairs(first, second), SAME, source)
-        for factor in ("architecture", "activation"):
-            yield separates(atlas, task, "cka", factor)
+    if not {"svcca", "cka"} <= set(atlas.study.analysis.measures):
+        yield untestable(task, "the study does not compare by both svcca and cka")
+        return
+    first, second = (atlas.arrays(f"distances/{task}/{name}")["distance"].values for name in ("svcca", "cka"))
+    quantity = "correlation over pairs of the distances by svcca and by cka"
+    source = f"distances/{task}/svcca, distances/{task}/cka"
+    if len(first) < 3:
+        yield untestable(task, "there are fewer than three networks", quantity, source)
+        return
+    yield above(task, quantity, *correlation_of_pairs(first, second), SAME, source)
+    for factor in ("architecture", "activation"):
+        yield separates(atlas, task, "cka", factor)
 
 
-def untrained_are_nearer(atlas: AtlasLike) -> Iterator[Finding]:
-    """Relu vanilla networks are nearer to untrained relu ones than to trained tanh ones (integration)."""
-    task, group = "context_integration", "controls/context_integration/svcca"
+def untrained_are_nearer(atlas: AtlasLike, task: str) -> Iterator[Finding]:
+    """Relu vanilla networks are nearer to untrained relu ones than to trained tanh ones."""
+    group = f"controls/{task}/svcca"
     quantity = "mean distance of trained relu vanilla networks to untrained relu ones, less that to trained tanh ones"
-    if task not in kinds(atlas) or not atlas.has(f"arrays.zarr/{group}"):
+    if not atlas.has(f"arrays.zarr/{group}"):
         yield untestable(task, "needs population.untrained_controls = true and the measure svcca", quantity, group)
         return
     stored = atlas.arrays(group)

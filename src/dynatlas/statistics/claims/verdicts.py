@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dynatlas.atlas.schema import SIGNIFICANT
-from dynatlas.atlas.view import AtlasLike
+from dynatlas.atlas.view import AtlasLike, measures
 from dynatlas.statistics.resampling import Interval, mean_interval, median_interval
 
 HOLDS, DOES_NOT_HOLD, NOT_TESTABLE = "holds", "does not hold", "not testable here"
@@ -79,7 +79,7 @@ def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, *, claim
     source = f"effects: task={task}, measure={measure}, factor={factor}"
     row = effect(atlas, task, measure, factor)
     if row is None:
-        return untestable(task, _why_no_effect(atlas, factor), quantity, source)
+        return untestable(task, _why_no_effect(atlas, task, measure, factor), quantity, source)
     note = f"p = {row.p_adjusted:.2g} with {row.n_networks} networks; chance alone gives R² {row.r2_chance:.2f}"
     significant = row.p_adjusted < SIGNIFICANT
     verdict = HOLDS if significant == claimed else DOES_NOT_HOLD
@@ -130,11 +130,6 @@ def effect(atlas: AtlasLike, task: str, measure: str, factor: str) -> Any:
     return next(rows.itertuples(), None)
 
 
-def kinds(atlas: AtlasLike) -> list[str]:
-    """The study's tasks."""
-    return [task.kind for task in atlas.study.tasks]
-
-
 def of_task(atlas: AtlasLike, table: str, task: str) -> pd.DataFrame:
     """A table's rows of one task's networks, with the networks' factors."""
     networks = atlas.table("networks")
@@ -143,7 +138,9 @@ def of_task(atlas: AtlasLike, table: str, task: str) -> pd.DataFrame:
     return rows.drop(columns=[name for name in rows if name in networks and name != "network"]).merge(networks)
 
 
-def _why_no_effect(atlas: AtlasLike, factor: str) -> str:
+def _why_no_effect(atlas: AtlasLike, task: str, measure: str, factor: str) -> str:
+    if measure not in measures(atlas, task):
+        return f"the networks of this task are not compared by {measure}"
     levels = getattr(atlas.study.population, {"architecture": "architectures", "activation": "activations"}[factor])
     if len(levels) < 2:
         return f"the study has one {factor} only, {levels[0]}"

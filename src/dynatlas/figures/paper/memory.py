@@ -1,0 +1,66 @@
+"""Figure 1: the first task that asks for memory, in the paper the flip-flop."""
+
+from matplotlib.figure import Figure
+
+from dynatlas.atlas.view import AtlasLike, representatives, tasks_with
+from dynatlas.figures.distances import draw_map_legends, draw_matrix
+from dynatlas.figures.legends import point_legend
+from dynatlas.figures.looks import variant_label
+from dynatlas.figures.paper.parts import (
+    _map,
+    _measures,
+    _population,
+    _trajectories,
+    draw_example,
+    draw_maps,
+    draw_network,
+    figure_of,
+    trial_words,
+)
+from dynatlas.figures.state_spaces import draw_variants
+from dynatlas.figures.style import columns_of, heading, panel, rows_of
+from dynatlas.figures.transition_graphs import draw_transitions
+from dynatlas.measures.registry import measure_label
+
+
+def memory(atlas: AtlasLike) -> Figure:
+    """A trial, trajectories, distances in geometry, fixed points with what leads where, distances in topology."""
+    return figure_of(atlas, "memory", 7.9, _draw)
+
+
+def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
+    geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
+    top, middle, bottom, legends = rows_of(figure, [3.0, 2.2, 2.2, 0.5])
+    a, b = columns_of(top, [1.9, 5.2])
+    c, d = columns_of(middle, [2.95, 4.15])
+    e, f = columns_of(bottom, [3.4, 3.7])
+    heading(a, "a", "Task")
+    draw_example(a, atlas, task)
+    heading(b, "b", "Trajectories")
+    draw_variants(b, atlas, task, points=False)
+    heading(c, "c", f"{measure_label(geometry)} distances")
+    panel(c.subplots(), draw_matrix, atlas, task, geometry)
+    draw_maps(d, "d", atlas, task, geometry)
+    heading(e, "e", "Fixed points and transitions")
+    seen = draw_network(e, atlas, task, "its transitions, in outputs", draw_transitions)
+    draw_maps(f, "f", atlas, task, topology)
+    draw_map_legends(legends, atlas, task, point_legend(seen))
+
+
+def memory_caption(atlas: AtlasLike) -> str:
+    """The caption of figure 1."""
+    task = tasks_with(atlas.study, "memory")[0]
+    population = _population(atlas, task)
+    geometry, topology = _measures(atlas, task)
+    one = representatives(atlas, task)[0]
+    settings = atlas.study.analysis
+    return (
+        f"{population} a, {trial_words(atlas, task)} ({variant_label(one.architecture, one.activation)}). "
+        f"b, {_trajectories(atlas, task)} c, {measure_label(geometry)} distances between networks, sorted by "
+        f"architecture (outer bar) and activation (inner bar). d, metric MDS of these distances. "
+        f"{_map(atlas, task, geometry)} e, fixed points of the network in a: left, in its state "
+        "space, with their leading unstable directions; right, "
+        "at the places of their readouts, with an arrow to each stable point that at least 2 % of "
+        f"{settings.transition_trials} displaced states reach. f, metric MDS of the distances between "
+        f"{measure_label(topology)}s. {_map(atlas, task, topology)}"
+    )
