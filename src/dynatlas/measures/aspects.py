@@ -18,7 +18,7 @@ class Finding(NamedTuple):
 
     Attributes:
         name: of the finding.
-        needs: what it needs of a task: "one condition", or "a line" that the points of an oscillation or integration form.
+        needs: of a task: "one condition", or "a line" that the points of an oscillation or an integration form.
     """
 
     name: str
