@@ -15,9 +15,9 @@ from dynatlas.recordings.alignment import Aligned, align
 from dynatlas.recordings.distances import Measured, responses_of
 from dynatlas.recordings.probe import probe_of
 from dynatlas.recordings.reading import read_recording
-from dynatlas.recordings.result_tables import FACTORS, control_rows, distance_rows, effects_of, levels_of, map_rows
+from dynatlas.recordings.result_tables import control_rows, distance_rows, effects_of, levels_of, map_rows
 from dynatlas.recordings.sentences import sentences
-from dynatlas.study.members import Member
+from dynatlas.study.members import FACTORS, Member
 
 FEWEST_NETWORKS: Final = 3
 
