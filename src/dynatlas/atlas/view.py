@@ -178,6 +178,11 @@ def ordered(values: Iterable[str], order: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(values), key=lambda value: rank.get(value, len(rank)))
 
 
+def of_variant(rows: pd.DataFrame, architecture: str, activation: str) -> pd.DataFrame:
+    """The rows of networks with this architecture and activation."""
+    return rows[(rows["architecture"] == architecture) & (rows["activation"] == activation)]
+
+
 def sort_networks(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
     """Sort by architecture, then activation, then units, L2 and seed."""
     rank = networks.assign(

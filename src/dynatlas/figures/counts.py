@@ -3,14 +3,13 @@
 from collections import Counter
 from typing import Any, NamedTuple
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dynatlas._util.messages import count_of
 from dynatlas._util.modes import mode
-from dynatlas.atlas.view import AtlasLike, narrow_title, table, tasks, variants
+from dynatlas.atlas.view import AtlasLike, narrow_title, of_variant, table, tasks, variants
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
 
@@ -83,11 +82,6 @@ def fixed_point_counts(atlas: AtlasLike) -> Figure:
     return figure
 
 
-def _of_variant(networks: pd.DataFrame, architecture: str, activation: str) -> set[str]:
-    rows = networks[(networks["architecture"] == architecture) & (networks["activation"] == activation)]
-    return set(rows["network"])
-
-
 def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> bool:
     networks = table(atlas, "networks", task)
     found = searches(atlas, task)
@@ -95,14 +89,14 @@ def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> 
     columns = min(max(longest, 1), _MOST_COLUMNS)
     names = variants(atlas)
     for row, variant in enumerate(names):
-        members = _of_variant(networks, *variant)
-        of_variant = [_folded(search.by_unstable, columns) for search in found if search.network in members]
-        if not of_variant:
+        members = set(of_variant(networks, *variant)["network"])
+        folded = [_folded(search.by_unstable, columns) for search in found if search.network in members]
+        if not folded:
             axes.text(columns / 2 - 0.5, row, "none analysed", ha="center", va="center", color=GREY, fontsize=SMALLEST)
             continue
         for column in range(columns):
-            count, times = mode(counts[column] for counts in of_variant)
-            share = times / len(of_variant)
+            count, times = mode(counts[column] for counts in folded)
+            share = times / len(folded)
             axes.fill_between([column - 0.48, column + 0.48], row - 0.46, row + 0.46, color=_shade(share), linewidth=0)
             ink = "white" if share > 0.6 else "#1A1A1A"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=6.5, color=ink)
@@ -133,10 +127,10 @@ def _draw_certificates(axes: Axes, atlas: AtlasLike, task: str) -> Any:
     networks = table(atlas, "networks", task)
     made = table(atlas, "searches", task)
     for row, variant in enumerate(variants(atlas)):
-        of_variant = made[made["network"].isin(_of_variant(networks, *variant))]
+        rows = made[made["network"].isin(of_variant(networks, *variant)["network"])]
         left = 0.0
         for name, color in CERTIFICATES.items():
-            share = float((of_variant["certificate"] == name).mean()) if len(of_variant) else 0.0
+            share = float((rows["certificate"] == name).mean()) if len(rows) else 0.0
             axes.barh(row, share, left=left, color=color, height=0.7)
             left += share
     axes.set_ylim(len(variants(atlas)) - 0.5, -0.5)

@@ -22,14 +22,12 @@ from dynatlas.atlas.view import (
     left_out_sentence,
     map_facts,
     measures,
-    narrow_title,
     table,
     task_title,
-    tasks,
 )
-from dynatlas.figures.legends import FACTORS, OTHER, Legend, draw_legends, map_legend
+from dynatlas.figures.legends import OTHER, SHOWN_FACTORS, Legend, draw_legends, map_legend
 from dynatlas.figures.looks import Look, looks_of
-from dynatlas.figures.style import GREY, MOST_MARKS, SMALLEST, entitle, new_figure, panel, rows_of, styled
+from dynatlas.figures.style import GREY, MOST_MARKS, SMALLEST, entitle, new_figure, panel, rows_of, styled, task_panels
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
 
@@ -57,7 +55,7 @@ def draw_map_legends(part: SubFigure, atlas: AtlasLike, task: str, *others: Lege
     except Missing:
         draw_legends(part, others)
     else:
-        draw_legends(part, [*(map_legend(atlas, networks, factor) for factor in FACTORS), *others])
+        draw_legends(part, [*(map_legend(atlas, networks, factor) for factor in SHOWN_FACTORS), *others])
 
 
 def groups(networks: pd.DataFrame, *columns: str) -> list[tuple[Any, int, int]]:
@@ -164,12 +162,10 @@ def frame_map(axes: Axes) -> None:
 
 def effects(atlas: AtlasLike) -> Figure:
     """How much of the variance of each distance matrix each factor explains."""
-    kinds = tasks(atlas)
     with styled():
         figure = new_figure(3.0)
         rows = 1.0
-        for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-            axes.set_title(narrow_title(atlas.study, task), parse_math=False)
+        for axes, task in task_panels(figure, atlas):
             rows = max(rows, panel(axes, _draw_effects, atlas, task) or 0)
         for axes in figure.axes:  # the same spacing in every panel
             if axes.axison:

@@ -22,7 +22,7 @@ from dynatlas.figures.style import GREY
 OTHER = {"architecture": "activation", "activation": "architecture"}
 
 
-FACTORS = tuple(OTHER)
+SHOWN_FACTORS = tuple(OTHER)  # by colour, and by shape
 
 
 class Legend(NamedTuple):

@@ -8,10 +8,10 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
-from dynatlas.atlas.view import AtlasLike, Missing, arrays, table, variants
+from dynatlas.atlas.view import AtlasLike, Missing, arrays, of_variant, table, variants
 from dynatlas.figures.legends import variant_handles
 from dynatlas.figures.looks import LINE_STYLES, looks_of
-from dynatlas.figures.style import GREY, new_figure, panel, styled, variant_ticks
+from dynatlas.figures.style import GREY, new_figure, panel, side_by_side, styled, variant_ticks
 
 # Responses beyond this are drawn on a logarithmic axis.
 MOST_RESPONSE = 2
@@ -47,7 +47,7 @@ def draw_spectra(axes: Axes, atlas: AtlasLike, task: str) -> None:
         raise Missing("No network of the smallest size has a line attractor.")
     looks = looks_of(atlas.study)["architecture"]
     for architecture, activation in variants(atlas):
-        rows = spectra[(spectra["architecture"] == architecture) & (spectra["activation"] == activation)]
+        rows = of_variant(spectra, architecture, activation)
         # A row is a mean already, over the networks of one configuration.
         sums = (
             rows.assign(modulus=rows["modulus"] * rows["n_networks"]).groupby("rank")[["modulus", "n_networks"]].sum()
@@ -117,8 +117,8 @@ def draw_drift(axes: Axes, atlas: AtlasLike, task: str) -> None:
     joined = pd.merge(lines, table(atlas, "networks")[["network", "architecture", "activation"]], on="network")
     columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
     for column, (architecture, activation) in enumerate(columns):
-        rows = joined[(joined["architecture"] == architecture) & (joined["activation"] == activation)]
-        across = column + (np.linspace(-0.25, 0.25, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
+        rows = of_variant(joined, architecture, activation)
+        across = column + side_by_side(len(rows), 0.25)
         axes.scatter(across, 100 * rows["drift_share"], s=8, color=looks[architecture].color, linewidths=0)
     if (joined["drift_share"] > 0).all():
         axes.set_yscale("log")

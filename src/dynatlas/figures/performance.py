@@ -16,14 +16,13 @@ from dynatlas.atlas.view import (
     activations_of,
     architectures_of,
     left_out_sentence,
-    narrow_title,
+    of_variant,
     table,
-    tasks,
     variants,
 )
 from dynatlas.figures.legends import dot
 from dynatlas.figures.looks import LINE_STYLES, Look, looks_of
-from dynatlas.figures.style import GREY, MOST_MARKS, new_figure, panel, styled, variant_ticks
+from dynatlas.figures.style import GREY, MOST_MARKS, new_figure, panel, side_by_side, styled, task_panels, variant_ticks
 
 
 class Error(NamedTuple):
@@ -44,11 +43,9 @@ def error_of(atlas: AtlasLike, task: str, networks: pd.DataFrame) -> Error:
 
 def performance(atlas: AtlasLike) -> Figure:
     """Every network's error on held-out trials, by variant, against its task's threshold."""
-    kinds = tasks(atlas)
     with styled():
         figure = new_figure(2.9)
-        for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-            axes.set_title(narrow_title(atlas.study, task), parse_math=False)
+        for axes, task in task_panels(figure, atlas):
             panel(axes, _draw_errors, atlas, task)
         handles = [
             *(dot(look.label, look.color) for look in _looks(atlas)),
@@ -72,9 +69,8 @@ def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
     columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
     top = max(float(finite.max()), error.bound) if finite.notna().any() else error.bound
     for column, (architecture, activation) in enumerate(columns):
-        rows = networks[(networks["architecture"] == architecture) & (networks["activation"] == activation)]
-        # The networks stand side by side in the table's order: a jitter that needs no random number.
-        across = column + (np.linspace(-0.28, 0.28, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
+        rows = of_variant(networks, architecture, activation)
+        across = column + side_by_side(len(rows), 0.28)
         values, passed = finite.loc[rows.index].to_numpy(), rows["passed"].to_numpy(dtype=bool)
         known = np.isfinite(values)
         color = looks[architecture].color
@@ -94,11 +90,9 @@ def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
 
 def loss_curves(atlas: AtlasLike) -> Figure:
     """Each network's validation error against training iterations."""
-    kinds = tasks(atlas)
     with styled():
         figure = new_figure(2.6)
-        for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-            axes.set_title(narrow_title(atlas.study, task), parse_math=False)
+        for axes, task in task_panels(figure, atlas):
             panel(axes, _draw_losses, atlas, task)
         handles = [Line2D([], [], color=look.color, label=look.label) for look in _looks(atlas)]
         activations = activations_of(atlas.study)

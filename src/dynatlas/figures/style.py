@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from dynatlas._util.messages import sentence_case
-from dynatlas.atlas.view import Missing
+from dynatlas.atlas.view import AtlasLike, Missing, narrow_title, tasks
 from dynatlas.figures.looks import variant_label
 
 PAGE_WIDTH: Final = 7.1  # inches: two journal columns
@@ -111,6 +113,14 @@ def columns_of(part: Figure | SubFigure, widths: Sequence[float]) -> list[SubFig
     return list(grid[0])
 
 
+def task_panels(figure: Figure, atlas: AtlasLike) -> Iterator[tuple[Axes, str]]:
+    """A panel for each of the study's tasks, beside each other under their titles."""
+    kinds = tasks(atlas)
+    for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        axes.set_title(narrow_title(atlas.study, task), parse_math=False)
+        yield axes, task
+
+
 def entitle(figure: Figure, title: str) -> None:
     """The title of a whole figure. It may be a user's own, in which “$” starts no formula."""
     figure.suptitle(title, fontsize=8, fontweight="bold", parse_math=False)
@@ -146,6 +156,16 @@ def _settle(figure: Figure) -> None:
         part.bbox_relative.set_points(part.bbox_relative.get_points().round(_PLACES))
     for axes in figure.axes:
         axes.set_position(Bbox(axes.get_position(original=True).get_points().round(_PLACES)))
+
+
+def side_by_side(count: int, spread: float) -> NDArray[np.float64]:
+    """Places of marks beside each other, up to ``spread`` from the middle: a jitter that needs no random number.
+
+    Example:
+        >>> side_by_side(3, 0.25).tolist(), side_by_side(1, 0.25).tolist()
+        ([-0.25, 0.0, 0.25], [0.0])
+    """
+    return np.linspace(-spread, spread, count) if count > 1 else np.zeros(count)
 
 
 def variant_ticks(axes: Axes, columns: Sequence[tuple[str, str]]) -> None:

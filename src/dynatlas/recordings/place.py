@@ -16,17 +16,9 @@ from dynatlas.recordings.alignment import Aligned, align
 from dynatlas.recordings.distances import MeasureDistances, responses_of
 from dynatlas.recordings.probe import probe_of
 from dynatlas.recordings.reading import read_recording
-from dynatlas.recordings.result_tables import (
-    FACTORS,
-    Rows,
-    control_rows,
-    distance_rows,
-    effect_rows,
-    level_rows,
-    map_rows,
-)
+from dynatlas.recordings.result_tables import Rows, control_rows, distance_rows, effect_rows, level_rows, map_rows
 from dynatlas.recordings.sentences import sentences
-from dynatlas.study.members import Member
+from dynatlas.study.members import FACTORS, Member
 
 FEWEST_NETWORKS: Final = 3
 

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from dynatlas.figures.looks import ACTIVATIONS, Look, architecture_looks
+from dynatlas.figures.style import side_by_side
 from dynatlas.recordings.place import Placement
 from dynatlas.recordings.sentences import Row, controls_by_name, rows_of
 from dynatlas.report.plots import Plot, number, text
@@ -65,12 +65,11 @@ def strip_plot(placement: Placement, recording: str, measure: str) -> Plot:
             before = "" if version == "trained" else ", before training"
             ticks.append(f"{looks[architecture].label}{before}")
             for activation, marks in some.groupby("activation", sort=False):
-                jitter = np.linspace(-SPREAD, SPREAD, len(marks)) if len(marks) > 1 else np.zeros(1)
                 traces.append(
                     _marks(
                         marks,
                         marks["distance"],
-                        place + jitter,
+                        place + side_by_side(len(marks), SPREAD),
                         looks[architecture],
                         str(activation),
                         is_full=version == "trained",

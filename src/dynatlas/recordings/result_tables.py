@@ -1,7 +1,7 @@
 """Rows of the tables: distances, controls, levels of the factors, effects of the factors, the map."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,10 +11,7 @@ from dynatlas.recordings.distances import MeasureDistances
 from dynatlas.statistics.effects import factor_effects, holm
 from dynatlas.statistics.embedding import spot
 from dynatlas.statistics.resampling import Interval, interval, mean_interval, mean_of_pairs, reliability_of_values
-from dynatlas.study.members import Member
-
-FACTORS: Final = ("architecture", "activation", "units", "l2")
-
+from dynatlas.study.members import FACTORS, Member
 
 TRAINED, UNTRAINED, GAIN = "trained", "untrained", "untrained minus trained"
 

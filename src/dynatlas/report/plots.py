@@ -5,9 +5,10 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
-from dynatlas.atlas.view import AtlasLike, table, variants
+from dynatlas.atlas.view import AtlasLike, of_variant, table, variants
 from dynatlas.figures.looks import looks_of, variant_label
 from dynatlas.figures.performance import error_of
+from dynatlas.figures.style import side_by_side
 
 Plot = dict[str, Any]
 
@@ -34,8 +35,8 @@ def performance_plot(atlas: AtlasLike, task: str) -> Plot:
     decades = np.log10(max(shown) / min(shown))
     traces = []
     for column, (architecture, activation) in enumerate(columns):
-        rows = networks[(networks["architecture"] == architecture) & (networks["activation"] == activation)]
-        across = column + (np.linspace(-0.25, 0.25, len(rows)) if len(rows) > 1 else np.zeros(len(rows)))
+        rows = of_variant(networks, architecture, activation)
+        across = column + side_by_side(len(rows), 0.25)
         values = [number(value) if value > 0 else None for value in error.values.loc[rows.index]]
         symbols = [
             "triangle-down" if value is None else "circle" if passed else "x-thin"

@@ -51,11 +51,11 @@ def _described(atlas: AtlasLike, name: str) -> dict[str, Any]:
     try:
         frame = table(atlas, name)
     except Missing as missing:
-        return {"name": name, "about": _ABOUT.get(name, ""), "missing": str(missing)}
+        return {"name": name, "about": _ABOUT[name], "missing": str(missing)}
     columns = [[column, declared.meaning] for column, declared in TABLES[name].items() if column in frame]
     return {
         "name": name,
-        "about": _ABOUT.get(name, ""),
+        "about": _ABOUT[name],
         "missing": "",
         "n_rows": len(frame),
         "columns": columns,

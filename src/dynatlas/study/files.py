@@ -15,8 +15,9 @@ import pandas as pd
 
 from dynatlas._util.messages import did_you_mean
 from dynatlas.errors import StudyError
+from dynatlas.study.members import Configuration
 
-FACTORS = ("task", "architecture", "activation", "units", "l2")
+CONFIGURATION = Configuration._fields
 
 
 SETTINGS: dict[str, type] = {
@@ -66,12 +67,12 @@ def as_csv(searches: Sequence[pd.DataFrame], made_by: str) -> str:
     """
     chosen = []
     for place, samples in enumerate(searches):
-        counts = samples.groupby(list(FACTORS), sort=False)["sample"].transform("size")
+        counts = samples.groupby(list(CONFIGURATION), sort=False)["sample"].transform("size")
         chosen.append(samples.assign(samples=counts, place=place)[samples.chosen])
     rows = pd.concat(chosen, ignore_index=True)
     rows["rank"] = rows.mse.where(~rows.passed, rows.place - len(searches))
-    best = rows.loc[rows.groupby(list(FACTORS), sort=False)["rank"].idxmin()]
-    columns = [*FACTORS, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
+    best = rows.loc[rows.groupby(list(CONFIGURATION), sort=False)["rank"].idxmin()]
+    columns = [*CONFIGURATION, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
     return f"# Made by: {made_by}\n" + best[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -81,12 +82,12 @@ def shipped_tables() -> list[str]:
 
 
 def _check_columns(name: str, columns: Iterable[str]) -> None:
-    known = {*FACTORS, *SETTINGS, *FOR_PEOPLE}
-    unknown, missing = sorted(set(columns) - known), sorted({*FACTORS, "learning_rate"} - set(columns))
+    known = {*CONFIGURATION, *SETTINGS, *FOR_PEOPLE}
+    unknown, missing = sorted(set(columns) - known), sorted({*CONFIGURATION, "learning_rate"} - set(columns))
     if unknown or missing:
         raise StudyError(
             f"the table of tuned settings {name!r} has unknown columns {unknown} and lacks {missing}; expected "
-            f"{', '.join(FACTORS)}, and settings among {', '.join(SETTINGS)}"
+            f"{', '.join(CONFIGURATION)}, and settings among {', '.join(SETTINGS)}"
         )
 
 

@@ -7,7 +7,7 @@ worker trains together.
 """
 
 import hashlib
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import jax
 from jaxtyping import PRNGKeyArray
@@ -47,6 +47,10 @@ class Block(NamedTuple):
     def name(self) -> str:
         """A name fit for a file."""
         return f"{self.shape.name}-part{self.part}" if self.part else self.shape.name
+
+
+# The factors that a study crosses on each task, by the names of a member's attributes and of columns.
+FACTORS: Final = ("architecture", "activation", "units", "l2")
 
 
 class Configuration(NamedTuple):

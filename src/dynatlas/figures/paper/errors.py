@@ -17,6 +17,7 @@ from dynatlas.atlas.view import (
     activations_of,
     architectures_of,
     left_out_sentence,
+    of_variant,
     table,
     task_title,
     tasks,
@@ -71,8 +72,7 @@ def _draw_histograms(
 ) -> None:
     unknown = 0
     for _, activation in (variant for variant in variants(atlas) if variant[0] == architecture):
-        own = (networks["architecture"] == architecture) & (networks["activation"] == activation)
-        values = error.values[own]
+        values = error.values[of_variant(networks, architecture, activation).index]
         known = values[np.isfinite(values) & (values > 0)]
         unknown += len(values) - len(known)
         color = ACTIVATIONS[activation].color

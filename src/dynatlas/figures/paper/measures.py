@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from dynatlas.atlas.view import AtlasLike, left_out_sentence, map_facts, table, task_name, task_title, tasks
 from dynatlas.figures.distances import draw_map, draw_map_legends, draw_matrix
-from dynatlas.figures.legends import FACTORS
+from dynatlas.figures.legends import SHOWN_FACTORS
 from dynatlas.figures.style import columns_of, heading, new_figure, panel, rows_of, styled, write_message
 from dynatlas.measures.registry import measure_label
 
@@ -42,7 +42,7 @@ def measures_compared(atlas: AtlasLike) -> Figure:
                 matrix.set_title(measure_label(measure), fontsize=7, fontweight="normal")
                 if measure in atlas.study.analysis.measures:
                     panel(matrix, draw_matrix, atlas, task, measure, named=False)
-                    for axes, factor in zip(maps, FACTORS, strict=True):
+                    for axes, factor in zip(maps, SHOWN_FACTORS, strict=True):
                         axes.set_ylabel(f"by {factor}" if column == 0 else "")
                         axes.set_box_aspect(1)
                         panel(axes, draw_map, atlas, task, measure, factor, note=factor == "activation")

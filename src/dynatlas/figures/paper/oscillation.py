@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from dynatlas.atlas.view import AtlasLike, representatives, table, tasks_with
 from dynatlas.figures.distances import draw_map_legends
-from dynatlas.figures.legends import FACTORS, point_legend
+from dynatlas.figures.legends import SHOWN_FACTORS, point_legend
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.oscillations import draw_eigenvalues, draw_frequencies
 from dynatlas.figures.paper.parts import (
@@ -45,7 +45,7 @@ def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
     heading(f, "f", "Frequency of the linear dynamics")
     grid = f.subplots(1, 2, sharey=True)
     grid[0].set_ylabel("cycles per step")
-    for axes, factor in zip(grid, FACTORS, strict=True):
+    for axes, factor in zip(grid, SHOWN_FACTORS, strict=True):
         axes.set_title(f"by {factor}", fontsize=7, fontweight="normal")
         panel(axes, draw_frequencies, atlas, task, factor)
     draw_map_legends(legends, atlas, task, point_legend(seen))

@@ -19,7 +19,7 @@ from dynatlas.atlas.view import (
     tasks_with,
 )
 from dynatlas.figures.distances import draw_map
-from dynatlas.figures.legends import FACTORS
+from dynatlas.figures.legends import SHOWN_FACTORS
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale, draw_state_space, most_trials
 from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled, write_message
@@ -80,7 +80,7 @@ def trial_words(atlas: AtlasLike, task: str) -> str:
 def draw_maps(part: SubFigure, letter: str, atlas: AtlasLike, task: str, measure: str) -> None:
     """The map of one measure twice, coloured by architecture and by activation."""
     heading(part, letter, f"{measure_label(measure)} distances, MDS")
-    for axes, factor in zip(part.subplots(1, 2), FACTORS, strict=True):
+    for axes, factor in zip(part.subplots(1, 2), SHOWN_FACTORS, strict=True):
         axes.set_title(f"by {factor}", fontsize=7, fontweight="normal")
         panel(axes, draw_map, atlas, task, measure, factor)
 

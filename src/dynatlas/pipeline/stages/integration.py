@@ -13,7 +13,7 @@ from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import linear_readout
 from dynatlas.dynamics.linearization import Linearization, integrated_response, linearize, modes_needed
 from dynatlas.dynamics.slow_manifolds import SlowManifold, slow_manifold
-from dynatlas.study.members import Member
+from dynatlas.study.members import Configuration, Member
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
 
@@ -133,7 +133,7 @@ def mean_spectra(atlas: Atlas, networks: pd.DataFrame) -> pd.DataFrame:
             .groupby(["network", "rank"], as_index=False)
             .mean()
         )
-    configuration = ["task", "architecture", "activation", "units", "l2"]
+    configuration = Configuration._fields
     if not parts:
         means = ["modulus", "modulus_se", "real", "real_se", "n_networks"]
         return pd.DataFrame(columns=[*configuration, "rank", *means])

@@ -19,11 +19,8 @@ from dynatlas.statistics import claims
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.statistics.effects import decomposition, factor_effects
 from dynatlas.statistics.embedding import Embedding, mds, negative_share
-from dynatlas.study.members import Matrix
+from dynatlas.study.members import FACTORS, Matrix
 from dynatlas.study.study import Study
-
-FACTORS = ("architecture", "activation", "units", "l2")
-
 
 NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}
 

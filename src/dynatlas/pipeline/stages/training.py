@@ -213,8 +213,8 @@ def _arrays(cells: Cell) -> dict[str, NDArray[Any]]:
 def _factors(member: Member) -> dict[str, Any]:
     """The columns of ``networks`` that are known before training."""
     training = member.training.model_dump(exclude={"validation_trials", "validation_interval"})
-    factors = ("task", "architecture", "activation", "units", "l2", "seed")
-    return {"network": member.id, "name": member.name} | {name: getattr(member, name) for name in factors} | training
+    factors = member.configuration._asdict() | {"seed": member.seed}
+    return {"network": member.id, "name": member.name} | factors | training
 
 
 def _failure(task: Task, mse: float, r2: float, diverged_at: int) -> str:

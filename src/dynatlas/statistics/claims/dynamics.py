@@ -15,6 +15,7 @@ from dynatlas.statistics.claims.verdicts import (
     of_task,
     untestable,
 )
+from dynatlas.study.members import FACTORS
 
 GATED = ("ugrnn", "gru", "lstm")
 
@@ -99,8 +100,8 @@ def modes_of_integration(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     )
     spectra = atlas.table("spectra")
     spectra = spectra[spectra.task == task]
-    near = spectra[spectra.modulus > NEAR_ONE].groupby(["architecture", "activation", "units", "l2"]).size()
-    every = spectra.groupby(["architecture", "activation", "units", "l2"]).size()
+    near = spectra[spectra.modulus > NEAR_ONE].groupby(list(FACTORS)).size()
+    every = spectra.groupby(list(FACTORS)).size()
     counts = near.reindex(every.index, fill_value=0).reset_index(name="count")
     vanilla, gated = (counts[counts.architecture.isin(of)]["count"] for of in (("vanilla",), GATED))
     quantity = f"mean number of modes with |λ| > {NEAR_ONE:g} in gated networks; asked: more than in vanilla ones"

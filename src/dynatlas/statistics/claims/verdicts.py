@@ -9,6 +9,7 @@ import pandas as pd
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.atlas.view import AtlasLike, measures
 from dynatlas.statistics.resampling import Interval, mean_interval, median_interval
+from dynatlas.study.members import FACTORS
 
 HOLDS, DOES_NOT_HOLD, NOT_TESTABLE = "holds", "does not hold", "not testable here"
 
@@ -133,7 +134,7 @@ def effect(atlas: AtlasLike, task: str, measure: str, factor: str) -> Any:
 def of_task(atlas: AtlasLike, table: str, task: str) -> pd.DataFrame:
     """A table's rows of one task's networks, with the networks' factors."""
     networks = atlas.table("networks")
-    networks = networks[networks.task == task][["network", "architecture", "activation", "units", "l2", "seed"]]
+    networks = networks[networks.task == task][["network", *FACTORS, "seed"]]
     rows = atlas.table(table)
     return rows.drop(columns=[name for name in rows if name in networks and name != "network"]).merge(networks)
 
