@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dynatlas.cells import Activation, Cell, StagedCell
-from dynatlas.derivatives import STEPS, Kept, State, Step
+from dynatlas.cells import Activation, Cell, StagedCell, State
+from dynatlas.derivatives import STEPS, Kept, Step
 
 # At most so many steps' deltas are gathered: with more they leave the cache, with one the sums are read too often.
 GATHERED_STEPS = 5

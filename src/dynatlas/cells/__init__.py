@@ -1,16 +1,22 @@
 """One step of one network, and its readout: the four cells of the paper, and what a cell of your own is made of."""
 
 from dynatlas.cells.cell import ACTIVATIONS as ACTIVATIONS
+from dynatlas.cells.cell import NONLINEARITIES as NONLINEARITIES
 from dynatlas.cells.cell import Activation as Activation
 from dynatlas.cells.cell import Cell as Cell
 from dynatlas.cells.cell import CellSize as CellSize
 from dynatlas.cells.cell import leaf_name as leaf_name
 from dynatlas.cells.cell import size_of as size_of
+from dynatlas.cells.cell import state_labels as state_labels
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN
 from dynatlas.cells.registry import CELLS as CELLS
 from dynatlas.cells.registry import register_cell as register_cell
 from dynatlas.cells.staged import GRU as GRU
 from dynatlas.cells.staged import LSTM as LSTM
 from dynatlas.cells.staged import UGRNN as UGRNN
+from dynatlas.cells.staged import Architecture as Architecture
+from dynatlas.cells.staged import Arithmetic as Arithmetic
+from dynatlas.cells.staged import Gates as Gates
 from dynatlas.cells.staged import StagedCell as StagedCell
+from dynatlas.cells.staged import State as State
 from dynatlas.cells.staged import Vanilla as Vanilla

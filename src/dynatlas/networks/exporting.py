@@ -17,6 +17,7 @@ from dynatlas.cells import LSTM, Cell, StagedCell, Vanilla
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
 from dynatlas.networks.files import format_of
+from dynatlas.networks.layers import GATES, restack
 from dynatlas.networks.own_layout import cell_arrays, one_of_ours
 from dynatlas.networks.reading import read_network
 
@@ -74,11 +75,9 @@ def torch_state_dict(cell: StagedCell) -> dict[str, NDArray[Any]]:
             "LSTM": "nn.LSTM has tanh, and no relu",
         }.get(type(cell).__name__, "PyTorch has no such layer")
         raise NetworkError(f"a {type(cell).__name__} {cell.activation} has no state dict: {why}; export it as .npz")
-    order = ("input", "forget", "candidate", "output") if isinstance(cell, LSTM) else cell.gates
 
     def theirs(values: Any) -> NDArray[Any]:
-        parts = dict(zip(cell.gates, np.split(np.asarray(values), len(cell.gates)), strict=True))
-        return np.concatenate([parts[gate] for gate in order])
+        return restack(np.asarray(values), cell.gates, GATES[type(cell)])
 
     return {
         "rnn.weight_ih_l0": theirs(cell.input_weights),

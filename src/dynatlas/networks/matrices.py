@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from dynatlas.errors import NetworkError
-from dynatlas.networks.layers import Layer, Leaky, Matrix, Plain, Stack
+from dynatlas.networks.layers import Layer, Leaky, Matrix, Stack
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, refuse_options
 
@@ -67,7 +67,7 @@ def matrix_network(arrays: Mapping[str, Any], options: Options) -> Network:
     activation = options.activation or "tanh"
     arrays_ = (given, recurrent, np.zeros(units), parts.get("bias", np.zeros(units)), activation)
     try:
-        layer: Layer = Plain(*arrays_) if alpha is None else Leaky(*arrays_, alpha=alpha, form=options.form or "rate")
+        layer = Layer(*arrays_) if alpha is None else Leaky(*arrays_, alpha=alpha, form=options.form or "rate")
     except ValueError as error:
         raise NetworkError(f"the matrices do not fit: {error}") from None
     stack = Stack((layer,))

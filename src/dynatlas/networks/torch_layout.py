@@ -9,19 +9,20 @@ LSTM input, forget, candidate, output. A state dict does not say whether nn.RNN 
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from dynatlas.cells import GRU, LSTM, Vanilla
 from dynatlas.errors import NetworkError
-from dynatlas.networks.layers import GRU, KINDS, LSTM, Layer, Matrix, Plain, Stack
+from dynatlas.networks.layers import GATES, KINDS, Layer, Matrix, Stack
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, choose, choose_readout, refuse_options
 
 _PART = re.compile(
     r"(?P<prefix>.*?)(?P<kind>weight|bias|w|b)_(?P<of>ih|hh|hr)(?:_l(?P<layer>\d+))?(?P<reverse>_reverse)?"
 )
-MODULES = {Plain: "RNN", GRU: "GRU", LSTM: "LSTM"}
+MODULES: Final = {Vanilla: "RNN", GRU: "GRU", LSTM: "LSTM"}
 
 Parts = dict[int, dict[str, str]]  # layer → "weight_ih" … → name in the file
 
@@ -84,15 +85,15 @@ def _layer(arrays: Mapping[str, Any], parts: dict[str, str], options: Options) -
             f"{parts['weight_hh']!r} has the shape {recurrent.shape}; expected [units, units] (RNN), [3·units, units] "
             "(GRU) or [4·units, units] (LSTM)"
         )
-    kind_ = KINDS[rows // units]
+    cell = KINDS[rows // units]
     given_bias, recurrent_bias = (
         _floats(arrays, parts[of], 1) if of in parts else np.zeros(rows) for of in ("bias_ih", "bias_hh")
     )
     activation = options.activation or "tanh"
-    if kind_ is not Plain and activation != "tanh":
-        raise NetworkError(f"activation is {activation!r}; PyTorch's {MODULES[kind_]} has tanh")
+    if cell is not Vanilla and activation != "tanh":
+        raise NetworkError(f"activation is {activation!r}; PyTorch's {MODULES[cell]} has tanh")
     try:
-        return kind_(given, recurrent, given_bias, recurrent_bias, activation)
+        return Layer(given, recurrent, given_bias, recurrent_bias, activation, cell).restacked(GATES[cell])
     except ValueError as error:
         raise NetworkError(f"{parts['weight_hh']!r} and what belongs to it do not fit: {error}") from None
 
@@ -137,13 +138,12 @@ def _describe(prefix: str, stack: Stack, parts: Parts, options: Options) -> tupl
     sentences = []
     for number, layer in enumerate(stack.layers):
         shapes = f"{parts[number]['weight_hh']} {list(layer.recurrent_weights.shape)}"
-        text = f"{MODULES[type(layer)]} in PyTorch's layout: {layer.n_inputs} inputs, {layer.units} units ({shapes})"
+        text = f"{MODULES[layer.kind]} in PyTorch's layout: {layer.n_inputs} inputs, {layer.units} units ({shapes})"
         sentences.append(f"layer {number}: {text}" if len(stack.layers) > 1 else text)
-    top = stack.layers[-1]
-    if isinstance(top, GRU):
-        sentences.append("gates reset, update, candidate; the reset gate acts after the recurrent product")
-    elif isinstance(top, LSTM):
-        sentences.append("gates input, forget, candidate, output")
+    kind = stack.layers[-1].kind
+    if kind is not Vanilla:
+        after = "; the reset gate acts after the recurrent product" if kind is GRU else ""
+        sentences.append(f"gates {', '.join(GATES[kind])}{after}")
     elif options.activation is None:
         sentences.append("activation tanh, PyTorch's default: a state dict does not say")
     else:
