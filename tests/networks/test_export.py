@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from dynatlas import read_network
 from dynatlas.cells.registry import CELLS
 from dynatlas.errors import NetworkError
 from dynatlas.networks.exporting import export_network
+from dynatlas.networks.layers import Stack
 from support.command_line import call
 from support.synthetic_atlas import synthetic_atlas
 
@@ -78,6 +80,63 @@ def test_what_pytorch_has_no_layer_for_goes_to_npz_alone(architecture, activatio
     assert (type(read), read.activation) == (type(cell), activation)
     for mine, theirs in zip(jax.tree.leaves(read), jax.tree.leaves(cell), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def keras_file(cell, path):
+    """The cell as Keras writes it: kernels [inputs, gates·units], the gates in Keras' order, one bias."""
+    order = {
+        "Vanilla": ("candidate",),
+        "GRU": ("update", "reset", "candidate"),
+        "LSTM": ("input", "forget", "candidate", "output"),
+    }[type(cell).__name__]
+    with h5py.File(path, "w") as file:
+        for number, values in enumerate((cell.input_weights, cell.recurrent_weights, cell.bias)):
+            parts = dict(zip(cell.gates, np.split(np.asarray(values), len(cell.gates)), strict=True))
+            file[f"layers/layer/cell/vars/{number}"] = np.concatenate([parts[gate] for gate in order]).T
+
+
+def as_read_elsewhere(cell, folder):
+    """The networks read from every file that a cell can be written to."""
+    yield read_network(cell)
+    export_network(cell, folder / "own.npz")
+    yield read_network(folder / "own.npz")
+    name = type(cell).__name__
+    if name == "Vanilla" or (name == "LSTM" and cell.activation == "tanh"):
+        export_network(cell, folder / "torch.safetensors")
+        yield read_network(folder / "torch.safetensors", activation=None if name == "LSTM" else cell.activation)
+    if name == "Vanilla":
+        np.savez(folder / "matrices.npz", W=cell.recurrent_weights, U=cell.input_weights, bias=cell.bias)
+        yield read_network(folder / "matrices.npz", activation=cell.activation)
+    if name != "UGRNN":
+        keras_file(cell, folder / "keras.weights.h5")
+        yield read_network(folder / "keras.weights.h5", activation=cell.activation)
+
+
+@pytest.mark.parametrize("scale", [0.2, 4.0])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("architecture", list(CELLS))
+def test_a_cell_that_was_written_and_read_has_the_same_step_box_and_names(architecture, activation, scale, tmp_path):
+    cell = jax.tree.map(lambda leaf: scale * leaf, cell_of(architecture, activation))
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), cell)
+    random = np.random.default_rng(1)
+    states, inputs = random.normal(size=(20, len(cell.initial_state))), random.normal(size=(20, 2))
+    with jax.enable_x64(True):
+        following, box = np.asarray(jax.vmap(exact)(states, inputs)), exact.box(jnp.asarray(inputs[0]))
+    assert (box is None) == (activation == "relu" and (architecture == "lstm" or scale == 4))
+    for network in as_read_elsewhere(cell, tmp_path):
+        np.testing.assert_allclose(network.run(inputs[:, None], states)[:, 0], following, rtol=0, atol=1e-14)
+        assert network.state_labels[:3] == ("h0", "h1", "h2")
+        assert network.state_labels[3:] == (("c0", "c1", "c2") if architecture == "lstm" else ())
+        seen = network.box(inputs[0])
+        assert (seen is None) == (box is None)
+        if box is not None:
+            np.testing.assert_allclose(seen, box, rtol=1e-12)
+        if isinstance(network.step, Stack):  # and back: the rows of its weights are again the cell's
+            (layer,) = network.step.layers
+            assert layer.kind is type(cell)
+            for name in ("recurrent_weights", "input_weights"):
+                np.testing.assert_array_equal(getattr(layer, name), getattr(cell, name))
+            np.testing.assert_array_equal(layer.input_bias + layer.recurrent_bias, cell.bias)
 
 
 def test_a_file_that_would_step_otherwise_is_not_written(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from dynatlas import Network, read_network
+from dynatlas.cells import GRU, LSTM, NONLINEARITIES, UGRNN, Vanilla
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
-from dynatlas.networks.layers import GRU, LSTM, Leaky, Plain, Stack
+from dynatlas.networks.layers import Layer, Leaky, Stack
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 DATA = Path(__file__).parents[1] / "data"
@@ -85,54 +87,91 @@ def test_stacked_layers_are_one_map_in_which_each_sees_the_new_state_below(tmp_p
     np.testing.assert_allclose(both.run(inputs), expected, atol=1e-14)
 
 
+ALPHA = np.array([0.1, 0.4, 0.8, 1.0])
+LAYERS = {
+    "vanilla": (Layer, {"kind": Vanilla}),
+    "ugrnn": (Layer, {"kind": UGRNN}),
+    "gru after": (Layer, {"kind": GRU}),
+    "gru before": (Layer, {"kind": GRU, "reset": "before"}),
+    "lstm": (Layer, {"kind": LSTM}),
+    "leaky rates": (Leaky, {"alpha": ALPHA}),
+    "leaky currents": (Leaky, {"alpha": ALPHA, "form": "current"}),
+}
+
+
 class TestBoxes:
     """A box is invariant: no state in it is led out of it; sampled at corners, where the bounds are reached."""
 
     @staticmethod
-    def layers():
-        random = np.random.default_rng(3)
+    def layer(name, activation, scale, seed, units=4):
+        """Random weights of this size, and biases of size 1."""
+        random = np.random.default_rng(seed)
+        kind, settings = LAYERS[name]
+        rows = len(settings.get("kind", Vanilla).gates) * units
+        weights = (scale * random.normal(size=(rows, columns)) for columns in (2, units))
+        return kind(*weights, *random.normal(size=(2, rows)), activation, **settings)
 
-        def of(kind, units=4, scale=1.5, **settings):
-            rows = len(kind.gates) * units
-            return kind(
-                scale * random.normal(size=(rows, 2)),
-                scale * random.normal(size=(rows, units)),
-                *random.normal(size=(2, rows)),
-                **settings,
-            )
+    @staticmethod
+    def is_bounded(name, layer):
+        """Whether something bounds the states; of a relu layer: its excitation dies out."""
+        if layer.activation in ("tanh", "sigmoid", "retanh"):
+            return True
+        candidate = layer.kind.gates.index("candidate") * layer.units
+        excitation = np.maximum(layer.recurrent_weights[candidate : candidate + layer.units], 0)
+        dies_out = np.abs(np.linalg.eigvals(excitation)).max() < 1
+        return layer.activation == "relu" and name not in ("lstm", "leaky currents") and dies_out
 
-        alpha = random.uniform(0.1, 1, 4)
-        return {
-            "tanh": of(Plain),
-            "sigmoid": of(Plain, activation="sigmoid"),
-            "relu, dying out": of(Plain, scale=0.2, activation="relu"),
-            "gru after": of(GRU),
-            "gru before": of(GRU, reset="before"),
-            "lstm": of(LSTM),
-            "leaky rates": of(Leaky, alpha=alpha),
-            "leaky relu rates": of(Leaky, scale=0.2, alpha=alpha, activation="relu"),
-            "leaky currents": of(Leaky, alpha=alpha, form="current"),
-        }
-
-    @pytest.mark.parametrize("name", list(layers()))
-    def test_no_state_in_it_is_led_out_of_it(self, name):
-        stack = Stack((self.layers()[name],))
-        random = np.random.default_rng(4)
-        for _ in range(3):
-            inputs = 2 * random.normal(size=2)
-            low, high = stack.box(inputs)
-            assert (low < high).all()
-            corners = np.where(random.random((400, len(low))) < 0.5, low, high)
-            inside = random.uniform(low, high, (400, len(low)))
+    @pytest.mark.parametrize("activation", NONLINEARITIES)
+    @pytest.mark.parametrize("name", LAYERS)
+    def test_no_state_in_it_is_led_out_of_it_and_without_a_bound_there_is_none(self, name, activation):
+        random, found = np.random.default_rng(4), set()
+        step = jax.jit(jax.vmap(lambda stack, state, inputs: stack(state, inputs), (None, 0, 0)))
+        for seed, scale in enumerate((0.15, 0.4, 1.5, 8.0)):
+            layer, ends = self.layer(name, activation, scale, seed), np.sort(2 * random.normal(size=(2, 2)), axis=0)
             with jax.enable_x64(True):
-                images = np.asarray(jax.vmap(stack, (0, None))(np.concatenate([corners, inside]), jnp.asarray(inputs)))
+                box = layer.box(*ends)
+            found.add(box is None)
+            assert (box is not None) == self.is_bounded(name, layer)
+            if box is None:
+                continue
+            low, high = map(np.asarray, box)
+            assert (low < high).all()
+            states = np.where(random.random((600, len(low))) < 0.5, low, high)
+            states[:200] = random.uniform(low, high, (200, len(low)))
+            inputs = np.where(random.random((600, 2)) < 0.5, *ends)
+            with jax.enable_x64(True):
+                images = np.asarray(step(Stack((layer,)), states, inputs))
             slack = 1e-12 * (high - low)
             assert (images >= low - slack).all()
             assert (images <= high + slack).all()
+        if activation == "relu" and name not in ("lstm", "leaky currents"):
+            assert found == {True, False}
+
+    @pytest.mark.parametrize("name", ["vanilla", "ugrnn", "gru after", "gru before", "leaky rates"])
+    def test_relu_states_grow_beyond_any_bound_where_excitation_does_not_die_out(self, name):
+        layer = self.layer(name, "relu", 0.0, 0)
+        weights = np.array(layer.recurrent_weights)
+        candidate = layer.kind.gates.index("candidate") * 4
+        weights[candidate : candidate + 4] = 3.0 * np.eye(4)
+        stack = Stack((eqx.tree_at(lambda layer: layer.recurrent_weights, layer, weights),))
+        assert stack.box(np.zeros(2)) is None
+        states = Network(stack, 4, 2).run(np.zeros((1, 400, 2)), np.full((1, 4), 10.0))[0, -1]
+        assert states.max() > 1e9
+
+    def test_a_bias_that_the_reset_gate_can_take_away_does_not_lower_the_box(self):
+        # r = u ≈ 0, so that h' = relu(5 + r (0 h − 5)) ≈ 5, although the two biases add up to 0.
+        biases = np.array([-30.0, -30, 5]), np.array([0.0, 0, -5])
+        stack = Stack((Layer(np.zeros((3, 1)), np.zeros((3, 1)), *biases, "relu", GRU),))
+        _, high = stack.box(np.zeros(1))
+        assert 5 <= high[0] < 7
+        assert Network(stack, 1, 1).run(np.zeros((1, 1, 1)))[0, 0, 0] == pytest.approx(5, abs=1e-9)
 
     def test_an_lstms_box_is_tight_in_the_memory(self):
         # One unit, forget and input gates constant at σ(2) and σ(30) ≈ 1, candidate ≈ 1: c rises to 1/(1 − σ(2)).
-        layer = LSTM(np.zeros((4, 1)), np.zeros((4, 1)), np.array([30.0, 2.0, 30.0, 0.0]), np.zeros(4))
+        assert LSTM.gates == ("input", "forget", "output", "candidate")
+        layer = Layer(
+            np.zeros((4, 1)), np.zeros((4, 1)), np.array([30.0, 2.0, 0.0, 30.0]), np.zeros(4), "tanh", kind=LSTM
+        )
         _, high = Stack((layer,)).box(np.zeros(1))
         assert high[1] == pytest.approx(1 + np.e**2, rel=1e-12)
         state = np.zeros(2)
@@ -141,11 +180,17 @@ class TestBoxes:
                 state = np.asarray(layer(jnp.asarray(state), jnp.zeros(1)))
         assert state[1] == pytest.approx(high[1], rel=1e-9)
 
-    def test_where_nothing_bounds_the_states_there_is_none(self):
-        strong = Plain(np.zeros((1, 1)), np.full((1, 1), 1.5), np.zeros(1), np.zeros(1), "relu")
-        assert Stack((strong,)).box(np.zeros(1)) is None
-        gru = GRU(np.zeros((3, 1)), np.zeros((3, 1)), np.zeros(3), np.zeros(3), "relu")
-        assert Stack((gru,)).box(np.zeros(1)) is None
+    def test_a_memory_beyond_the_largest_number_has_no_box(self):
+        layer = Layer(np.zeros((4, 1)), np.zeros((4, 1)), np.array([0.0, 800, 0, 0]), np.zeros(4), kind=LSTM)
+        assert Stack((layer,)).box(np.zeros(1)) is None
+
+    def test_a_stack_takes_what_its_lowest_layer_shows(self):
+        # The upper layer's h' = relu(¾ Σ tanh(h)) + 1, of currents that themselves reach further than 1.
+        lower = self.layer("leaky currents", "tanh", 1.0, 0)
+        upper = Layer(np.full((1, 4), 0.75), np.zeros((1, 1)), np.zeros(1), np.zeros(1), "relu")
+        low, high = Stack((lower, upper)).box(np.zeros(2))
+        assert (low[-1], high[-1]) == (-1, pytest.approx(1 + 0.75 * np.tanh(high[:-1]).sum(), rel=1e-12))
+        assert high[:-1].max() > 1
 
 
 class TestSteps:
@@ -167,13 +212,15 @@ class TestSteps:
         r = self.sigmoid(0.5 * 0.6 + 0.1 + 0.4 - 0.2)
         u = self.sigmoid(-0.6 + 0.2 + 0.2 + 0.4)
         c = np.tanh(1.2 + 0.3 + r * (-1.5 * 0.4 + 0.7))
-        assert self.step(GRU(self.W_IN, self.W, self.B_IN, self.B)) == pytest.approx(u * 0.4 + (1 - u) * c, abs=1e-15)
+        assert self.step(Layer(self.W_IN, self.W, self.B_IN, self.B, kind=GRU)) == pytest.approx(
+            u * 0.4 + (1 - u) * c, abs=1e-15
+        )
 
     def test_the_reset_gate_before_the_product_multiplies_the_state_alone(self):
         r = self.sigmoid(0.5 * 0.6 + 0.1 + 0.4 - 0.2)
         u = self.sigmoid(-0.6 + 0.2 + 0.2 + 0.4)
         c = np.tanh(1.2 + 0.3 - 1.5 * (r * 0.4) + 0.7)
-        seen = self.step(GRU(self.W_IN, self.W, self.B_IN, self.B, reset="before"))
+        seen = self.step(Layer(self.W_IN, self.W, self.B_IN, self.B, kind=GRU, reset="before"))
         assert seen == pytest.approx(u * 0.4 + (1 - u) * c, abs=1e-15)
 
     def test_leaky_rates_and_currents_put_the_activation_in_different_places(self):

@@ -14,6 +14,9 @@ A step is written in *stages*: each is one product with the recurrent weights, W
 depend on the sums of earlier stages; elementwise functions are all the rest. One stage is enough, but for the GRU,
 whose candidate needs its reset gate first. ``backpropagation`` relies on this form.
 
+The equations are written here alone. A cell steps by them, training uses them in another ``Arithmetic``
+(``derivatives``), and the layers of other libraries with other products (``networks.layers``).
+
 Sources: Collins, Sohl-Dickstein & Sussillo 2017; Maheswaranathan et al. 2019. The GRU's reset gate acts before
 the recurrent product, as in Cho et al. 2014; torch's ``nn.GRU`` applies it after. In the LSTM φ stands in both
 places, since the paper changes every non-gate activation; Collins keeps tanh on the output.
@@ -21,17 +24,22 @@ places, since the paper changes every non-gate activation; Collins keeps tanh on
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.nn import sigmoid
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from dynatlas.cells.cell import ACTIVATIONS, Activation, Cell
+from dynatlas.cells.cell import ACTIVATIONS, NONLINEARITIES, Activation, Box, Cell
+
+State = tuple[Array, ...]  # one [..., units] for each number that a unit carries, the hidden units first
+Gates = Mapping[str, Array]  # the values of gates and candidate by their names, each [..., units]
+# (stage, operand, reset gate or None) → the stage's sums [..., gates · units].
+GatedProduct = Callable[[int, Array, Array | None], Array]
 
 
 class StagedCell(Cell):
@@ -136,17 +144,37 @@ class StagedCell(Cell):
 
         return jax.lax.scan(step, self.initial_state, drives)[1]
 
-    def box(self, inputs: Float[Array, " inputs"]) -> tuple[Array, Array] | None:
-        """A box (low, high) that one step under a static input maps into itself, or None if none is known.
+    def box(self, inputs: Float[Array, " inputs"]) -> Box | None:
+        """A box (low, high) that one step under a static input maps into itself, or None: see ``invariant_box``."""
+        return self.invariant_box(self.activation, self.recurrent_weights, self.project(inputs))
 
-        With tanh the hidden units are averages of numbers in [−1, 1] and stay there. With relu nothing bounds them,
-        unless excitation alone would die out: where W⁺, the positive recurrent weights of the candidate, has a spectral
-        radius below 1. Trained relu networks hardly ever have. An LSTM's memory has no such bound.
+    @classmethod
+    def invariant_box(cls, activation: str, recurrent_weights: Any, drive: Any) -> Box | None:
+        """A box that one step maps into itself, for any drive U x + b up to this one; None if none is known.
+
+        New hidden units are averages of old ones and of candidates, which a bounded φ bounds. With relu excitation has
+        to die out. Let W be the candidate's weights and W⁺ B + W⁻ 1 + drive⁺ + 1 = B: no candidate of a state between
+        −1 and B is above B. Such a B > 0 exists if and only if the spectral radius of W⁺ is below 1, which trained relu
+        networks hardly ever have.
         """
-        if self.activation != "tanh":
-            return self._relu_box(inputs)
-        bound = self._state_bound(inputs)
-        return -bound, bound
+        units = recurrent_weights.shape[-1]
+        box = NONLINEARITIES[activation].box(units)
+        if box is not None or activation != "relu":
+            return box
+        rows = cls.rows_of("candidate", units)
+        weights = recurrent_weights[rows]
+        excitation = jnp.maximum(weights, 0)
+        others = jnp.maximum(-weights, 0).sum(axis=1) + jnp.maximum(drive[rows], 0)
+        high = jnp.linalg.solve(jnp.eye(units, dtype=weights.dtype) - excitation, others + 1)
+        # Also False where a number is NaN or infinite.
+        is_invariant = (high > 0) & (excitation @ high + others < high)
+        return (jnp.full_like(high, -1), high) if is_invariant.all() else None
+
+    @classmethod
+    def rows_of(cls, gate: str, units: int) -> slice:
+        """The rows of the weights that belong to a gate."""
+        place = cls.gates.index(gate)
+        return slice(place * units, (place + 1) * units)
 
     def under(self, inputs: Float[Array, " inputs"]) -> Callable[[Array, Array], Array]:
         """The same map under a static input, which is now part of the biases: no input channels, nothing to read out.
@@ -164,90 +192,125 @@ class StagedCell(Cell):
     def _initial_bias(self, units: int) -> Array:
         return jnp.zeros(len(self.gates) * units, jnp.float32)
 
-    def _state_bound(self, inputs: Float[Array, " inputs"]) -> Float[Array, " state"]:
-        del inputs
-        return jnp.ones(self.units, self.bias.dtype)
-
-    def _relu_box(self, inputs: Float[Array, " inputs"]) -> tuple[Array, Array] | None:
-        """From −1 to B with W⁺ B + W⁻ 1 + (U x + b)⁺ + 1 = B: no candidate of a state in it is above B."""
-        rows = slice(self.gates.index("candidate") * self.units, (self.gates.index("candidate") + 1) * self.units)
-        weights = self.recurrent_weights[rows]
-        excitation = jnp.maximum(weights, 0)
-        if not (np.isfinite(weights).all() and np.abs(np.linalg.eigvals(np.asarray(excitation))).max() < 1):
-            return None
-        drive = jnp.maximum(-weights, 0).sum(axis=1) + jnp.maximum(self.project(inputs)[rows], 0) + 1
-        high = jnp.linalg.solve(jnp.eye(self.units, dtype=weights.dtype) - excitation, drive)
-        return jnp.full_like(high, -1), high
-
     def _activate(self, values: Array) -> Array:
-        return ACTIVATIONS[self.activation](values)
+        return NONLINEARITIES[self.activation].function(values)
 
 
-class Vanilla(StagedCell):
+@dataclass(frozen=True)
+class Arithmetic:
+    """How the values of gates follow from their sums, and how a gate averages."""
+
+    activation: str  # one of ``NONLINEARITIES``
+
+    def phi(self, values: Array) -> Array:
+        """The activation φ."""
+        return NONLINEARITIES[self.activation].function(values)
+
+    def values(self, gates: Sequence[str], sums: Array) -> Sequence[Array]:
+        """One stage's values, σ of the sums of a gate and φ of a candidate's."""
+        parts = zip(gates, jnp.split(sums, len(gates), axis=-1), strict=True)
+        return [self.phi(part) if gate == "candidate" else sigmoid(part) for gate, part in parts]
+
+    def average(self, gate: Array, old: Array, new: Array) -> Array:
+        """g∘old + (1 − g)∘new."""
+        return gate * old + (1 - gate) * new
+
+
+class Architecture(StagedCell):
+    """A cell whose equations are written in the values of its gates, by their names."""
+
+    @classmethod
+    def equations(cls, arithmetic: Arithmetic, state: State, product: GatedProduct) -> tuple[State, Gates]:
+        """One step: the next state, and the values of the gates.
+
+        The candidate's operand is r∘h; a product that comes before the reset gate r ignores it and scales its sums.
+        """
+        values: dict[str, Array] = {}
+        for stage in range(len(cls.stages)):
+            sums = product(stage, cls._operand(state[0], values), values.get("reset"))
+            values |= cls._values(arithmetic, stage, sums)
+        return cls.mix(arithmetic, state, values), values
+
+    @staticmethod
+    def mix(arithmetic: Arithmetic, state: State, gates: Gates) -> State:
+        """The next state from the values of the gates: h' = u∘h + (1 − u)∘c."""
+        return (arithmetic.average(gates["update"], state[0], gates["candidate"]),)
+
+    def operand(self, stage: int, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " units"]:
+        """The hidden units h; r∘h in a stage after that of the reset gate."""
+        values = self._values(Arithmetic(self.activation), 0, sums[0]) if stage else {}
+        return self._operand(state[: self.units], values)
+
+    def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
+        """The next state, from this one and all sums."""
+        parts = tuple(jnp.split(state, self.states_per_unit))
+        return jnp.concatenate(self.equations(Arithmetic(self.activation), parts, lambda stage, *_: sums[stage])[0])
+
+    @staticmethod
+    def _operand(hidden: Array, gates: Gates) -> Array:
+        return gates["reset"] * hidden if "reset" in gates else hidden
+
+    @classmethod
+    def _values(cls, arithmetic: Arithmetic, stage: int, sums: Array) -> dict[str, Array]:
+        first = sum(cls.stages[:stage])
+        names = cls.gates[first : first + cls.stages[stage]]
+        return dict(zip(names, arithmetic.values(names, sums), strict=True))
+
+
+class Vanilla(Architecture):
     """The plain recurrent network: h' = φ(W h + U x + b)."""
 
     gates: ClassVar[tuple[str, ...]] = ("candidate",)
     stages: ClassVar[tuple[int, ...]] = (1,)
 
-    def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """The state h' = φ(sum)."""
-        del state
-        return self._activate(sums[0])
+    @staticmethod
+    def mix(arithmetic: Arithmetic, state: State, gates: Gates) -> State:
+        """The candidate is the next state."""
+        return (gates["candidate"],)
 
 
-class UGRNN(StagedCell):
+class UGRNN(Architecture):
     """The update-gate network: c = φ(…), g = σ(…), h' = g∘h + (1 − g)∘c."""
 
     gates: ClassVar[tuple[str, ...]] = ("candidate", "update")
     stages: ClassVar[tuple[int, ...]] = (2,)
 
-    def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """The state h' = g∘h + (1 − g)∘c."""
-        candidate, update = jnp.split(sums[0], 2)
-        gate = sigmoid(update)
-        return gate * state + (1 - gate) * self._activate(candidate)
 
-
-class GRU(StagedCell):
+class GRU(Architecture):
     """The gated recurrent unit: r, u = σ(…), c = φ(W_c (r∘h) + …), h' = u∘h + (1 − u)∘c."""
 
     gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
     stages: ClassVar[tuple[int, ...]] = (2, 1)
 
-    def operand(self, stage: int, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " units"]:
-        """The state h for the gates, r∘h for the candidate."""
-        return state if stage == 0 else sigmoid(sums[0][: self.units]) * state
 
-    def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """The state h' = u∘h + (1 − u)∘c."""
-        update = sigmoid(sums[0][self.units :])
-        return update * state + (1 - update) * self._activate(sums[1])
-
-
-class LSTM(StagedCell):
+class LSTM(Architecture):
     """The long short-term memory: i, f, o = σ(…), c' = f∘c + i∘φ(…), h' = o∘φ(c'). The state is (h, c)."""
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "output", "candidate")
     stages: ClassVar[tuple[int, ...]] = (4,)
     states_per_unit: ClassVar[int] = 2
 
-    def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
+    @staticmethod
+    def mix(arithmetic: Arithmetic, state: State, gates: Gates) -> State:
         """The state c' = f∘c + i∘φ(…), h' = o∘φ(c')."""
-        gate_in, forget, out, candidate = jnp.split(sums[0], 4)
-        memory = sigmoid(forget) * state[self.units :] + sigmoid(gate_in) * self._activate(candidate)
-        return jnp.concatenate([sigmoid(out) * self._activate(memory), memory])
+        memory = gates["forget"] * state[1] + gates["input"] * gates["candidate"]
+        return gates["output"] * arithmetic.phi(memory), memory
 
-    def _relu_box(self, inputs: Float[Array, " inputs"]) -> None:
-        """None: the more a forget gate is excited, the longer it keeps."""
-        del inputs
+    @classmethod
+    def invariant_box(cls, activation: str, recurrent_weights: Any, drive: Any) -> Box | None:
+        """|h| ≤ 1 and |c| ≤ 1/(1 − max f), the largest forget gate that any |h| ≤ 1 can open, if |φ| ≤ 1.
+
+        None with relu: the more a forget gate is excited, the longer it keeps.
+        """
+        phi, units = NONLINEARITIES[activation], recurrent_weights.shape[-1]
+        if max(-phi.low, phi.high) > 1:
+            return None
+        rows = cls.rows_of("forget", units)
+        widest = jnp.abs(recurrent_weights[rows]).sum(axis=1) + drive[rows]
+        # 1 − σ(a) = σ(−a), which does not lose the digits that the subtraction would.
+        high = jnp.concatenate([jnp.ones(units, recurrent_weights.dtype), 1 / sigmoid(-widest)])
+        return (-high, high) if jnp.isfinite(high).all() else None
 
     def _initial_bias(self, units: int) -> Array:
         # A forget gate that starts half open loses its memory in two steps; 1 is the usual remedy.
-        return jnp.zeros(4 * units, jnp.float32).at[units : 2 * units].set(1.0)
-
-    def _state_bound(self, inputs: Float[Array, " inputs"]) -> Float[Array, " state"]:
-        """|h| ≤ 1 and |c| ≤ 1/(1 − max f), the largest forget gate that any |h| ≤ 1 can open."""
-        forget = slice(self.units, 2 * self.units)
-        widest = jnp.abs(self.recurrent_weights[forget]).sum(axis=1) + self.project(inputs)[forget]
-        # 1 − σ(a) = σ(−a), which does not lose the digits that the subtraction would.
-        return jnp.concatenate([jnp.ones(self.units, self.bias.dtype), 1 / sigmoid(-widest)])
+        return jnp.zeros(4 * units, jnp.float32).at[self.rows_of("forget", units)].set(1.0)

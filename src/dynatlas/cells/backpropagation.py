@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dynatlas.cells.architectures import StagedCell
+from dynatlas.cells.architectures import StagedCell, State
 from dynatlas.cells.cell import Activation, Cell
-from dynatlas.cells.derivatives import STEPS, Kept, State, Step
+from dynatlas.cells.derivatives import STEPS, Kept, Step
 
 # At most so many steps' deltas are gathered: with more they leave the cache, with one the sums are read too often.
 GATHERED_STEPS = 5

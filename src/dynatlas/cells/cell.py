@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -10,9 +10,31 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Activation = Literal["tanh", "relu"]
+ACTIVATIONS: Final[tuple[str, ...]] = get_args(Activation)  # with which a cell can be trained
+Box = tuple[Array, Array]
 
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+class Nonlinearity(NamedTuple):
+    """A function of one number that never decreases, and the range of its values."""
+
+    function: Callable[[Array], Array]
+    low: float
+    high: float
+
+    def box(self, units: int) -> Box | None:
+        """The range of the values of some units, or None if it is unbounded."""
+        low, high = (jnp.full(units, float(end)) for end in (self.low, self.high))
+        return (low, high) if jnp.isfinite(high - low).all() else None
+
+
+NONLINEARITIES: Final[dict[str, Nonlinearity]] = {
+    "tanh": Nonlinearity(jnp.tanh, -1, 1),
+    "relu": Nonlinearity(jax.nn.relu, 0, jnp.inf),
+    "sigmoid": Nonlinearity(jax.nn.sigmoid, 0, 1),
+    "softplus": Nonlinearity(jax.nn.softplus, 0, jnp.inf),
+    "retanh": Nonlinearity(lambda values: jnp.maximum(jnp.tanh(values), 0), 0, 1),
+    "linear": Nonlinearity(lambda values: values, -jnp.inf, jnp.inf),
+}
 
 
 class Cell(eqx.Module):
@@ -78,7 +100,7 @@ class Cell(eqx.Module):
         states = self.run(inputs)
         return states, jax.vmap(self.readout)(states)
 
-    def box(self, inputs: Float[Array, " inputs"]) -> tuple[Array, Array] | None:
+    def box(self, inputs: Float[Array, " inputs"]) -> Box | None:
         """A box (low, high) that one step under a static input maps into itself, or None if none is known.
 
         Without one a search for fixed points cannot prove that it has found all: its certificate is "not certifiable".
@@ -130,3 +152,8 @@ def size_of(make: Callable[..., Cell], n_inputs: int, units: int, n_outputs: int
 def leaf_name(path: Sequence[Any]) -> str:
     """The name of a leaf of a cell, such as "bias", or "inner.weight" of a module within it."""
     return ".".join(str(getattr(key, "name", getattr(key, "idx", getattr(key, "key", key)))) for key in path)
+
+
+def state_labels(units: int, states: int) -> tuple[str, ...]:
+    """The names of the numbers of a state: the hidden units are h0, h1, …, whatever follows is c0, c1, …."""
+    return tuple(f"h{number}" if number < units else f"c{number - units}" for number in range(states))

@@ -1,9 +1,9 @@
 """A step of each of our cells for a whole batch, and its derivative written out by hand.
 
-The forward step keeps *slopes* and *factors*, from which the backward step needs no more than products and sums. A
-slope is the derivative of a step by one of its sums; times the loss's derivative by the step's result it is that sum's
-delta. With φ' taken from the activated value (1 − c² for tanh) and σ' = s (1 − s), and δh, δc the derivatives by the
-new state, the deltas are:
+The forward step, by the cell's own equations in a faster arithmetic, keeps *slopes* and *factors*, from which the
+backward step needs no more than products and sums. A slope is the derivative of a step by one of its sums; times the
+loss's derivative by the step's result it is that sum's delta. With φ' taken from the activated value (1 − c² for tanh)
+and σ' = s (1 − s), and δh, δc the derivatives by the new state, the deltas are:
 
     Vanilla  φ'∘δh
     UGRNN    candidate (1 − g)φ'∘δh,  update (h − c)σ'∘δh
@@ -15,18 +15,15 @@ array, where it would otherwise compute the same gates once for each of their us
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from dynatlas.cells.architectures import GRU, LSTM, UGRNN, StagedCell, Vanilla
+from dynatlas.cells.architectures import GRU, LSTM, UGRNN, Architecture, Arithmetic, Gates, StagedCell, State, Vanilla
 from dynatlas.cells.cell import Activation
-
-State = tuple[Array, ...]  # one [batch, units] for each number that a unit carries, the hidden units first
-
 
 # (stage, operand) → the stage's sums; in the backward step (stage, deltas) → the derivative by the operand.
 Product = Callable[[int, Array], Array]
@@ -61,11 +58,29 @@ class Step(ABC):
         """
 
 
+class _Packed(Arithmetic):
+    """One pass over a stage's sums, with σ(a) = ½ + ½ tanh(½ a), and one product for an average."""
+
+    def values(self, gates: Sequence[str], sums: Array) -> Sequence[Array]:
+        is_gate = jnp.array([gate != "candidate" for gate in gates])
+        is_gate = jnp.repeat(is_gate, sums.shape[-1] // len(gates))
+        half = jnp.where(is_gate, 0.5, 1.0).astype(sums.dtype)
+        tanh = jnp.tanh(half * sums)
+        activated = tanh if self.activation == "tanh" else jax.nn.relu(sums)
+        return jnp.split(jnp.where(is_gate, 0.5 + 0.5 * tanh, activated), len(gates), axis=-1)
+
+    def average(self, gate: Array, old: Array, new: Array) -> Array:
+        return new + gate * (old - new)
+
+
+def _step(kind: type[Architecture], activation: Activation, state: State, product: Product) -> tuple[State, Gates]:
+    return kind.equations(_Packed(activation), state, lambda stage, operand, _: product(stage, operand))
+
+
 class _VanillaStep(Step):
     @staticmethod
     def forward(activation: Activation, state: State, product: Product) -> tuple[State, Kept]:
-        (hidden,) = _activate(activation, product(0, state[0]), 0, 1)
-        return (hidden,), Kept((), ())
+        return _step(Vanilla, activation, state, product)[0], Kept((), ())
 
     @staticmethod
     def backward(
@@ -78,12 +93,11 @@ class _VanillaStep(Step):
 class _UGRNNStep(Step):
     @staticmethod
     def forward(activation: Activation, state: State, product: Product) -> tuple[State, Kept]:
-        (hidden,) = state
-        # The gate comes last among the rows, the candidate first; the reverse of the other cells.
-        candidate, gate = _activate(activation, product(0, hidden), 1, 1, gates_first=False)
-        apart = hidden - candidate
+        new, gates = _step(UGRNN, activation, state, product)
+        candidate, gate = gates["candidate"], gates["update"]
+        apart = state[0] - candidate
         slopes = _pack((1 - gate) * _slope(activation, candidate), apart * gate * (1 - gate))
-        return (candidate + gate * apart,), Kept((slopes,), (gate,))
+        return new, Kept((slopes,), (gate,))
 
     @staticmethod
     def backward(
@@ -97,13 +111,13 @@ class _UGRNNStep(Step):
 class _GRUStep(Step):
     @staticmethod
     def forward(activation: Activation, state: State, product: Product) -> tuple[State, Kept]:
+        new, gates = _step(GRU, activation, state, product)
         (hidden,) = state
-        reset, update = _activate(activation, product(0, hidden), 2, 0)
-        (candidate,) = _activate(activation, product(1, reset * hidden), 0, 1)
+        reset, update, candidate = gates["reset"], gates["update"], gates["candidate"]
         apart = hidden - candidate
         of_gates = _pack(hidden * reset * (1 - reset), apart * update * (1 - update))
         of_candidate = (1 - update) * _slope(activation, candidate)
-        return (candidate + update * apart,), Kept((of_gates, of_candidate), (reset, update))
+        return new, Kept((of_gates, of_candidate), (reset, update))
 
     @staticmethod
     def backward(
@@ -119,17 +133,16 @@ class _GRUStep(Step):
 class _LSTMStep(Step):
     @staticmethod
     def forward(activation: Activation, state: State, product: Product) -> tuple[State, Kept]:
-        hidden, memory = state
-        gate_in, forget, out, candidate = _activate(activation, product(0, hidden), 3, 1)
-        new_memory = forget * memory + gate_in * candidate
-        (shown,) = _activate(activation, new_memory, 0, 1)
+        new, gates = _step(LSTM, activation, state, product)
+        gate_in, forget, out, candidate = (gates[name] for name in LSTM.gates)
+        memory, shown = state[1], Arithmetic(activation).phi(new[1])
         slopes = _pack(
             candidate * gate_in * (1 - gate_in),
             memory * forget * (1 - forget),
             shown * out * (1 - out),
             gate_in * _slope(activation, candidate),
         )
-        return (out * shown, new_memory), Kept((slopes,), (out * _slope(activation, shown), forget))
+        return new, Kept((slopes,), (out * _slope(activation, shown), forget))
 
     @staticmethod
     def backward(
@@ -185,18 +198,6 @@ def register_derivative(cell: Any) -> Callable[[Class], Class]:
         return step
 
     return register
-
-
-def _activate(
-    activation: Activation, sums: Array, gates: int, candidates: int, *, gates_first: bool = True
-) -> list[Array]:
-    """σ of the gates' sums and φ of the candidates', in one pass: σ(a) = ½ + ½ tanh(½ a)."""
-    is_gate = jnp.array([True] * gates + [False] * candidates)[:: 1 if gates_first else -1]
-    is_gate = jnp.repeat(is_gate, sums.shape[-1] // (gates + candidates))
-    half = jnp.where(is_gate, 0.5, 1.0).astype(sums.dtype)
-    tanh = jnp.tanh(half * sums)
-    activated = tanh if activation == "tanh" else jax.nn.relu(sums)
-    return jnp.split(jnp.where(is_gate, 0.5 + 0.5 * tanh, activated), gates + candidates, axis=-1)
 
 
 def _slope(activation: Activation, activated: Array) -> Array:

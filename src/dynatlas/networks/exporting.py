@@ -18,6 +18,7 @@ from dynatlas.cells.architectures import LSTM, StagedCell, Vanilla
 from dynatlas.cells.cell import Cell
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
+from dynatlas.networks.layers import GATES, restack
 from dynatlas.networks.pytrees import cell_arrays, one_of_ours
 from dynatlas.networks.reading import read_network
 
@@ -77,11 +78,9 @@ def torch_state_dict(cell: StagedCell) -> dict[str, NDArray[Any]]:
             "LSTM": "nn.LSTM has tanh, and no relu",
         }.get(type(cell).__name__, "PyTorch has no such layer")
         raise NetworkError(f"a {type(cell).__name__} {cell.activation} has no state dict: {why}; export it as .npz")
-    order = ("input", "forget", "candidate", "output") if isinstance(cell, LSTM) else cell.gates
 
     def theirs(values: Any) -> NDArray[Any]:
-        parts = dict(zip(cell.gates, np.split(np.asarray(values), len(cell.gates)), strict=True))
-        return np.concatenate([parts[gate] for gate in order])
+        return restack(np.asarray(values), cell.gates, GATES[type(cell)])
 
     return {
         "rnn.weight_ih_l0": theirs(cell.input_weights),

@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import Hdf5
 from dynatlas._io.untrusted import Arrays
+from dynatlas.cells.architectures import GRU, LSTM, Vanilla
 from dynatlas.errors import NetworkError
 from dynatlas.networks.keras_files import TRANSPARENT, Configuration, read_configuration
-from dynatlas.networks.layers import GRU, KINDS, LSTM, Layer, Matrix, Plain, Reset, Stack
+from dynatlas.networks.layers import GATES, KINDS, Layer, Matrix, Reset, Stack
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, choose, choose_readout, refuse_options
 
-NAMES: Final = {Plain: "SimpleRNN", GRU: "GRU", LSTM: "LSTM"}
-
-
+NAMES: Final = {Vanilla: "SimpleRNN", GRU: "GRU", LSTM: "LSTM"}
 MOST_LAYERS: Final = 6  # of which all orders are tried
 
 
@@ -173,32 +172,19 @@ def _layer(weights: Weights, config: Mapping[str, object], options: Options) -> 
     activation = activation if known else options.activation or "tanh"
     if not isinstance(activation, str):
         raise NetworkError(f"{weights.name} has a custom activation; expected one that Keras names")
-    settings: dict[str, Reset] = {}
+    reset: Reset = "after"
     facts = [f"{NAMES[kind]} in Keras' layout: {kernel.shape[0]} inputs, {units} units ({weights.name})"]
     bias = rest[0] if rest else np.zeros(recurrent.shape[1])
     if kind is GRU:
-        settings["reset"] = reset = _reset(weights, bias if rest else None, config, options)
+        reset = _reset(weights, bias if rest else None, config, options)
         facts.append(f"the reset gate acts {reset} the recurrent product")
     given_bias, recurrent_bias = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
-    gates = ("update", "reset", "candidate") if kind is GRU else kind.gates
+    gates = ("update", "reset", "candidate") if kind is GRU else GATES[kind]
     facts.append(f"gates {', '.join(gates)}" if len(gates) > 1 else "")
     is_assumed = not known and not options.activation
     facts.append(f"activation {activation}{', assumed: the file does not record it' if is_assumed else ''}")
-
-    def reordered(values: Matrix) -> Matrix:
-        """Transpose, with gates in the order of ``layers``."""
-        parts = dict(zip(gates, np.split(values, len(gates), axis=-1), strict=True))
-        return np.concatenate([parts[gate] for gate in kind.gates], axis=-1).T
-
     try:
-        layer: Layer = kind(
-            reordered(kernel),
-            reordered(recurrent),
-            reordered(given_bias),
-            reordered(recurrent_bias),
-            activation,
-            **settings,
-        )
+        layer = Layer(kernel.T, recurrent.T, given_bias, recurrent_bias, activation, kind, reset).restacked(gates)
     except ValueError as error:
         raise NetworkError(f"the arrays of {weights.name} do not fit: {error}") from None
     return layer, "; ".join(fact for fact in facts if fact)

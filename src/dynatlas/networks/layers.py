@@ -1,72 +1,54 @@
-"""Recurrent layers as other libraries compute them: one step of one layer, and the box that it maps into itself.
+"""Recurrent layers as other libraries compute them: the equations of ``cells``, with other products.
 
-With x the input, h the hidden units, φ the activation and σ the logistic function, and with the sums g = U x + b_U of
-what is given and s = W h + b_W of what recurs, split into as many parts as there are gates:
+With x the input, h the hidden units and φ the activation, and with the sums g = U x + b_U of what is given and
+s = W h + b_W of what recurs, g + s takes the place of W h + U x + b in the equations. What is not in ``cells``:
 
-    Plain                h' = φ(g + s)
-    GRU, reset after     r, u = σ(g + s),  h' = u∘h + (1 − u)∘φ(g_c + r∘s_c)
-    GRU, reset before    r, u = σ(g + s),  h' = u∘h + (1 − u)∘φ(g_c + W_c (r∘h) + b_Wc)
-    LSTM                 i, f, o = σ(g + s),  c' = f∘c + i∘φ(g_c + s_c),  h' = o∘φ(c')
+    GRU, reset after     c = φ(g_c + r∘s_c), where before is c = φ(g_c + W_c (r∘h) + b_Wc)
     Leaky, "rate"        h' = (1 − α)∘h + α∘φ(g + s)
     Leaky, "current"     h' = (1 − α)∘h + α∘(g + W φ(h) + b_W)
 
-Gates are stacked in the order of a layer's ``gates``, whatever the order in the file was. Where the reset gate acts
-decides what a GRU computes: torch, Flax, Equinox and Keras' default take the product first, Cho et al. 2014 and our own
-cells the gate. Leaky layers are Euler steps of τ dh/dt = −h + …, with α = dt/τ.
+Gates are stacked in the order of the cell's ``gates``, whatever the order in the file was (``restack``). Where the
+reset gate acts decides what a GRU computes: torch, Flax, Equinox and Keras' default take the product first, Cho et al.
+2014 and ``cells`` the gate. Leaky layers are Euler steps of τ dh/dt = −h + …, with α = dt/τ.
 
 Weights are NumPy's in float64: JAX takes them in the precision of the state.
 """
 
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import sigmoid
 from numpy.typing import NDArray
 
+from dynatlas.cells import GRU, LSTM, NONLINEARITIES, Architecture, Arithmetic, Vanilla, state_labels
+
 Matrix = NDArray[np.float64]
-
-
-Box = tuple[Matrix, Matrix]
-
-
+Box = tuple[Any, Any]  # low, high
 Form = Literal["rate", "current"]
 
 
 Reset = Literal["after", "before"]
 
-
-class Activation(NamedTuple):
-    """A function of one number, and the range of its values."""
-
-    function: Callable[[jax.Array], jax.Array]
-    low: float
-    high: float
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(jnp.tanh, -1, 1),
-    "relu": Activation(jax.nn.relu, 0, np.inf),
-    "sigmoid": Activation(sigmoid, 0, 1),
-    "softplus": Activation(jax.nn.softplus, 0, np.inf),
-    "retanh": Activation(lambda values: jnp.maximum(jnp.tanh(values), 0), 0, 1),
-    "linear": Activation(lambda values: values, -np.inf, np.inf),
-}
+# The cells that other libraries have, by their number of gates.
+KINDS: Final[dict[int, type[Architecture]]] = {len(kind.gates): kind for kind in (Vanilla, GRU, LSTM)}
+# The order of gates in files of PyTorch, Flax and Equinox; Keras has another one for the GRU.
+GATES: Final = {kind: kind.gates for kind in KINDS.values()} | {LSTM: ("input", "forget", "candidate", "output")}
 
 
 class Layer(eqx.Module):
-    """What every layer has: weights and biases of the input and of the hidden units, apart.
+    """One recurrent layer: weights and biases of the input and of the hidden units, apart.
 
     Args:
         input_weights: U [gates·units, inputs].
         recurrent_weights: W [gates·units, units].
         input_bias: b_U [gates·units].
         recurrent_bias: b_W [gates·units].
-        activation: one of ``ACTIVATIONS``.
+        activation: one of ``NONLINEARITIES``.
+        kind: the cell that has its equations.
+        reset: where the reset gate of a GRU acts: after or before the recurrent product.
 
     Raises:
         ValueError: shapes that do not fit each other, weights that are not finite, no such activation.
@@ -77,28 +59,20 @@ class Layer(eqx.Module):
     input_bias: Any
     recurrent_bias: Any
     activation: str = eqx.field(static=True, default="tanh")
-
-    gates: ClassVar[tuple[str, ...]] = ("candidate",)
-    states_per_unit: ClassVar[int] = 1
+    kind: type[Architecture] = eqx.field(static=True, default=Vanilla)
+    reset: Reset = eqx.field(static=True, default="after")
 
     def __check_init__(self) -> None:
-        rows = len(self.gates) * self.units
-        shapes = {
-            "input_weights": (rows, self.n_inputs),
-            "recurrent_weights": (rows, self.units),
-            "input_bias": (rows,),
-            "recurrent_bias": (rows,),
-        }
-        for name, expected in shapes.items():
-            seen = getattr(self, name)
+        gates, units = len(self.kind.gates), self.units
+        columns = {"input_weights": (self.n_inputs,), "recurrent_weights": (units,)}
+        for name in ("input_weights", "recurrent_weights", "input_bias", "recurrent_bias"):
+            seen, expected = getattr(self, name), (gates * units, *columns.get(name, ()))
             if seen.shape != expected:
-                raise ValueError(
-                    f"{name} has shape {seen.shape}; expected {expected}: {len(self.gates)} gates of {self.units} units"
-                )
+                raise ValueError(f"{name} has shape {seen.shape}; expected {expected}: {gates} gates of {units} units")
             if not np.isfinite(seen).all():
                 raise ValueError(f"{name} has NaN or infinity; the network has diverged, or the file is damaged")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+        if self.activation not in NONLINEARITIES:
+            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(NONLINEARITIES)}")
 
     @property
     def units(self) -> int:
@@ -113,68 +87,37 @@ class Layer(eqx.Module):
     @property
     def n_states(self) -> int:
         """Numbers that are carried from step to step."""
-        return self.states_per_unit * self.units
-
-    def labels(self) -> tuple[str, ...]:
-        """What each number of the state is."""
-        return tuple(f"h{unit}" for unit in range(self.units))
+        return self.kind.states_per_unit * self.units
 
     def hidden(self, state: Any) -> Any:
         """What the layer shows to the next one, and to a readout."""
         return state[: self.units]
 
-    @abstractmethod
     def __call__(self, state: Any, inputs: Any) -> Any:
         """One step."""
+        ends = self.units * np.cumsum(self.kind.stages)[:-1]
+        given = jnp.split(self.input_weights @ inputs + self.input_bias, ends)
+        weights, biases = jnp.split(self.recurrent_weights, ends), jnp.split(self.recurrent_bias, ends)
 
-    @abstractmethod
+        def product(stage: int, operand: Any, reset: Any) -> Any:
+            if reset is None or self.reset == "before":
+                return given[stage] + (weights[stage] @ operand + biases[stage])
+            return given[stage] + reset * (weights[stage] @ state + biases[stage])
+
+        parts = tuple(jnp.split(state, self.kind.states_per_unit))
+        return jnp.concatenate(self.kind.equations(Arithmetic(self.activation), parts, product)[0])
+
+    def restacked(self, order: Sequence[str]) -> "Layer":
+        """The layer whose gates were stacked in this order, in the order of the cell's ``gates``."""
+        return jax.tree.map(lambda rows: restack(rows, order, self.kind.gates), self)
+
     def box(self, low: Matrix, high: Matrix) -> Box | None:
         """A box that one step maps into itself, whatever the inputs between two bounds; None if none is known."""
-
-    def _sums(self, hidden: Any, inputs: Any) -> tuple[list[Any], list[Any]]:
-        """What the input gives and what recurs, gate by gate."""
-        given = self.input_weights @ inputs + self.input_bias
-        recurrent = self.recurrent_weights @ hidden + self.recurrent_bias
-        return jnp.split(given, len(self.gates)), jnp.split(recurrent, len(self.gates))
-
-    def _activate(self, values: Any) -> Any:
-        return ACTIVATIONS[self.activation].function(values)
-
-    def _drive(self, low: Matrix, high: Matrix) -> Box:
-        """The least and the most of U x + b_U + b_W."""
-        least, most = reach(self.input_weights, low, high)
-        bias = self.input_bias + self.recurrent_bias
-        return least + bias, most + bias
-
-    def _averages(self, low: Matrix, high: Matrix) -> Box | None:
-        """The box of hidden units that are averages of themselves and of φ(U x + W h + …) with |weights| as given.
-
-        A bounded φ bounds them. With relu, excitation must die out: where W⁺ has a spectral radius below 1, from −1 to
-        B with W⁺ B + W⁻ 1 + drive⁺ + 1 = B: no candidate of a state in it is above B.
-        """
-        activation = ACTIVATIONS[self.activation]
-        if np.isfinite([activation.low, activation.high]).all():
-            return np.full(self.units, float(activation.low)), np.full(self.units, float(activation.high))
-        excitation = np.maximum(self.recurrent_weights[-self.units :], 0)
-        if self.activation != "relu" or not np.abs(np.linalg.eigvals(excitation)).max() < 1:
-            return None
-        inhibition = np.maximum(-self.recurrent_weights[-self.units :], 0).sum(axis=1)
-        drive = inhibition + np.maximum(self._drive(low, high)[1][-self.units :], 0) + 1
-        most = np.linalg.solve(np.eye(self.units) - excitation, drive)
-        return np.full(self.units, -1.0), most
-
-
-class Plain(Layer):
-    """The plain recurrent layer: h' = φ(g + s)."""
-
-    def __call__(self, state: Any, inputs: Any) -> Any:
-        """One step."""
-        (given,), (recurrent,) = self._sums(state, inputs)
-        return self._activate(given + recurrent)
-
-    def box(self, low: Matrix, high: Matrix) -> Box | None:
-        """The range of φ; with relu where excitation alone would die out."""
-        return self._averages(low, high)
+        bias = self.recurrent_bias
+        if self.kind is GRU and self.reset == "after":  # a gate that is shut takes a bias below 0 away
+            bias = np.maximum(bias, 0)
+        most = reach(self.input_weights, low, high)[1] + (self.input_bias + bias)
+        return self.kind.invariant_box(self.activation, self.recurrent_weights, most)
 
 
 class Leaky(Layer):
@@ -199,82 +142,28 @@ class Leaky(Layer):
     def __call__(self, state: Any, inputs: Any) -> Any:
         """One step."""
         if self.form == "rate":
-            (given,), (recurrent,) = self._sums(state, inputs)
-            return (1 - self.alpha) * state + self.alpha * self._activate(given + recurrent)
-        (given,), (recurrent,) = self._sums(self._activate(state), inputs)
+            return (1 - self.alpha) * state + self.alpha * super().__call__(state, inputs)
+        given = self.input_weights @ inputs + self.input_bias
+        recurrent = self.recurrent_weights @ self.hidden(state) + self.recurrent_bias
         return (1 - self.alpha) * state + self.alpha * (given + recurrent)
 
     def box(self, low: Matrix, high: Matrix) -> Box | None:
-        """Rates: as in the plain layer. Currents: what bounded rates and the drive can add up to."""
+        """Rates: as without a leak. Currents: what bounded rates and the drive can add up to."""
         if self.form == "rate":
-            return self._averages(low, high)
-        activation = ACTIVATIONS[self.activation]
-        if not np.isfinite([activation.low, activation.high]).all():
+            return super().box(low, high)
+        rates = NONLINEARITIES[self.activation].box(self.units)
+        if rates is None:
             return None
-        rates = np.full(self.units, float(activation.low)), np.full(self.units, float(activation.high))
-        (least, most), (fewest, greatest) = reach(self.recurrent_weights, *rates), self._drive(low, high)
+        least, most = reach(self.recurrent_weights, *map(np.asarray, rates))
+        fewest, greatest = (
+            end + (self.input_bias + self.recurrent_bias) for end in reach(self.input_weights, low, high)
+        )
         # A unit that nothing reaches would have a box without width.
         return least + fewest - 1e-3, most + greatest + 1e-3
 
     def hidden(self, state: Any) -> Any:
         """The rates."""
-        return state if self.form == "rate" else self._activate(state)
-
-
-class GRU(Layer):
-    """The gated recurrent unit, with the reset gate after or before the recurrent product."""
-
-    reset: Reset = eqx.field(static=True, default="after")
-
-    gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
-
-    def __call__(self, state: Any, inputs: Any) -> Any:
-        """One step."""
-        given, recurrent = self._sums(state, inputs)
-        reset, update = sigmoid(given[0] + recurrent[0]), sigmoid(given[1] + recurrent[1])
-        if self.reset == "after":
-            candidate = given[2] + reset * recurrent[2]
-        else:
-            rows = slice(2 * self.units, None)
-            candidate = given[2] + self.recurrent_weights[rows] @ (reset * state) + self.recurrent_bias[rows]
-        return update * state + (1 - update) * self._activate(candidate)
-
-    def box(self, low: Matrix, high: Matrix) -> Box | None:
-        """The range of a bounded φ."""
-        return None if self.activation == "relu" else self._averages(low, high)
-
-
-class LSTM(Layer):
-    """The long short-term memory; the state is (h, c)."""
-
-    gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
-    states_per_unit: ClassVar[int] = 2
-
-    def labels(self) -> tuple[str, ...]:
-        """Hidden units, then memories."""
-        return (*(f"h{unit}" for unit in range(self.units)), *(f"c{unit}" for unit in range(self.units)))
-
-    def __call__(self, state: Any, inputs: Any) -> Any:
-        """One step."""
-        given, recurrent = self._sums(state[: self.units], inputs)
-        gate_in, forget, candidate, out = (a + b for a, b in zip(given, recurrent, strict=True))
-        memory = sigmoid(forget) * state[self.units :] + sigmoid(gate_in) * self._activate(candidate)
-        return jnp.concatenate([sigmoid(out) * self._activate(memory), memory])
-
-    def box(self, low: Matrix, high: Matrix) -> Box | None:
-        """|h| ≤ 1 and |c| ≤ 1/(1 − max f), the largest forget gate that any |h| ≤ 1 can open, if |φ| ≤ 1."""
-        activation = ACTIVATIONS[self.activation]
-        if not max(-activation.low, activation.high) <= 1:
-            return None
-        rows = slice(self.units, 2 * self.units)
-        widest = np.abs(self.recurrent_weights[rows]).sum(axis=1) + self._drive(low, high)[1][rows]
-        # 1 − σ(a) = σ(−a) = 1/(1 + eᵃ).
-        bound = np.concatenate([np.ones(self.units), 1 + np.exp(np.minimum(widest, 700))])
-        return -bound, bound
-
-
-# The layers that other libraries have, by their number of gates.
-KINDS: dict[int, type[Plain] | type[GRU] | type[LSTM]] = {1: Plain, 3: GRU, 4: LSTM}
+        return state if self.form == "rate" else NONLINEARITIES[self.activation].function(state)
 
 
 class Stack(eqx.Module):
@@ -321,24 +210,35 @@ class Stack(eqx.Module):
         """A box that one step under a static input maps into itself, or None if none is known."""
         low = high = np.asarray(inputs, np.float64)
         boxes = []
-        for layer in self.layers:
-            box = layer.box(low, high)
-            if box is None:
-                return None
-            boxes.append(box)
-            low, high = (np.asarray(bound[: layer.units]) for bound in box)
-            if isinstance(layer, Leaky) and layer.form == "current":
-                low, high = (np.asarray(layer.hidden(jnp.asarray(bound))) for bound in (low, high))
+        with jax.enable_x64(True):
+            for layer in self.layers:
+                box = layer.box(low, high)
+                if box is None:
+                    return None
+                boxes.append(box)
+                low, high = (np.asarray(layer.hidden(jnp.asarray(bound))) for bound in box)
         return np.concatenate([box[0] for box in boxes]), np.concatenate([box[1] for box in boxes])
 
     def labels(self) -> tuple[str, ...]:
         """What each number of the state is, with the number of its layer if there are several."""
-        if len(self.layers) == 1:
-            return self.layers[0].labels()
-        return tuple(f"{number}.{label}" for number, layer in enumerate(self.layers) for label in layer.labels())
+        labels = [state_labels(layer.units, layer.n_states) for layer in self.layers]
+        if len(labels) == 1:
+            return labels[0]
+        return tuple(f"{number}.{label}" for number, names in enumerate(labels) for label in names)
 
 
 def reach(weights: Matrix, low: Matrix, high: Matrix) -> Box:
     """The least and the most of W a for a between two bounds."""
     positive, negative = np.maximum(weights, 0), np.minimum(weights, 0)
     return positive @ low + negative @ high, positive @ high + negative @ low
+
+
+def restack(values: NDArray[Any], order: Sequence[str], wanted: Sequence[str]) -> NDArray[Any]:
+    """Rows of gates [gates·units, …] from one order into another.
+
+    Example:
+        >>> restack(np.arange(4), ("reset", "update"), ("update", "reset")).tolist()
+        [2, 3, 0, 1]
+    """
+    parts = dict(zip(order, np.split(values, len(order)), strict=True))
+    return np.concatenate([parts[gate] for gate in wanted])

@@ -18,7 +18,7 @@ import numpy as np
 
 from dynatlas._io.untrusted import Arrays
 from dynatlas.errors import NetworkError
-from dynatlas.networks.layers import Layer, Leaky, Matrix, Plain, Stack
+from dynatlas.networks.layers import Layer, Leaky, Matrix, Stack
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, refuse_options
 
@@ -68,7 +68,7 @@ def matrix_network(arrays: Arrays, options: Options) -> Network:
     activation = options.activation or "tanh"
     weights = (given, recurrent, np.zeros(units), parts.get("bias", np.zeros(units)), activation)
     try:
-        layer: Layer = Plain(*weights) if alpha is None else Leaky(*weights, alpha=alpha, form=options.form or "rate")
+        layer = Layer(*weights) if alpha is None else Leaky(*weights, alpha=alpha, form=options.form or "rate")
     except ValueError as error:
         raise NetworkError(f"the matrices do not fit: {error}") from None
     stack = Stack((layer,))

@@ -10,23 +10,22 @@ candidate, output. A state dict does not record whether nn.RNN uses tanh, its de
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
 from dynatlas._io.atomic import publish, temporary_beside
 from dynatlas._io.untrusted import Arrays
+from dynatlas.cells.architectures import GRU, LSTM, Vanilla
 from dynatlas.errors import NetworkError
-from dynatlas.networks.layers import GRU, KINDS, LSTM, Layer, Matrix, Plain, Stack
+from dynatlas.networks.layers import GATES, KINDS, Layer, Matrix, Stack
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, choose, choose_readout, refuse_options
 
 _PART = re.compile(
     r"(?P<prefix>.*?)(?P<kind>weight|bias|w|b)_(?P<of>ih|hh|hr)(?:_l(?P<layer>\d+))?(?P<reverse>_reverse)?"
 )
-
-
-MODULES = {Plain: "RNN", GRU: "GRU", LSTM: "LSTM"}
+MODULES: Final = {Vanilla: "RNN", GRU: "GRU", LSTM: "LSTM"}
 
 
 # Before 2.6 ``weights_only=True`` could be bypassed (CVE-2025-32434).
@@ -98,15 +97,15 @@ def _layer(arrays: Arrays, parts: dict[str, str], options: Options) -> Layer:
             f"{parts['weight_hh']!r} has the shape {recurrent.shape}; expected [units, units] (RNN), [3·units, units] "
             "(GRU) or [4·units, units] (LSTM)"
         )
-    layer_type = KINDS[rows // units]
+    cell = KINDS[rows // units]
     given_bias, recurrent_bias = (
         _floats(arrays, parts[of], 1) if of in parts else np.zeros(rows) for of in ("bias_ih", "bias_hh")
     )
     activation = options.activation or "tanh"
-    if layer_type is not Plain and activation != "tanh":
-        raise NetworkError(f"activation is {activation!r}; PyTorch's {MODULES[layer_type]} has tanh")
+    if cell is not Vanilla and activation != "tanh":
+        raise NetworkError(f"activation is {activation!r}; PyTorch's {MODULES[cell]} has tanh")
     try:
-        return layer_type(given, recurrent, given_bias, recurrent_bias, activation)
+        return Layer(given, recurrent, given_bias, recurrent_bias, activation, cell).restacked(GATES[cell])
     except ValueError as error:
         raise NetworkError(f"{parts['weight_hh']!r} and the layer's other arrays do not fit: {error}") from None
 
@@ -149,13 +148,12 @@ def _describe(prefix: str, stack: Stack, parts: Parts, options: Options) -> tupl
     sentences = []
     for number, layer in enumerate(stack.layers):
         shapes = f"{parts[number]['weight_hh']} {list(layer.recurrent_weights.shape)}"
-        text = f"{MODULES[type(layer)]} in PyTorch's layout: {layer.n_inputs} inputs, {layer.units} units ({shapes})"
+        text = f"{MODULES[layer.kind]} in PyTorch's layout: {layer.n_inputs} inputs, {layer.units} units ({shapes})"
         sentences.append(f"layer {number}: {text}" if len(stack.layers) > 1 else text)
-    top = stack.layers[-1]
-    if isinstance(top, GRU):
-        sentences.append("gates reset, update, candidate; the reset gate acts after the recurrent product")
-    elif isinstance(top, LSTM):
-        sentences.append("gates input, forget, candidate, output")
+    kind = stack.layers[-1].kind
+    if kind is not Vanilla:
+        after = "; the reset gate acts after the recurrent product" if kind is GRU else ""
+        sentences.append(f"gates {', '.join(GATES[kind])}{after}")
     elif options.activation is None:
         sentences.append("activation tanh, PyTorch's default: a state dict does not record it")
     else:

@@ -18,25 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._io.untrusted import Arrays
-from dynatlas.cells.architectures import StagedCell
-from dynatlas.cells.cell import ACTIVATIONS, Cell
+from dynatlas.cells.architectures import GRU, LSTM, Architecture, StagedCell, Vanilla
+from dynatlas.cells.cell import ACTIVATIONS, Cell, state_labels
 from dynatlas.cells.registry import BUILT_IN, CELLS
 from dynatlas.errors import NetworkError
-from dynatlas.networks.layers import GRU, LSTM, Layer, Matrix, Plain, Stack
+from dynatlas.networks.layers import GATES, KINDS, Layer, Matrix, Stack
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, choose, refuse_options
 
-Kind = type[Plain] | type[GRU] | type[LSTM]
-
-
-KINDS: Final[dict[int, Kind]] = {1: Plain, 3: GRU, 4: LSTM}
-
-
-# Letters of the gates in Flax, in the order of gates in ``layers``.
-LINEN: Final[dict[Kind, tuple[str, ...]]] = {
+# Flax' letters of the gates, in the order of GATES.
+LINEN: Final[dict[type[Architecture], tuple[str, ...]]] = {
     GRU: ("r", "z", "n"),
     LSTM: ("i", "f", "g", "o"),
-    Plain: ("",),
+    Vanilla: ("",),
 }
 
 
@@ -74,13 +68,14 @@ def _dynatlas_network(cell: StagedCell) -> Network:
         n_inputs=exact.input_weights.shape[1],
         readout=exact.readout,
         bounds=lambda inputs: exact.box(jnp.asarray(inputs)),
+        state_labels=state_labels(exact.units, len(exact.initial_state)),
         source=(f"dynatlas {name} {cell.activation}: {exact.input_weights.shape[1]} inputs, {cell.units} units",),
     )
 
 
 def _single_layer(layer: Layer, description: str) -> Network:
-    facts = [f"{description}: {type(layer).__name__}, {layer.n_inputs} inputs, {layer.units} units"]
-    if isinstance(layer, GRU):
+    facts = [f"{description}: {layer.kind.__name__}, {layer.n_inputs} inputs, {layer.units} units"]
+    if layer.kind is GRU:
         facts.append("the reset gate acts after the recurrent product")
     facts.append(f"activation {layer.activation}")
     return network_of_layers(Stack((layer,)), None, tuple(facts))
@@ -96,7 +91,7 @@ def _equinox(module: object) -> Layer:
     recurrent_bias = np.zeros(len(recurrent))
     if kind is GRU and bias_n is not None:
         recurrent_bias[2 * recurrent.shape[1] :] = np.asarray(bias_n, np.float64)
-    return kind(given, recurrent, given_bias, recurrent_bias)
+    return Layer(given, recurrent, given_bias, recurrent_bias, kind=kind).restacked(GATES[kind])
 
 
 def _cells_in(tree: Mapping[str, object], path: str) -> list[tuple[str, Mapping[str, object]]]:
@@ -123,17 +118,16 @@ def _flax(cell: Mapping[str, Any], options: Options) -> Layer:
     if "dense_i" in cell:
         given, given_bias = _dense(cell["dense_i"])
         recurrent, recurrent_bias = _dense(cell["dense_h"])
-        fused = KINDS.get(recurrent.shape[0] // max(recurrent.shape[1], 1))
-        if fused is None:
+        kind = KINDS.get(recurrent.shape[0] // max(recurrent.shape[1], 1))
+        if kind is None:
             raise NetworkError(f"dense_h has a kernel of the shape {recurrent.T.shape}; expected 1, 3 or 4 gates")
-        return fused(given, recurrent, given_bias, recurrent_bias, activation)
-    kind = next(kind for kind, gates in LINEN.items() if {f"h{gate}" for gate in gates} <= set(cell))
-    gates = LINEN[kind]
-    (given, given_bias), (recurrent, recurrent_bias) = (
-        tuple(np.concatenate(parts) for parts in zip(*(_dense(cell[f"{of}{gate}"]) for gate in gates), strict=True))
-        for of in "ih"
-    )
-    return kind(given, recurrent, given_bias, recurrent_bias, activation)
+    else:
+        kind = next(kind for kind, gates in LINEN.items() if {f"h{gate}" for gate in gates} <= set(cell))
+        (given, given_bias), (recurrent, recurrent_bias) = (
+            tuple(np.concatenate(parts) for parts in zip(*(_dense(cell[f"{of}{g}"]) for g in LINEN[kind]), strict=True))
+            for of in "ih"
+        )
+    return Layer(given, recurrent, given_bias, recurrent_bias, activation, kind).restacked(GATES[kind])
 
 
 def _dense(layer: Mapping[str, object]) -> tuple[Matrix, Matrix]:
