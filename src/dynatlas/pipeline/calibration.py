@@ -1,4 +1,4 @@
-"""What pieces of a study's work take on this machine: short measurements, made in a worker."""
+"""Short measurements of a study's costs, made in a worker."""
 
 import resource
 import sys
@@ -13,7 +13,7 @@ from dynatlas.study.members import Shape
 from dynatlas.study.plugins import Code, provide
 from dynatlas.study.study import Study
 
-# Iterations that are timed; the first call, which compiles, is timed apart.
+# Timed iterations; the first call, which compiles, is timed separately.
 TIMED_ITERATIONS = 20
 
 
@@ -21,15 +21,15 @@ TIMED_NETWORKS = 8
 
 
 class Cost(NamedTuple):
-    """What was measured of one shape."""
+    """Measured cost of one shape."""
 
     compile_seconds: float
-    seconds: float  # per iteration and network, or of all that is sought in a network
+    seconds: float  # per iteration and network, or of all searches in a network
     memory_bytes: float = 0.0  # the worker's peak
 
 
 def time_training(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
-    """Compiling, and an iteration of one network; measured in this process."""
+    """Time the compilation and one iteration per network, in this process."""
     from dynatlas.training.fit import begin, train
 
     provide(code)
@@ -43,13 +43,13 @@ def time_training(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
         return time.perf_counter() - begun
 
     first, short = seconds(1), seconds(1)
-    # The difference leaves out the validation at the end.
+    # The difference excludes the final validation.
     per_iteration = max((seconds(1 + TIMED_ITERATIONS) - short) / TIMED_ITERATIONS, 1e-6)
     return Cost(first - short, per_iteration, _peak_memory())
 
 
 def time_dynamics(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
-    """Compiling, and everything that is sought in one untrained network."""
+    """Time the compilation and all searches in one untrained network."""
     from dynatlas.pipeline.stages.dynamics import findings
 
     provide(code)
@@ -67,7 +67,7 @@ def time_dynamics(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
 
 
 def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[float, float]]:
-    """Per measure: seconds to reduce a network of the largest size, and seconds per pair, on untrained networks."""
+    """Time each measure on untrained networks of the largest size: (seconds to reduce one, seconds per pair)."""
     from dynatlas.cells.responses import probe_activity
     from dynatlas.measures.distances import reduced
     from dynatlas.measures.pairs import all_pairs
@@ -83,7 +83,7 @@ def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[floa
     found: dict[str, tuple[float, float]] = {}
     for name in study.analysis.measures:
         measure = study.measure(name)
-        kept = [reduced(activity, "calibration", measure) for activity in activities]  # and what is slow once
+        kept = [reduced(activity, "calibration", measure) for activity in activities]  # includes one-time costs
         begun = time.perf_counter()
         for activity in activities:
             reduced(activity, "calibration", measure)
@@ -96,7 +96,7 @@ def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[floa
 
 
 def import_everything() -> None:
-    """What a worker does before its first job."""
+    """Import what a worker imports before its first job."""
     import dynatlas.pipeline.stages  # noqa: F401
 
 

@@ -1,7 +1,7 @@
-"""The jobs of a study, in order: what each needs, computes, and promises.
+"""The jobs of a study, in order: their dependencies, their computation, the entries that they promise.
 
 A job reads the atlas, computes, writes its files, and returns their entries. It may start when the jobs it needs are
-done, and it is done when the entries that it promises stand in the manifest.
+done, and it is done when the manifest has the entries that it promises.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,7 +19,7 @@ from dynatlas.pipeline.stages.report import FIGURE_JOBS
 from dynatlas.study.members import Block, Matrix, Shape
 from dynatlas.study.study import Study
 
-# Tuning compiles several programs, which takes a minute: less than this takes some ten minutes without it.
+# Tuning compiles several programs, which takes a minute. Training of this size takes about ten minutes untuned.
 FLOPS_WORTH_TUNING = 2e13
 
 
@@ -34,27 +34,27 @@ class Job(NamedTuple):
     promises: frozenset[str]  # names of entries
     networks: int = 1  # units of work, for the progress display
     iterations: int = 1
-    beyond: tuple[str, ...] = ()  # patterns of the names of what it writes besides, as far as there is something
+    beyond: tuple[str, ...] = ()  # patterns of the names of optional entries
 
     def is_done(self, entries: Mapping[str, Entry]) -> bool:
-        """Whether everything it promises is among an atlas's entries."""
+        """Whether an atlas with these entries has everything that the job promises."""
         return self.promises <= entries.keys()
 
     def writes(self, name: str) -> bool:
-        """Whether this entry is one of its own."""
+        """Whether the job writes this entry."""
         return name in self.promises or any(fnmatchcase(name, pattern) for pattern in self.beyond)
 
 
 def to_redo(study: Study, damaged: Collection[str]) -> frozenset[str]:
-    """The entries to discard so that the next run makes damaged ones anew: they, and all that their jobs promise."""
+    """Return the entries to discard so that the next run repairs damage: the damaged ones, and all of their jobs."""
     promised = (job.promises for job in jobs_of(study) if any(job.writes(name) for name in damaged))
     return frozenset(damaged).union(*promised)
 
 
 def leftovers(jobs: Collection[Job], entries: Mapping[str, Entry]) -> frozenset[str]:
-    """The entries to discard before the jobs that are not done begin: what they will write again.
+    """Return the entries to discard before pending jobs begin: those that they will write again.
 
-    What matches a pattern of a job that is done stays: of several jobs that draw figures, each may have drawn it.
+    Entries that match a pattern of a finished job stay: any of several jobs that draw figures may have drawn them.
     """
     done = {job.name for job in jobs if job.is_done(entries)}
     kept = {pattern for job in jobs if job.name in done for pattern in job.beyond}
@@ -65,7 +65,7 @@ def leftovers(jobs: Collection[Job], entries: Mapping[str, Entry]) -> frozenset[
 
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
-    """All jobs of a study, in an order in which they could be done."""
+    """Return all jobs of a study in topological order."""
     flops = {block: training_flops(study, block) for block in study.blocks}
     tuning = {shape: _tuning(shape) for shape in _worth_tuning(flops)}
     tunes = {shape: frozenset([job.name]) for shape, job in tuning.items()}
@@ -117,7 +117,7 @@ def _training(
     study: Study, flops: Mapping[Block, float], tunes: Mapping[Shape, frozenset[str]], searching: list[Job]
 ) -> Iterator[Job]:
     chosen = {job.arguments[0]: job.name for job in searching}
-    # Longest first, so that no worker is left with a long block at the end.
+    # Longest first, so that no long block is left for the end.
     for block in sorted(study.blocks, key=lambda block: -flops[block]):
         members = study.blocks[block]
         searches = frozenset(chosen[member.configuration] for member in members if chosen)
@@ -168,13 +168,13 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
         stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
         only_modal = stage == "topology" and TOPOLOGY[matrix.measure].only_modal
         tiles = stages.tiles(study, matrix)
-        # A tile on the diagonal has one side's networks on both.
+        # A diagonal tile has the same networks on both sides.
         diagonal = [tile for tile in tiles if tile.row == tile.column]
         side = {tile.row: frozenset(reduces[stage][block] for block in tile.blocks(study)) for tile in diagonal}
         for tile in tiles:
             needs = side[tile.row] | side[tile.column]
             if only_modal:
-                # Which networks have the modal number of roots is known when all have been searched.
+                # The modal number of roots is known only after all searches.
                 needs = frozenset().union(*side.values())
             promises = frozenset([f"arrays.zarr/{tile.group}"])
             yield Job(f"compare {tile.name}", stage, stages.compare_tile, (tile,), needs, promises)
@@ -184,7 +184,7 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
 
 
 def _reduces(stage: str, block: Block) -> str:
-    """The name of the job that reduces a block."""
+    """Return the name of the job that reduces a block."""
     return f"reduce for {stage} {block.name}"
 
 
@@ -211,14 +211,14 @@ def _report(after: Job) -> Iterator[Job]:
             stages.figures,
             (number,),
             _names([after]),
-            # The first of its figures; all are entered at once.
+            # The first of its figures; all are entered in one call.
             frozenset([f"report/figures/fig{number + 1}.svg"]),
             beyond=("report/figures/*",),
         )
 
 
 def training_flops(study: Study, block: Block) -> float:
-    """Floating-point operations of a block's training."""
+    """Return the floating-point operations of a block's training."""
     members = study.blocks[block]
     return study.size(members[0]).flops * members[0].training.iterations * len(members)
 
@@ -230,7 +230,7 @@ def _tuning(shape: Shape) -> Job:
 
 
 def _worth_tuning(flops: Mapping[Block, float]) -> list[Shape]:
-    """The shapes with enough training to tune for, from the operations of each block."""
+    """Return the shapes with enough training to be worth tuning, from the operations of each block."""
     by_shape: dict[Shape, list[float]] = {}
     for block, of_block in flops.items():
         by_shape.setdefault(block.shape, []).append(of_block)

@@ -1,14 +1,14 @@
-"""What a study will cost here, before anything is spent: counts, and times from a short calibration.
+"""Estimate the cost of a study: counts, and times from a short calibration.
 
-Timed are, for every task and architecture, some training iterations of its smallest and its largest size, and for every
-architecture a fixed-point search on an untrained network of these sizes; sizes between them are interpolated. Then the
-study's jobs are played through, each on the first worker that is free, as the pipeline would.
+The calibration times some training iterations of the smallest and the largest size of every task and architecture, and
+a fixed-point search on an untrained network of these sizes; sizes between them are interpolated. Then the study's jobs
+are simulated, each on the first free worker, as the pipeline schedules them.
 """
 
 import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,19 +23,22 @@ from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
 
-# What the calibration cannot see, as measured on the demo: seconds of one worker.
+if TYPE_CHECKING:
+    from dynatlas.pipeline.workers import Client
+
+# Costs that the calibration does not measure, in seconds of one worker on the demo.
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0
 
 
 OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 1.0, 1.5e-6
 
 
-# Fixed and slow points to expect on the line of an integrator, to foresee the disk.
+# Expected fixed and slow points on the line of an integrator, for the disk estimate.
 POINTS_ON_A_LINE = 8
 
 
 class StagePlan(NamedTuple):
-    """One stage of the run."""
+    """Estimate of one stage."""
 
     name: str
     jobs: int
@@ -46,7 +49,7 @@ class StagePlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a study consists of and is expected to take."""
+    """Counts and expected cost of a study."""
 
     networks: int
     blocks: int
@@ -59,30 +62,30 @@ class Plan(NamedTuple):
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of the training, the hyperparameter search included."""
+        """Floating-point operations of training, including the hyperparameter search."""
         return sum(stage.flops for stage in self.stages)
 
     @property
     def seconds(self) -> float:
-        """From the start to the report."""
+        """Expected seconds from the start to the report."""
         return max(stage.end for stage in self.stages)
 
 
 class Calibration(NamedTuple):
-    """What was measured."""
+    """Measured costs."""
 
-    start_up: float  # seconds until the workers are there
+    start_up: float  # seconds until the workers are ready
     training: Mapping[Shape, Cost]
     searches: Mapping[Shape, Cost]
     geometry: Mapping[str, tuple[float, float]]  # measure → seconds to reduce a network, and per pair
 
 
 def plan(study: Study, workers: int | None = None, scheduler: str | None = None) -> Plan:
-    """Calibrate where the study would be carried out, and play its jobs through.
+    """Calibrate on the machine that would run the study, and simulate its jobs.
 
     Args:
         study: what to plan.
-        workers: processes to count on; by default one per core of this machine, or all of the scheduler's.
+        workers: number of processes; by default one per core of this machine, or all of the scheduler's.
         scheduler: the address of a Dask scheduler on whose workers to calibrate, instead of this machine.
     """
     begun = time.perf_counter()
@@ -98,7 +101,7 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
 
 
 def plan_from(study: Study, workers: int, measured: Calibration) -> Plan:
-    """The plan that follows from what was measured."""
+    """Return the plan for measured costs."""
     jobs = jobs_of(study)
     training, searches = (
         {shape: interpolated(shape, timed) for shape in study.shapes}
@@ -125,7 +128,7 @@ def plan_from(study: Study, workers: int, measured: Calibration) -> Plan:
 def simulate(
     jobs: Iterable[Job], costs: Mapping[str, tuple[str, float, float]], workers: int, start_up: float
 ) -> dict[str, tuple[float, float]]:
-    """(start, end) of every job when each is done by the first free worker, in order, once what it needs is done.
+    """Return (start, end) of every job when each runs on the first free worker, in order, after its dependencies.
 
     A job's cost is (the program it compiles, seconds to compile, seconds to run); a worker compiles a program once.
     """
@@ -150,7 +153,7 @@ def simulate(
 
 
 def _ends(study: Study) -> list[Shape]:
-    """For every task and architecture, a shape of the smallest and one of the largest size."""
+    """Return a shape of the smallest and one of the largest size for every task and architecture."""
     chosen: dict[tuple[str, str, int], Shape] = {}
     sizes = (min(study.population.units), max(study.population.units))
     for shape in study.shapes:
@@ -159,14 +162,14 @@ def _ends(study: Study) -> list[Shape]:
     return list(chosen.values())
 
 
-def _calibrated(client: Any, study: Study, measure: Callable[..., Cost], shapes: list[Shape]) -> dict[Shape, Cost]:
+def _calibrated(client: "Client", study: Study, measure: Callable[..., Cost], shapes: list[Shape]) -> dict[Shape, Cost]:
     given = ([value] * len(shapes) for value in (study.to_toml(), study.foreign_code()))
     futures = client.map(measure, *given, shapes, pure=False)
     return dict(zip(shapes, client.gather(futures), strict=True))
 
 
 def interpolated(shape: Shape, costs: Mapping[Shape, Cost]) -> Cost:
-    """The cost of a shape from the measured ones of its architecture, linear in the logarithms."""
+    """Interpolate the cost of a shape from the measured ones of its architecture, linearly in the logarithms."""
     alike = {at: cost for at, cost in costs.items() if at.architecture == shape.architecture}
     alike = {at: cost for at, cost in alike.items() if at.task == shape.task} or alike
     measured = sorted((at.units, cost) for at, cost in alike.items())
@@ -183,7 +186,7 @@ def _job_cost(
     searches: Mapping[Shape, Cost],
     geometry: Mapping[str, tuple[float, float]],
 ) -> tuple[str, float, float]:
-    """(the program it compiles, seconds to compile, seconds to run), from the costs of every shape."""
+    """Return (the program it compiles, seconds to compile, seconds to run) from the costs of every shape."""
     subject: Any = job.arguments[0] if job.arguments else None
     if job.stage in ("tuning", "search", "training"):
         shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
@@ -204,7 +207,7 @@ def _job_cost(
 
 
 def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[float, float]]) -> float:
-    """Of a job that reduces, compares, joins, embeds, or makes the controls."""
+    """Return the seconds of a job that reduces, compares, joins, embeds, or computes controls."""
     subject: Any = job.arguments[0]
     if isinstance(subject, Block):
         reductions = sum(one for one, _ in geometry.values()) if job.stage == "geometry" else 0.0
@@ -226,7 +229,7 @@ def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[flo
 
 
 def iterations(study: Study, job: Job) -> float:
-    """Training iterations of a job, summed over networks."""
+    """Return the training iterations of a job, summed over networks."""
     subject = job.arguments[0]
     if isinstance(subject, Block):
         return float(job.iterations * len(study.blocks[subject]))
@@ -259,16 +262,16 @@ def _stages(
 
 
 def _memory(study: Study, costs: Iterable[Cost]) -> float:
-    """A worker's peak: as measured, with the networks of the largest block or of a tile on top."""
+    """Return a worker's peak memory: the measured one plus the networks of the largest block or tile."""
     block = max(study.size(members[0]).network_bytes * len(members) for members in study.blocks.values())
-    # The largest tile: what two groups of networks keep, hardly more than their activity.
+    # The largest tile: two groups of reduced networks, hardly larger than their activity.
     networks = 2 * min(TILE, max(len(study.members_of(task.kind)) for task in study.tasks))
     tile = networks * max(map(float, _reduced_bytes(study)))
     return max(cost.memory_bytes for cost in costs) + max(block, tile)
 
 
 def _disk(study: Study) -> float:
-    """Bytes of the atlas: weights, curves, fixed points, distances; the report's few megabytes left out."""
+    """Return the bytes of the atlas: weights, curves, fixed points, distances; without the report's few megabytes."""
 
     def of(member: Member) -> float:
         task, size = study.task(member.task), study.size(member)
@@ -286,15 +289,15 @@ def _disk(study: Study) -> float:
 
 
 def _points_per_condition(task: Task) -> int:
-    """Fixed points to expect: one for each combination of outputs, those of a line, or one."""
+    """Return the expected number of fixed points: of combinations of outputs, of a line, or one."""
     if "integration" in task.computations:
         return POINTS_ON_A_LINE
     return max(1, len(task.ideal_outputs)) ** task.n_outputs
 
 
 def _reduced_bytes(study: Study) -> Iterator[float]:
-    """For each task and measure of geometry, what is kept of a network: of its activity, the leading components."""
+    """Yield the bytes of a reduced network for each task and measure of geometry: its leading components."""
     for task in study.tasks:
-        samples = len(task.probe_conditions()) * task.steps  # one condition per trial of the probe, which is not drawn
+        samples = len(task.probe_conditions()) * task.steps  # as many as probe trials, without drawing them
         for measure in study.analysis.measures:
             yield 8.0 * samples * min(study.measure(measure).kept_components, max(study.population.units))

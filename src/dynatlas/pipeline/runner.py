@@ -1,7 +1,7 @@
-"""The main page: carry out the jobs of a study, those that are not done, as far as what they need is done.
+"""Run every job of a study whose dependencies are complete.
 
-Running again resumes, and a job that was cut short is simply done again. Only ``cluster`` knows Dask, and only the main
-process enters into the manifest.
+Running again resumes, and repeats interrupted jobs. Only ``workers`` knows Dask, and only the main process enters
+results in the manifest.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dynatlas._util.cores import available_cores
 from dynatlas.atlas.atlas import Atlas, Entry
@@ -45,19 +45,23 @@ from dynatlas.study.plugin_records import FOLDER
 from dynatlas.study.plugins import Code
 from dynatlas.study.study import Study
 
-# Seconds between looks at what is not a job's end: signals, the file that `dynatlas status` reads.
+if TYPE_CHECKING:
+    from dynatlas.pipeline.workers import Client, Future
+    from dynatlas.pipeline.workers.worker import Terms
+
+# Seconds between checks for signals and writes of the progress file.
 TICK = 0.5
 
 
-# Seconds that jobs have to save a checkpoint after a signal. A batch system gives 30 to 60 for everything.
+# Seconds for jobs to save a checkpoint after a signal. A batch system allows 30 to 60 in all.
 GRACE = 18.0
 
 
-# Seconds without the end of a job after which to look whether there are workers at all.
+# Seconds without the end of a job before checking that a worker is connected.
 LOOK = 60.0
 
 
-# The stages whose jobs answer a request to stop; the others are abandoned, and done again by the next run.
+# The stages whose jobs answer a request to stop; jobs of others are abandoned, and repeated by the next run.
 STOPPABLE = frozenset(["search", "training"])
 
 
@@ -71,23 +75,23 @@ def run(
     progress: RunProgress | None = None,
     until: str | None = None,
 ) -> Atlas:
-    """Carry out a study, or go on with one that was interrupted.
+    """Run a study, or resume an interrupted run.
 
     Args:
         study: a ``Study``, or the path of a study file, or the name of a built-in study.
-        out: the atlas folder; created if missing. If it holds the same study, only what is missing is done.
+        out: the atlas folder, created if missing. If it holds the same study, only missing results are computed.
         workers: processes on this machine, each with one thread; by default one per core.
-        scheduler: the address of a Dask scheduler whose workers do it instead.
-        slurm: the SLURM jobs whose workers do it instead.
-        progress: where to report; by default nowhere.
-        until: the last stage to carry out, such as "search"; by default all.
+        scheduler: the address of a Dask scheduler whose workers run the jobs instead.
+        slurm: the SLURM jobs whose workers run the jobs instead.
+        progress: receiver of reports; by default none.
+        until: the last stage to run, such as "search"; by default all.
 
     Returns:
         The finished atlas.
 
     Raises:
         StudyError, PluginError, AtlasError, DifferentStudyError: see their messages.
-        Interrupted, Stopped: on Ctrl-C; on SIGTERM or SIGUSR1. What was finished is kept.
+        Interrupted, Stopped: on Ctrl-C; on SIGTERM or SIGUSR1. Finished jobs are kept.
 
     A script that calls this must guard its entry point with ``if __name__ == "__main__":``, as the workers import it.
     """
@@ -122,7 +126,7 @@ def run(
 
 
 def _until(jobs: tuple[Job, ...], stage: str | None) -> tuple[Job, ...]:
-    """The jobs up to a stage."""
+    """Return the jobs up to a stage."""
     if stage is None:
         return jobs
     last = max((place for place, job in enumerate(jobs) if job.stage == stage), default=None)
@@ -133,7 +137,7 @@ def _until(jobs: tuple[Job, ...], stage: str | None) -> tuple[Job, ...]:
 
 
 def rebuild_report(atlas: Atlas) -> Atlas:
-    """Write the figures and the page again from the stored tables."""
+    """Rewrite the figures and the page from the stored tables."""
     with atlas.lock():
         for job in jobs_of(atlas.study):
             if job.stage == "report":
@@ -142,7 +146,7 @@ def rebuild_report(atlas: Atlas) -> Atlas:
 
 
 def _keep_code(atlas: Atlas, code: Sequence[Code]) -> None:
-    """Copy the study's own files into the atlas: for the record, and so that it can be gone on with from there."""
+    """Copy the study's plug-in files into the atlas, as a record and so that a run can resume from it."""
     for one in code:
         name = f"{FOLDER}/{one.origin.name}"
         if one.origin.is_file and not atlas.has(name):
@@ -152,11 +156,11 @@ def _keep_code(atlas: Atlas, code: Sequence[Code]) -> None:
 def _carry_out(
     atlas: Atlas,
     jobs: tuple[Job, ...],
-    where: AbstractContextManager[Any],
+    where: "AbstractContextManager[Client]",
     progress: RunProgress,
     code: Sequence[Code],
 ) -> None:
-    """Do every job that is not done, with the end marked in the progress file, whatever it is."""
+    """Run the pending jobs and record how the run ended."""
     status = StatusFile(atlas, progress)
     try:
         with caught_signals() as caught, atlas.token() as token, where as client:
@@ -172,10 +176,10 @@ def _carry_out(
 
 
 class _Run:
-    """One run: which jobs wait, which are with the workers, which are done."""
+    """State of one run: pending, submitted and finished jobs."""
 
     def __init__(
-        self, atlas: Atlas, jobs: tuple[Job, ...], client: Any, terms: Any, status: StatusFile, caught: Caught
+        self, atlas: Atlas, jobs: tuple[Job, ...], client: "Client", terms: "Terms", status: StatusFile, caught: Caught
     ):
         self.atlas, self.jobs, self.client = atlas, jobs, client
         self.terms, self.status, self.caught = terms, status, caught
@@ -185,19 +189,19 @@ class _Run:
         needs = _open_needs(jobs, self.done)
         self.waiting = Waiting({job.name: needs[job.name] for job in jobs if job.name not in self.done})
         self.units = _units(jobs, self.done)
-        self.submitted: dict[str, tuple[Job, Any]] = {}  # key → (job, future)
-        self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures
+        self.submitted: dict[object, tuple[Job, Future]] = {}  # key → (job, future)
+        self.ended: queue.SimpleQueue[Future] = queue.SimpleQueue()  # futures
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
-        self.workers: dict[str, str] = {}  # job → the worker at which it was last begun
-        self.topic = f"dynatlas-{terms.content}"  # this run's own: others may share the scheduler
+        self.workers: dict[str, str] = {}  # job → the worker that last began it
+        self.topic = f"dynatlas-{terms.content}"  # unique: other runs may share the scheduler
 
     def go(self) -> None:
-        """Until all is done, or a signal asks for an end."""
+        """Run until all jobs are done or a signal arrives."""
         self._show()
         self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
         prepare_workers(self.client, self.terms, self.status.note, self._stopping)
-        self.atlas.discard(*leftovers(self.jobs, self.atlas.entries))  # here, as a worker may not
+        self.atlas.discard(*leftovers(self.jobs, self.atlas.entries))  # a worker may not write to the manifest
         self._submit_ready()
         looked = time.monotonic()
         while self.submitted and not self.caught.received:
@@ -226,8 +230,8 @@ class _Run:
         self.submitted[future.key] = job, future
         future.add_done_callback(self.ended.put)
 
-    def _ends(self) -> Iterator[Any]:
-        """The jobs that have ended, after waiting for one for a moment."""
+    def _ends(self) -> Iterator["Future"]:
+        """Wait briefly for a job to end; yield all that have ended."""
         try:
             yield self.ended.get(timeout=TICK)
             while True:
@@ -235,8 +239,8 @@ class _Run:
         except queue.Empty:
             return
 
-    def _take(self, ended: list[Any]) -> None:
-        """Keep what jobs gave, and submit what has waited for them."""
+    def _take(self, ended: "list[Future]") -> None:
+        """Enter the results of ended jobs and submit the jobs that waited for them."""
         taken = [(self.submitted.pop(future.key)[0], future) for future in ended]
         finished = [(job, future) for job, future in taken if future.status not in ("cancelled", "error")]
         self._keep(finished)
@@ -246,27 +250,27 @@ class _Run:
                 self._do_again(job, future)
         for job, _ in finished:
             if job.name == "sum up":
-                # The report shows how the study was run, so this has to be there before it.
+                # The report shows the provenance, so it must be written first.
                 _record_run(self.atlas, self.jobs, self.started, self.seconds)
             self.waiting.end(job.name)
         self._submit_ready()
 
-    def _keep(self, finished: list[tuple[Job, Any]]) -> None:
-        """Enter what jobs gave, all at once: each time, the disk is waited for."""
+    def _keep(self, finished: list[tuple[Job, "Future"]]) -> None:
+        """Enter the results of jobs in one call, since each call waits for the disk."""
         results: list[tuple[Job, list[Entry]]] = []
         try:
             for job, future in finished:
                 entries, self.seconds[job.name] = future.result()
                 results.append((job, entries))
-        finally:  # those before one that is lost on its way
+        finally:  # also if a later result was lost in transfer
             self.atlas.enter(*(entry for _, entries in results for entry in entries))
             for job, _ in results:
                 self.done.add(job.name)
                 self.units[job.stage][0] += job.networks
                 LOG.info("%s: done in %.1f s", job.name, self.seconds[job.name])
 
-    def _do_again(self, job: Job, future: Any) -> None:
-        """Submit a job again whose worker has to go; what else there is ends the run."""
+    def _do_again(self, job: Job, future: "Future") -> None:
+        """Resubmit a job whose worker had to leave; any other failure ends the run."""
         if future.status == "cancelled":
             raise DynatlasError(
                 "the connection to the scheduler is lost. What was finished is kept; run again to go on, when there is "
@@ -280,14 +284,14 @@ class _Run:
         self._submit(job)
 
     def _stop(self, received: signal.Signals) -> None:
-        """Have checkpoints saved, keep what ends meanwhile, and say why."""
+        """Have checkpoints saved, enter jobs that end meanwhile, and raise the reason."""
         self.status.note(f"{received.name}: saving what is running")
         begun = request_stop(self.client, set(self.submitted))
         deadline = time.monotonic() + GRACE
         answering = {key for key in begun if self.submitted[key][0].stage in STOPPABLE}
         while answering & self.submitted.keys() and time.monotonic() < deadline:
-            ended = [(self.submitted.pop(future.key, (None,))[0], future) for future in self._ends()]
-            self._keep([(job, future) for job, future in ended if job and future.status == "finished"])
+            ended = [(self.submitted.pop(each.key)[0], each) for each in self._ends() if each.key in self.submitted]
+            self._keep([(job, future) for job, future in ended if future.status == "finished"])
         kept = (
             f"{len(self.done)} of {len(self.jobs)} jobs are done and kept, and checkpoints of those that were "
             "training; run the same command again to go on"
@@ -301,7 +305,7 @@ class _Run:
             self.status.stage(stage, finished, total)
 
     def _hear(self, event: Mapping[str, Any]) -> None:
-        """What a job tells: that it begins, or how far it is."""
+        """Handle a job's event: its begin or its progress."""
         job = self.by_name[event["job"]]
         if "begun_by" in event:
             again = f" again (before by worker {self.workers[job.name]})" if job.name in self.workers else ""
@@ -313,7 +317,7 @@ class _Run:
 
 
 def _units(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, list[int]]:
-    """Of every stage, how many units of work are done, and how many there are."""
+    """Count the units of work of every stage: stage → [done, total]."""
     units: dict[str, list[int]] = {}
     for job in jobs:
         counts = units.setdefault(job.stage, [0, 0])
@@ -323,9 +327,9 @@ def _units(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, list[int]]:
 
 
 def _open_needs(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, frozenset[str]]:
-    """The jobs not done that each one needs, also through jobs that are done, as what these read is made anew.
+    """Return the pending transitive dependencies of each job.
 
-    So it is after damage. ``jobs`` are in an order in which they could be done.
+    After damage a finished job may depend on a pending one. ``jobs`` are in topological order.
     """
     needs: dict[str, frozenset[str]] = {}
     for job in jobs:
@@ -334,7 +338,7 @@ def _open_needs(jobs: tuple[Job, ...], done: Set[str]) -> dict[str, frozenset[st
 
 
 def _failure(job: Job, error: BaseException) -> DynatlasError:
-    """What to say of a job that failed."""
+    """Return the error to raise for a failed job."""
     if isinstance(error, DynatlasError):
         return error
     go_on = "What was finished is kept; run the same command again to go on"
@@ -347,7 +351,7 @@ def _failure(job: Job, error: BaseException) -> DynatlasError:
 
 
 def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds: Mapping[str, float]) -> None:
-    """Note in the provenance who ran this, when, where and with what."""
+    """Record versions, machine, command and times in the provenance."""
     by_stage: dict[str, float] = defaultdict(float)
     for job in jobs:
         by_stage[job.stage] += seconds.get(job.name, 0.0)

@@ -1,8 +1,8 @@
-"""What each job of a run computes: read from the atlas, call the analyses, write, return the entries.
+"""The computation of each job: read from the atlas, call the analyses, write, return the entries.
 
-These functions run in worker processes. Each opens the atlas by its path, writes its own files, and returns their
-entries; only the main process enters them in the manifest (see ``pipeline``). All results depend on the study alone:
-not on the worker, the order, or what ran before.
+These functions run in worker processes. Each opens the atlas by its path, writes its files, and returns their entries;
+only the main process enters them in the manifest (see ``pipeline.runner``). Results depend only on the study, not on
+the worker, the order, or earlier jobs.
 """
 
 from dynatlas.pipeline.stages.comparison import Tile as Tile

@@ -1,4 +1,4 @@
-"""The jobs that compare all networks of a task: tile by tile, and then all tiles joined to one matrix."""
+"""Jobs that compare all networks of a task: tile by tile, then joined to one matrix."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +15,12 @@ from dynatlas.pipeline.progress import Report
 from dynatlas.study.members import Block, Matrix, Member
 from dynatlas.study.study import Study
 
-# Members on each side of a tile: what a worker holds in memory, and loses if it is killed. A multiple of GROUP.
+# Members on each side of a tile: a worker holds them in memory, and loses one tile if it dies. A multiple of GROUP.
 TILE = 8 * GROUP
 
 
 class Tile(NamedTuple):
-    """A part of a matrix: the members from two places in the study's order on, at most ``TILE`` of each."""
+    """A part of a matrix: at most ``TILE`` members on each side, from two positions in the study's order."""
 
     matrix: Matrix
     row: int
@@ -28,26 +28,26 @@ class Tile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """A name for people."""
+        """Readable name."""
         return f"{self.matrix.name} {self.row}-{self.column}"
 
     @property
     def group(self) -> str:
-        """Its place in the atlas."""
+        """Group of arrays in the atlas."""
         return f"tiles/{self.matrix.task}/{self.matrix.measure}/{self.row}-{self.column}"
 
     def sides(self, study: Study) -> tuple[list[Member], list[Member]]:
-        """The members of its rows and of its columns."""
+        """Return the members of its rows and of its columns."""
         members = study.members_of(self.matrix.task)
         return members[self.row : self.row + TILE], members[self.column : self.column + TILE]
 
     def blocks(self, study: Study) -> list[Block]:
-        """The blocks that these members are in."""
+        """Return the blocks of these members."""
         return list(dict.fromkeys(study.block_of(member) for side in self.sides(study) for member in side))
 
 
 def tiles(study: Study, matrix: Matrix) -> list[Tile]:
-    """All tiles of a matrix, on and below its diagonal."""
+    """Return all tiles of a matrix, on and below its diagonal."""
     starts = range(0, len(study.members_of(matrix.task)), TILE)
     return [Tile(matrix, row, column) for row in starts for column in starts if column <= row]
 

@@ -1,4 +1,4 @@
-"""The line attractors of integrating networks: their shape, what they select, and what their modes integrate."""
+"""Line attractors of integrating networks: shape, input selection, and the modes that integrate."""
 
 from typing import Any, NamedTuple
 
@@ -17,13 +17,12 @@ from dynatlas.study.members import Configuration, Member
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
 
-# The manifold is sampled between these quantiles of the output on the probe: what the network holds, without the
-# extremes.
+# The manifold is sampled between these quantiles of the output on the probe, without the extremes.
 REACH = (0.02, 0.98)
 
 
 class Integration(NamedTuple):
-    """What one network does in one context."""
+    """Result for one network in one context."""
 
     row: dict[str, Any]  # of the table line_attractors
     manifold: SlowManifold
@@ -35,7 +34,7 @@ class Integration(NamedTuple):
 def integration(
     study: Study, task: Task, member: Member, cell: Cell, visited: NDArray[np.float64]
 ) -> list[Integration]:
-    """The slow manifold of each context, and the linear dynamics along it."""
+    """Compute the slow manifold of each context, and the linear dynamics along it."""
     return [
         _in_context(study, task, member, cell, visited[task.probe_conditions() == context], context)
         for context in range(task.n_conditions)
@@ -96,12 +95,12 @@ def _mean(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mean_spectrum(around: Linearization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """|λ| and Re λ of each rank, averaged over the points."""
+    """Average |λ| and Re λ of each rank over the points."""
     return np.abs(around.eigenvalues).mean(axis=0), around.eigenvalues.real.mean(axis=0)
 
 
 def integration_arrays(lines: list[Integration]) -> xr.Dataset:
-    """The manifolds of a block, a row for each network and context."""
+    """Return the manifolds of a block, one row per network and context."""
     return xr.Dataset(
         {
             "states": (("row", "point", "state"), np.array([line.manifold.states for line in lines])),
@@ -116,7 +115,7 @@ def integration_arrays(lines: list[Integration]) -> xr.Dataset:
 
 
 def mean_spectra(atlas: Atlas, networks: pd.DataFrame) -> pd.DataFrame:
-    """The spectra along the manifolds, averaged over contexts, and over the networks of each configuration."""
+    """Average the spectra along the manifolds over contexts and over the networks of each configuration."""
     parts = []
     for _, arrays in stored_arrays(atlas, "line_attractors"):
         modulus, real = np.asarray(arrays["modulus"]), np.asarray(arrays["real"])

@@ -1,4 +1,4 @@
-"""The oscillations that tasks ask for: the linear dynamics in the middle of each, and mean frequencies."""
+"""Oscillations: the linear dynamics around the root of each condition, and mean frequencies."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def oscillations(
         middle = visited[trials == condition].reshape(-1, visited.shape[-1]).mean(axis=0)
         roots = points.roots()
         point = int(np.linalg.norm(roots.states - middle, axis=1).argmin()) if len(roots) else -1
-        # Sorted by |λ|: the first that turns is the leading pair's.
+        # Sorted by |λ|: the first complex one belongs to the leading pair.
         eigenvalues = roots.eigenvalues[point] if point >= 0 else np.zeros(0, complex)
         turning = eigenvalues[eigenvalues.imag > 0]
         rows.append(
@@ -42,7 +42,7 @@ def oscillations(
 
 
 def mean_frequencies(oscillations: pd.DataFrame, attractors: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
-    """Frequencies averaged over the networks of each architecture, and of each activation."""
+    """Average frequencies over the networks of each architecture, and of each activation."""
     means: list[dict[str, Any]] = []
     columns = ["linear_frequency", "linear_frequency_se", "rotation_number", "rotation_number_se", "n_networks"]
     columns = ["factor", "level", "condition", "frequency", *columns]

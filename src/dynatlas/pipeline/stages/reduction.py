@@ -1,4 +1,4 @@
-"""The job that reduces a block's networks to what each measure of geometry compares, and to what its controls need."""
+"""Jobs that reduce a block's networks for each measure, and for the controls."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,10 +24,10 @@ from dynatlas.tasks.task import Task
 
 
 def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
-    """Write what every measure keeps of the activity of a block's trained networks on the probe.
+    """Reduce the activity of a block's trained networks on the probe, for every measure.
 
-    Of those that the controls are made with, it also writes what is kept of their activity on half of the trials, in
-    shuffled order, and before training; by the network's id and the version's name.
+    For networks of the controls, also reduce their activity on half of the trials, in shuffled order, and before
+    training, keyed by the network's id and the version's name.
     """
     atlas = Atlas.open(path)
     task = atlas.study.task(block.task)
@@ -51,12 +51,12 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
 
 
 def controlled_members(study: Study, task: str) -> list[Member]:
-    """An even selection of a task's members: those of them that pass, the controls are made with."""
+    """Select a task's members evenly; those of them that pass make the controls."""
     return even_selection(study.members_of(task), study.analysis.control_networks)
 
 
 def controls_of(measure: str) -> str:
-    """The name under which a measure's controls are kept."""
+    """Return the name under which a measure's controls are stored."""
     return f"{measure}-controls"
 
 
@@ -66,7 +66,7 @@ def _versions(
     activity: Float[np.ndarray, "samples units"],
     untrained: Float[np.ndarray, "samples units"] | None,
 ) -> Iterator[tuple[str, Float[np.ndarray, "some_samples units"]]]:
-    """A network's activity on half of its trials; out of order; and before training."""
+    """Yield versions of a network's activity: halves of the trials, shuffled, and before training."""
     trials = activity.reshape(-1, task.steps, activity.shape[1])
     yield "even", trials[::2].reshape(-1, activity.shape[1])
     yield "odd", trials[1::2].reshape(-1, activity.shape[1])
@@ -76,7 +76,7 @@ def _versions(
 
 
 def reduce_findings(path: Path, block: Block, report: Report) -> list[Entry]:
-    """Write the graphs and spectra of a block's trained networks; those that have none are left out."""
+    """Write the graphs and spectra of a block's trained networks, omitting networks without any."""
     atlas = Atlas.open(path)
     return [
         atlas.write_reduced(measure, block, _READERS[TOPOLOGY[measure].finding](atlas, block))
@@ -85,7 +85,7 @@ def reduce_findings(path: Path, block: Block, report: Report) -> list[Entry]:
 
 
 def _transition_graphs(atlas: Atlas, block: Block) -> dict[str, Reduced]:
-    """Of every network that has a root: its edges, and its roots' readouts as the nodes' features."""
+    """Return the edges of every network with a root, and its roots' readouts as node features."""
     edges = dict(iter(atlas.part("transitions", block).groupby("network")))
     points = atlas.part("fixed_points", block)
     none = pd.DataFrame({"source": [], "target": [], "probability": []}, dtype=int)
@@ -99,13 +99,13 @@ def _transition_graphs(atlas: Atlas, block: Block) -> dict[str, Reduced]:
 
 
 def _chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
-    """The neighbour graphs along what a task's points form."""
+    """Return the neighbour graphs along the line that a task's points form."""
     oscillates = "oscillation" in atlas.study.task(block.task).computations
     return _frequency_chains(atlas, block) if oscillates else _integral_chains(atlas, block)
 
 
 def _frequency_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
-    """The neighbour graph of the roots over the conditions, of every network that has one under each of them."""
+    """Return the neighbour graph over conditions of every network with a root under each of them."""
     if not atlas.has(f"arrays.zarr/fixed_points/{block.name}"):
         return {}
     neighbors = min(atlas.study.analysis.neighbors, atlas.study.task(block.task).n_conditions - 1)
@@ -120,7 +120,7 @@ def _frequency_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
 
 
 def _integral_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
-    """The neighbour graphs along the slow manifolds [contexts, points, points]."""
+    """Return the neighbour graphs along the slow manifolds [contexts, points, points]."""
     if not atlas.has(f"arrays.zarr/line_attractors/{block.name}"):
         return {}
     settings = atlas.study.analysis
@@ -134,7 +134,7 @@ def _integral_chains(atlas: Atlas, block: Block) -> dict[str, Reduced]:
 
 
 def _spectra(atlas: Atlas, block: Block) -> dict[str, Reduced]:
-    """The eigenvalues at all points of each condition, roots and slow ones, where every condition has some."""
+    """Return the eigenvalues at all roots and slow points of each condition, if every condition has some."""
     if not atlas.has(f"arrays.zarr/fixed_points/{block.name}"):
         return {}
     conditions = atlas.study.task(block.task).n_conditions

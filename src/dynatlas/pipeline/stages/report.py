@@ -1,17 +1,16 @@
-"""The jobs that write the report."""
+"""Jobs that write the report."""
 
 from pathlib import Path
 
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.pipeline.progress import Report
 
-# The figures are dealt out to so many jobs. Each has its figures in all formats: laying a figure out takes as long as
-# saving it.
+# Number of jobs that share the figures. A job saves its figures in all formats: layout takes as long as saving.
 FIGURE_JOBS = 3
 
 
 def page(path: Path, report: Report) -> list[Entry]:
-    """The report's page."""
+    """Write the report's page."""
     from dynatlas.report.page import build_page
 
     atlas = Atlas.open(path)
@@ -19,7 +18,7 @@ def page(path: Path, report: Report) -> list[Entry]:
 
 
 def figures(path: Path, job: int, report: Report) -> list[Entry]:
-    """The share of the figures that falls to one of the ``FIGURE_JOBS`` jobs."""
+    """Draw the share of the figures of one of the ``FIGURE_JOBS`` jobs."""
     from dynatlas.figures.catalogue import pictures
     from dynatlas.report.page import build_figures
 

@@ -1,4 +1,4 @@
-"""The jobs that sum up: joined tables, an embedding of every matrix, and what the factors explain of it."""
+"""Jobs that summarise: joined tables, embeddings of every matrix, and effects of the factors."""
 
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,13 @@ def tables(path: Path, report: Report) -> list[Entry]:
 
 
 def joined_tables(study: Study) -> tuple[str, ...]:
-    """The tables that blocks, configurations and shapes write in parts."""
+    """Return the tables that blocks, configurations and shapes write in parts."""
     searched = ("samples", "sample_losses") if study.search else ()
     return ("networks", "losses", *DYNAMICS_TABLES, "mappings", *searched)
 
 
 def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
-    """Maps of one matrix in two and three dimensions, and what every factor explains of it."""
+    """Write the maps of one matrix in two and three dimensions, and the effects of the factors."""
     atlas = Atlas.open(path)
     analysis = atlas.study.analysis
     task, measure = matrix
@@ -79,7 +79,7 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
 
 
 def sum_up(path: Path, report: Report) -> list[Entry]:
-    """Join what was written of every matrix; average frequencies and spectra over networks."""
+    """Join the tables of all matrices; average frequencies and spectra over networks."""
     atlas = Atlas.open(path)
     networks = atlas.table("networks")
     first = networks[networks.task == tasks_with(atlas.study, "oscillation")[0]]  # the table has no column for others
@@ -94,13 +94,13 @@ def sum_up(path: Path, report: Report) -> list[Entry]:
 
 
 def check_claims(path: Path, report: Report) -> list[Entry]:
-    """Test the claims on what is stored."""
+    """Test the claims on the stored tables."""
     atlas = Atlas.open(path)
     return [atlas.write_table("claims", claims.check_claims(atlas))]
 
 
 def networks_of(atlas: Atlas, task: str) -> pd.DataFrame:
-    """A task's rows of ``networks``, by id."""
+    """Return a task's rows of ``networks``, indexed by id."""
     rows = [atlas.part("networks", block) for block in atlas.study.blocks if block.task == task]
     return pd.concat(rows).set_index("network")
 

@@ -1,7 +1,7 @@
-"""The jobs that train: how to compute a block, which hyperparameters to use, the networks themselves.
+"""Jobs that train: tuning of lanes, hyperparameter search, and the networks.
 
-Training and search write checkpoints, from which a job that was cut short goes on; not a bit of the result depends on
-where it was cut.
+Training and search write checkpoints, from which an interrupted job resumes; no bit of the result depends on where it
+was interrupted.
 """
 
 import platform
@@ -32,7 +32,7 @@ State = TypeVar("State", BlockState, SearchState)
 
 
 def tune(path: Path, shape: Shape, report: Report) -> list[Entry]:
-    """Measure how many networks of a shape to compute side by side; write ``mappings``."""
+    """Measure the best number of lanes of a shape; write ``mappings``."""
     atlas = Atlas.open(path)
     study = atlas.study
     members = study.shapes[shape]
@@ -151,7 +151,7 @@ def train(path: Path, block: Block, report: Report) -> list[Entry]:
 
 
 def _lanes(atlas: Atlas, shape: Shape, members: int) -> int:
-    """How many networks to compute side by side: as measured once for this atlas, if that was worth its time."""
+    """Return the number of lanes: the one measured for this atlas, if the shape was tuned."""
     if not atlas.has_part("mappings", shape):
         return side_by_side.untuned_lanes(members)
     measured = atlas.part("mappings", shape)
@@ -159,7 +159,7 @@ def _lanes(atlas: Atlas, shape: Shape, members: int) -> int:
 
 
 def _with_chosen_settings(atlas: Atlas, member: Member) -> Member:
-    """The member with the settings that the search found best for its configuration, if the study searches."""
+    """Return the member with the best settings of its configuration's search, if the study searches."""
     if atlas.study.search is None:
         return member
     rows = atlas.part("samples", member.configuration)
@@ -169,7 +169,7 @@ def _with_chosen_settings(atlas: Atlas, member: Member) -> Member:
 
 
 def _restored(atlas: Atlas, name: str, start: State) -> State:
-    """Where the job was cut short, or its start."""
+    """Return the state of the job's checkpoint, or its start."""
     arrays = atlas.checkpoint(name)
     leaves, structure = jax.tree.flatten(start)
     if arrays is None or arrays.keys() != {str(i) for i in range(len(leaves))}:
@@ -181,7 +181,7 @@ def _restored(atlas: Atlas, name: str, start: State) -> State:
 
 
 def _keeping(atlas: Atlas, name: str, report: Callable[[State], None]) -> Callable[[State], None]:
-    """What to do between two segments: report; write a checkpoint when one is due; stop when asked to."""
+    """Return the callback between segments: report, write a checkpoint when due, stop on request."""
     interval = 60 * atlas.study.execution.checkpoint_minutes
     last = time.monotonic()
 
@@ -200,25 +200,25 @@ def _keeping(atlas: Atlas, name: str, report: Callable[[State], None]) -> Callab
 
 
 def _median_loss(state: BlockState) -> float:
-    """The median over networks of their latest training loss; NaN before the first validation."""
+    """Return the median over networks of the latest training loss; NaN before the first validation."""
     return float(np.median(state.training_loss[:, -1])) if len(state.iterations) else float("nan")
 
 
 def _arrays(cells: Cell) -> dict[str, NDArray[Any]]:
-    """A cell's weights by the names of its fields."""
+    """Return a cell's weights by the names of its fields."""
     leaves = jax.tree_util.tree_leaves_with_path(cells)
     return {leaf_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def _factors(member: Member) -> dict[str, Any]:
-    """The columns of ``networks`` that are known before training."""
+    """Return the columns of ``networks`` that are known before training."""
     training = member.training.model_dump(exclude={"validation_trials", "validation_interval"})
     factors = member.configuration._asdict() | {"seed": member.seed}
     return {"network": member.id, "name": member.name} | factors | training
 
 
 def _failure(task: Task, mse: float, r2: float, diverged_at: int) -> str:
-    """Why a network is left out of analyses, or nothing."""
+    """Return why a network is left out of analyses; empty if it is not."""
     if diverged_at >= 0:
         return f"diverged at iteration {diverged_at}"
     if task.passes(mse, r2):

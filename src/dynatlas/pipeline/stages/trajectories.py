@@ -1,4 +1,4 @@
-"""Probe trials and fixed points of networks in three dimensions, as the figures and the page draw them."""
+"""Probe trials and fixed points in three principal components, for the figures and the page."""
 
 from collections.abc import Mapping
 
@@ -14,17 +14,17 @@ from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import linearize, unstable_direction
 from dynatlas.tasks.task import Task
 
-# Probe trials drawn in the trajectory pictures: enough to see the structure, few enough to see through.
+# Probe trials in the trajectory pictures: enough to show the structure, few enough to see through.
 DRAWN_TRIALS = 24
 
 
-# What is kept of every network, not only of representatives: at most 29 kB, 155 MB (before compression) for the
+# Stored for every network, not only for representatives: at most 29 kB, 155 MB (before compression) for the
 # 8,640 networks of the paper.
 KEPT_TRIALS, KEPT_STEPS = 16, 150
 
 
 def trajectories(task: Task, cell: Cell, points: list[FixedPoints]) -> xr.Dataset:
-    """One network's probe trials and fixed points in the plane of its first three principal components."""
+    """Project one network's probe trials and fixed points onto its first three principal components."""
     probe = task.probe()
     with jax.enable_x64(True):
         all_states, all_outputs = responses(cell, jnp.asarray(np.asarray(probe.inputs, np.float64)))
@@ -60,7 +60,7 @@ def trajectories(task: Task, cell: Cell, points: list[FixedPoints]) -> xr.Datase
 
 
 def state_spaces(pictures: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """The pictures of a block's networks, by id, thinned to what the page shows; their points one after another."""
+    """Thin the pictures of a block's networks to what the page shows; their points are concatenated."""
     trials = len(next(iter(pictures.values())).trial)
     kept = even_selection(range(trials), KEPT_TRIALS)
     thin = [picture.isel(trial=kept, step=slice(-KEPT_STEPS, None)) for picture in pictures.values()]

@@ -1,4 +1,4 @@
-"""The transition graphs of networks under one static input, as rows of tables."""
+"""Transition graphs of networks under one static input, as rows of tables."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from dynatlas.study.study import Study
 def transitions(
     study: Study, member: Member, cell: Cell, points: FixedPoints, inputs: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """The edges of one network's graph; roots come first, so their numbers are those of the table."""
+    """Return the edges of one network's graph; roots come first, numbered as in the table."""
     graph = _graph(study, member, cell, points, inputs, study.analysis.transition_scale)
     source, target = np.nonzero(graph)
     return pd.DataFrame(
@@ -26,7 +26,7 @@ def transitions(
 
 
 def graph_of(edges: pd.DataFrame, nodes: int) -> NDArray[np.float64]:
-    """The matrix of a network's edges."""
+    """Return the matrix of a network's edges."""
     graph = np.zeros((nodes, nodes))
     graph[edges.source, edges.target] = edges.probability
     return graph
@@ -40,7 +40,7 @@ def transition_sensitivity(
     edges: pd.DataFrame,
     inputs: NDArray[np.float64],
 ) -> pd.DataFrame:
-    """How far the graphs at other displacements are from the one at the study's own."""
+    """Return the distances of the graphs at other displacements from the graph at the study's displacement."""
     own = graph_of(edges, len(points.roots()))
     graphs = {study.analysis.transition_scale: own} | {
         scale: _graph(study, member, cell, points, inputs, scale) for scale in study.analysis.sensitivity_scales

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from functools import partial
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dynatlas.errors import DynatlasError
@@ -19,6 +20,8 @@ from dynatlas.pipeline.workers.slurm import Slurm
 from dynatlas.study.plugins import Code
 
 if TYPE_CHECKING:
+    from distributed import Client, Future
+
     from dynatlas.pipeline.workers.worker import Terms
 
 
@@ -57,7 +60,7 @@ _SETTINGS = {
 
 
 @contextmanager
-def local_cluster(workers: int) -> Iterator[Any]:
+def local_cluster(workers: int) -> Iterator["Client"]:
     """Start worker processes on this machine, one thread each."""
     import dask
     from distributed import Client, LocalCluster
@@ -94,7 +97,7 @@ def _sharing(folder: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_scheduler(address: str) -> Iterator[Any]:
+def running_scheduler(address: str) -> Iterator["Client"]:
     """Connect to a running scheduler; it and its workers outlive the run.
 
     Raises:
@@ -116,7 +119,7 @@ def running_scheduler(address: str) -> Iterator[Any]:
 
 
 @contextmanager
-def slurm_cluster(slurm: Slurm) -> Iterator[Any]:
+def slurm_cluster(slurm: Slurm) -> Iterator["Client"]:
     """Submit SLURM jobs with workers, and replace jobs whose walltime ends before the run does."""
     import dask
     from distributed import Client
@@ -140,7 +143,7 @@ def slurm_cluster(slurm: Slurm) -> Iterator[Any]:
             yield client
 
 
-def count_workers(client: Any) -> int:
+def count_workers(client: "Client") -> int:
     """Return the number of connected workers.
 
     Raises:
@@ -168,7 +171,7 @@ def terms_for(folder: str, token: str, content: str, code: Sequence[Code] = ()) 
 
 
 def prepare_workers(
-    client: Any, terms: "Terms", note: Callable[[str], None], stopping: Callable[[], bool] = lambda: False
+    client: "Client", terms: "Terms", note: Callable[[str], None], stopping: Callable[[], bool] = lambda: False
 ) -> None:
     """Wait for the first worker and for jobs of an earlier run to end; refuse unsuitable workers.
 
@@ -205,21 +208,21 @@ def prepare_workers(
     take_back_requests(client)
 
 
-def has_workers(client: Any) -> bool:
+def has_workers(client: "Client") -> bool:
     """Whether a worker is connected."""
     return bool(_addresses(client))
 
 
 def submit(
-    client: Any, name: str, compute: Callable[..., Any], arguments: tuple[Any, ...], terms: "Terms", topic: str
-) -> Any:
+    client: "Client", name: str, compute: Callable[..., Any], arguments: tuple[Any, ...], terms: "Terms", topic: str
+) -> "Future":
     """Submit a job; the future's result is (entries, seconds). The job reports its progress under ``topic``."""
     from dynatlas.pipeline.workers import worker
 
     return client.submit(worker.run_job, name, compute, arguments, terms, topic, pure=False)
 
 
-def request_stop(client: Any, keys: Set[str], timeout: float = 5.0) -> Set[str]:
+def request_stop(client: "Client", keys: Set[object], timeout: float = 5.0) -> Set[object]:
     """Ask the jobs with these keys to stop; pending ones never begin. Return those that may be running."""
     running = set(keys)
 
@@ -236,7 +239,7 @@ def request_stop(client: Any, keys: Set[str], timeout: float = 5.0) -> Set[str]:
     return frozenset(running)
 
 
-def take_back_requests(client: Any) -> None:
+def take_back_requests(client: "Client") -> None:
     """Clear the stop flag in workers that are reused."""
     client.run(interruption.clear, on_error="ignore")
 
@@ -248,18 +251,18 @@ def is_worker_killed(error: BaseException) -> bool:
     return isinstance(error, KilledWorker)
 
 
-def _busy(client: Any, folder: str) -> dict[str, list[str]]:
+def _busy(client: "Client", folder: str) -> dict[str, list[str]]:
     from dynatlas.pipeline.workers import worker
 
     answers = client.run(worker.jobs_at_work, folder, on_error="ignore")
     return {address: names for address, names in answers.items() if names}
 
 
-def _addresses(client: Any) -> list[str]:
+def _addresses(client: "Client") -> list[str]:
     return list(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _dask_jobqueue() -> Any:
+def _dask_jobqueue() -> ModuleType:
     try:
         import dask_jobqueue
     except ImportError:
