@@ -23,6 +23,7 @@ import xarray as xr
 
 from dynatlas._io.atomic import publish, remove_temporaries, temporary_beside, write_bytes
 from dynatlas._util.display import Summary, SummaryRepr
+from dynatlas._util.json import Json
 from dynatlas.atlas import checkpoints, formats, schema
 from dynatlas.atlas.creation import begin, differences, is_new
 from dynatlas.atlas.lock import LOCK, BusyError, one_writer
@@ -327,7 +328,7 @@ class Atlas(SummaryRepr):
             checkpoints.remove(self.path, name)
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Json:
         """What is known of the runs: versions, machines, times; empty before the first."""
         path = self.path / PROVENANCE
         try:
@@ -344,7 +345,7 @@ class Atlas(SummaryRepr):
             write_bytes(self.path / PROVENANCE, json.dumps(merged, indent=1, sort_keys=True).encode() + b"\n")
 
     @property
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> Json:
         """What the latest run last wrote of how far it is; empty before the first, or if it cannot be read."""
         try:
             return dict(json.loads((self.path / PROGRESS).read_bytes()))
@@ -467,6 +468,6 @@ def reduced_name(measure: str, block: Block) -> str:
     return f"reduced/{measure}/{block.name}.safetensors"
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
     both = {key: _merged(old[key], new[key]) for key in new if all(isinstance(d.get(key), Mapping) for d in (old, new))}
     return {**old, **new, **both}

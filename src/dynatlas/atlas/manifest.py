@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 
 from dynatlas._io import journal
 from dynatlas._io.atomic import fingerprint, write_bytes
+from dynatlas._util.json import Json
 from dynatlas.atlas.lock import as_writer
 from dynatlas.errors import AtlasError, DamagedAtlasError
 
@@ -288,7 +289,7 @@ def _changed(name: str, facts: Any) -> Entry | None:
     return None if facts is None else _entry(name, *facts)
 
 
-def _line(update: Mapping[str, Entry | None]) -> dict[str, Any]:
+def _line(update: Mapping[str, Entry | None]) -> Json:
     """An update as the log has it."""
     return {name: entry and [entry.sha256, entry.bytes] for name, entry in update.items()}
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import pandas as pd
 import xarray as xr
 
+from dynatlas._util.json import Json
 from dynatlas._util.messages import sentence_case
 from dynatlas.cells.cell import ACTIVATIONS
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
@@ -30,7 +31,7 @@ class AtlasLike(Protocol):
     @property
     def path(self) -> Path: ...  # noqa: D102
     @property
-    def provenance(self) -> dict[str, Any]: ...  # noqa: D102
+    def provenance(self) -> Json: ...  # noqa: D102
     @property
     def entries(self) -> Mapping[str, Any]: ...  # noqa: D102
     def has(self, name: str) -> bool: ...  # noqa: D102
@@ -49,7 +50,7 @@ class Snapshot:
         self._arrays: dict[str, xr.Dataset] = {}
 
     @cached_property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Json:
         """The atlas's provenance."""
         return self._atlas.provenance
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.errors import AtlasError
 from dynatlas.pipeline.progress import RunProgress
@@ -32,7 +33,7 @@ class StatusFile:
         self._started = clock()
         self._written = -math.inf
         self._stages: dict[str, dict[str, int]] = {}
-        self._running: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, Json] = {}
         # (time, iterations × networks, networks including fractions) done by this run
         self._work: deque[tuple[float, float, float]] = deque()
         self._lock = threading.Lock()  # reports arrive in the client's thread
@@ -83,7 +84,7 @@ class StatusFile:
         with suppress(AtlasError):  # a full disk stops the run elsewhere, with a message
             self._atlas.write_progress(self._content(state))
 
-    def _content(self, state: str) -> dict[str, Any]:
+    def _content(self, state: str) -> Json:
         now = self._clock()
         with self._lock:
             steps_per_second, networks_per_second = self._rates(now)

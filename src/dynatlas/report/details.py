@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.view import AtlasLike, Missing, arrays, distances, measures, table, tasks
 from dynatlas.report.spaces import state_space
 from dynatlas.report.tables import network_files
@@ -31,7 +32,7 @@ SHOWN: Final = {
 }
 
 
-def network_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, Any]]]:
+def network_details(atlas: AtlasLike) -> Iterator[tuple[str, Json]]:
     """(file, id → details) for every file of networks; a part that is missing is the sentence that says so."""
     rows = {name: _by_network(atlas, name) for name in SHOWN}
     near = {network: found for task in tasks(atlas) for network, found in nearest(atlas, task).items()}
@@ -42,8 +43,8 @@ def network_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _details(
     atlas: AtlasLike, member: Member, rows: Mapping[str, Mapping[str, pd.DataFrame] | str], near: Mapping[str, Any]
-) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
+) -> Json:
+    shown: Json = {}
     for name, columns in SHOWN.items():
         of_all = rows[name]
         if isinstance(of_all, str):
@@ -71,7 +72,7 @@ def _by_network(atlas: AtlasLike, name: str) -> dict[str, pd.DataFrame] | str:
         return str(missing)
 
 
-def _eigenvalues(atlas: AtlasLike, member: Member) -> dict[str, Any]:
+def _eigenvalues(atlas: AtlasLike, member: Member) -> Json:
     """Of every point the eigenvalues of largest modulus, [point][mode], in the order of the points."""
     data = arrays(atlas, f"fixed_points/{atlas.study.block_of(member).name}", member.task)
     own = data["eigenvalues"].values[data["network"].values.astype(str) == member.id]
@@ -80,7 +81,7 @@ def _eigenvalues(atlas: AtlasLike, member: Member) -> dict[str, Any]:
     return {"real": rounded(largest.real), "imaginary": rounded(largest.imag), "n_all": own.shape[1]}
 
 
-def _or_missing(read: Any) -> dict[str, Any]:
+def _or_missing(read: Any) -> Json:
     try:
         return dict(read())
     except Missing as missing:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from dynatlas._util.json import Json
 from dynatlas._util.messages import count_of, listed
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.atlas.view import AtlasLike, left_out, table, task_title, tasks
@@ -14,7 +15,7 @@ from dynatlas.measures.registry import measure_label
 from dynatlas.study.study import Study
 
 
-def summary(atlas: AtlasLike) -> dict[str, Any]:
+def summary(atlas: AtlasLike) -> Json:
     """How many networks were trained, passed, and were left out by reason."""
     networks = table(atlas, "networks")
     return {

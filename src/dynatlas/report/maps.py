@@ -1,10 +1,11 @@
 """The maps of networks by likeness, one file beside the page for each distance matrix."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from dynatlas._util.json import Json
 from dynatlas._util.selection import even_selection
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
@@ -30,11 +31,11 @@ def map_list(atlas: AtlasLike) -> list[dict[str, str]]:
     ]
 
 
-def map_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, Any]]]:
+def map_details(atlas: AtlasLike) -> Iterator[tuple[str, Json]]:
     """(file, its content) for every map; a part that is missing is the sentence that says so."""
     for one in map_list(atlas):
         task, measure = one["task"], one["measure"]
-        content: dict[str, Any] = {}
+        content: Json = {}
         for name, read in (("flat", _flat), ("solid", _solid), ("matrix", _matrix), ("effects", _effects)):
             try:
                 content[name] = read(atlas, task, measure)
@@ -49,12 +50,12 @@ def map_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, Any]]]:
         yield one["file"], content
 
 
-def _flat(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
+def _flat(atlas: AtlasLike, task: str, measure: str) -> Json:
     rows = embedding(atlas, task, measure)
     return {"network": rows["network"].tolist(), "x": rounded(rows["x"]), "y": rounded(rows["y"])}
 
 
-def _solid(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
+def _solid(atlas: AtlasLike, task: str, measure: str) -> Json:
     rows = table(atlas, "embeddings_3d", task)
     rows = rows[rows["measure"] == measure]
     if rows.empty:
@@ -62,7 +63,7 @@ def _solid(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
     return {"network": rows["network"].tolist()} | {axis: rounded(rows[axis]) for axis in "xyz"}
 
 
-def _matrix(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
+def _matrix(atlas: AtlasLike, task: str, measure: str) -> Json:
     """The distances sorted by architecture and activation, in 4 digits."""
     networks, matrix = distances(atlas, task, measure)
     count = len(networks)
@@ -74,7 +75,7 @@ def _matrix(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
     }
 
 
-def _effects(atlas: AtlasLike, task: str, measure: str) -> dict[str, Any]:
+def _effects(atlas: AtlasLike, task: str, measure: str) -> Json:
     rows = table(atlas, "effects", task)
     rows = rows[rows["measure"] == measure]
     if rows.empty:

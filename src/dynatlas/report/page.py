@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dynatlas._util.json import Json
 from dynatlas._util.messages import count_of
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
@@ -61,7 +62,7 @@ def build_figures(
     return {f"{FIGURES}/{name}": content for name, content in save_all(atlas, formats, names).items()}
 
 
-def page(atlas: AtlasLike, figures: list[dict[str, Any]]) -> str:
+def page(atlas: AtlasLike, figures: list[Json]) -> str:
     """The page: its first view is in it; what a reader asks for next is in files beside it, as are the ``figures``."""
     content, looks = _Content(atlas), looks_of(atlas.study)["architecture"]
     sections = content.task_sections()  # which adds to the data
@@ -100,16 +101,16 @@ class _Content:
 
     def __init__(self, atlas: AtlasLike) -> None:
         self.atlas = atlas
-        self.plots: dict[str, Any] = {}
+        self.plots: Json = {}
 
-    def get(self, read: Callable[..., Any], *args: Any) -> dict[str, Any]:
+    def get(self, read: Callable[..., Any], *args: Any) -> Json:
         """``{"value": …}`` or ``{"missing": why}``."""
         try:
             return {"value": read(self.atlas, *args), "missing": ""}
         except Missing as missing:
             return {"value": None, "missing": str(missing)}
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> Json:
         """What the page's script knows from the start."""
         networks = self.get(population)
         return {
@@ -131,11 +132,11 @@ class _Content:
             "most_rows": MOST_ROWS,
         }
 
-    def task_sections(self) -> list[dict[str, Any]]:
+    def task_sections(self) -> list[Json]:
         """What the page says of each task."""
         return [self._task_section(kind) for kind in tasks(self.atlas)]
 
-    def _task(self, kind: str) -> dict[str, Any]:
+    def _task(self, kind: str) -> Json:
         task, scale = self.atlas.study.task(kind), color_scale(self.atlas, kind)
         return {
             "title": task_title(self.atlas.study, kind),
@@ -145,7 +146,7 @@ class _Content:
             "computations": task.computations,
         }
 
-    def _task_section(self, kind: str) -> dict[str, Any]:
+    def _task_section(self, kind: str) -> Json:
         task = self.atlas.study.task(kind)
         of_task = [row for row in self.get(shares)["value"] or [] if row.task == kind]
         factors = dict.fromkeys(factor for row in of_task for factor in row.shares)

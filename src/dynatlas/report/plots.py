@@ -5,12 +5,13 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.view import AtlasLike, of_variant, table, variants
 from dynatlas.figures.looks import looks_of, variant_label
 from dynatlas.figures.performance import error_of
 from dynatlas.figures.style import side_by_side
 
-Plot = dict[str, Any]
+Plot = Json
 
 
 def text(value: Any) -> str:

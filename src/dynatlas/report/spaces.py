@@ -7,13 +7,14 @@ import pandas as pd
 import xarray as xr
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.view import AtlasLike, Missing, arrays
 from dynatlas.figures.state_spaces import ColorScale, color_scale, space_of
 from dynatlas.report.values import rounded
 from dynatlas.study.members import Member
 
 
-def state_space(atlas: AtlasLike, member: Member, points: pd.DataFrame) -> dict[str, Any]:
+def state_space(atlas: AtlasLike, member: Member, points: pd.DataFrame) -> Json:
     """Paths with their colours, and which of the network's ``points`` (its rows of ``fixed_points``) lie where.
 
     Raises:

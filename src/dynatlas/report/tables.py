@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, table
 from dynatlas.report.values import cells
@@ -41,13 +42,13 @@ _ABOUT: Final = {
 }
 
 
-def table_list(atlas: AtlasLike) -> list[dict[str, Any]]:
+def table_list(atlas: AtlasLike) -> list[Json]:
     """Every table of the schema: its columns, their meaning, its file, or what is missing."""
     names = [*FIRST, *(name for name in TABLES if name not in FIRST)]
     return [_described(atlas, name) for name in names if name in TABLES]
 
 
-def _described(atlas: AtlasLike, name: str) -> dict[str, Any]:
+def _described(atlas: AtlasLike, name: str) -> Json:
     try:
         frame = table(atlas, name)
     except Missing as missing:
@@ -75,7 +76,7 @@ def table_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, list[Any]]]
 NETWORKS_PER_FILE: Final = 8
 
 
-def population(atlas: AtlasLike) -> dict[str, Any]:
+def population(atlas: AtlasLike) -> Json:
     """The table ``networks`` by column, and the detail ``file`` of each.
 
     Raises:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dynatlas._util.json import Json
+
 
 def rounded(values: Any, digits: int = 4) -> list[Any]:
     """Nested lists of numbers, rounded to this many digits of the largest of them; None where there is none."""
@@ -25,7 +27,7 @@ def cells(column: "pd.Series[Any]", digits: int = 6) -> list[Any]:
     return [_cell(value) for value in column]
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def records(table: pd.DataFrame) -> list[Json]:
     """Its rows, for a template."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 

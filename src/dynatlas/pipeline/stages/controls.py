@@ -15,12 +15,12 @@ With untrained networks, those of each architecture are also put on a map, train
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, all_pairs, compare, in_groups, labelled
@@ -65,7 +65,7 @@ def controls(path: Path, task: str, report: Report) -> list[Entry]:
     return entries
 
 
-def _places(together: Array, networks: list[str], architectures: list[str]) -> list[dict[str, Any]]:
+def _places(together: Array, networks: list[str], architectures: list[str]) -> list[Json]:
     """A map of each architecture's networks; ``together`` [2 networks, 2 networks], the trained ones first."""
     rows = []
     for architecture in dict.fromkeys(architectures):

@@ -1,12 +1,13 @@
 """Line attractors of integrating networks: shape, input selection, and the modes that integrate."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.networks import stored_arrays
 from dynatlas.cells.cell import Cell
@@ -24,7 +25,7 @@ REACH = (0.02, 0.98)
 class Integration(NamedTuple):
     """Result for one network in one context."""
 
-    row: dict[str, Any]  # of the table line_attractors
+    row: Json  # of the table line_attractors
     manifold: SlowManifold
     modulus: NDArray[np.float64]  # [mode], means over the manifold
     real: NDArray[np.float64]

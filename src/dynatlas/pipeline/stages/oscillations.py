@@ -1,11 +1,10 @@
 """Oscillations: the linear dynamics around the root of each condition, and mean frequencies."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dynatlas._util.json import Json
 from dynatlas.cells.cell import Cell
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.study.members import Member
@@ -43,7 +42,7 @@ def oscillations(
 
 def mean_frequencies(oscillations: pd.DataFrame, attractors: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
     """Average frequencies over the networks of each architecture, and of each activation."""
-    means: list[dict[str, Any]] = []
+    means: list[Json] = []
     columns = ["linear_frequency", "linear_frequency_se", "rotation_number", "rotation_number_se", "n_networks"]
     columns = ["factor", "level", "condition", "frequency", *columns]
     if not len(oscillations):

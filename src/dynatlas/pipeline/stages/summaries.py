@@ -1,12 +1,12 @@
 """Jobs that summarise: joined tables, embeddings of every matrix, and effects of the factors."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.schema import OF_MATRICES
 from dynatlas.atlas.view import tasks_with
@@ -105,7 +105,7 @@ def networks_of(atlas: Atlas, task: str) -> pd.DataFrame:
     return pd.concat(rows).set_index("network")
 
 
-def _points(names: list[str], coordinates: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _points(names: list[str], coordinates: NDArray[np.float64]) -> list[Json]:
     return [
         {"network": name} | dict(zip("xyz", point, strict=False))
         for name, point in zip(names, coordinates.tolist(), strict=True)

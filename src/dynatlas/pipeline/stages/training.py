@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.cells.cell import Cell, leaf_name
 from dynatlas.errors import Stopped
@@ -210,7 +211,7 @@ def _arrays(cells: Cell) -> dict[str, NDArray[Any]]:
     return {leaf_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _factors(member: Member) -> dict[str, Any]:
+def _factors(member: Member) -> Json:
     """Return the columns of ``networks`` that are known before training."""
     training = member.training.model_dump(exclude={"validation_trials", "validation_interval"})
     factors = member.configuration._asdict() | {"seed": member.seed}
