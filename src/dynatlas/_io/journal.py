@@ -1,7 +1,7 @@
 r"""A journal: a file of JSON lines that is only appended to, and reads correctly after a crash at any byte.
 
 A line is a JSON value, a tab, a checksum and a newline. The checksum is the CRC-32 of all values from the first to this
-one, in 8 hexadecimal digits. It therefore covers every earlier line, and detects lines that were lost, repeated or moved.
+one, in 8 hexadecimal digits. It covers every earlier line, and so detects lines that were lost, repeated or moved.
 
 A writer that is killed can leave an incomplete line at the end of the file. Readers ignore such a *torn* end:
 
