@@ -1,7 +1,5 @@
 """One network's activity: checked, centred, and along its principal axes."""
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ NEGLIGIBLE_VARIANCE = 1e-13
 Array = NDArray[np.float64]
 
 
-def centred(activity: Any, name: str) -> Float[np.ndarray, "samples units"]:
+def centred(activity: object, name: str) -> Float[np.ndarray, "samples units"]:
     """Check and centre one network's activity.
 
     Raises:

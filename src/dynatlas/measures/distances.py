@@ -12,14 +12,18 @@ import xarray as xr
 from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
+from dynatlas._util.arrays import ArrayLike
 from dynatlas._util.cores import available_cores
 from dynatlas.measures.activity import centred
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, all_pairs, labelled
 from dynatlas.measures.registry import measure_of
 
+# name → activity, pairs of a name and an activity, or activities alone
+Activities = Mapping[str, object] | Iterable[object]
 
-def distance(X: Any, Y: Any, measure: str = "svcca", **options: Any) -> float:
+
+def distance(X: ArrayLike, Y: ArrayLike, measure: str = "svcca", **options: Any) -> float:
     """Compute the distance between two networks' activities; the classes in ``MEASURES`` state the equations.
 
     Args:
@@ -54,9 +58,7 @@ def distance(X: Any, Y: Any, measure: str = "svcca", **options: Any) -> float:
     return max(chosen.between(first, second), 0.0)
 
 
-def distance_matrix(
-    activities: Mapping[str, Any] | Iterable[Any], measure: str = "svcca", **options: Any
-) -> xr.DataArray:
+def distance_matrix(activities: Activities, measure: str = "svcca", **options: Any) -> xr.DataArray:
     """Compute the distances between all pairs of networks or recordings.
 
     Args:
@@ -97,7 +99,7 @@ def settings_of(measure: Measure) -> dict[str, Any]:
     }
 
 
-def reduced(activity: Any, name: str, measure: Measure) -> Reduced:
+def reduced(activity: object, name: str, measure: Measure) -> Reduced:
     """Reduce one network's activity; a ValueError names the network."""
     return _of_centred(centred(activity, name), name, measure)
 
@@ -109,9 +111,7 @@ def _of_centred(activity: Float[np.ndarray, "samples units"], name: str, measure
         raise ValueError(f"network {name}: {error}") from error
 
 
-def _reduced(
-    activities: Mapping[str, Any] | Iterable[Any], measure: Measure, stacklevel: int
-) -> list[tuple[str, Reduced]]:
+def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[tuple[str, Reduced]]:
     """Reduce every network, by name; warnings point ``stacklevel`` calls up."""
     futures: dict[str, Future[Reduced]] = {}
     running: deque[Future[Reduced]] = deque()
@@ -153,10 +153,12 @@ def _warn_of_few_samples(kept: Mapping[str, Reduced], samples: int, measure: Mea
         )
 
 
-def _named(activities: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _named(activities: Activities) -> Iterator[tuple[str, object]]:
     if isinstance(activities, Mapping):
         yield from ((str(name), activity) for name, activity in activities.items())
         return
     for position, item in enumerate(activities):
-        paired = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
-        yield item if paired else (str(position), item)
+        if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+            yield item[0], item[1]
+        else:
+            yield str(position), item

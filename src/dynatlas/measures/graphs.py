@@ -1,11 +1,12 @@
 """Distances between graphs, with corresponding nodes or with the best matching of nodes."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynatlas._util.arrays import ArrayLike
 from dynatlas.measures.pairs import Comparison, Reduced
 
 # Random matchings from which the fused distance is minimised, besides those that nodes and edges suggest.
@@ -19,16 +20,16 @@ class Graph(NamedTuple):
     features: NDArray[np.float64]  # [p, f]
 
 
-def frobenius_distance(first: Any, second: Any) -> float:
+def frobenius_distance(first: ArrayLike, second: ArrayLike) -> float:
     """Return the Frobenius norm of the difference of two graphs' matrices with corresponding nodes. A metric.
 
     Raises:
         ValueError: different numbers of nodes.
     """
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if first.shape != second.shape:
-        raise ValueError(f"the graphs have {len(first)} and {len(second)} nodes; this distance needs equally many")
-    return float(np.linalg.norm(first - second))
+    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if one.shape != other.shape:
+        raise ValueError(f"the graphs have {len(one)} and {len(other)} nodes; this distance needs equally many")
+    return float(np.linalg.norm(one - other))
 
 
 def fused_distance(first: Graph, second: Graph, *, share: float = 0.5, seed: int = 0) -> float:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from math import inf
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,7 @@ class Measure(Comparison):
 
     label: ClassVar[str] = ""  # of a measure of dynatlas, as people write it; others are written as they are named
     is_metric: ClassVar[bool] = False  # whether it satisfies the triangle inequality
-    study_options: ClassVar[Mapping[str, Any]] = {}  # its defaults in a study, where they differ
+    study_options: ClassVar[Mapping[str, object]] = {}  # its defaults in a study, where they differ
     kept_components: ClassVar[float] = inf  # principal components that it usually keeps of a network, for plans
 
     @abstractmethod
@@ -32,7 +32,7 @@ class Measure(Comparison):
         return 0
 
 
-def expected(option: str, value: Any, what: str, holds: bool) -> None:
+def expected(option: str, value: object, what: str, holds: bool) -> None:
     """Raise a ValueError that names the option and its value unless ``holds``."""
     if not holds:
         raise ValueError(f"{option} is {value!r}; expected {what}")

@@ -79,7 +79,8 @@ def compare(
         if not firsts or not seconds:
             return np.zeros((len(firsts), len(seconds)))
         # Rounding can leave −1e-16 between identical networks.
-        return np.maximum(comparison.tile(firsts, seconds), 0)
+        clipped: Array = np.maximum(comparison.tile(firsts, seconds), 0)
+        return clipped
 
     distances = np.zeros((row_ends[-1], column_ends[-1]))
     # The products are small: one thread each, several at once.
@@ -92,7 +93,9 @@ def compare(
     return np.asarray(lower + lower.T)
 
 
-def labelled(distances: Float[np.ndarray, "n n"], names: Sequence[str], measure: str, **settings: Any) -> xr.DataArray:
+def labelled(
+    distances: Float[np.ndarray, "n n"], names: Sequence[str], measure: str, **settings: object
+) -> xr.DataArray:
     """Label distances with the networks' names, and with the measure and its options in ``attrs``."""
     labels = np.array(names, dtype=np.str_)
     return xr.DataArray(
@@ -106,7 +109,7 @@ def labelled(distances: Float[np.ndarray, "n n"], names: Sequence[str], measure:
 
 def blocks_of_products(
     firsts: Sequence[Array], seconds: Sequence[Array]
-) -> Iterator[tuple[Any, Float[np.ndarray, "pairs rows columns"]]]:
+) -> Iterator[tuple[tuple[NDArray[np.intp], ...], Float[np.ndarray, "pairs rows columns"]]]:
     """Yield XᵀY for every X [samples, ·] of the first and Y [samples, ·] of the second, from one large product.
 
     Pairs with equal widths are yielded together, as (indices of the pairs, their products in that order).

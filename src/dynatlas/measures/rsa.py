@@ -32,7 +32,7 @@ class RSA(Measure):
     """
 
     label: ClassVar[str] = "RSA"
-    study_options: ClassVar[Mapping[str, Any]] = {"samples": 400}
+    study_options: ClassVar[Mapping[str, object]] = {"samples": 400}
     correlation: str = "spearman"
     dissimilarity: str = "euclidean"
     samples: Any = None

@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from dynatlas._util.arrays import ArrayLike
 from dynatlas.measures.pairs import Array, Comparison, Reduced
 
 # Directions of projection, over the part of the circle that a set of conjugate pairs leaves free; and quantiles.
 DIRECTIONS, QUANTILES = 16, 256
 
 
-def spectrum_distance(first: Any, second: Any) -> float:
+def spectrum_distance(first: ArrayLike, second: ArrayLike) -> float:
     """Return the sliced 2-Wasserstein distance between two sets of eigenvalues, which may differ in number.
 
     √(mean over directions θ in (0, π/2) of W₂²), with W₂² = ∫₀¹ (F⁻¹(t) − G⁻¹(t))² dt between the projections
@@ -40,7 +40,7 @@ def spectrum_distance(first: Any, second: Any) -> float:
     return float(np.linalg.norm(quantiles(first) - quantiles(second)))
 
 
-def quantiles(eigenvalues: Any) -> Float[np.ndarray, " directions_times_quantiles"]:
+def quantiles(eigenvalues: ArrayLike) -> Float[np.ndarray, " directions_times_quantiles"]:
     """Return the vector of a set: the Euclidean distance between two vectors is ``spectrum_distance``."""
     values = np.asarray(eigenvalues, np.complex128).ravel()
     if not values.size:

@@ -1,16 +1,18 @@
-"""Distances between networks, validated once, with what several statistics derive from them."""
+"""Validated distances between networks, with the quantities that several statistics share."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from dynatlas._util.arrays import ArrayLike
+
 
 class Neighbours(NamedTuple):
-    """Every network with each of its nearest others, which share a vote of 1."""
+    """Pairs of a network and its nearest neighbour. The neighbours of one network share a vote of 1."""
 
     network: Int[np.ndarray, " pairs"]
     neighbour: Int[np.ndarray, " pairs"]
@@ -21,15 +23,15 @@ class Neighbours(NamedTuple):
 class DistanceMatrix:
     """Distances between networks: finite, at least 0, exactly symmetric, 0 on the diagonal.
 
-    The functions of this package take arrays, labelled arrays, or this, and make this of the others: what was validated
-    is not validated again.
+    The functions of this package accept arrays, labelled arrays and instances of this class; an instance is not
+    validated again.
 
     Attributes:
         values: [n, n], read-only.
-        labels: the networks' names.
+        labels: names of the networks.
 
     Raises:
-        ValueError: values that are not distances; what is wrong, and of which networks.
+        ValueError: the values are not distances; the message names the defect and the networks.
 
     Example:
         >>> matrix = DistanceMatrix.of([[0, 3], [3, 0]])
@@ -49,8 +51,8 @@ class DistanceMatrix:
         return len(self.values)
 
     @classmethod
-    def of(cls, distances: Any) -> "DistanceMatrix":
-        """Distances as they are given to a public function; networks without names get their numbers."""
+    def of(cls, distances: object) -> "DistanceMatrix":
+        """Validate the distances passed to a public function; networks without labels are named by their index."""
         if isinstance(distances, cls):
             return distances
         values = np.asarray(distances, np.float64)
@@ -60,21 +62,24 @@ class DistanceMatrix:
 
     @cached_property
     def squares(self) -> Float[np.ndarray, "n n"]:
-        """d²."""
+        """Squared distances d²."""
         squares: NDArray[np.float64] = self.values**2
         return squares
 
     @cached_property
     def neighbours(self) -> Neighbours:
-        """The nearest others of every network; those that are equally near but for rounding share its vote."""
+        """Nearest neighbours of every network; neighbours at the same distance, up to rounding, share its vote."""
         others = self.values + np.diag(np.full(len(self), np.inf))
         nearest = others <= others.min(axis=1, keepdims=True) + 1e-12 * self.values.max()
         network, neighbour = np.nonzero(nearest)
         return Neighbours(network, neighbour, 1 / nearest.sum(axis=1)[network])
 
 
+Distances = ArrayLike | DistanceMatrix  # [n, n]
+
+
 def _checked(matrix: NDArray[np.float64], labels: tuple[str, ...]) -> Float[np.ndarray, "n n"]:
-    """A copy that is exactly symmetric."""
+    """Return an exactly symmetric copy with a diagonal of 0."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"distances have shape {matrix.shape}; expected a square matrix [networks, networks]")
     if not np.isfinite(matrix).all():
@@ -109,7 +114,7 @@ def _checked(matrix: NDArray[np.float64], labels: tuple[str, ...]) -> Float[np.n
 
 
 def _culprits(missing: NDArray[np.bool_]) -> list[int]:
-    """A small set of networks without which nothing is missing: one bad network marks everyone's row."""
+    """Return a small set of networks whose removal leaves no missing value, since one network marks every row."""
     missing, culprits = missing | missing.T, []
     while missing.any():
         worst = int(missing.sum(axis=1).argmax())
@@ -119,5 +124,5 @@ def _culprits(missing: NDArray[np.bool_]) -> list[int]:
 
 
 def _listed(labels: tuple[str, ...], indices: list[int], most: int = 5) -> str:
-    """The networks' names, of the first few."""
+    """List the names of the first networks."""
     return ", ".join(labels[index] for index in indices[:most]) + (", …" if len(indices) > most else "")

@@ -1,4 +1,4 @@
-"""What the factors of a study explain of the distances between its networks: the numbers of the headline table."""
+"""Effects of a study's factors on the distances between its networks: the tables ``effects`` and ``headline``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,39 +7,37 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
 
-from dynatlas.statistics.distance_matrix import DistanceMatrix
+from dynatlas.statistics.distance_matrix import DistanceMatrix, Distances
 from dynatlas.statistics.permanova import explained, nearest_neighbour_accuracy, neighbour_votes, permanova
 from dynatlas.statistics.resampling import Interval, interval, mean_interval, r2_resamples
 
-Labels = Mapping[str, Sequence[Any]]  # factor → every network's level
-
-
-NOTHING = Interval(float("nan"), float("nan"))
+Labels = Mapping[str, Sequence[object]]  # factor → level of every network
+Row = dict[str, Any]  # column → value
 
 
 def factor_effects(
-    distances: Any,
+    distances: Distances,
     labels: Labels,
     permutations: int = 999,
     bootstraps: int = 999,
     seed: int = 0,
-    parts: Sequence[Mapping[str, Any]] | None = None,
-) -> list[dict[str, Any]]:
-    """Every factor's R², p, silhouette and nearest-neighbour accuracy, with intervals over networks.
+    parts: Sequence[Row] | None = None,
+) -> list[Row]:
+    """Compute R², p, silhouette and nearest-neighbour accuracy of every factor, with intervals over networks.
 
-    The labels of a factor are permuted within the strata of all others, and the p of its R² is corrected for the
-    number of factors (``holm``). A factor with one level, or that is told by the others, has no row.
+    The labels of a factor are permuted within the strata of all other factors, and the p of its R² is corrected for
+    the number of factors (``holm``). A factor with a single level, or determined by the others, has no row.
 
     Args:
         distances: [n, n].
         labels: factor → [n].
-        permutations: of each test.
-        bootstraps: populations for each interval.
-        seed: of both.
-        parts: what ``decomposition`` gave for the same, which has the intervals of R² already.
+        permutations: number of permutations of each test.
+        bootstraps: number of resampled populations for each interval.
+        seed: seed of permutations and resampling.
+        parts: result of ``decomposition`` for the same arguments, which contains the intervals of R².
 
     Returns:
-        One mapping per factor: factor, r2, r2_low, r2_high, r2_chance, p, p_adjusted, silhouette, silhouette_low,
+        One row per factor: factor, r2, r2_low, r2_high, r2_chance, p, p_adjusted, silhouette, silhouette_low,
         silhouette_high, accuracy, accuracy_low, accuracy_high, accuracy_chance, accuracy_p, n_networks.
 
     Example:
@@ -78,23 +76,23 @@ def factor_effects(
     return rows
 
 
-def decomposition(distances: Any, labels: Labels, bootstraps: int = 999, seed: int = 0) -> list[dict[str, Any]]:
-    """The variance of the distances in parts that add up to 1: each factor's R², their interactions', the seeds'.
+def decomposition(distances: Distances, labels: Labels, bootstraps: int = 999, seed: int = 0) -> list[Row]:
+    """Split the variance of the distances into parts that add up to 1: factors, their interactions, and seeds.
 
-    What the factors together explain is the R² of their combinations. What this exceeds the sum of the factors' own R²
-    by is their interactions'; what it leaves is the seeds'. In a population with equally many networks of each
-    combination the parts are those of an analysis of variance, none negative but by distances that are not Euclidean;
-    where networks were left out, the factors overlap, and the interactions' part makes up for it. With one network of
-    each combination, interactions and seeds cannot be told apart, and all is put down to the seeds.
+    A factor's part is its R². With R²_all the R² of all combinations of levels, the interactions explain R²_all minus
+    the sum of the factors' R², and the seeds 1 − R²_all. In a balanced population the parts are those of an analysis of
+    variance, and negative only if the distances are not Euclidean. If networks are missing, the factors overlap, and
+    the part of the interactions absorbs the overlap. With one network per combination, interactions and seeds are
+    confounded, and their variance is assigned to the seeds.
 
     Args:
         distances: [n, n].
         labels: factor → [n].
-        bootstraps: populations for each interval.
-        seed: of the draws.
+        bootstraps: number of resampled populations for each interval.
+        seed: seed of the resampling.
 
     Returns:
-        One mapping per part: factor (a factor, "interactions" or "seed"), r2, r2_low, r2_high, n_networks.
+        One row per part: factor (a factor, "interactions" or "seed"), r2, r2_low, r2_high, n_networks.
     """
     matrix = DistanceMatrix.of(distances)
     codes = {factor: _codes(levels) for factor, levels in labels.items()}
@@ -108,7 +106,7 @@ def decomposition(distances: Any, labels: Labels, bootstraps: int = 999, seed: i
         groupings.append(together)
     resampled = r2_resamples(matrix, groupings, together, bootstraps, seed)
     own = [explained(matrix.squares, levels) for levels in groupings]
-    shares = np.concatenate([np.array(own)[:, None], resampled], axis=1)  # as it is, followed by its resamples
+    shares = np.concatenate([np.array(own)[:, None], resampled], axis=1)  # the estimate, then its resamples
     parts = dict(zip(varying, shares, strict=False))
     if combined:
         parts["interactions"] = shares[-1] - np.sum(list(parts.values()), axis=0)
@@ -120,7 +118,7 @@ def decomposition(distances: Any, labels: Labels, bootstraps: int = 999, seed: i
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P corrected for the number of tests: the k-th smallest of m times m − k + 1, never below a smaller one's.
+    """Correct p-values for the number m of tests: p₍ₖ₎ (m − k + 1), made non-decreasing in k and at most 1.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
@@ -139,25 +137,25 @@ def _ends(name: str, ends: Interval) -> dict[str, float]:
     return {f"{name}_low": ends.low, f"{name}_high": ends.high}
 
 
-def _codes(labels: Sequence[Any]) -> Int[np.ndarray, " n"]:
-    """Labels as numbers from 0."""
+def _codes(labels: Sequence[object]) -> Int[np.ndarray, " n"]:
+    """Encode labels as integers from 0."""
     texts = np.array([str(label) for label in labels], dtype=np.str_)
     return np.asarray(np.unique(texts, return_inverse=True)[1], np.int64)
 
 
 def _combined(codes: Mapping[str, NDArray[np.int64]]) -> Int[np.ndarray, " n"]:
-    """The combination of all factors, as a number."""
+    """Encode each network's combination of all factors as an integer."""
     return _codes(list(zip(*(levels.tolist() for levels in codes.values()), strict=True)))
 
 
 def _strata(codes: Mapping[str, NDArray[np.int64]], factor: str) -> list[str] | None:
-    """The combinations of all other factors that vary."""
+    """Return each network's combination of the other factors that vary; None if none does."""
     others = [levels for name, levels in codes.items() if name != factor and levels.max(initial=0) > 0]
     return ["/".join(map(str, combination)) for combination in zip(*others, strict=True)] if others else None
 
 
 def _is_testable(matrix: DistanceMatrix, codes: Mapping[str, NDArray[np.int64]], factor: str) -> bool:
-    """Whether it has several levels, fewer than networks, and some stratum in which they can be exchanged."""
+    """Whether a factor has several levels, fewer than networks, and a stratum in which they can be exchanged."""
     levels = codes[factor]
     if not 1 < len(set(levels.tolist())) < len(levels) or not matrix.values.any():
         return False

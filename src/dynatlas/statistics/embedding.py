@@ -1,45 +1,46 @@
-"""Distances become points on a map."""
+"""Metric multidimensional scaling of distances, and the projection of new points onto a map."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from dynatlas.statistics.distance_matrix import DistanceMatrix
+from dynatlas.statistics.distance_matrix import DistanceMatrix, Distances
 
 # SMACOF stops when an iteration lowers Σ(d − δ)²/Σδ² by less than this.
 STRESS_TOLERANCE = 2e-9
-
-
-# Or after so many steps, each through all pairs: 20,000 for a few networks, which may creep, and 555 for 3,000.
+# At most this many iterations and pairs in total: 20,000 iterations for few networks, which can converge slowly, and
+# 555 for 3,000 networks.
 MOST_STEPS, MOST_PAIRS = 20_000, 5e9
+# Nearest networks from which ``spot`` starts, and its most iterations.
+STARTS, STEPS = 64, 500
 
 
 class Embedding(NamedTuple):
-    """Points whose mutual distances resemble the given ones, and by how much they miss."""
+    """Coordinates [n, dims] of a map, and its stress."""
 
     coordinates: NDArray[np.float64]
     stress: float
 
 
-def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
-    """Metric multidimensional scaling: the points xᵢ that minimise Σ_{i<j} (‖xᵢ − xⱼ‖ − δᵢⱼ)².
+def mds(distances: Distances, dims: int = 2, seed: int = 0) -> Embedding:
+    """Find points xᵢ that minimise Σ_{i<j} (‖xᵢ − xⱼ‖ − δᵢⱼ)² by metric multidimensional scaling.
 
-    SMACOF from Torgerson's classical solution, which is itself the answer where SMACOF finds none better. A local
-    minimum, as always in MDS; with ``dims=1`` often a poor one.
+    SMACOF starts from Torgerson's classical solution, which is returned if SMACOF does not improve it. The minimum is
+    local; with ``dims=1`` it is often poor.
 
     Args:
         distances: δ, [n, n] and symmetric with a diagonal of 0; an array or a labelled one. n may be 0 or 1.
         dims: dimensions of the map.
-        seed: of the small displacement that lets SMACOF leave a degenerate start.
+        seed: seed of the small displacement with which SMACOF leaves a degenerate start.
 
     Returns:
-        (coordinates [n, dims], stress). The coordinates are centred, lie along the principal axes of
-        the configuration, widest first, and are mirrored so that the entry of largest magnitude on each axis is
-        positive. The stress is Kruskal's stress-1, √(Σ(d − δ)² / Σδ²), here normalised by the given distances δ: 0 is a
-        perfect map, and from 0.2 on it is a poor likeness.
+        (coordinates [n, dims], stress). The coordinates are centred, lie along the principal axes of the
+        configuration, widest first, and are mirrored so that the entry of largest magnitude on each axis is positive.
+        The stress is Kruskal's stress-1, √(Σ(d − δ)² / Σδ²), normalised by the distances δ: 0 is a perfect fit, and 0.2
+        or more a poor one.
 
     Raises:
         ValueError: distances that are not square, symmetric, finite, and at least 0; a diagonal other than 0;
@@ -53,19 +54,19 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
         >>> round(float(np.linalg.norm(coordinates[1] - coordinates[2])), 6)
         5.0
 
-    Source: Torgerson 1952; Kruskal 1964; de Leeuw 1977 (SMACOF). scikit-learn's takes three times as long, and its
-    ``ClassicalMDS`` gives NaN on distances that no Euclidean space holds: our start clips negative eigenvalues at 0.
+    Source: Torgerson 1952; Kruskal 1964; de Leeuw 1977 (SMACOF). scikit-learn's SMACOF takes three times as long, and
+    its ``ClassicalMDS`` returns NaN for distances that are not Euclidean; here negative eigenvalues are clipped at 0.
     """
     matrix = DistanceMatrix.of(distances).values
     if dims < 1:
         raise ValueError(f"dims is {dims}; expected at least 1")
     if not matrix.any():
         return Embedding(np.zeros((len(matrix), dims)), 0.0)
-    # On a scale of 1, so that neither squares nor the displacement depend on the measure's units.
+    # Scaled to a maximum of 1, so that neither the squares nor the displacement depend on the units of the measure.
     scale = float(matrix.max())
     matrix = matrix / scale
     start = _upright(_classical(matrix, dims))
-    # Points that coincide have no direction to part in, and SMACOF never leaves a line or plane that it starts in.
+    # SMACOF cannot separate coincident points, and never leaves the line or plane in which it starts.
     displaced = start + 1e-3 * np.random.default_rng(seed).normal(size=start.shape)
     refined = _smacof(matrix, displaced)
     stress, _, coordinates = min(
@@ -74,10 +75,10 @@ def mds(distances: Any, dims: int = 2, seed: int = 0) -> Embedding:
     return Embedding(coordinates * scale, stress)
 
 
-def negative_share(distances: Any) -> float:
-    """How far from Euclidean distances are: the share that the negative eigenvalues of −½ C δ² C have of Σ|λ|.
+def negative_share(distances: Distances) -> float:
+    """Compute the share of the negative eigenvalues of −½ C δ² C in Σ|λ|: the deviation from Euclidean distances.
 
-    No map can show that share, in any number of dimensions. It is 0 for distances between points of some space.
+    No map can show this share, in any number of dimensions. It is 0 for distances between points in a Euclidean space.
 
     Raises:
         ValueError: as in ``mds``.
@@ -101,7 +102,7 @@ def negative_share(distances: Any) -> float:
 
 
 def _classical(matrix: Float[np.ndarray, "n n"], dims: int) -> Float[np.ndarray, "n dims"]:
-    """Torgerson's solution: the leading eigenvectors of −½ C δ² C, with C the centring matrix."""
+    """Return Torgerson's solution: the leading eigenvectors of −½ C δ² C, with the centring matrix C."""
     from scipy.linalg import eigh
 
     kept = min(dims, len(matrix))
@@ -112,10 +113,10 @@ def _classical(matrix: Float[np.ndarray, "n n"], dims: int) -> Float[np.ndarray,
 
 
 def _smacof(matrix: Float[np.ndarray, "n n"], start: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n dims"]:
-    """Majorise the stress until it falls no more: Guttman's transform G(X) = B(X) X / n.
+    """Majorise the stress until it converges, by the Guttman transform G(X) = B(X) X / n.
 
-    Each step goes from the best multiple of X to 2 G(X) − X, which takes half as many steps as going to G(X). G does
-    not depend on the scale of X, so that without the best multiple a wrong scale would swing from side to side forever.
+    Each step replaces X, at its optimal scale, by 2 G(X) − X, which takes half as many steps as G(X). G does not depend
+    on the scale of X, so that without the optimal scale the iteration could oscillate forever.
 
     Source: de Leeuw & Heiser 1980.
     """
@@ -125,7 +126,7 @@ def _smacof(matrix: Float[np.ndarray, "n n"], start: Float[np.ndarray, "n dims"]
     for _ in range(min(MOST_STEPS, int(MOST_PAIRS / n**2))):
         distances = cdist(points, points)
         overlap, own = float(np.vdot(distances, matrix)), float(np.vdot(distances, distances))
-        stress = 1 - overlap**2 / (own * given)  # of the points on the scale that fits best
+        stress = 1 - overlap**2 / (own * given)  # at the optimal scale of the points
         if before - stress < STRESS_TOLERANCE:
             break
         before = stress
@@ -136,7 +137,7 @@ def _smacof(matrix: Float[np.ndarray, "n n"], start: Float[np.ndarray, "n dims"]
 
 
 def _products(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    """−½ C δ² C: the scalar products of centred points with these distances, if there are such points."""
+    """Return −½ C δ² C: the scalar products of centred points with these distances, if such points exist."""
     squares = matrix**2
     means = squares.mean(axis=0)
     products: NDArray[np.float64] = -0.5 * (squares - means - means[:, None] + means.mean())
@@ -144,11 +145,11 @@ def _products(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
 
 
 def _upright(coordinates: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n dims"]:
-    """The same configuration along its principal axes, each with its entry of largest magnitude positive."""
+    """Rotate a configuration to its principal axes, each with its entry of largest magnitude positive."""
     centred = coordinates - coordinates.mean(axis=0)
     turned = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     magnitudes = np.abs(turned)
-    # The first of those that tie but for rounding, so that rounding does not choose the side.
+    # The first of the entries that are equal up to rounding, so that rounding does not decide the sign.
     leading = (magnitudes >= (1 - 1e-9) * magnitudes.max(axis=0)).argmax(axis=0)
     upright: NDArray[np.float64] = turned * np.where(turned[leading, np.arange(turned.shape[1])] < 0, -1, 1)
     return upright
@@ -161,18 +162,12 @@ def _stress(coordinates: Float[np.ndarray, "n dims"], matrix: Float[np.ndarray, 
     return float(np.linalg.norm(pdist(coordinates) - given) / np.linalg.norm(given))
 
 
-STARTS = 64
-
-
-STEPS = 500
-
-
 class Spot(NamedTuple):
-    """A place on a map.
+    """Position of a new point on a map.
 
     Attributes:
         place: its coordinates.
-        misfit: √(Σ(d − δ)² / Σδ²) over the networks, as the stress of a map: 0 if the map shows all its distances.
+        misfit: √(Σ(d − δ)² / Σδ²) over the networks, like the stress of a map: 0 if the map reproduces all distances.
     """
 
     place: Float[np.ndarray, " dims"]
@@ -180,11 +175,11 @@ class Spot(NamedTuple):
 
 
 def spot(coordinates: Float[np.ndarray, "networks dims"], distances: Float[np.ndarray, " networks"]) -> Spot:
-    """The place x that minimises Σᵢ (‖x − xᵢ‖ − δᵢ)², with the networks xᵢ held where they are.
+    """Find the position x that minimises Σᵢ (‖x − xᵢ‖ − δᵢ)², with the networks xᵢ fixed.
 
-    The map stays the one that the atlas shows, whatever is placed on it, and several recordings do not move each other.
-    By SMACOF's step for one point, x ← mean of xᵢ + δᵢ (x − xᵢ)/‖x − xᵢ‖, from the centre and from beside the nearest
-    networks; the best of them.
+    The atlas' map therefore does not change, and several recordings do not move each other. The SMACOF step for one
+    point, x ← mean of xᵢ + δᵢ (x − xᵢ)/‖x − xᵢ‖, is iterated from the centre and from near the closest networks; the
+    best result is returned.
 
     Example:
         >>> place, misfit = spot(np.array([[0.0, 0], [4, 0], [0, 3]]), np.array([2.5, 2.5, 2.5]))
@@ -195,7 +190,7 @@ def spot(coordinates: Float[np.ndarray, "networks dims"], distances: Float[np.nd
     """
     scale = max(float(np.abs(distances).max()), 1e-300)
     nearest = coordinates[np.argsort(distances, kind="stable")[:STARTS]]
-    # A point on a network has no direction to leave it by.
+    # At a network's own position the step is undefined.
     jitter = 1e-3 * scale * np.random.default_rng(0).normal(size=nearest.shape)
     points = np.concatenate([coordinates.mean(axis=0, keepdims=True), nearest + jitter])
     for _ in range(STEPS):

@@ -1,36 +1,37 @@
-"""How much of the distances between networks a factor explains, and whether chance would explain as much."""
+"""Tests of a grouping of networks on their distances: PERMANOVA, silhouette, and nearest-neighbour accuracy."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from dynatlas.statistics.distance_matrix import DistanceMatrix
+from dynatlas._util.arrays import ArrayLike
+from dynatlas.statistics.distance_matrix import DistanceMatrix, Distances
 
-# Permutations evaluated in one matrix product: enough to be quick, few enough to stay within tens of megabytes.
+# Permutations evaluated in one matrix product: enough to be fast, few enough to need only tens of megabytes.
 BATCH = 64
 
 
 class PermanovaResult(NamedTuple):
-    """The share of the variance that a factor explains, and its permutation p."""
+    """Share of the variance that a factor explains, and its permutation p."""
 
     r2: float
     p: float
 
 
 class NeighbourResult(NamedTuple):
-    """How often a network's nearest neighbour has its label, and the permutation p."""
+    """Share of networks whose nearest neighbour has the same label, and its permutation p."""
 
     accuracy: float
     p: float
 
 
 def permanova(
-    distances: Any, groups: Any, strata: Any = None, permutations: int = 999, seed: int = 0
+    distances: Distances, groups: ArrayLike, strata: ArrayLike | None = None, permutations: int = 999, seed: int = 0
 ) -> PermanovaResult:
-    """Permutational analysis of variance with one factor.
+    """Compute a permutational analysis of variance with one factor.
 
     With SS_total = Σ_{i<j} d²ᵢⱼ / n and SS_within = Σ_groups Σ_{i<j in group} d²ᵢⱼ / n_group,
 
@@ -39,24 +40,24 @@ def permanova(
     p = (1 + #{F_permuted ≥ F}) / (1 + permutations). Permuting labels changes neither SS_total nor the group sizes, so
     the smallest SS_within is the largest F, and only SS_within is computed.
 
-    A small p says that groups differ in location *or* in spread. Strata restrict the permutations, not R²: the R² of a
-    factor that goes along with the strata contains what they explain. Distances that are not Euclidean can make R²
-    negative.
+    A small p indicates that groups differ in location *or* in spread. Strata restrict the permutations, not R²: the R²
+    of a factor that is correlated with the strata includes what they explain. R² can be negative for distances that are
+    not Euclidean.
 
     Args:
         distances: [n, n].
-        groups: [n], each network's level of the factor.
+        groups: [n], level of the factor of each network.
         strata: [n] or None. Labels are exchanged only among networks of one stratum, so that an effect of the strata
             does not make the factor significant.
-        permutations: how many; p is never below 1/(1 + permutations).
-        seed: of the permutations.
+        permutations: number of permutations; p is never below 1/(1 + permutations).
+        seed: seed of the permutations.
 
     Returns:
         (R², p).
 
     Raises:
-        ValueError: lengths that differ, a missing label, a single level, a level for every network, strata that leave
-            nothing to exchange, distances that are all 0 or no distances (as in ``mds``).
+        ValueError: different lengths, a missing label, a single level, a level for every network, strata within which
+            no labels can be exchanged, distances that are all 0 or invalid (as in ``mds``).
 
     Example:
         >>> distances = [[0, 1, 9, 9], [1, 0, 9, 9], [9, 9, 0, 1], [9, 9, 1, 0]]
@@ -78,7 +79,7 @@ def permanova(
     if total == 0:
         raise ValueError("all distances are 0; there is no variance to explain")
     observed = float(_within(squares, levels[None])[0])
-    # A permutation that only renames groups must count as equal, whatever the rounding.
+    # A permutation that only renames groups must count as equal in spite of rounding.
     limit = observed + 1e-12 * total
     as_good = sum(
         int((_within(squares, permuted) <= limit).sum())
@@ -87,11 +88,12 @@ def permanova(
     return PermanovaResult(1 - observed / total, (1 + as_good) / (1 + permutations))
 
 
-def silhouette(distances: Any, groups: Any) -> float:
-    """The mean over networks of (b − a) / max(a, b).
+def silhouette(distances: Distances, groups: ArrayLike) -> float:
+    """Compute the mean over networks of (b − a) / max(a, b).
 
-    a is a network's mean distance to its own group and b to the nearest other one: 1 if groups lie far apart, 0 if they
-    mix, negative if most networks are nearer to another group. A network alone in its group counts as 0.
+    a is a network's mean distance to its own group and b to the nearest other group. The silhouette is 1 if groups are
+    far apart, 0 if they mix, and negative if most networks are nearer to another group. A network alone in its group
+    counts as 0.
 
     Args:
         distances: [n, n].
@@ -113,19 +115,19 @@ def silhouette(distances: Any, groups: Any) -> float:
 
 
 def nearest_neighbour_accuracy(
-    distances: Any, groups: Any, permutations: int = 999, seed: int = 0, strata: Any = None
+    distances: Distances, groups: ArrayLike, permutations: int = 999, seed: int = 0, strata: ArrayLike | None = None
 ) -> NeighbourResult:
-    """The share of networks whose nearest other network has the same label (leave-one-out, one neighbour).
+    """Compute the share of networks whose nearest neighbour has the same label (leave-one-out, one neighbour).
 
-    Neighbours that are equally near share the vote, so that the order of the networks does not matter.
-    p = (1 + #{accuracy_permuted ≥ accuracy}) / (1 + permutations), the labels permuted among all networks, or within
-    strata. Chance is not 1/levels, and depends on the group sizes: with equal groups of m it is (m − 1)/(n − 1).
+    Neighbours at the same distance share the vote, so that the order of the networks does not matter.
+    p = (1 + #{accuracy_permuted ≥ accuracy}) / (1 + permutations), with labels permuted among all networks or within
+    strata. The chance level is not 1/levels but depends on the group sizes: (m − 1)/(n − 1) with equal groups of m.
 
     Args:
         distances: [n, n].
         groups: [n].
-        permutations: how many.
-        seed: of the permutations.
+        permutations: number of permutations.
+        seed: seed of the permutations.
         strata: [n] or None. Labels are exchanged only among networks of one stratum.
 
     Returns:
@@ -154,15 +156,15 @@ def nearest_neighbour_accuracy(
     return NeighbourResult(observed, (1 + as_good) / (1 + permutations))
 
 
-def neighbour_votes(distances: Any, groups: Any) -> Float[np.ndarray, " n"]:
-    """For each network the share of its nearest others that have its label; the mean is the accuracy above."""
+def neighbour_votes(distances: Distances, groups: ArrayLike) -> Float[np.ndarray, " n"]:
+    """Compute for each network the share of its nearest neighbours with its label; their mean is the accuracy."""
     matrix, levels = _checked(distances, groups)
     network, neighbour, votes = matrix.neighbours
     agreeing = votes * (levels[network] == levels[neighbour])
     return np.asarray(np.bincount(network, agreeing, len(matrix)), np.float64)
 
 
-def _checked(distances: Any, groups: Any) -> tuple[DistanceMatrix, Int[np.ndarray, " n"]]:
+def _checked(distances: Distances, groups: ArrayLike) -> tuple[DistanceMatrix, Int[np.ndarray, " n"]]:
     matrix = DistanceMatrix.of(distances)
     levels = _codes(groups, len(matrix), "groups")
     count = len(np.unique(levels))
@@ -174,13 +176,13 @@ def _checked(distances: Any, groups: Any) -> tuple[DistanceMatrix, Int[np.ndarra
     return matrix, levels
 
 
-def _codes(labels: Any, n: int, name: str) -> Int[np.ndarray, " n"]:
-    """Labels as numbers from 0."""
-    # As objects, or NumPy would write a NaN among strings as the label "nan".
+def _codes(labels: ArrayLike, n: int, name: str) -> Int[np.ndarray, " n"]:
+    """Check labels and encode them as integers from 0."""
+    # As objects: NumPy would convert a NaN among strings to the label "nan".
     array = np.asarray(labels, dtype=object)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape} for {n} networks; expected one label for each network")
-    # NaN alone differs from itself.
+    # Only NaN differs from itself.
     missing = [position for position, label in enumerate(array.tolist()) if label is None or label != label]  # noqa: PLR0124
     if missing:
         raise ValueError(
@@ -191,14 +193,14 @@ def _codes(labels: Any, n: int, name: str) -> Int[np.ndarray, " n"]:
 
 
 def explained(squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, " n"]) -> float:
-    """R² of one grouping, from d² and every network's level as a number; of ``permanova``, which checks its input."""
+    """Compute R² of one grouping from d² and the encoded levels, without the checks of ``permanova``."""
     return float(1 - _within(squares, levels[None])[0] / (squares.sum() / (2 * len(levels))))
 
 
 def _within(
     squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, "permutations n"]
 ) -> Float[np.ndarray, " permutations"]:
-    """SS_within of every row of labels: Σ_groups zᵀ (d²) z / (2 n_group), with z the group's 0/1 membership."""
+    """Compute SS_within of every row of labels: Σ_groups zᵀ (d²) z / (2 n_group), z the 0/1 membership of a group."""
     membership = (levels[:, None, :] == np.arange(levels.max() + 1)[:, None]).astype(np.float64)
     # One large product of two matrices is many times faster than one product for each permutation.
     sums = (membership.reshape(-1, len(squares)) @ squares).reshape(membership.shape)
@@ -209,14 +211,14 @@ def _within(
 def _permutations(
     levels: Int[np.ndarray, " n"], blocks: Int[np.ndarray, " n"], permutations: int, seed: int
 ) -> Iterator[Int[np.ndarray, "batch n"]]:
-    """Labels exchanged at random among the members of each block, in batches whose size changes no number."""
+    """Yield random permutations of labels within blocks, in batches; the batch size does not affect them."""
     if permutations < 1:
         raise ValueError(f"permutations is {permutations}; expected at least 1")
     random = np.random.default_rng(seed)
     members = np.argsort(blocks, kind="stable")
     for start in range(0, permutations, BATCH):
         keys = random.random((min(BATCH, permutations - start), len(blocks)))
-        # Sorted by block and, within it, at random; the i-th of this order gives its label to the i-th by block alone.
+        # The i-th network in random order within blocks passes its label to the i-th network in block order.
         shuffled = np.argsort(blocks + keys, axis=1)
         permuted = np.empty(keys.shape, np.int64)
         permuted[:, members] = levels[shuffled]

@@ -1,48 +1,49 @@
-"""Intervals by resampling networks: how much a number would differ, had other networks been trained."""
+"""Bootstrap intervals over networks: the variation of a statistic had other networks been trained."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from dynatlas.statistics.distance_matrix import DistanceMatrix
+from dynatlas._util.arrays import ArrayLike
+from dynatlas.statistics.distance_matrix import DistanceMatrix, Distances
 
 Array = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """The middle 95 % of the resampled values."""
+    """Central 95 % of the resampled values."""
 
     low: float
     high: float
 
 
 def r2_resamples(
-    distances: Any,
+    distances: Distances,
     groupings: Sequence[Int[np.ndarray, " n"]],
     cells: Int[np.ndarray, " n"],
     bootstraps: int = 999,
     seed: int = 0,
 ) -> Float[np.ndarray, "groupings bootstraps"]:
-    """R² as in ``permanova`` of several groupings, each for the same populations resampled from the networks.
+    """Compute R², as in ``permanova``, of several groupings for the same resampled populations.
 
-    A cell is a combination of all factors; its networks differ by their seeds alone, and are resampled among themselves
-    (``cell_weights``): a study has as many of each as it was told to train. With D_ab the weighted mean of d² over
+    A cell is a combination of all factors. Its networks differ only by their seeds and are resampled among themselves
+    (``cell_weights``), since a study fixes the number of networks per cell. With D_ab the weighted mean of d² over
     pairs of different networks of cells a and b, and m their sizes, the sums of squares are
 
         SS_group = Σ_{a, b in group} m_a m_b D_ab / (2 n_group),   m_a (m_a − 1) in place of m_a² for a = b.
 
-    A network and its own copy are no pair: their distance of 0 would pass for a small variance within cells. A cell of
-    which no two networks were drawn keeps its own D_aa.
+    Pairs of a network and its own copy are excluded: their distance of 0 would reduce the variance within cells. A cell
+    of which fewer than two different networks were drawn keeps its original D_aa.
 
     Args:
         distances: [n, n].
-        groupings: level of each network, from 0, for each grouping; a group is a union of cells.
-        cells: the cell of each network.
-        bootstraps: how many populations.
-        seed: of the draws.
+        groupings: encoded level, from 0, of each network for each grouping; a group is a union of cells.
+        cells: cell of each network.
+        bootstraps: number of populations.
+        seed: seed of the resampling.
     """
     squares = DistanceMatrix.of(distances).squares
     names, codes, sizes = np.unique(cells, return_inverse=True, return_counts=True)
@@ -58,7 +59,7 @@ def r2_resamples(
         for row, of_cells in enumerate(levels):
             same = of_cells[:, None] == of_cells
             within = (sums * same / (same @ sizes)[:, None]).sum()
-            # Of a population without any distance no share can be explained.
+            # A population whose distances are all 0 has no variance to explain.
             resampled[row, column] = 1 - within / total if total > 0 else 0.0
     return resampled
 
@@ -66,10 +67,10 @@ def r2_resamples(
 def cell_weights(
     sizes: Int[np.ndarray, " cells"], bootstraps: int, seed: int
 ) -> Iterator[Float[np.ndarray, " networks"]]:
-    """How often each network counts in every population, cell after cell.
+    """Yield the weight of each network in every resampled population, cell after cell.
 
-    Of the m networks of a cell m − 1 are drawn with replacement, each counting m/(m − 1) times: so the mean over a cell
-    varies as it should even where m is 3. A cell of one network stays as it is.
+    Of the m networks of a cell m − 1 are drawn with replacement, each with weight m/(m − 1), so that the variance of a
+    cell's mean is unbiased even for m = 3. A cell of one network is not resampled.
 
     Source: Rao & Wu 1988.
     """
@@ -81,13 +82,13 @@ def cell_weights(
 
 
 def interval(values: Float[np.ndarray, " bootstraps"]) -> Interval:
-    """The percentile interval, 2.5 % to 97.5 %."""
+    """Return the percentile interval, 2.5 % to 97.5 %."""
     low, high = np.quantile(values, [0.025, 0.975])
     return Interval(float(low), float(high))
 
 
-def mean_interval(values: Any, bootstraps: int = 999, seed: int = 0) -> Interval:
-    """The interval of a mean over networks. Of a single network nothing is known: NaN.
+def mean_interval(values: ArrayLike, bootstraps: int = 999, seed: int = 0) -> Interval:
+    """Compute the interval of a mean over networks; NaN for fewer than two networks.
 
     Example:
         >>> low, high = mean_interval([0.0, 1.0] * 50)
@@ -100,8 +101,8 @@ def mean_interval(values: Any, bootstraps: int = 999, seed: int = 0) -> Interval
     return interval(draws(len(array), bootstraps, seed) @ array / len(array))
 
 
-def median_interval(values: Any, bootstraps: int = 999, seed: int = 0) -> Interval:
-    """The interval of a median over networks. Of a single network nothing is known: NaN."""
+def median_interval(values: ArrayLike, bootstraps: int = 999, seed: int = 0) -> Interval:
+    """Compute the interval of a median over networks; NaN for fewer than two networks."""
     array = np.asarray(values, np.float64)
     if len(array) < 2:
         return Interval(float("nan"), float("nan"))
@@ -110,7 +111,7 @@ def median_interval(values: Any, bootstraps: int = 999, seed: int = 0) -> Interv
 
 
 def mean_of_pairs(matrix: Float[np.ndarray, "n n"], bootstraps: int = 999, seed: int = 0) -> tuple[float, Interval]:
-    """The mean over pairs of different networks, and its interval over networks."""
+    """Compute the mean over pairs of different networks, and its interval over networks."""
     off = matrix - np.diag(np.diagonal(matrix))
     resampled = _mean_over_pairs(off, draws(len(off), bootstraps, seed))
     return float(off.sum() / (len(off) * (len(off) - 1))), interval(resampled)
@@ -119,11 +120,11 @@ def mean_of_pairs(matrix: Float[np.ndarray, "n n"], bootstraps: int = 999, seed:
 def correlation_of_pairs(
     first: Float[np.ndarray, "n n"], second: Float[np.ndarray, "n n"], bootstraps: int = 999, seed: int = 0
 ) -> tuple[float, Interval]:
-    """The correlation of two sets of distances over pairs of different networks, and its interval over networks."""
+    """Correlate two sets of distances over pairs of different networks; return also the interval over networks."""
     upper = np.triu_indices(len(first), 1)
     values = _correlations(first[upper], second[upper], np.ones((1, len(upper[0]))))
     counts = draws(len(first), bootstraps, seed)
-    # In batches: there are far more pairs than networks.
+    # In batches, to limit memory: there are far more pairs than networks.
     resampled = [
         _correlations(first[upper], second[upper], batch[:, upper[0]] * batch[:, upper[1]])
         for batch in np.array_split(counts, -(-bootstraps // 50))
@@ -134,9 +135,9 @@ def correlation_of_pairs(
 def reliability(
     first: Float[np.ndarray, "n n"], second: Float[np.ndarray, "n n"], bootstraps: int = 999, seed: int = 0
 ) -> tuple[float, Interval]:
-    """How well distances from one half of the data predict those from the other, and its interval over networks.
+    """Compute the split-half reliability of distances, and its interval over networks.
 
-    The correlation r over pairs of networks, corrected to the whole data: 2r / (1 + r).
+    The correlation r over pairs of networks between both halves, corrected to the full data: 2r / (1 + r).
 
     Source: Spearman 1910; Brown 1910.
     """
@@ -147,7 +148,7 @@ def reliability(
 def reliability_of_values(
     first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"], bootstraps: int = 999, seed: int = 0
 ) -> tuple[float, Interval]:
-    """``reliability`` of one value for each network, such as its distance from a recording.
+    """Compute the split-half ``reliability`` of one value per network, such as its distance from a recording.
 
     Example:
         >>> values = np.arange(10.0)
@@ -160,41 +161,47 @@ def reliability_of_values(
 
 
 def _of_the_whole(r: float) -> float:
-    """Spearman's and Brown's correction. A correlation of −1 would have none."""
+    """Return the Spearman–Brown correction, which is undefined for r = −1: r is clipped just above."""
     return 2 * r / (1 + max(r, -1 + 1e-9))
 
 
 def draws(n: int, bootstraps: int, seed: int) -> Float[np.ndarray, "bootstraps n"]:
-    """How often each of n networks is drawn, in each of the populations of n."""
+    """Draw how often each of n networks occurs in each resampled population of n."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), bootstraps).astype(np.float64)
 
 
 def _mean_over_pairs(squares: Array, weights: Float[np.ndarray, "bootstraps n"]) -> Float[np.ndarray, " bootstraps"]:
-    """The mean over pairs of different networks, each as often as both were drawn."""
+    """Return the weighted mean over pairs of different networks; the unweighted mean if no pair was drawn."""
     n = len(squares)
     pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
     sums = ((weights @ squares) * weights).sum(axis=1)
-    return np.divide(sums, pairs, out=np.full(len(weights), squares.sum() / (n * (n - 1))), where=pairs > 0)
+    means: Array = np.full(len(weights), squares.sum() / (n * (n - 1)))
+    np.divide(sums, pairs, out=means, where=pairs > 0)
+    return means
 
 
 def _correlations(
     a: Array, b: Array, weights: Float[np.ndarray, "populations pairs"]
 ) -> Float[np.ndarray, " populations"]:
-    """The correlation of a and b, with weights; 0 where one of them does not vary."""
+    """Return the weighted correlations of a and b; 0 if one of them does not vary."""
     a, b = a - a.mean(), b - b.mean()
     total = np.maximum(weights.sum(axis=1), 1)
     mean_a, mean_b = weights @ a / total, weights @ b / total
     covariance = weights @ (a * b) / total - mean_a * mean_b
     variances = (weights @ a**2 / total - mean_a**2) * (weights @ b**2 / total - mean_b**2)
     vary = variances > 1e-24 * a.var() * b.var()
-    return np.divide(covariance, np.sqrt(np.where(vary, variances, 1)), out=np.zeros_like(total), where=vary)
+    correlations: Array = np.zeros_like(total)
+    np.divide(covariance, np.sqrt(np.where(vary, variances, 1)), out=correlations, where=vary)
+    return correlations
 
 
 def _cell_means(
     squares: Array, weights: Float[np.ndarray, " n"], starts: Int[np.ndarray, " cells"], otherwise: Array
 ) -> Float[np.ndarray, "cells cells"]:
-    """The weighted mean of d² over pairs of different networks of two cells; ``otherwise`` where there is no pair."""
+    """Return the weighted mean of d² over pairs of different networks of two cells; without pairs, ``otherwise``."""
     sums = np.add.reduceat(np.add.reduceat(squares * weights, starts, axis=1) * weights[:, None], starts, axis=0)
     totals = np.add.reduceat(weights, starts)
     pairs = np.outer(totals, totals) - np.diag(np.add.reduceat(weights**2, starts))
-    return np.divide(sums, pairs, out=otherwise.copy(), where=pairs > 1e-9)
+    means = otherwise.copy()
+    np.divide(sums, pairs, out=means, where=pairs > 1e-9)
+    return means

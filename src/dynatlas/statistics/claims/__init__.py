@@ -1,8 +1,8 @@
-"""The claims of Maheswaranathan et al. (2019), and an opposing one, each tested on an atlas and answered by a number.
+"""Tests of the claims of Maheswaranathan et al. (2019), and of an opposing claim, on an atlas.
 
-A claim holds or does not when the 95 % interval of its number lies on one side of what it asks for, or by a test at the
-5 % level; otherwise it is not testable here, and the finding says what is missing. The limits are ours, and stand with
-each finding.
+A claim holds or does not hold if the 95 % interval of its number lies on one side of the limit, or by a test at the 5 %
+level. Otherwise it is not testable here, and the finding states what is missing. The limits are choices of dynatlas,
+stated with each finding.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ from dynatlas.tasks.task import Computation
 
 
 class Claim(NamedTuple):
-    """One claim, how it is tested on a task, and the computation of the tasks that it speaks of: None for all tasks."""
+    """A claim, its test on one task, and the computation of the tasks that it concerns; None for all tasks."""
 
     number: str
     name: str
     statement: str
     test: Callable[[AtlasLike, str], Iterator[Finding]]
     computation: Computation | None = None
-    needs_task: bool = True  # False: the test itself says what a study without such a task lacks
+    needs_task: bool = True  # False: the test itself handles a study without such a task
 
     def findings(self, atlas: AtlasLike) -> Iterator[Finding]:
-        """What an atlas says of it, task by task."""
+        """Test the claim on an atlas, task by task."""
         for task in tasks_with(atlas.study, self.computation) if self.computation else tasks(atlas):
             if self.needs_task and task not in tasks(atlas):
                 yield untestable(task, "the study does not have this task")
@@ -127,9 +127,9 @@ CLAIMS = (
 
 
 def check_claims(atlas: AtlasLike) -> pd.DataFrame:
-    """Every claim tested on an atlas: the rows of the table ``claims``.
+    """Test every claim on an atlas, and return the rows of the table ``claims``.
 
-    A claim that speaks of several tasks, factors or numbers has a row for each.
+    A claim that concerns several tasks, factors or numbers has a row for each.
     """
     return pd.DataFrame(
         {"claim": claim.number, "name": claim.name, "statement": claim.statement} | finding._asdict()

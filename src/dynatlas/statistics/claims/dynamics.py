@@ -1,4 +1,4 @@
-"""Claims about linearised dynamics: oscillations, integration, and what trains at all."""
+"""Claims about linearised dynamics: oscillation, integration, and trainability."""
 
 from collections.abc import Iterator
 
@@ -20,24 +20,16 @@ from dynatlas.study.members import FACTORS
 GATED = ("ugrnn", "gru", "lstm")
 
 
-# What "one", "near" and "approximately" are taken to ask for.
+# Limits that stand for "most", "near" and "just over" in the claims.
 MOST = 0.9  # share of cases
-
-
 NEAR_FREQUENCY = 0.1  # relative error
-
-
-NEAR_INTEGRAL = 0.2
-
-
+NEAR_INTEGRAL = 0.2  # absolute error
 SLIGHTLY = 1.2  # |λ|
-
-
-NEAR_ONE = 0.95  # |λ| of a mode that holds half of its content for a dozen steps
+NEAR_ONE = 0.95  # |λ| of a mode that decays by half in about a dozen steps
 
 
 def one_oscillation(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Oscillation: one fixed point per condition, one complex pair just over 1, near the frequency asked for."""
+    """Oscillation: one fixed point per condition, with one complex pair just over |λ| = 1 near the target frequency."""
     searches = of_task(atlas, "searches", task)
     searches = searches.assign(one=(searches.n_roots == 1).astype(float))
     yield above(
@@ -63,7 +55,7 @@ def one_oscillation(atlas: AtlasLike, task: str) -> Iterator[Finding]:
 
 
 def frequency_offsets(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Oscillation: small offsets of the linear frequency that go by architecture and by activation."""
+    """Oscillation: the linear frequency has small offsets that depend on architecture and activation."""
     rows = of_task(atlas, "oscillations", task)
     rows = rows.assign(offset=rows.linear_frequency / rows.frequency - 1)
     for factor in ("architecture", "activation"):
@@ -119,7 +111,7 @@ def modes_of_integration(atlas: AtlasLike, task: str) -> Iterator[Finding]:
 
 
 def unit_integral(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Integration: a unit of input leaves an output near 1, off it by architecture."""
+    """Integration: the response to a unit input is near 1, with an offset that depends on the architecture."""
     rows = of_task(atlas, "line_attractors", task)
     rows = rows.assign(error=(rows.response - 1).abs())
     source = "line_attractors: response"

@@ -9,12 +9,12 @@ from dynatlas.atlas.view import AtlasLike
 from dynatlas.statistics.claims.verdicts import Finding, above, below, separates, untestable
 from dynatlas.statistics.resampling import Interval, correlation_of_pairs, draws, interval
 
-# A correlation between two measures' distances from which on they say the same.
+# Two measures agree if the correlation of their distances is at least this.
 SAME = 0.5
 
 
 def svcca_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Architectures and activations."""
+    """SVCCA separates architectures and activations."""
     for factor in ("architecture", "activation"):
         if "svcca" in atlas.study.analysis.measures:
             yield separates(atlas, task, "svcca", factor)
@@ -23,7 +23,7 @@ def svcca_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
 
 
 def cka_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """With distances that go along with SVCCA's, and the same factors."""
+    """CKA agrees with SVCCA: its distances are correlated with SVCCA's, and separate the same factors."""
     if not {"svcca", "cka"} <= set(atlas.study.analysis.measures):
         yield untestable(task, "the study does not compare by both svcca and cka")
         return
@@ -51,7 +51,7 @@ def untrained_are_nearer(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     factors = networks.loc[ids]
     vanilla = (factors.architecture == "vanilla").to_numpy()
     relu, trained = (factors.activation == "relu").to_numpy(), stored.is_trained.values
-    # The same number of rows for each: a network stands in both halves.
+    # Both have the same length, since every network occurs trained and untrained.
     relu_trained, relu_untrained = (np.flatnonzero(vanilla & relu & is_trained) for is_trained in (trained, ~trained))
     tanh_trained = np.flatnonzero(vanilla & ~relu & trained)
     if min(len(relu_trained), len(tanh_trained)) < 2:
@@ -69,12 +69,12 @@ def _difference(
     first: NDArray[np.int64],
     second: NDArray[np.int64],
 ) -> tuple[float, Interval]:
-    """Mean distance of some networks to others, less that to yet others; all of them resampled."""
+    """Compute the mean distance from ``rows`` to ``first`` minus that to ``second``, with all networks resampled."""
     to_first, to_second = matrix[np.ix_(rows, first)], matrix[np.ix_(rows, second)]
     bootstraps = 999
     own, others = draws(len(rows), bootstraps, 0), draws(len(second), bootstraps, 1)
     own = own / own.sum(axis=1, keepdims=True)
     others = others / others.sum(axis=1, keepdims=True)
-    # ``first`` are the rows' networks before training: drawn with them.
+    # ``first`` are the networks of ``rows`` before training, drawn together with them.
     values = ((own @ to_first) * own).sum(axis=1) - ((own @ to_second) * others).sum(axis=1)
     return float(to_first.mean() - to_second.mean()), interval(values)

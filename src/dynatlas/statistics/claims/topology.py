@@ -1,4 +1,4 @@
-"""Claims about what fixed points form: their number, their graphs, and what tells these apart."""
+"""Claims about the topology of fixed points: their number, their graphs, and the factors that separate these."""
 
 from collections.abc import Iterator
 from math import comb
@@ -22,21 +22,21 @@ from dynatlas.statistics.resampling import Interval
 
 
 def transitions_do_not_separate(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Memory: neither by the paper's distance nor by the one that drops no network."""
+    """Memory: transition graphs separate architectures neither by the paper's distance nor by the fused one."""
     for measure in ("transition_graph", "fused_transition_graph"):
         yield does_not_separate(atlas, task, measure, "architecture")
 
 
 def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Of L ideal values each of K outputs, L^K fixed points, stable where each value is; few networks off it.
+    """Memory: with L ideal values of each of K outputs, most networks have L^K fixed points, as stable as the values.
 
-    For the flip-flop, 3^K: 2^K stable ones, … and one with K unstable directions.
+    For the flip-flop 3^K: 2^K stable fixed points, … and one with K unstable directions.
     """
     from scipy.stats import binomtest  # takes half a second
 
     searches = of_task(atlas, "searches", task)
     channels, values = atlas.study.task(task).n_outputs, len(atlas.study.task(task).ideal_outputs)
-    stable, unstable = values - values // 2, values // 2  # along a line they take turns
+    stable, unstable = values - values // 2, values // 2  # they alternate along each output
     if not len(searches):
         yield untestable(task, "no network was analysed", source="searches")
         return
@@ -70,19 +70,19 @@ def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
 
 
 def chains_do_not_separate(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Oscillation: neither architectures nor activations."""
+    """Oscillation: chains of fixed points separate neither architectures nor activations."""
     for factor in ("architecture", "activation"):
         yield does_not_separate(atlas, task, "neighbor_graph", factor)
 
 
 def lines_separate_activations(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Integration: activations, but not architectures."""
+    """Integration: the topology of the line separates activations, but not architectures."""
     yield separates(atlas, task, "neighbor_graph", "activation")
     yield does_not_separate(atlas, task, "neighbor_graph", "architecture")
 
 
 def activation_changes_topology(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """The opposing claim, by each measure of topology."""
+    """The opposing claim: every measure of topology separates activations."""
     for measure in atlas.study.task(task).topology:
         if aspect(measure) == "topology":
             yield separates(atlas, task, measure, "activation")

@@ -1,25 +1,25 @@
-"""How a number decides a claim: by its 95 % interval, which must lie on one side of what the claim asks for."""
+"""Decision rules for claims: the 95 % interval of a number must lie on one side of the claim's limit."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from dynatlas._util.arrays import ArrayLike
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.atlas.view import AtlasLike, measures
 from dynatlas.statistics.resampling import Interval, mean_interval, median_interval
 from dynatlas.study.members import FACTORS
 
 HOLDS, DOES_NOT_HOLD, NOT_TESTABLE = "holds", "does not hold", "not testable here"
-
-
-# An effect of less than this share of the variance beyond chance counts as none.
+# An effect below this share of the variance beyond chance is negligible.
 NEGLIGIBLE_R2 = 0.1
 
 
 class Finding(NamedTuple):
-    """What a study says of a claim."""
+    """Verdict on a claim for one task, with the number that decides it, its interval and its source."""
 
     task: str
     verdict: str
@@ -32,17 +32,17 @@ class Finding(NamedTuple):
 
 
 def untestable(task: str, note: str, quantity: str = "", source: str = "") -> Finding:
-    """Nothing to test the claim with."""
+    """Return the finding of a claim that cannot be tested."""
     return Finding(task, NOT_TESTABLE, quantity, source=source, note=note)
 
 
 def below(task: str, quantity: str, value: float, ends: Interval, limit: float, source: str, note: str = "") -> Finding:
-    """The claim that a number is below a limit."""
+    """Test the claim that a number is below a limit."""
     return _on_a_side(task, f"{quantity}; asked: below {limit:g}", value, ends, limit, source, note, lower=True)
 
 
 def above(task: str, quantity: str, value: float, ends: Interval, limit: float, source: str, note: str = "") -> Finding:
-    """The claim that a number is above a limit."""
+    """Test the claim that a number is above a limit."""
     return _on_a_side(task, f"{quantity}; asked: above {limit:g}", value, ends, limit, source, note, lower=False)
 
 
@@ -60,17 +60,17 @@ def _on_a_side(
 
 
 def separates(atlas: AtlasLike, task: str, measure: str, factor: str) -> Finding:
-    """The claim that a factor tells networks apart.
+    """Test the claim that a factor separates networks.
 
-    It holds if its permutation p, corrected for the number of factors, is significant. Without that it does not hold if
-    the interval leaves no room for an effect of ``NEGLIGIBLE_R2`` of the variance beyond chance; else the networks are
-    too few to say.
+    It holds if the permutation p, corrected for the number of factors, is significant. Otherwise it does not hold if
+    the interval excludes an effect of ``NEGLIGIBLE_R2`` of the variance beyond chance, and is not testable if the
+    interval does not.
     """
     return _separation(atlas, task, measure, factor, claimed=True)
 
 
 def does_not_separate(atlas: AtlasLike, task: str, measure: str, factor: str) -> Finding:
-    """The opposite claim, by the same rule: a p that is not significant is not enough for it."""
+    """Test the opposite claim by the same rule: a p that is not significant does not suffice."""
     return _separation(atlas, task, measure, factor, claimed=False)
 
 
@@ -89,19 +89,20 @@ def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, *, claim
     return Finding(task, verdict, quantity, row.r2, row.r2_low, row.r2_high, source, note)
 
 
-def differs(task: str, quantity: str, groups: dict[str, Any], source: str) -> Finding:
-    """The claim that a number differs between groups of networks, by a Kruskal–Wallis test."""
+def differs(task: str, quantity: str, groups: Mapping[str, ArrayLike], source: str) -> Finding:
+    """Test the claim that a number differs between groups of networks, by a Kruskal–Wallis test."""
     from scipy.stats import kruskal  # takes half a second
 
-    values = {name: np.asarray(group, float)[np.isfinite(group)] for name, group in groups.items()}
-    values = {name: group for name, group in values.items() if len(group)}
+    arrays = {name: np.asarray(group, np.float64) for name, group in groups.items()}
+    finite = {name: group[np.isfinite(group)] for name, group in arrays.items()}
+    values = {name: group for name, group in finite.items() if len(group)}
     quantity = f"largest difference between median {quantity}; asked: p < {SIGNIFICANT:g}"
     if len(values) < 2 or min(map(len, values.values())) < 2 or np.ptp(np.concatenate(list(values.values()))) == 0:
         return untestable(task, "needs two groups of at least two networks that differ", quantity, source)
     p = float(kruskal(*values.values()).pvalue)
     medians = {name: float(np.median(group)) for name, group in values.items()}
     listed = ", ".join(f"{name} {median:.3g}" for name, median in medians.items())
-    # Groups that do not differ are no proof that nothing does.
+    # A test that is not significant does not show that the groups are equal.
     return Finding(
         task,
         HOLDS if p < SIGNIFICANT else NOT_TESTABLE,
@@ -113,26 +114,26 @@ def differs(task: str, quantity: str, groups: dict[str, Any], source: str) -> Fi
 
 
 def mean_of(rows: pd.DataFrame, column: str) -> tuple[float, Interval]:
-    """The mean over networks of a column's mean in each, and its interval."""
+    """Compute the mean over networks of a column's mean in each network, and its interval."""
     values = rows.groupby("network")[column].mean().dropna().to_numpy(float)
     return (float(values.mean()) if len(values) else math.nan), mean_interval(values)
 
 
 def median_of(rows: pd.DataFrame, column: str) -> tuple[float, Interval]:
-    """The median over networks of a column's median in each, and its interval: no outlier decides."""
+    """Compute the median over networks of a column's median in each network, and its interval; robust to outliers."""
     values = rows.groupby("network")[column].median().dropna().to_numpy(float)
     return (float(np.median(values)) if len(values) else math.nan), median_interval(values)
 
 
 def effect(atlas: AtlasLike, task: str, measure: str, factor: str) -> Any:
-    """The row of ``effects``, or None."""
+    """Return the row of the table ``effects``, or None."""
     rows = atlas.table("effects")
     rows = rows[(rows.task == task) & (rows.measure == measure) & (rows.factor == factor)]
     return next(rows.itertuples(), None)
 
 
 def of_task(atlas: AtlasLike, table: str, task: str) -> pd.DataFrame:
-    """A table's rows of one task's networks, with the networks' factors."""
+    """Return a table's rows for the networks of one task, with their factors and seeds."""
     networks = atlas.table("networks")
     networks = networks[networks.task == task][["network", *FACTORS, "seed"]]
     rows = atlas.table(table)
