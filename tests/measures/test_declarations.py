@@ -23,7 +23,7 @@ from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Comparison
 from dynatlas.measures.registry import BUILT_IN, MEASURES, measure_label
 from dynatlas.pipeline.jobs import jobs_of
-from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles
+from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
 from dynatlas.pipeline.stages.reduction import reduce_findings
 from dynatlas.registry import check_name
 from dynatlas.study.members import Matrix
@@ -100,7 +100,7 @@ def test_a_new_measure_needs_one_entry(with_points, monkeypatch):
     assert {f"join {matrix.name}", f"map {matrix.name}"} <= {job.name for job in jobs_of(atlas.study)}
     for block in atlas.study.blocks:
         atlas.enter(*reduce_findings(path, block, quiet))
-    for tile in tiles(atlas.study, matrix):
+    for tile in tiles_of(atlas.study, matrix):
         atlas.enter(*compare_tile(path, tile, quiet))
     atlas.enter(*join_tiles(path, matrix, quiet))
     stored = atlas.arrays("distances/flip_flop/largest")["distance"]

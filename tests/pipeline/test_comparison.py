@@ -13,7 +13,7 @@ from dynatlas.errors import StudyError
 from dynatlas.measures.pairs import all_pairs
 from dynatlas.measures.registry import measure_of
 from dynatlas.pipeline.stages import comparison, controls
-from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles
+from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
 from dynatlas.pipeline.stages.reduction import reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.summaries import embed
 from dynatlas.statistics.distance_matrix import DistanceMatrix
@@ -68,7 +68,7 @@ def atlas(tmp_path_factory):
 def joined(atlas, measure):
     matrix = Matrix("sine_wave", measure)
     with atlas.lock():
-        for tile in tiles(atlas.study, matrix):
+        for tile in tiles_of(atlas.study, matrix):
             atlas.enter(*compare_tile(atlas.path, tile, quiet))
         atlas.enter(*join_tiles(atlas.path, matrix, quiet))
     return atlas.arrays(f"distances/sine_wave/{measure}")["distance"]
@@ -91,7 +91,7 @@ def test_the_matrix_is_that_of_the_activities_whatever_the_size_of_tiles(atlas, 
     np.testing.assert_allclose(whole, expected, rtol=0, atol=1e-9)
     assert whole.attrs["measure"] == measure
     monkeypatch.setattr(comparison, "TILE", comparison.GROUP)
-    assert len(tiles(atlas.study, Matrix("sine_wave", measure))) == 6  # 72 members in groups of 32
+    assert len(tiles_of(atlas.study, Matrix("sine_wave", measure))) == 6  # 72 members in groups of 32
     assert (joined(atlas, measure).values == whole.values).all()
 
 

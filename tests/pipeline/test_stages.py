@@ -5,7 +5,7 @@ import pytest
 
 from dynatlas import Atlas
 from dynatlas.errors import AtlasError, Stopped
-from dynatlas.pipeline import stages
+from dynatlas.pipeline.stages import training as stages
 from dynatlas.pipeline.workers import interruption
 from dynatlas.study.settings import SEARCHED
 from support.studies import tiny_study

@@ -97,7 +97,7 @@ def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[floa
 
 def import_everything() -> None:
     """Import what a worker imports before its first job."""
-    import dynatlas.pipeline.stages  # noqa: F401
+    import dynatlas.pipeline.jobs  # noqa: F401
 
 
 def _peak_memory() -> float:

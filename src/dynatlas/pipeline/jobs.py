@@ -12,10 +12,14 @@ from typing import Any, NamedTuple
 from dynatlas.atlas.atlas import Entry, part_name, reduced_name
 from dynatlas.atlas.schema import OF_CONTROLS, OF_MATRICES
 from dynatlas.measures.aspects import TOPOLOGY
-from dynatlas.pipeline import stages
+from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
+from dynatlas.pipeline.stages.controls import make_controls
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
-from dynatlas.pipeline.stages.reduction import controls_of
-from dynatlas.pipeline.stages.report import FIGURE_JOBS
+from dynatlas.pipeline.stages.dynamics import find_dynamics
+from dynatlas.pipeline.stages.reduction import controls_of, reduce_activity, reduce_findings
+from dynatlas.pipeline.stages.report import FIGURE_JOBS, draw_figures, write_page
+from dynatlas.pipeline.stages.summaries import check_claims, embed, join_tables, joined_tables, sum_up
+from dynatlas.pipeline.stages.training import search, train, tune
 from dynatlas.study.members import Block, Matrix, Shape
 from dynatlas.study.study import Study
 
@@ -77,23 +81,21 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     tables = Job(
         "join tables",
         "maps",
-        stages.tables,
+        join_tables,
         (),
         _names(training, dynamics),
-        frozenset(f"tables/{name}.parquet" for name in stages.joined_tables(study)),
+        frozenset(f"tables/{name}.parquet" for name in joined_tables(study)),
     )
     mapping = [_mapping(matrix) for matrix in study.matrices]
     sums = Job(
         "sum up",
         "maps",
-        stages.sum_up,
+        sum_up,
         (),
         _names([tables], mapping, controls),
         frozenset(f"tables/{name}.parquet" for name in (*OF_MATRICES, "frequencies", "spectra")),
     )
-    claims = Job(
-        "test the claims", "maps", stages.check_claims, (), _names([sums]), frozenset(["tables/claims.parquet"])
-    )
+    claims = Job("test the claims", "maps", check_claims, (), _names([sums]), frozenset(["tables/claims.parquet"]))
     compared = (*comparing, *controls, tables, *mapping, sums, claims)
     return (*tuning.values(), *searching, *training, *dynamics, *compared, *_report(claims))
 
@@ -104,7 +106,7 @@ def _searching(study: Study, tunes: Mapping[Shape, frozenset[str]]) -> Iterator[
             yield Job(
                 f"search {configuration.name}",
                 "search",
-                stages.search,
+                search,
                 (configuration,),
                 tunes.get(members[0].shape, frozenset()),
                 frozenset(part_name(table, configuration) for table in ("samples", "sample_losses")),
@@ -125,7 +127,7 @@ def _training(
         yield Job(
             f"train {block.name}",
             "training",
-            stages.train,
+            train,
             (block,),
             searches | tunes.get(block.shape, frozenset()),
             frozenset([f"networks/{block.name}.safetensors", *parts]),
@@ -140,7 +142,7 @@ def _dynamics(study: Study, block: Block, train: Job) -> Job:
     return Job(
         f"find fixed points {block.name}",
         "fixed points",
-        stages.dynamics,
+        find_dynamics,
         (block,),
         _names([train]),
         frozenset(part_name(table, block) for table in DYNAMICS_TABLES),
@@ -151,8 +153,8 @@ def _dynamics(study: Study, block: Block, train: Job) -> Job:
 def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterator[Job]:
     """Reduce every network, compare the tiles of every matrix, join them."""
     for stage, compute, jobs in (
-        ("geometry", stages.reduce_activity, training),
-        ("topology", stages.reduce_findings, dynamics),
+        ("geometry", reduce_activity, training),
+        ("topology", reduce_findings, dynamics),
     ):
         for job in jobs:
             [block] = job.arguments
@@ -167,7 +169,7 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
     for matrix in study.matrices:
         stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
         only_modal = stage == "topology" and TOPOLOGY[matrix.measure].only_modal
-        tiles = stages.tiles(study, matrix)
+        tiles = tiles_of(study, matrix)
         # A diagonal tile has the same networks on both sides.
         diagonal = [tile for tile in tiles if tile.row == tile.column]
         side = {tile.row: frozenset(reduces[stage][block] for block in tile.blocks(study)) for tile in diagonal}
@@ -177,10 +179,10 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
                 # The modal number of roots is known only after all searches.
                 needs = frozenset().union(*side.values())
             promises = frozenset([f"arrays.zarr/{tile.group}"])
-            yield Job(f"compare {tile.name}", stage, stages.compare_tile, (tile,), needs, promises)
+            yield Job(f"compare {tile.name}", stage, compare_tile, (tile,), needs, promises)
         promises = frozenset([f"arrays.zarr/distances/{matrix.task}/{matrix.measure}"])
         needs = frozenset(f"compare {tile.name}" for tile in tiles)
-        yield Job(f"join {matrix.name}", stage, stages.join_tiles, (matrix,), needs, promises)
+        yield Job(f"join {matrix.name}", stage, join_tiles, (matrix,), needs, promises)
 
 
 def _reduces(stage: str, block: Block) -> str:
@@ -190,7 +192,7 @@ def _reduces(stage: str, block: Block) -> str:
 
 def _mapping(matrix: Matrix) -> Job:
     promises = frozenset(part_name(table, matrix) for table in OF_MATRICES if table not in OF_CONTROLS)
-    return Job(f"map {matrix.name}", "maps", stages.embed, (matrix,), frozenset([f"join {matrix.name}"]), promises)
+    return Job(f"map {matrix.name}", "maps", embed, (matrix,), frozenset([f"join {matrix.name}"]), promises)
 
 
 def _controls(study: Study, task: str) -> Job:
@@ -198,17 +200,17 @@ def _controls(study: Study, task: str) -> Job:
     matrices = [Matrix(task, measure) for measure in study.analysis.measures]
     promises = frozenset(part_name(table, matrix) for table in OF_CONTROLS for matrix in matrices)
     beyond = (f"arrays.zarr/controls/{task}/*",)
-    return Job(f"control {task}", "controls", stages.controls, (task,), needs, promises, beyond=beyond)
+    return Job(f"control {task}", "controls", make_controls, (task,), needs, promises, beyond=beyond)
 
 
 def _report(after: Job) -> Iterator[Job]:
     page = frozenset(["report/index.html"])
-    yield Job("write the page", "report", stages.page, (), _names([after]), page, beyond=("report/detail/*",))
+    yield Job("write the page", "report", write_page, (), _names([after]), page, beyond=("report/detail/*",))
     for number in range(FIGURE_JOBS):
         yield Job(
             f"draw figures ({number + 1} of {FIGURE_JOBS})",
             "report",
-            stages.figures,
+            draw_figures,
             (number,),
             _names([after]),
             # The first of its figures; all are entered in one call.
@@ -224,9 +226,7 @@ def training_flops(study: Study, block: Block) -> float:
 
 
 def _tuning(shape: Shape) -> Job:
-    return Job(
-        f"tune {shape.name}", "tuning", stages.tune, (shape,), frozenset(), frozenset([part_name("mappings", shape)])
-    )
+    return Job(f"tune {shape.name}", "tuning", tune, (shape,), frozenset(), frozenset([part_name("mappings", shape)]))
 
 
 def _worth_tuning(flops: Mapping[Block, float]) -> list[Shape]:

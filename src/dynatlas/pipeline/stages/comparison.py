@@ -46,7 +46,7 @@ class Tile(NamedTuple):
         return list(dict.fromkeys(study.block_of(member) for side in self.sides(study) for member in side))
 
 
-def tiles(study: Study, matrix: Matrix) -> list[Tile]:
+def tiles_of(study: Study, matrix: Matrix) -> list[Tile]:
     """Return all tiles of a matrix, on and below its diagonal."""
     starts = range(0, len(study.members_of(matrix.task)), TILE)
     return [Tile(matrix, row, column) for row in starts for column in starts if column <= row]
@@ -86,7 +86,7 @@ def join_tiles(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
     """Write the whole matrix."""
     atlas = Atlas.open(path)
     task, measure = matrix
-    parts = [atlas.arrays(tile.group)["distance"] for tile in tiles(atlas.study, matrix)]
+    parts = [atlas.arrays(tile.group)["distance"] for tile in tiles_of(atlas.study, matrix)]
     present = {str(network) for part in parts for network in part.network.values}
     names = [member.id for member in atlas.study.members_of(task) if member.id in present]
     place = {network: position for position, network in enumerate(names)}

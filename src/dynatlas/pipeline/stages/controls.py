@@ -34,7 +34,7 @@ from dynatlas.study.members import Matrix
 Array = NDArray[np.float64]
 
 
-def controls(path: Path, task: str, report: Report) -> list[Entry]:
+def make_controls(path: Path, task: str, report: Report) -> list[Entry]:
     """Write the rows of ``controls`` and, with untrained networks, the arrays of the same name."""
     atlas = Atlas.open(path)
     analysis = atlas.study.analysis

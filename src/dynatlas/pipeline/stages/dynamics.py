@@ -59,7 +59,7 @@ class Findings(NamedTuple):
     lines: list[Integration]
 
 
-def dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
+def find_dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
     """What every trained network of a block computes."""
     atlas = Atlas.open(path)
     study = atlas.study

@@ -9,7 +9,7 @@ from dynatlas.pipeline.progress import Report
 FIGURE_JOBS = 3
 
 
-def page(path: Path, report: Report) -> list[Entry]:
+def write_page(path: Path, report: Report) -> list[Entry]:
     """Write the report's page."""
     from dynatlas.report.page import build_page
 
@@ -17,7 +17,7 @@ def page(path: Path, report: Report) -> list[Entry]:
     return [atlas.write_bytes(name, content) for name, content in build_page(atlas).items()]
 
 
-def figures(path: Path, job: int, report: Report) -> list[Entry]:
+def draw_figures(path: Path, job: int, report: Report) -> list[Entry]:
     """Draw the share of the figures of one of the ``FIGURE_JOBS`` jobs."""
     from dynatlas.figures.catalogue import pictures
     from dynatlas.report.page import build_figures

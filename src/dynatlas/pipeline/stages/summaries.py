@@ -25,7 +25,7 @@ from dynatlas.study.study import Study
 NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}
 
 
-def tables(path: Path, report: Report) -> list[Entry]:
+def join_tables(path: Path, report: Report) -> list[Entry]:
     """Join the blocks' parts, in the study's order."""
     atlas = Atlas.open(path)
     return [atlas.write_table(name, atlas.join_parts(name)) for name in joined_tables(atlas.study)]
