@@ -1,15 +1,24 @@
-# Two commands for a fresh machine with Python ≥ 3.11, pip and make:
-#   make demo    train and map the built-in study "demo", and say where its report is
-#   make test    run the tests
+# Commands for a fresh machine with Python ≥ 3.11, pip and make:
+#   make demo     train and map the built-in study "demo", and print where its report is
+#   make check    linters, types, and every test that starts no process
+#   make test     all tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ATLAS ?= atlases/demo
 
-.PHONY: demo test lint lock clean
+.PHONY: demo check test lint lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
+
+# Types are checked beside the tests; what they print is kept apart.
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy > $(VENV)/mypy.txt 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest --check --quiet --numprocesses auto --dist worksteal tests src; tests=$$?; \
+	wait $$types; passed=$$?; cat $(VENV)/mypy.txt; exit $$((tests + passed))
 
 # The files that train networks take longest and come first, so that no core is left with them at the end.
 test: $(VENV)/.ready-dev
@@ -31,7 +40,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# Write constraints.txt anew from the environment as it is.
+# Write constraints.txt from the environment as it is.
 lock: $(VENV)/.ready-dev
 	$(BIN)/python -m pip freeze --exclude-editable --exclude torch | grep '==' > constraints.txt
 
