@@ -32,6 +32,7 @@ from dynatlas.figures.state_spaces import trajectories, trajectories_caption
 from dynatlas.figures.style import render
 from dynatlas.figures.transition_graphs import transition_graphs, transition_graphs_caption
 from dynatlas.figures.trial import stored_trial, stored_trial_caption
+from dynatlas.measures import aspects
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Computation
 
@@ -83,7 +84,7 @@ LINES = Dynamics("line-attractors", "Lines that hold the sum", line_attractors, 
 
 def dynamics_of(study: Study, kind: str) -> list[Dynamics]:
     """The figures of what a task's fixed points form; the second task of one figure has its kind in the name."""
-    graphs = [task.kind for task in study.tasks if any("transition" in measure for measure in task.topology)]
+    graphs = [task.kind for task in study.tasks if not aspects.comparing(aspects.TRANSITIONS).isdisjoint(task.topology)]
     belongs = {
         TRANSITIONS: graphs,
         FREQUENCIES: tasks_with(study, "oscillation")[:1],  # the table of frequencies is of one task
