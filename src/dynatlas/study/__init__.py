@@ -1,1 +1,1 @@
-"""A study: one TOML file, validated and frozen, and the networks that it names."""
+"""A study: a TOML file, validated and frozen, and the networks that it defines."""

@@ -1,4 +1,4 @@
-"""What decides the weights of each network of a study: its content, whose hash is its id."""
+"""Content of each network of a study: the settings that determine its weights, and whose hash is its id."""
 
 import hashlib
 import itertools
@@ -18,7 +18,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=F
 
 
 def each_member(study: "Study") -> Iterator[Member]:
-    """Every network, in the order of the file."""
+    """Yield every network, in the order of the study file."""
     of = study.population
     for task, architecture, activation, units, l2 in itertools.product(
         study.tasks, of.architectures, of.activations, of.units, of.l2
@@ -30,27 +30,27 @@ def each_member(study: "Study") -> Iterator[Member]:
             yield Member(content_hash(shared | {"seed": seed})[:16], *configuration, seed, training)
 
 
-def content_hash(content: Any) -> str:
-    """The SHA-256 of settings, whatever the order of their keys."""
+def content_hash(content: object) -> str:
+    """Return the SHA-256 of settings, independent of the order of their keys."""
     return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
 
 
 def task_content(task: Task, exclude: set[str] | None = None) -> dict[str, Any]:
-    """A task's settings; of one that is not ours as they come back from a file, which has no null."""
+    """Return the settings of a task; those of a user-defined one as read from a TOML file, which has no null."""
     settings = task.model_dump(mode="json", exclude=exclude)
     return settings if task.kind in BUILT_IN else dict(without_none(settings))
 
 
 def _content(study: "Study", task: Task, configuration: Configuration, training: Training) -> dict[str, Any]:
-    """What the members of a configuration share of their content: all but the seed."""
+    """Return the content that the members of a configuration share: all but the seed."""
     content = configuration._asdict() | {
         "task": task_content(task, exclude=set(task.comparison_settings)),
         "training": training.model_dump(mode="json"),
     }
     if study.search:
-        # What the search will choose follows from its settings, so these stand for it.
+        # The settings of the search determine the hyperparameters that it chooses.
         content["search"] = study.search.model_dump(mode="json")
-    # What a task or a cell that is not ours does is in its code.
+    # The behaviour of a user-defined task or cell is determined by its code.
     versions = {named: plugin.identity for plugin in study.plugins for named in plugin.names}
     used = {"task": ("tasks", task.kind), "cell": ("cells", configuration.architecture)}
     if code := {what: versions[named] for what, named in used.items() if named in versions}:
@@ -58,8 +58,8 @@ def _content(study: "Study", task: Task, configuration: Configuration, training:
     return content
 
 
-def _training(study: "Study", factors: Mapping[str, Any]) -> Training:
-    """The study's training settings with every matching override applied, later ones last."""
+def _training(study: "Study", factors: Mapping[str, object]) -> Training:
+    """Return the study's training settings with every matching override applied, later ones last."""
     settings = study.training.model_dump()
     for override in study.overrides:
         if override.matches(factors):

@@ -1,26 +1,27 @@
-"""Tables of tuned settings: what a search found for each configuration, as a CSV file that a study file can name.
+"""Files of a study: built-in studies, tables of tuned settings, and messages for validation errors.
 
-A row says for which members (task, architecture, activation, units, and l2 unless it is empty) which training settings
-are used. Other columns say how good they were, and are for people.
+A table of tuned settings is a CSV file with the hyperparameters that a search chose for each configuration. A row
+assigns training settings to the members with its task, architecture, activation, units and, unless it is empty, l2. The
+remaining columns report the quality of the settings and are not read.
 """
 
 import csv
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic_core import ErrorDetails
 
 from dynatlas._util.messages import did_you_mean
 from dynatlas.errors import StudyError
 from dynatlas.study.members import Configuration
 
 CONFIGURATION = Configuration._fields
-
-
-SETTINGS: dict[str, type] = {
+SETTINGS: dict[str, type[str] | type[float]] = {
     "optimizer": str,
     "learning_rate": float,
     "decay_rate": float,
@@ -29,20 +30,20 @@ SETTINGS: dict[str, type] = {
 }
 
 
-FOR_PEOPLE = ("mse", "r2", "passed", "samples", "iterations")
+INFORMATIVE = ("mse", "r2", "passed", "samples", "iterations")  # columns that are not read
 
 
 def read_overrides(name: str, folder: Path) -> list[dict[str, Any]]:
-    """The rows of a table as the overrides of a study.
+    """Read the rows of a table as the overrides of a study.
 
     Args:
-        name: a file, relative to the study's folder; or a table that comes with the package.
-        folder: the study's folder.
+        name: path of a file, relative to the study's folder; or name of a built-in table.
+        folder: folder of the study file.
 
     Raises:
-        StudyError: no such table; a column that is unknown or missing; a value that is not a number.
+        StudyError: the table does not exist; a column is unknown or missing; a value is not a number.
     """
-    path = folder / name
+    path: Path | Traversable = folder / name
     if not path.is_file() and (_builtin() / f"{name}-tuned.csv").is_file():
         path = _builtin() / f"{name}-tuned.csv"
     try:
@@ -58,12 +59,12 @@ def read_overrides(name: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def as_csv(searches: Sequence[pd.DataFrame], made_by: str) -> str:
-    """The table of what searches chose, one row per configuration.
+    """Format the hyperparameters that searches chose as a CSV table, one row per configuration.
 
     Args:
-        searches: tables ``samples`` of atlases, each with a further column ``passed``. Of several that have searched
-            a configuration the first that passes counts, or else the one with the smallest error.
-        made_by: the command that made it, for the first line.
+        searches: tables ``samples`` of atlases, each with an additional column ``passed``. If several searched the
+            same configuration, the first that passed is used, otherwise the one with the smallest error.
+        made_by: command that created the table, for the first line.
     """
     chosen = []
     for place, samples in enumerate(searches):
@@ -77,12 +78,12 @@ def as_csv(searches: Sequence[pd.DataFrame], made_by: str) -> str:
 
 
 def shipped_tables() -> list[str]:
-    """The names of the tables that come with the package."""
+    """Return the names of the built-in tables of tuned settings."""
     return sorted(file.name.removesuffix("-tuned.csv") for file in _builtin().iterdir() if "-tuned" in file.name)
 
 
 def _check_columns(name: str, columns: Iterable[str]) -> None:
-    known = {*CONFIGURATION, *SETTINGS, *FOR_PEOPLE}
+    known = {*CONFIGURATION, *SETTINGS, *INFORMATIVE}
     unknown, missing = sorted(set(columns) - known), sorted({*CONFIGURATION, "learning_rate"} - set(columns))
     if unknown or missing:
         raise StudyError(
@@ -92,7 +93,7 @@ def _check_columns(name: str, columns: Iterable[str]) -> None:
 
 
 def _override(where: str, row: dict[str, str]) -> dict[str, Any]:
-    def number(column: str, kind: type) -> Any:
+    def number(column: str, kind: type[str] | type[float] | type[int]) -> str | float | int:
         try:
             return kind(row[column])
         except (TypeError, ValueError):
@@ -105,13 +106,13 @@ def _override(where: str, row: dict[str, str]) -> dict[str, Any]:
     return factors | {"training": {name: number(name, kind) for name, kind in SETTINGS.items() if row.get(name)}}
 
 
-def explain(error: Any, valid_keys: Callable[[Sequence[Any]], list[str]], whole: str) -> str:
-    """One of pydantic's validation errors as a sentence: where, what was seen, what was expected.
+def explain(error: ErrorDetails, valid_keys: Callable[[Sequence[int | str]], list[str]], whole: str) -> str:
+    """Format a pydantic validation error as a sentence: the location, the value seen, and what was expected.
 
     Args:
-        error: the error.
-        valid_keys: a table's location → the keys that it may have.
-        whole: what to call the whole file.
+        error: an item of ``ValidationError.errors()``.
+        valid_keys: location of a table → its valid keys.
+        whole: name of the whole file.
     """
     location = list(error["loc"])
     where = ".".join(map(str, location)) or whole
@@ -127,16 +128,16 @@ def explain(error: Any, valid_keys: Callable[[Sequence[Any]], list[str]], whole:
 
 
 def builtin_studies() -> list[str]:
-    """The names of the studies that come with the package."""
+    """Return the names of the built-in studies."""
     return sorted(file.name.removesuffix(".toml") for file in _builtin().iterdir() if file.name.endswith(".toml"))
 
 
 def builtin_study_text(name: str) -> str:
-    """The commented file of a built-in study."""
+    """Return the text of a built-in study's commented file."""
     return (_builtin() / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def _builtin() -> Any:
+def _builtin() -> Traversable:
     return resources.files("dynatlas.study") / "builtin"
 
 

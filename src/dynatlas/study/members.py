@@ -1,9 +1,8 @@
-"""The networks of a study, one by one and in the groups that the stages work on.
+"""Networks of a study, and the groups of networks that the stages process together.
 
-A *member* is one network to train: everything that decides its weights, and nothing else, makes its content hash,
-and that hash is its id and the source of its random keys. So adding a configuration, or changing an analysis,
-never changes another member. Members of one *shape* share a compiled program; a *block* is as many of them as one
-worker trains together.
+A *member* is one network to train. Its id is a hash of exactly the settings that determine its weights, and the source
+of its random keys. Adding a configuration, or changing an analysis, therefore never changes another member. Members of
+one *shape* share a compiled program; a *block* contains the members of a shape that one worker trains together.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from dynatlas.study.settings import Training
 
 
 class Shape(NamedTuple):
-    """What decides a compiled program."""
+    """Settings that determine a compiled program."""
 
     task: str
     architecture: str
@@ -30,7 +29,7 @@ class Shape(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Members of one shape that one worker trains together: the ``part``-th of them."""
+    """The ``part``-th group of members of a shape, which one worker trains together."""
 
     task: str
     architecture: str
@@ -49,12 +48,12 @@ class Block(NamedTuple):
         return f"{self.shape.name}-part{self.part}" if self.part else self.shape.name
 
 
-# The factors that a study crosses on each task, by the names of a member's attributes and of columns.
+# Factors that a study crosses for each task, as named in members and in tables.
 FACTORS: Final = ("architecture", "activation", "units", "l2")
 
 
 class Configuration(NamedTuple):
-    """What the seeds of one configuration share, and what a search tunes for."""
+    """Factors that all seeds share; a search chooses hyperparameters for each configuration."""
 
     task: str
     architecture: str
@@ -94,25 +93,25 @@ class Member(NamedTuple):
 
     @property
     def shape(self) -> Shape:
-        """The shape whose compiled program trains it."""
+        """Shape of the network, which determines its compiled program."""
         return Shape(self.task, self.architecture, self.activation, self.units)
 
     @property
     def configuration(self) -> Configuration:
-        """What it shares with its other seeds."""
+        """Configuration that the network shares with other seeds."""
         return Configuration(*self.shape, self.l2)
 
     @property
     def name(self) -> str:
-        """A name for people; the id is for machines."""
+        """Readable name; the id is the unique key."""
         return f"{self.shape.name}-l2_{self.l2:g}-seed{self.seed}"
 
     def key(self, purpose: Literal["weights", "trials", "analysis"]) -> PRNGKeyArray:
-        """The random key for one purpose, from the id alone."""
+        """Return the random key for one purpose, derived from the id."""
         return key_from(f"{self.id}/{purpose}")
 
 
 def key_from(text: str) -> PRNGKeyArray:
-    """A random key from a text, the same on every machine."""
+    """Derive a random key from a text; it is the same on every machine."""
     digest = hashlib.sha256(text.encode()).digest()
     return jax.random.key(int.from_bytes(digest[:4], "big"), impl="threefry2x32")

@@ -1,12 +1,11 @@
-"""What a study records of tasks, cells and measures that are not ours: where they come from, and what they are.
+"""Records of user-defined tasks, cells and measures in a frozen study: the source of their code, and their facts.
 
-The record stands in the frozen study of an atlas. With it an atlas can be opened, checked and shown by whoever does not
-have the code, and by whoever does not want to run it.
+With these records an atlas can be opened, verified and displayed without the code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from pydantic import Field, model_validator
 
@@ -18,13 +17,13 @@ from dynatlas.tasks.placeholder import TaskFacts, task_without_code
 from dynatlas.tasks.registry import TASKS
 from dynatlas.tasks.task import Task
 
-FOLDER: Final = "plugins"  # where an atlas keeps copies of files
+FOLDER: Final = "plugins"  # folder of an atlas with copies of plug-in files
 
 
 class Plugin(Settings):
-    """A file or a package that a study's own tasks, cells or measures come from."""
+    """Record of a file or package that defines tasks, cells or measures of a study."""
 
-    file: str | None = None  # its place in the atlas, beside the study file
+    file: str | None = None  # path in the atlas, relative to the study file
     sha256: str | None = None
     package: str | None = None
     version: str | None = None
@@ -42,25 +41,25 @@ class Plugin(Settings):
 
     @property
     def origin(self) -> Origin:
-        """Where the code is to be had."""
+        """Source of the code: a file or a package."""
         if self.file:
             return Origin(PurePosixPath(self.file).name, self.sha256 or "", is_file=True)
         return Origin(self.package or "", self.version or "", is_file=False)
 
     @property
     def identity(self) -> str:
-        """What changes whenever the code does."""
+        """Version of the code: the hash of a file, or the name and version of a package."""
         return self.sha256 or f"{self.package}=={self.version}"
 
     @property
     def names(self) -> set[tuple[str, str]]:
-        """The (group, name) pairs that the study uses from it."""
+        """The (group, name) pairs of this plug-in that the study uses."""
         found = (("tasks", tuple(self.tasks)), ("cells", tuple(self.cells)), ("measures", self.measures))
         return {(group, name) for group, names in found for name in names}
 
 
 class Known:
-    """The tasks, cells and measures that a study can name, with or without their code."""
+    """Tasks, cells and measures that a study can name, with or without their code."""
 
     def __init__(self, plugins: tuple[Plugin, ...]):
         self.of = {named: plugin for plugin in plugins for named in plugin.names}
@@ -68,12 +67,12 @@ class Known:
         self.cells = list(dict.fromkeys([*CELLS, *(name for group, name in self.of if group == "cells")]))
 
     def without_code(self, group: str, name: str) -> bool:
-        """Whether it is described, and what is registered under its name is not what the description is of."""
+        """Whether a task, cell or measure is recorded, but the recorded code is not registered under its name."""
         plugin = self.of.get((group, name))
         return plugin is not None and origin_of(group, name) != plugin.origin
 
-    def task(self, value: Any) -> Any:
-        """A task's table as it stands, or as a task without code if that is all there is."""
+    def task(self, value: object) -> object:
+        """Return the table of a task unchanged, or a task without code if only its record is available."""
         kind = value.get("kind") if isinstance(value, Mapping) else None
         if isinstance(kind, str) and self.without_code("tasks", kind):
             return task_without_code(kind, self.of["tasks", kind].tasks[kind]).model_validate(value)
@@ -81,9 +80,9 @@ class Known:
 
 
 def record(
-    origin: Origin, tasks: Mapping[str, Task], cells: Mapping[str, tuple[CellSize, ...]], measures: Any
+    origin: Origin, tasks: Mapping[str, Task], cells: Mapping[str, tuple[CellSize, ...]], measures: Iterable[str]
 ) -> Plugin:
-    """What is to be kept of code that has been imported."""
+    """Record tasks, cells and measures whose code has been imported."""
     where = (
         {"file": f"{FOLDER}/{origin.name}", "sha256": origin.version}
         if origin.is_file

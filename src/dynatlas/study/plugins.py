@@ -1,7 +1,7 @@
-"""Import what others wrote: files that a study names, and installed packages that offer tasks, cells or measures.
+"""Import of plug-ins: files that a study names, and installed packages that provide tasks, cells or measures.
 
-This is the only place where code that is not ours is brought in, and only on request: ``Study.load`` does it for a
-study file, workers for the run that they work for. Opening an atlas never does.
+User code is imported only here, and only on request: by ``Study.load`` for a study file, and by workers for their run.
+Opening an atlas never imports code.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from dynatlas.cells.registry import CELLS, register_cell
 from dynatlas.errors import PluginError
@@ -18,7 +18,7 @@ from dynatlas.measures.registry import MEASURES, register_measure
 from dynatlas.registry import Origin, importing, origin_of
 from dynatlas.tasks.registry import TASKS, register_task
 
-# Groups of entry points, by what a package offers under them.
+# Groups of entry points: each with its registry, and the function that registers.
 GROUPS: Final[dict[str, tuple[dict[str, Any], Any]]] = {
     "tasks": (TASKS, register_task),
     "cells": (CELLS, register_cell),
@@ -27,10 +27,10 @@ GROUPS: Final[dict[str, tuple[dict[str, Any], Any]]] = {
 
 
 class Code(NamedTuple):
-    """Code that was imported here, and all that another process needs to import it, too."""
+    """Imported code, with all that another process needs to import it."""
 
     origin: Origin
-    source: bytes  # of a file
+    source: bytes  # of a file; empty for a package
     registered: frozenset[tuple[str, str]]  # (group, name)
 
 
@@ -38,41 +38,41 @@ _imported: dict[Origin, Code] = {}
 
 
 def load_plugin(path: str | Path) -> Origin:
-    """Import a Python file that registers tasks, cells or measures. This runs it: only do so with one that you trust.
+    """Import a Python file that registers tasks, cells or measures. This runs the file: load only files you trust.
 
     Raises:
-        PluginError: it cannot be read or imported, or registers nothing.
+        PluginError: the file cannot be read or imported, or registers nothing.
     """
     return _load_plugin(Path(path))
 
 
 def load_plugins(paths: Iterable[Path]) -> None:
-    """Import several such files, as a command line names them."""
+    """Import several files with ``load_plugin``."""
     for path in paths:
         load_plugin(path)
 
 
-def _load_plugin(path: Path, expected: Any = None) -> Origin:
+def _load_plugin(path: Path, expected: object = None) -> Origin:
     try:
         source = path.read_bytes()
     except OSError as error:
         raise PluginError(f"cannot read the plugin {str(path)!r}: {error.strerror}") from None
     origin = Origin(path.name, hashlib.sha256(source).hexdigest(), is_file=True)
-    _hold_against(origin, expected, str(path))
+    _check_version(origin, expected, str(path))
     _import_source(origin, source, str(path))
     return origin
 
 
 def load_package(name: str) -> Origin:
-    """Import the tasks, cells and measures that an installed package offers by entry points.
+    """Import the tasks, cells and measures that an installed package provides by entry points.
 
     Raises:
-        PluginError: it is not installed, cannot be imported, or offers none.
+        PluginError: the package is not installed, cannot be imported, or provides none.
     """
     return _load_package(name)
 
 
-def _load_package(name: str, expected: Any = None) -> Origin:
+def _load_package(name: str, expected: object = None) -> Origin:
     try:
         distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
@@ -80,7 +80,7 @@ def _load_package(name: str, expected: Any = None) -> Origin:
             f"the package {name!r} is not installed; pip install it, where the workers are, too"
         ) from None
     origin = Origin(distribution.metadata["Name"], distribution.version, is_file=False)
-    _hold_against(origin, expected, f"the package {name!r}")
+    _check_version(origin, expected, f"the package {name!r}")
     for earlier in _imported:
         if not earlier.is_file and earlier.name == origin.name and earlier.version != origin.version:
             raise PluginError(
@@ -95,10 +95,10 @@ def _load_package(name: str, expected: Any = None) -> Origin:
 
 
 def find_package(group: str, name: str) -> None:
-    """Import the package that offers something under this name, if one does.
+    """Import the package that provides a task, cell or measure of this name, if there is one.
 
     Raises:
-        PluginError: several do; it cannot be imported.
+        PluginError: several packages provide it, or the package cannot be imported.
     """
     points = list(metadata.entry_points(group=f"dynatlas.{group}", name=name))
     packages = sorted({point.dist.name for point in points if point.dist is not None})
@@ -111,16 +111,16 @@ def find_package(group: str, name: str) -> None:
 
 
 def import_code(study: dict[str, Any], folder: Path) -> None:
-    """Import what the tables of a study file name: the files and packages under ``plugins``, and what else is unknown.
+    """Import the files and packages under ``plugins`` of a study file, and packages that provide other unknown names.
 
-    Names of files are taken out of the tables; the records of a frozen study stay, and are held against what is there.
+    File names are removed from ``study``. The records of a frozen study stay, and the versions found must match them.
 
     Raises:
-        PluginError: see ``load_plugin`` and ``load_package``; another version than a frozen study was made with.
+        PluginError: as ``load_plugin`` and ``load_package``; the version differs from that of the frozen study.
     """
     entries = study.get("plugins", [])
     if not isinstance(entries, list):
-        return  # validation says so
+        return  # refused by validation
     _refuse_same_names([entry for entry in entries if isinstance(entry, str)])
     loaded = []
     for entry in entries:
@@ -145,7 +145,7 @@ def _refuse_same_names(files: list[str]) -> None:
 
 
 def _refuse_shared(origins: list[Origin]) -> None:
-    """A later import takes the place of an earlier one; among those of one study that would be a mistake."""
+    """Refuse two plug-ins of one study that register the same name: the later import would replace the earlier one."""
     for origin in origins:
         for group, name in sorted(_imported[origin].registered):
             now = origin_of(group, name)
@@ -156,8 +156,8 @@ def _refuse_shared(origins: list[Origin]) -> None:
                 )
 
 
-def _hold_against(origin: Origin, version: Any, what: str) -> None:
-    """Before it is imported; None if nothing is expected."""
+def _check_version(origin: Origin, version: object, what: str) -> None:
+    """Check the version of a plug-in before its import; None accepts every version."""
     if version is not None and origin.version != version:
         raise PluginError(
             f"{what} is not what the study was made with: it is {origin.version[:16]}, and was {str(version)[:16]}. "
@@ -166,7 +166,7 @@ def _hold_against(origin: Origin, version: Any, what: str) -> None:
 
 
 def _names(study: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(group, name) of everything that a study file names, as far as it has the right form."""
+    """Yield (group, name) of each task, cell and measure that a study file names; skip malformed entries."""
 
     def texts(table: str, key: str) -> list[str]:
         values = study[table].get(key) if isinstance(study.get(table), dict) else None
@@ -180,10 +180,10 @@ def _names(study: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def code_of(origin: Origin) -> Code:
-    """What was imported from there.
+    """Return the code imported from an origin.
 
     Raises:
-        PluginError: nothing, in this process.
+        PluginError: the code has not been imported in this process.
     """
     if origin not in _imported:
         how = "give the study file itself, or load_plugin its file" if origin.is_file else "load_package it"
@@ -195,10 +195,10 @@ def code_of(origin: Origin) -> Code:
 
 
 def provide(codes: Iterable[Code]) -> None:
-    """Import in a worker what the main process has imported.
+    """Import in a worker the code that the main process has imported.
 
     Raises:
-        PluginError: it cannot be imported here, or another version is installed.
+        PluginError: the code cannot be imported here, or another version is installed.
     """
     for code in codes:
         if code.origin.is_file:
@@ -208,18 +208,18 @@ def provide(codes: Iterable[Code]) -> None:
 
 
 class _FromBytes(importlib.abc.SourceLoader):
-    """Imports bytes that have been read already, so that what was hashed is what is run."""
+    """Import of bytes that have been read already, so that the code that runs is the code that was hashed."""
 
     def __init__(self, source: bytes, shown: str):
         self._source, self._shown = source, shown
 
     def get_filename(self, fullname: str) -> str:
-        """What tracebacks name."""
+        """Return the file name shown in tracebacks."""
         del fullname
         return self._shown
 
-    def get_data(self, path: Any) -> bytes:
-        """The source; there is no cache of its bytecode."""
+    def get_data(self, path: object) -> bytes:
+        """Return the source; there is no bytecode cache."""
         if str(path) != self._shown:
             raise OSError(f"no cache for {path}")
         return self._source
@@ -228,7 +228,7 @@ class _FromBytes(importlib.abc.SourceLoader):
 def _import_source(origin: Origin, source: bytes, shown: str) -> None:
     if _is_current(origin):
         return
-    # The same name for each version of a file: of its modules only the last is kept.
+    # All versions of a file share this name, so that only the module of the last one is kept.
     name = f"dynatlas_plugin_{Path(origin.name).stem}"
     loader = _FromBytes(source, shown)
     spec = importlib.util.spec_from_loader(name, loader)
@@ -252,12 +252,27 @@ def _import_source(origin: Origin, source: bytes, shown: str) -> None:
             sys.modules[name] = before
         if isinstance(error, PluginError):
             raise
-        raise PluginError(f"cannot import the plugin {shown!r}: {_told(error, shown)}") from None
+        raise PluginError(f"cannot import the plugin {shown!r}: {_described(error, shown)}") from None
     _imported[origin] = Code(origin, source, frozenset(registered))
 
 
-def _import_entry_points(origin: Origin, points: Sequence[Any]) -> None:
-    # Any: another library may have put a backport of ``importlib.metadata`` in charge, whose entry points are its own.
+@runtime_checkable
+class _EntryPoint(Protocol):
+    """An entry point of ``importlib.metadata``, or of its backport, which another library may have activated."""
+
+    @property
+    def group(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def value(self) -> str: ...
+
+    def load(self) -> Any: ...
+
+
+def _import_entry_points(origin: Origin, points: Sequence[_EntryPoint]) -> None:
     if not points:
         raise PluginError(f"the package {origin.name!r} offers no task, cell or measure by an entry point")
     with importing(origin, _registries()) as registered:
@@ -267,7 +282,7 @@ def _import_entry_points(origin: Origin, points: Sequence[Any]) -> None:
             try:
                 found = point.load()
                 if (group, point.name) not in registered:
-                    # Again, if its module has done so before anyone asked whence.
+                    # Register again if its module was imported earlier, without an origin.
                     register(point.name)(registry.get(point.name, found))
             except Exception as error:
                 raise PluginError(
@@ -281,12 +296,12 @@ def _registries() -> dict[str, dict[str, Any]]:
 
 
 def _is_current(origin: Origin) -> bool:
-    """Whether all that was imported from there is what its names stand for now."""
+    """Whether everything imported from an origin is still registered under its names."""
     return origin in _imported and all(origin_of(*named) == origin for named in _imported[origin].registered)
 
 
-def _told(error: BaseException, shown: str) -> str:
-    """The error, and the line of the plugin that it came from."""
+def _described(error: BaseException, shown: str) -> str:
+    """Describe an error, with the line of the plug-in that raised it."""
     lines = []
     trace = error.__traceback__
     while trace is not None:

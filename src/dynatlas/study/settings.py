@@ -1,6 +1,6 @@
-"""The tables of a study file, but for its tasks: what may stand in each, and how a mistake is told.
+"""Settings of a study file, except its tasks: one class per table.
 
-Every setting is checked when a file is read, and none can be changed afterwards.
+Settings are validated when a file is read, and frozen afterwards.
 """
 
 from collections.abc import Mapping
@@ -11,21 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.registry import MEASURES, measure_of
 
-# Which of these there are, a study says (see ``study``): some may be its user's own.
+# Name of a task or cell; ``study`` checks it, since users can register further ones.
 Name = Annotated[str, Field(min_length=1)]
-
-
 ActivationName = Literal["tanh", "relu"]
 
 
 class Settings(BaseModel):
-    """Frozen settings that refuse unknown keys."""
+    """Base class of frozen settings that refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Training(Settings):
-    """How one network is fitted. The learning rate at step s is ``learning_rate · decay_rate^(s/decay_steps)``."""
+    """Training of one network. The learning rate at step s is ``learning_rate · decay_rate^(s/decay_steps)``."""
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     iterations: Annotated[int, Field(ge=1, le=10_000_000)] = 20_000
@@ -40,7 +38,7 @@ class Training(Settings):
 
 
 class Override(Settings):
-    """Training settings for the members that match every factor given."""
+    """Training settings of the members that match all given factors."""
 
     task: Name | None = None
     architecture: Name | None = None
@@ -55,30 +53,28 @@ class Override(Settings):
         Training.model_validate(changes)
         return changes
 
-    def matches(self, factors: Mapping[str, Any]) -> bool:
-        """Whether a member with these factors is meant."""
+    def matches(self, factors: Mapping[str, object]) -> bool:
+        """Whether the override applies to a member with these factors."""
         wanted = self.model_dump(exclude={"training"}, exclude_none=True)
         return all(factors[name] == value for name, value in wanted.items())
 
 
 Range = tuple[float, float]
-
-
-# What a search draws for each sample.
+# Hyperparameters that a search draws for each sample.
 SEARCHED = ("learning_rate", "decay_rate", "momentum", "clip_norm")
 
 
 class Search(Settings):
-    """Random search over each configuration's hyperparameters; the best validation error wins.
+    """Random search over the hyperparameters of each configuration; it chooses the smallest validation error.
 
-    ``random`` trains every sample for all of the training's iterations. ``halving`` trains the same samples for a share
-    of them, keeps the best 1/``factor``, trains those ``factor`` times as long, and so on, until one is left.
+    ``random`` trains every sample for the full number of iterations. ``halving`` trains the same samples for a fraction
+    of them, keeps the best 1/``factor``, trains those ``factor`` times as long, and repeats until one is left.
     """
 
     method: Literal["random", "halving"] = "halving"
     samples: Annotated[int, Field(ge=2, le=100_000)] = 16
     factor: Annotated[int, Field(ge=2, le=100)] = 4
-    # The range of each: the rate and the clip are drawn uniformly in their logarithm, the others uniformly.
+    # Ranges; learning_rate and clip_norm are drawn log-uniformly, the others uniformly.
     learning_rate: Range = (1e-5, 0.1)
     decay_rate: Range = (0.1, 0.9)
     momentum: Range = (0.0, 1.0)
@@ -101,7 +97,7 @@ class Search(Settings):
         return self
 
     def rungs(self, iterations: int) -> tuple[tuple[int, int], ...]:
-        """(samples trained, iterations each has then done) of each rung; the last one's are ``iterations``."""
+        """Return (samples, iterations completed per sample) of each rung; the last rung completes ``iterations``."""
         if self.method == "random":
             return ((self.samples, iterations),)
         counts = [self.samples]
@@ -113,24 +109,24 @@ class Search(Settings):
 
 
 class Execution(Settings):
-    """How the training is cut into pieces. No network's result depends on it."""
+    """Division of the training into blocks. It does not affect the result of any network."""
 
-    # A block is as many members of one shape as need at most this much memory, and this long at 10 GFLOP/s.
+    # Limits of a block: its memory, and its training time at 10 GFLOP/s.
     block_memory_gb: Annotated[float, Field(gt=0)] = 2.0
     block_hours: Annotated[float, Field(gt=0)] = 1.0
-    # What a killed worker loses at most.
+    # Interval between checkpoints: the most that a killed worker loses.
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0
 
 
 class Population(Settings):
-    """The factors that are crossed: every combination is trained with every seed."""
+    """Crossed factors: every combination is trained with every seed."""
 
     architectures: Annotated[tuple[Name, ...], Field(min_length=1)] = ("vanilla", "ugrnn", "gru", "lstm")
     activations: Annotated[tuple[ActivationName, ...], Field(min_length=1)] = ("tanh", "relu")
     units: Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(min_length=1)] = (64, 128, 256)
     l2: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (1e-5, 1e-4, 1e-3, 1e-2)
     seeds: Annotated[int, Field(ge=1, le=100_000)] = 30
-    untrained_controls: bool = False  # keep every network's initial weights beside the trained ones
+    untrained_controls: bool = False  # also store every network's initial weights
 
     @field_validator("architectures", "activations", "units", "l2")
     @classmethod
@@ -141,12 +137,12 @@ class Population(Settings):
 
 
 class Analysis(Settings):
-    """How the trained networks are analysed. Changing any of this never retrains a network."""
+    """Analysis of the trained networks. Changing these settings never retrains a network."""
 
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
-    measure_options: dict[str, dict[str, Any]] = {}  # measure → its own options
+    measure_options: dict[str, dict[str, Any]] = {}  # measure → options
     svcca_variance: Annotated[float, Field(gt=0, le=1)] = 0.95
-    svcca_components: Annotated[int, Field(ge=1)] | None = None  # a fixed number, instead of a share of the variance
+    svcca_components: Annotated[int, Field(ge=1)] | None = None  # fixed number, instead of a share of the variance
     fixed_point_starts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     fixed_point_noise: Annotated[float, Field(ge=0)] = 0.5
     fixed_point_tolerance: Annotated[float, Field(gt=0, le=1e-6)] = 1e-20
@@ -154,14 +150,14 @@ class Analysis(Settings):
     fixed_point_max_starts: Annotated[int, Field(ge=1, le=100_000_000)] = 16_384
     transition_trials: Annotated[int, Field(ge=1, le=100_000)] = 100
     transition_scale: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
-    # Displacements at which the transition graph is made again, to see how much depends on it.
+    # Further displacements at which transition graphs are computed, to measure their sensitivity.
     sensitivity_scales: tuple[Annotated[float, Field(gt=0, lt=0.5)], ...] = (0.005, 0.08)
     attractor_steps: Annotated[int, Field(ge=1, le=100_000_000)] = 32_768
-    manifold_points: Annotated[int, Field(ge=3, le=1_000)] = 20  # along the line that holds the integral
+    manifold_points: Annotated[int, Field(ge=3, le=1_000)] = 20  # along a line attractor
     neighbors: Annotated[int, Field(ge=1, le=100)] = 2  # of each point in a neighbour graph
     permutations: Annotated[int, Field(ge=1, le=1_000_000)] = 999
     bootstraps: Annotated[int, Field(ge=2, le=1_000_000)] = 999
-    control_networks: Annotated[int, Field(ge=4, le=10_000)] = 128  # a task's, that the controls are made with
+    control_networks: Annotated[int, Field(ge=4, le=10_000)] = 128  # networks per task used for the controls
 
     @model_validator(mode="after")
     def _measures_agree(self) -> "Analysis":
@@ -173,7 +169,7 @@ class Analysis(Settings):
         return self
 
     def measure(self, name: str) -> Measure:
-        """One of the measures, with its options."""
+        """Return a measure with its options in this study."""
         default = dict(MEASURES[name].study_options) if name in MEASURES else {}
         if name == "svcca":
             default = {"variance": self.svcca_variance, "components": self.svcca_components}

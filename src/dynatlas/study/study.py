@@ -1,11 +1,11 @@
-"""A study file becomes a validated, frozen ``Study``, and that an ordered list of members."""
+"""``Study``: a validated, frozen study file, and its ordered members."""
 
 import itertools
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import tomli_w
 from jaxtyping import PRNGKeyArray
@@ -16,12 +16,12 @@ from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.messages import first_line
 from dynatlas.cells.cell import Cell, CellSize, size_of
 from dynatlas.cells.checks import check_cell
-from dynatlas.cells.registry import BUILT_IN as OUR_CELLS
+from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cells.registry import CELLS
 from dynatlas.errors import PluginError, StudyError
 from dynatlas.measures.aspects import check_topology
 from dynatlas.measures.measure import Measure
-from dynatlas.measures.registry import BUILT_IN as OUR_MEASURES
+from dynatlas.measures.registry import BUILT_IN as BUILT_IN_MEASURES
 from dynatlas.registry import Origin, origin_of, snapshot
 from dynatlas.study import costs
 from dynatlas.study.content import content_hash, each_member, task_content
@@ -32,15 +32,13 @@ from dynatlas.study.plugins import GROUPS, Code, code_of, import_code
 from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Training
 from dynatlas.tasks.checks import check_task
 from dynatlas.tasks.placeholder import code_is_missing
-from dynatlas.tasks.registry import BUILT_IN as OUR_TASKS
+from dynatlas.tasks.registry import BUILT_IN as BUILT_IN_TASKS
 from dynatlas.tasks.registry import TASKS, AnyTask
 from dynatlas.tasks.task import Task, without_none
 
-# The speed that a block's stated time counts on: a modest core. Blocks depend on the study alone, never on a machine.
+# Assumed speed of a modest core, for the duration of a block: blocks depend on the study only, not on the machine.
 BLOCK_FLOPS_PER_SECOND = 1e10
-
-
-LOADED = "loaded"  # in the context of validation: the code is here, and is to be looked at
+LOADED = "loaded"  # key of the validation context: the code has been imported, check it
 
 
 class Study(SummaryRepr, Settings):
@@ -54,7 +52,7 @@ class Study(SummaryRepr, Settings):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     description: str = ""
-    # Files, relative to the study file, that register tasks, cells and measures; resolved, a record of them.
+    # Records of plug-ins; a study file names their files, relative to itself.
     plugins: tuple[Plugin, ...] = ()
     tasks: Annotated[tuple[AnyTask, ...], Field(min_length=1)]
     population: Population = Population()
@@ -66,7 +64,7 @@ class Study(SummaryRepr, Settings):
 
     @field_validator("tasks", mode="before")
     @classmethod
-    def _tasks_without_code(cls, value: Any, info: Any) -> Any:
+    def _tasks_without_code(cls, value: object, info: Any) -> object:
         known = Known(info.data.get("plugins", ()))
         return [known.task(item) for item in value] if isinstance(value, list | tuple) else value
 
@@ -96,15 +94,15 @@ class Study(SummaryRepr, Settings):
 
     @model_validator(mode="after")
     def _record_plugins(self, info: Any) -> "Study":
-        """Keep the record of code that is not here; make it anew of what is."""
+        """Keep the records of plug-ins whose code is not imported, and renew the others."""
         known = Known(self.plugins)
         kept: dict[Origin, Plugin] = {}
         used: dict[Origin, list[tuple[str, str]]] = {}
-        for named in self._foreign_names():
+        for named in self._user_defined():
             if known.without_code(*named):
                 kept[known.of[named].origin] = known.of[named]
                 continue
-            # What stands in a record has passed, unless it was changed by hand; workers need not look again.
+            # Recorded tasks and cells were checked when the study was loaded; workers skip the check.
             if named not in known.of or (info.context or {}).get(LOADED):
                 self._check(*named)
             if origin := origin_of(*named):
@@ -114,7 +112,7 @@ class Study(SummaryRepr, Settings):
         places = [plugin.file for plugin in plugins if plugin.file]
         if len(set(places)) < len(places):
             raise ValueError(f"plugins are {places}; their names must differ, whatever folders they are in")
-        # A frozen model: this is its own making.
+        # The model is frozen, and still under construction here.
         object.__setattr__(self, "plugins", plugins)
         return self
 
@@ -129,12 +127,12 @@ class Study(SummaryRepr, Settings):
     def load(cls, source: str | Path) -> "Study":
         """Read a study file, or a built-in study by its name.
 
-        Raises:
-            StudyError: no such file or built-in study, not TOML, an unknown key (the nearest valid one is named),
-                a value of the wrong type or out of range.
-            PluginError: a file that it names under ``plugins`` cannot be imported.
-
         The files under ``plugins`` are imported, which runs them.
+
+        Raises:
+            StudyError: the file or built-in study does not exist, is not TOML, has an unknown key (the nearest valid
+                one is named), or a value of the wrong type or out of range.
+            PluginError: a file under ``plugins`` cannot be imported.
         """
         path = Path(source)
         if str(source) in builtin_studies() and not path.exists():
@@ -157,10 +155,10 @@ class Study(SummaryRepr, Settings):
 
     @classmethod
     def parse(cls, text: str, source: str = "study", folder: Path = Path()) -> "Study":
-        """Validate the text of a study file; ``source`` names it in errors, ``folder`` is where it lies.
+        """Validate the text of a study file; ``source`` names it in errors, ``folder`` is its folder.
 
-        No code is imported: what the study has of its own and is not known in this process is there without its code.
-        The last few studies are kept, so that all jobs of a worker share one, and its members.
+        No code is imported: user-defined tasks, cells and measures that are not registered in this process have no code
+        in the study. The last few studies are cached, so that all jobs of a worker share a study and its members.
         """
         loaded = snapshot(registry for registry, _ in GROUPS.values())
         return _parsed(text, source, loaded) or cls._validated(_tables(text, source), source, folder)
@@ -170,7 +168,7 @@ class Study(SummaryRepr, Settings):
         cls, data: dict[str, Any], source: str, folder: Path, context: dict[str, bool] | None = None
     ) -> "Study":
         if "tuned" in data:
-            # The study holds the settings themselves, so that its atlas does not depend on another file.
+            # The study stores the settings themselves, so that its atlas does not depend on the table.
             tuned = data.pop("tuned")
             if not isinstance(tuned, str):
                 raise StudyError(f"{source}: tuned is {tuned!r}; expected the name of a table")
@@ -179,7 +177,7 @@ class Study(SummaryRepr, Settings):
             return cls.model_validate(data, context=context)
         except ValidationError as error:
             errors = error.errors()
-            # A list whose items are wrong is reported as too short as well; the items say it better.
+            # pydantic also reports a list with invalid items as too short; the errors of the items are clearer.
             inner = {item["loc"][0] for item in errors if len(item["loc"]) > 1}
             lines = [
                 explain(item, partial(_valid_keys, data), "study")
@@ -189,11 +187,11 @@ class Study(SummaryRepr, Settings):
             raise StudyError(f"{source} is not a valid study:\n  " + "\n  ".join(lines)) from None
 
     def to_toml(self) -> str:
-        """The resolved study: every setting written out."""
+        """Return the resolved study as TOML, with every setting."""
         return tomli_w.dumps(without_none(self.model_dump(mode="json", exclude=None if self.plugins else {"plugins"})))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
-        """A changed copy, without what the original has cached of itself (which pydantic would copy along)."""
+        """Return a changed copy without the cached properties, which pydantic would copy."""
         copied = super().model_copy(update=update, deep=deep)
         for name in copied.__dict__.keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
@@ -201,7 +199,7 @@ class Study(SummaryRepr, Settings):
 
     @cached_property
     def hash(self) -> str:
-        """A hash of everything in the study but its name and description; of foreign code, of its version."""
+        """Hash of the study except its name and description; plug-ins contribute their versions."""
         content = self.model_dump(mode="json", exclude={"name", "description", "plugins", "tasks"})
         content["tasks"] = [task_content(task) for task in self.tasks]
         if self.plugins:
@@ -210,12 +208,12 @@ class Study(SummaryRepr, Settings):
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
-        """Every network of the study, in the order of the file."""
+        """All networks of the study, in the order of the file."""
         return tuple(each_member(self))
 
     @cached_property
     def shapes(self) -> dict[Shape, tuple[Member, ...]]:
-        """The members, grouped by their compiled program."""
+        """Members grouped by shape: each shape shares a compiled program."""
         shapes: dict[Shape, list[Member]] = {}
         for member in self.members:
             shapes.setdefault(member.shape, []).append(member)
@@ -223,7 +221,7 @@ class Study(SummaryRepr, Settings):
 
     @cached_property
     def blocks(self) -> dict[Block, tuple[Member, ...]]:
-        """The members, grouped by what one worker trains together."""
+        """Members grouped by block: one worker trains a block."""
         blocks: dict[Block, tuple[Member, ...]] = {}
         for shape, members in self.shapes.items():
             parts = math.ceil(len(members) / self._members_per_block(shape, members))
@@ -234,7 +232,7 @@ class Study(SummaryRepr, Settings):
 
     @cached_property
     def configurations(self) -> dict[Configuration, tuple[Member, ...]]:
-        """The members, grouped by all but their seeds."""
+        """Members grouped by configuration: all factors except the seed."""
         configurations: dict[Configuration, list[Member]] = {}
         for member in self.members:
             configurations.setdefault(member.configuration, []).append(member)
@@ -242,13 +240,13 @@ class Study(SummaryRepr, Settings):
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
-        """All matrices of distances: of each task those of geometry first."""
+        """All distance matrices, task by task, geometry first."""
         return tuple(
             Matrix(task.kind, measure) for task in self.tasks for measure in (*self.analysis.measures, *task.topology)
         )
 
     def members_of(self, task: str) -> list[Member]:
-        """A task's members, in order."""
+        """Return the members of a task, in order."""
         return list(self._members_of.get(task, ()))
 
     @cached_property
@@ -259,7 +257,7 @@ class Study(SummaryRepr, Settings):
         return members
 
     def members_named(self, label: str) -> list[Member]:
-        """The members with this id or this name."""
+        """Return the members with this id or name."""
         return list(self._members_named.get(label, ()))
 
     @cached_property
@@ -271,7 +269,7 @@ class Study(SummaryRepr, Settings):
         return members
 
     def block_of(self, member: Member) -> Block:
-        """The block that a member is trained in."""
+        """Return the block in which a member is trained."""
         return self._block_of[member.id]
 
     @cached_property
@@ -279,12 +277,12 @@ class Study(SummaryRepr, Settings):
         return {member.id: block for block, members in self.blocks.items() for member in members}
 
     def size(self, member: Member) -> costs.Size:
-        """The numbers that decide what an iteration of this member costs."""
+        """Return the sizes that determine the cost of an iteration of this member."""
         task = self.task(member.task)
         batch_size = member.training.batch_size
         channels = (task.n_inputs, task.n_outputs)
         own = None
-        if member.architecture not in OUR_CELLS:
+        if member.architecture not in BUILT_IN_CELLS:
             own = self._cell_sizes.get((member.architecture, task.n_inputs, member.units, task.n_outputs))
             if own is None:
                 raise StudyError(
@@ -296,9 +294,9 @@ class Study(SummaryRepr, Settings):
 
     @cached_property
     def _cell_sizes(self) -> dict[tuple[str, int, int, int], CellSize]:
-        """The sizes of cells that are not ours, as recorded."""
+        """Sizes of user-defined cells: recorded, or computed from their code."""
         recorded = {name: sizes for plugin in self.plugins for name, sizes in plugin.cells.items()}
-        names = [name for group, name in self._foreign_names() if group == "cells"]
+        names = [name for group, name in self._user_defined() if group == "cells"]
         return {
             (name, size.n_inputs, size.units, size.n_outputs): size
             for name in names
@@ -313,14 +311,14 @@ class Study(SummaryRepr, Settings):
         return max(1, int(min(by_time, by_memory)))
 
     def task(self, kind: str) -> Task:
-        """The task of this kind."""
+        """Return the task of this kind."""
         return next(task for task in self.tasks if task.kind == kind)
 
     def cell(self, block: Block | Shape, key: PRNGKeyArray) -> Cell:
-        """A new network of this shape.
+        """Initialise a network of this shape.
 
         Raises:
-            PluginError: the cell is not ours, and its code has not been imported.
+            PluginError: the cell is user-defined, and its code has not been imported.
         """
         task = self.task(block.task)
         return self._cell_class(block.architecture)(
@@ -333,23 +331,23 @@ class Study(SummaryRepr, Settings):
         return CELLS[architecture]
 
     def measure(self, name: str) -> Measure:
-        """One of the measures of geometry, with its options.
+        """Return a measure of geometry with its options.
 
         Raises:
-            PluginError: it is not ours, and its code has not been imported.
+            PluginError: the measure is user-defined, and its code has not been imported.
         """
         if Known(self.plugins).without_code("measures", name):
             raise code_is_missing("measure", name)
         return self.analysis.measure(name)
 
     def foreign_code(self) -> list[Code]:
-        """The code of its tasks, cells and measures that are not ours, as workers need it.
+        """Return the code of user-defined tasks, cells and measures, for workers.
 
         Raises:
-            PluginError: some of it has not been imported here, or cannot be imported elsewhere.
+            PluginError: some code has not been imported in this process, or cannot be imported by workers.
         """
         recorded = {named for plugin in self.plugins for named in plugin.names}
-        for group, name in self._foreign_names():
+        for group, name in self._user_defined():
             if (group, name) not in recorded:
                 raise PluginError(
                     f"the {group.removesuffix('s')} {name!r} was registered in this process alone, and the workers "
@@ -357,14 +355,14 @@ class Study(SummaryRepr, Settings):
                 )
         return [code_of(plugin.origin) for plugin in self.plugins]
 
-    def _foreign_names(self) -> Iterator[tuple[str, str]]:
-        """(group, name) of each task, cell and measure that is not ours."""
-        yield from (("tasks", task.kind) for task in self.tasks if task.kind not in OUR_TASKS)
-        yield from (("cells", name) for name in self.population.architectures if name not in OUR_CELLS)
-        yield from (("measures", name) for name in self.analysis.measures if name not in OUR_MEASURES)
+    def _user_defined(self) -> Iterator[tuple[str, str]]:
+        """Yield (group, name) of each task, cell and measure that is not built in."""
+        yield from (("tasks", task.kind) for task in self.tasks if task.kind not in BUILT_IN_TASKS)
+        yield from (("cells", name) for name in self.population.architectures if name not in BUILT_IN_CELLS)
+        yield from (("measures", name) for name in self.analysis.measures if name not in BUILT_IN_MEASURES)
 
     def _check(self, group: str, name: str) -> None:
-        """Look at a task or a cell that is not ours; ValueError says what is wrong with it."""
+        """Check a user-defined task or cell; a ValueError states the defect."""
         if group == "tasks":
             task = self.task(name)
             check_task(task)
@@ -375,11 +373,11 @@ class Study(SummaryRepr, Settings):
             for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):
                 check_cell(name, CELLS[name], n_inputs, units, n_outputs, activation)
 
-    def _facts(self, names: Sequence[tuple[str, str]]) -> tuple[Any, Any, Any]:
-        """What is to be recorded of some tasks, cells and measures whose code is here."""
+    def _facts(self, names: Sequence[tuple[str, str]]) -> "_Facts":
+        """Return the facts to record of tasks, cells and measures whose code is imported."""
         tasks = {name: self.task(name) for group, name in names if group == "tasks"}
         cells = {name: self._sizes(name) for group, name in names if group == "cells"}
-        return tasks, cells, [name for group, name in names if group == "measures"]
+        return _Facts(tasks, cells, [name for group, name in names if group == "measures"])
 
     def _sizes(self, cell: str) -> tuple[CellSize, ...]:
         activation = self.population.activations[0]
@@ -395,7 +393,7 @@ class Study(SummaryRepr, Settings):
         return tuple(found)
 
     def _channels(self) -> list[tuple[int, int]]:
-        """The numbers of inputs and outputs that networks of this study have."""
+        """Return the distinct numbers of inputs and outputs of the study's networks."""
         return list(dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks))
 
     def _summary(self) -> Summary:
@@ -422,9 +420,17 @@ class Study(SummaryRepr, Settings):
         return Summary(f"Study {self.name!r}", tuple(rows), 'dynatlas.run(study, "FOLDER") gives its atlas')
 
 
+class _Facts(NamedTuple):
+    """Facts of the tasks, cells and measures of one plug-in."""
+
+    tasks: dict[str, Task]
+    cells: dict[str, tuple[CellSize, ...]]
+    measures: list[str]
+
+
 @lru_cache(maxsize=8)
 def _parsed(text: str, source: str, loaded: Hashable) -> Study | None:
-    """The study of a text; None if it names a table, which may change. Besides, it depends on the loaded code alone."""
+    """Parse a study, which depends on its text and the loaded code; None if it names a table, which may change."""
     del loaded
     data = _tables(text, source)
     files = data.get("plugins", [])
@@ -433,14 +439,14 @@ def _parsed(text: str, source: str, loaded: Hashable) -> Study | None:
     return None if "tuned" in data else Study._validated(data, source, Path())
 
 
-def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[Any, ...], str | None]) -> None:
-    """Refuse names that nothing is registered under; None is no name."""
+def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[int | str, ...], str | None]) -> None:
+    """Refuse names that are not registered; None stands for no name."""
     listed = ", ".join(map(repr, known))
     message = (
         f'expected one of {listed}, or a {what} of your own, registered by a file under plugins = ["my_{what}.py"]'
     )
     wrong = [
-        # Braces would be taken for a template's.
+        # The message is an argument of the template, since it may contain braces.
         InitErrorDetails(type=PydanticCustomError("unknown", "{message}", {"message": message}), loc=place, input=name)
         for place, name in seen.items()
         if name is not None and name not in known
@@ -449,8 +455,8 @@ def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[Any, ..
         raise ValidationError.from_exception_data(what, wrong)
 
 
-def _valid_keys(data: Mapping[str, Any], location: Sequence[Any]) -> list[str]:
-    """The keys that the table at ``location`` of a study file may have."""
+def _valid_keys(data: Mapping[str, Any], location: Sequence[int | str]) -> list[str]:
+    """Return the valid keys of the table at ``location`` of a study file."""
     if location and location[0] == "tasks":
         return list(TASKS[data["tasks"][location[1]]["kind"]].model_fields)
     if location and location[0] == "plugins":
@@ -466,4 +472,4 @@ def _valid_keys(data: Mapping[str, Any], location: Sequence[Any]) -> list[str]:
         "execution": Execution,
         "analysis": Analysis,
     }
-    return list(tables[location[0]].model_fields)
+    return list(tables[str(location[0])].model_fields)
