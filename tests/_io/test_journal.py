@@ -121,7 +121,7 @@ def test_what_is_no_journal(path: Path, content: bytes) -> None:
 def test_a_value_that_is_no_json_is_damage_though_its_checksum_is_right(path: Path) -> None:
     for text in (b"{", b"[" * 100_000):
         path.write_bytes(text + b"\t%08x\n" % zlib.crc32(text))
-        with pytest.raises(JournalDamagedError, match="the line at byte 0 is no JSON"):
+        with pytest.raises(JournalDamagedError, match="the line at byte 0 is not JSON"):
             journal.read(path)
 
 

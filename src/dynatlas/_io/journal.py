@@ -1,18 +1,18 @@
 r"""A journal: a file of JSON lines that is only appended to, and reads correctly after a crash at any byte.
 
 A line is a JSON value, a tab, a checksum and a newline. The checksum is the CRC-32 of all values from the first to this
-one, in 8 hexadecimal digits, so a line vouches for every line before it: one that was lost, repeated or moved is found.
+one, in 8 hexadecimal digits. It covers every earlier line, and so detects lines that were lost, repeated or moved.
 
-A writer that is killed can leave the beginning of a line at the end of the file. Readers ignore such a *torn* end:
+A writer that is killed can leave an incomplete line at the end of the file. Readers ignore such a *torn* end:
 
 - it has no newline; or
-- it is the last line and holds zero bytes, which is how a block reads that had not reached the disk at a power failure.
+- it is the last line and holds zero bytes, as does a block that had not reached the disk at a power failure.
 
-Any other line that does not match its checksum is damage, wherever it stands. A journal without a first line is damaged
-too, so ``write`` must be given at least one value.
+Any other line that does not match its checksum is damage. A journal without a first line is damaged too, so ``write``
+needs at least one value.
 
-No byte of a journal that a reader may have taken is changed in place: a journal with a torn end is replaced as a whole.
-A reader that returns to its place finds its last checksum there, or else knows that the file is another one.
+Bytes that a reader may have read are never changed in place: a journal with a torn end is replaced as a whole. A reader
+that resumes at a place compares the checksum before it, and so detects that the file was replaced.
 """
 
 import json
@@ -36,23 +36,23 @@ class Place(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What was read of a journal."""
+    """Values read from a journal, and the place after them."""
 
     values: list[Any]
     end: Place
-    is_torn: bool  # something that is no whole line follows
+    is_torn: bool  # an incomplete line follows
 
 
 class JournalDamagedError(ValueError):
-    """A line is not what was written."""
+    """A line differs from what was written."""
 
 
 class JournalReplacedError(Exception):
-    """The file is not the one that was read before."""
+    """The file is not the one that was read earlier."""
 
 
-def write(path: Path, values: Iterable[Any]) -> Place:
-    """Replace a journal in one step by one with these values, at least one; return its end."""
+def write(path: Path, values: Iterable[object]) -> Place:
+    """Replace a journal atomically by one with these values, at least one, and return its end."""
     end, lines = Place(), []
     for value in values:
         line, end = _line(value, end)
@@ -61,10 +61,10 @@ def write(path: Path, values: Iterable[Any]) -> Place:
     return end
 
 
-def append(path: Path, end: Place, value: Any) -> None:
-    """Add a line at the end of a journal that is not torn, and wait until it is on the disk.
+def append(path: Path, end: Place, value: object) -> None:
+    """Append a line to a journal that is not torn, and flush it to disk.
 
-    One process may do this at a time. If it fails, the line is withdrawn.
+    Only one process may append at a time. If appending fails, the line is removed.
     """
     line, _ = _line(value, end)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -73,7 +73,7 @@ def append(path: Path, end: Place, value: Any) -> None:
             line = line[os.write(descriptor, line) :]
         os.fsync(descriptor)
     except BaseException:
-        with suppress(OSError):  # or else its end is torn
+        with suppress(OSError):  # if this fails too, the end is torn
             os.ftruncate(descriptor, end.offset)
         raise
     finally:
@@ -81,13 +81,13 @@ def append(path: Path, end: Place, value: Any) -> None:
 
 
 def read(path: Path, since: Place = Place()) -> Reading:  # noqa: B008 - immutable
-    """Read the whole lines from a place on.
+    """Read the complete lines after a place.
 
-    The file is opened each time: a network filesystem then asks its server for what others have written.
+    The file is opened each time, so that a network filesystem asks its server for new lines.
 
     Raises:
         JournalReplacedError: the place is not in this file.
-        JournalDamagedError: a line does not match its checksum, or there is none at all.
+        JournalDamagedError: a line does not match its checksum, or there is no line.
         OSError: the file cannot be read.
     """
     with path.open("rb", buffering=0) as file:
@@ -113,8 +113,8 @@ def read(path: Path, since: Place = Place()) -> Reading:  # noqa: B008 - immutab
     return Reading(values, end, is_torn=start < len(content))
 
 
-def _line(value: Any, after: Place) -> tuple[bytes, Place]:
-    """A line, and the place after it."""
+def _line(value: object, after: Place) -> tuple[bytes, Place]:
+    """Return a line and the place after it."""
     text = json.dumps(value, separators=(",", ":")).encode()
     checksum = zlib.crc32(text, after.checksum)
     line = text + b"\t" + _mark(checksum)
@@ -129,4 +129,4 @@ def _parsed(text: bytes, offset: int) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise JournalDamagedError(f"the line at byte {offset} is no JSON: {type(error).__name__}") from error
+        raise JournalDamagedError(f"the line at byte {offset} is not JSON: {type(error).__name__}") from error

@@ -26,7 +26,7 @@ def count_of(number: int, what: str, several: str = "") -> str:
 
 
 def listed(words: Iterable[str], last: str) -> str:
-    """The words with commas between them, and ``last`` before the last one.
+    """Join words with commas, and with ``last`` before the last one.
 
     Example:
         >>> listed(["gru", "lstm", "vanilla"], "and"), listed(["gru"], "and")

@@ -1,4 +1,4 @@
-"""The most common value, by one rule where several tie."""
+"""Mode of a sample, with one rule for ties."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ Value = TypeVar("Value", bound=Any)  # ordered and hashable
 
 
 def mode(values: Iterable[Value]) -> tuple[Value, int]:
-    """The most common of values, the largest of several that tie, and how often it occurs.
+    """Return the most common value, the largest of several that tie, and its count.
 
     Raises:
         ValueError: there are no values.

@@ -1,4 +1,4 @@
-"""Fewer of many, evenly spread."""
+"""Evenly spaced selection."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -9,7 +9,7 @@ Member = TypeVar("Member")
 
 
 def even_selection(members: Sequence[Member], most: int) -> list[Member]:
-    """At most ``most`` members, evenly from the first to the last.
+    """Return at most ``most`` members, evenly spaced from the first to the last.
 
     Example:
         >>> even_selection(range(10), 4), even_selection("abc", 8)

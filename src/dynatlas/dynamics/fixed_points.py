@@ -44,7 +44,7 @@ class Coverage(NamedTuple):
 class FixedPoints(SummaryRepr):
     """The roots and slow points of one map under one static input.
 
-    Roots come first, then slow points; within each, fewer unstable directions first.
+    Roots come before slow points; each group is sorted by the number of unstable directions.
 
     Attributes:
         states: the points [p, n].
@@ -54,16 +54,16 @@ class FixedPoints(SummaryRepr):
         eigenvalues: of the Jacobian J = ∂F/∂h, by descending |λ| [p, n].
         index: sign det(I − J); 0 for slow points, for roots too close to degenerate to tell, and for roots on a kink
             around which the sign changes [p].
-        newton_step: length of the Newton step at the point, with the gates divided out: F(h) − h and J − I are both
-            scaled by 1 − gate, which makes q small where a gate is all but shut, and cancels from their quotient [p].
-        on_kink: whether F has a kink within 1e-7 of the point, as where the input of a relu is 0; the Jacobian there
-            is that of one side [p].
-        hits: how many starts ended at the point [p].
-        index_sum: the sum of the roots' indices.
+        newton_step: length of the Newton step at the point, with the gates divided out: a nearly closed gate scales
+            both F(h) − h and J − I by 1 − gate, which makes q small but cancels in the step [p].
+        on_kink: whether F has a kink within 1e-7 of the point, as where the input of a relu is 0; the Jacobian is then
+            that of one side [p].
+        hits: number of starts that ended at the point [p].
+        index_sum: sum of the roots' indices.
         certificate: "complete" (a box is known and the sum is 1), "incomplete" (a box is known and the sum is not 1,
             or a root is degenerate), or "not certifiable" (no box is known).
-        rejected: how many starts were rejected, by reason.
-        n_starts: how many starts were used, the search's own included.
+        rejected: number of rejected starts, by reason.
+        n_starts: number of starts, including those that the search added.
     """
 
     states: NDArray[np.float64]

@@ -48,12 +48,7 @@ RANGE_MARGIN = 10.0
 
 
 class Multistart:
-    """Points found so far, and how often each was reached.
-
-    Attributes:
-        start_range: smallest and largest coordinates of the given starts, widened by their spread.
-        region: bounds beyond which a search is abandoned.
-    """
+    """Points found so far, and how often each was reached."""
 
     def __init__(
         self,
@@ -63,8 +58,8 @@ class Multistart:
         tol: float,
         slow_tol: float,
         spread: float,
-        start_range: Box,
-        region: tuple[Float[Array, " n"], Float[Array, " n"]],
+        start_range: Box,  # of the given starts, widened by their spread
+        region: tuple[Float[Array, " n"], Float[Array, " n"]],  # outside of it a search is abandoned
     ):
         self.step, self.inputs, self.box, self.start_range, self.region = step, inputs, box, start_range, region
         self.tol, self.slow_tol, self.spread = tol, slow_tol, spread

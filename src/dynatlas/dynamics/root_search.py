@@ -127,7 +127,7 @@ def search_roots(
         fall = 0.5 * norm**2 - 0.5 * jnp.sum((scale * trial_residual) ** 2)
         better = fall > 0  # False for NaN
         predicted = 0.5 * descent @ (damping * norm * descent + gradient)
-        trial, trial_residual = _further(
+        trial, trial_residual = _further_steps(
             lambda h: residual(step, h, inputs),
             lambda r: inverse(jacobian.gradient(scale * r)),
             trial,
@@ -141,8 +141,8 @@ def search_roots(
         )
         moves = better & (outcome == Outcome.RUNNING)
         # A trial that is a root ends the search without another iteration.
-        arrives = moves & (0.5 * trial_residual @ trial_residual <= tolerances[0]) & ~outside(trial)
-        outcome = jnp.where(arrives, Outcome.ROOT, outcome)
+        converges = moves & (0.5 * trial_residual @ trial_residual <= tolerances[0]) & ~outside(trial)
+        outcome = jnp.where(converges, Outcome.ROOT, outcome)
         factor = jnp.select([~better, fall < 0.25 * predicted, fall > 0.75 * predicted], [4.0, 2.0, 0.25], 1.0)
         return jnp.where(moves, trial, state), jnp.clip(damping * factor, 1e-12, 1e12), outcome, q
 
@@ -185,11 +185,11 @@ def search_roots(
         jnp.zeros(lanes, int),
         jnp.full(lanes, jnp.inf, starts.dtype),
     )
-    nothing = SearchResults(jnp.zeros_like(starts), jnp.zeros(n_starts, int))
-    return jax.lax.while_loop(busy, advance, (first, jnp.asarray(lanes), nothing))[2]
+    empty = SearchResults(jnp.zeros_like(starts), jnp.zeros(n_starts, int))
+    return jax.lax.while_loop(busy, advance, (first, jnp.asarray(lanes), empty))[2]
 
 
-def _further(
+def _further_steps(
     residual_at: Callable[[Float[Array, " n"]], Float[Array, " n"]],
     descent: Callable[[Float[Array, " n"]], Float[Array, " n"]],
     state: Float[Array, " n"],
@@ -272,7 +272,7 @@ def polish(
         The points; at each, r, J, and whether F has a kink.
     """
 
-    def bends(state: Float[Array, " n"]) -> Bool[Array, ""]:
+    def has_kink(state: Float[Array, " n"]) -> Bool[Array, ""]:
         # F(h + εd) − 2 F(h) + F(h − εd) is of order ε² where F is smooth, and of order ε across a kink.
         directions = KINK_RADIUS * np.random.default_rng(0).normal(size=(3, state.shape[0]))
         ahead, behind = (jax.vmap(lambda off: step(state + off, inputs))(sign * directions) for sign in (1, -1))
@@ -294,6 +294,6 @@ def polish(
         n = state.shape[0]
         first = (state, jnp.zeros_like(state), jnp.eye(n, dtype=state.dtype), jnp.asarray(jnp.inf, state.dtype))
         (state, r, jacobian, _), _ = jax.lax.scan(newton, first, length=5)
-        return state, r, jacobian + jnp.eye(n, dtype=state.dtype), bends(state)
+        return state, r, jacobian + jnp.eye(n, dtype=state.dtype), has_kink(state)
 
     return jax.vmap(one)(states)

@@ -203,9 +203,7 @@ def clip_by_global_norm(bound: Float[Array, ""]) -> optax.GradientTransformation
     exploding gradients, which clipping is for, become zeros. Here the largest entry is divided out first.
     """
 
-    def update(
-        gradient: PyTree, state: optax.EmptyState, parameters: PyTree | None = None
-    ) -> tuple[PyTree, optax.EmptyState]:
+    def update(gradient: PyTree, state: PyTree, parameters: PyTree | None = None) -> tuple[PyTree, PyTree]:
         del parameters
         largest = jnp.maximum(jnp.max(jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(gradient)])), 1)
         scaled = jax.tree.map(lambda leaf: leaf / largest, gradient)
