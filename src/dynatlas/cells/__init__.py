@@ -1,4 +1,4 @@
-"""One step of one network, and its readout: the four cells of the paper, and what a cell of your own is made of."""
+"""Recurrent cells: the four built-in cells of the paper, and the base classes of user-defined ones."""
 
 from dynatlas.cells.architectures import GRU as GRU
 from dynatlas.cells.architectures import LSTM as LSTM

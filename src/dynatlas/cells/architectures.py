@@ -7,19 +7,19 @@ With φ the activation (tanh or relu), σ the logistic function, h the hidden un
     GRU      r, u = σ(W h + U x + b),  c = φ(W_c (r∘h) + U_c x + b_c),  h' = u∘h + (1 − u)∘c
     LSTM     i, f, o = σ(W h + U x + b),  c' = f∘c + i∘φ(W_c h + U_c x + b_c),  h' = o∘φ(c')
 
-The readout is y = R h + d. Weights of a cell's gates are stacked along the first axis in the order of its
-``gates``, so that one product serves them all. Everything here is for one network and one trial.
+The readout is y = R h + d. The weights of a cell's gates are stacked along the first axis in the order of ``gates``, so
+that a single product computes all gates. Everything here is for one network and one trial.
 
 A step is written in *stages*: each is one product with the recurrent weights, W a + (U x + b), of an operand a that may
-depend on the sums of earlier stages; elementwise functions are all the rest. One stage is enough, but for the GRU,
-whose candidate needs its reset gate first. ``backpropagation`` relies on this form.
+depend on the sums of earlier stages, followed by elementwise functions. All cells need a single stage, except the GRU,
+whose candidate depends on its reset gate. ``backpropagation`` relies on this form.
 
-The equations are written here alone. A cell steps by them, training uses them in another ``Arithmetic``
+The equations are defined only here. A cell's step uses them, training uses them with another ``Arithmetic``
 (``derivatives``), and the layers of other libraries with other products (``networks.layers``).
 
-Sources: Collins, Sohl-Dickstein & Sussillo 2017; Maheswaranathan et al. 2019. The GRU's reset gate acts before
-the recurrent product, as in Cho et al. 2014; torch's ``nn.GRU`` applies it after. In the LSTM φ stands in both
-places, since the paper changes every non-gate activation; Collins keeps tanh on the output.
+Sources: Collins, Sohl-Dickstein & Sussillo 2017; Maheswaranathan et al. 2019. The GRU's reset gate acts before the
+recurrent product, as in Cho et al. 2014; torch's ``nn.GRU`` applies it after. The LSTM uses φ in both places, since the
+paper changes every non-gate activation; Collins keeps tanh on the output.
 """
 
 import itertools
@@ -36,8 +36,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from dynatlas.cells.cell import ACTIVATIONS, NONLINEARITIES, Activation, Box, Cell
 
-State = tuple[Array, ...]  # one [..., units] for each number that a unit carries, the hidden units first
-Gates = Mapping[str, Array]  # the values of gates and candidate by their names, each [..., units]
+State = tuple[Array, ...]  # one [..., units] per state variable of a unit, the hidden units first
+Gates = Mapping[str, Array]  # values of gates and candidate by name, each [..., units]
 # (stage, operand, reset gate or None) → the stage's sums [..., gates · units].
 GatedProduct = Callable[[int, Array, Array | None], Array]
 
@@ -49,9 +49,8 @@ class StagedCell(Cell):
         n_inputs: input channels.
         units: hidden units.
         n_outputs: output channels.
-        activation: "tanh" or "relu", everywhere but in the gates.
-        key: the random key of the initial weights: N(0, 1/fan_in), biases 0 (the LSTM's forget bias 1), initial
-            state 0.
+        activation: "tanh" or "relu", everywhere except in the gates.
+        key: random key of the initial weights: N(0, 1/fan_in), biases 0 (the LSTM's forget bias 1), initial state 0.
 
     Example:
         >>> cell = GRU(n_inputs=3, units=16, n_outputs=3, activation="tanh", key=jax.random.key(0))
@@ -70,7 +69,7 @@ class StagedCell(Cell):
 
     gates: ClassVar[tuple[str, ...]]
     stages: ClassVar[tuple[int, ...]]  # gates in each stage
-    states_per_unit: ClassVar[int] = 1  # numbers that a unit carries from step to step
+    states_per_unit: ClassVar[int] = 1  # state variables of a unit
 
     def __init__(
         self, n_inputs: int, units: int, n_outputs: int, activation: Activation = "tanh", *, key: PRNGKeyArray
@@ -96,15 +95,15 @@ class StagedCell(Cell):
 
     @property
     def units(self) -> int:
-        """Hidden units."""
+        """Number of hidden units."""
         return self.readout_weights.shape[-1]
 
     def project(self, inputs: Float[Array, " inputs"]) -> Float[Array, " gates_units"]:
-        """The part of every pre-activation that does not depend on the state: U x + b."""
+        """Compute the state-independent part of every pre-activation: U x + b."""
         return self.input_weights @ inputs + self.bias
 
     def advance(self, state: Float[Array, " state"], drive: Float[Array, " gates_units"]) -> Float[Array, " state"]:
-        """One step from ``state``, given the projected input."""
+        """Compute one step from ``state``, given the projected input."""
         sums: tuple[Array, ...] = ()
         for stage, rows in enumerate(self.stage_rows()):
             operand = self.operand(stage, state, sums)
@@ -112,30 +111,30 @@ class StagedCell(Cell):
         return self.combine(state, sums)
 
     def stage_rows(self) -> tuple[slice, ...]:
-        """The rows of the recurrent weights that each stage uses."""
+        """Return the rows of the recurrent weights that each stage uses."""
         ends = [0, *itertools.accumulate(gates * self.units for gates in self.stages)]
         return tuple(slice(*pair) for pair in itertools.pairwise(ends))
 
     def operand(self, stage: int, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " units"]:
-        """What the recurrent weights multiply in this stage, given the sums of the stages before."""
+        """Return the operand of the recurrent weights in this stage, given the sums of earlier stages."""
         del stage, sums
         return state[: self.units]
 
     @abstractmethod
     def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """The next state, from this one and all sums."""
+        """Compute the next state from the current state and the sums of all stages."""
 
     def __call__(self, state: Float[Array, " state"], inputs: Float[Array, " inputs"]) -> Float[Array, " state"]:
-        """One step: the map F(h, x) whose fixed points are sought."""
+        """Compute one step: the map F(h, x) whose fixed points are sought."""
         return self.advance(state, self.project(inputs))
 
     def readout(self, state: Float[Array, " state"]) -> Float[Array, " outputs"]:
-        """The output y = R h + d."""
+        """Compute the output y = R h + d."""
         return self.readout_weights @ state[: self.units] + self.readout_bias
 
     def run(self, inputs: Float[Array, "steps inputs"]) -> Float[Array, "steps state"]:
-        """The states after each step of one trial, from the learned initial state."""
-        # Projecting all steps at once is one large product instead of many small ones inside the scan.
+        """Compute the states after each step of one trial, from the learned initial state."""
+        # Project all steps in one large product, instead of many small ones inside the scan.
         drives = jax.vmap(self.project)(inputs)
 
         def step(state: Array, drive: Array) -> tuple[Array, Array]:
@@ -145,17 +144,17 @@ class StagedCell(Cell):
         return jax.lax.scan(step, self.initial_state, drives)[1]
 
     def box(self, inputs: Float[Array, " inputs"]) -> Box | None:
-        """A box (low, high) that one step under a static input maps into itself, or None: see ``invariant_box``."""
+        """Return a box (low, high) that one step under a static input maps into itself; see ``invariant_box``."""
         return self.invariant_box(self.activation, self.recurrent_weights, self.project(inputs))
 
     @classmethod
     def invariant_box(cls, activation: str, recurrent_weights: Any, drive: Any) -> Box | None:
-        """A box that one step maps into itself, for any drive U x + b up to this one; None if none is known.
+        """Return a box that one step maps into itself, for any drive U x + b up to this one; None if none is known.
 
-        New hidden units are averages of old ones and of candidates, which a bounded φ bounds. With relu excitation has
-        to die out. Let W be the candidate's weights and W⁺ B + W⁻ 1 + drive⁺ + 1 = B: no candidate of a state between
-        −1 and B is above B. Such a B > 0 exists if and only if the spectral radius of W⁺ is below 1, which trained relu
-        networks hardly ever have.
+        The next hidden units are averages of the current ones and of candidates, which a bounded φ bounds. For relu,
+        let W be the weights of the candidate and W⁺ B + W⁻ 1 + drive⁺ + 1 = B: no candidate of a state between −1 and B
+        exceeds B. Such a B > 0 exists if and only if the spectral radius of W⁺ is below 1, which is rarely the case in
+        trained relu networks.
         """
         units = recurrent_weights.shape[-1]
         box = NONLINEARITIES[activation].box(units)
@@ -166,23 +165,23 @@ class StagedCell(Cell):
         excitation = jnp.maximum(weights, 0)
         others = jnp.maximum(-weights, 0).sum(axis=1) + jnp.maximum(drive[rows], 0)
         high = jnp.linalg.solve(jnp.eye(units, dtype=weights.dtype) - excitation, others + 1)
-        # Also False where a number is NaN or infinite.
+        # Also False for NaN or infinite.
         is_invariant = (high > 0) & (excitation @ high + others < high)
         return (jnp.full_like(high, -1), high) if is_invariant.all() else None
 
     @classmethod
     def rows_of(cls, gate: str, units: int) -> slice:
-        """The rows of the weights that belong to a gate."""
+        """Return the rows of the weights that belong to a gate."""
         place = cls.gates.index(gate)
         return slice(place * units, (place + 1) * units)
 
     def under(self, inputs: Float[Array, " inputs"]) -> Callable[[Array, Array], Array]:
-        """The same map under a static input, which is now part of the biases: no input channels, nothing to read out.
+        """Return the map under a static input, absorbed into the biases: a cell without input and output channels.
 
-        Networks of one shape then share their compiled programs, whatever task they have learned.
+        Networks of one shape then share compiled programs across tasks.
         """
         if type(self).project is not StagedCell.project or type(self).__call__ is not StagedCell.__call__:
-            return super().under(inputs)  # its input may act in another way
+            return super().under(inputs)  # the input may not enter through U x + b
         return eqx.tree_at(
             lambda cell: (cell.bias, cell.input_weights, cell.readout_weights, cell.readout_bias),
             self,
@@ -198,32 +197,32 @@ class StagedCell(Cell):
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How the values of gates follow from their sums, and how a gate averages."""
+    """Computation of gate values from their sums, and of the average that a gate weights."""
 
     activation: str  # one of ``NONLINEARITIES``
 
     def phi(self, values: Array) -> Array:
-        """The activation φ."""
+        """Apply the activation φ."""
         return NONLINEARITIES[self.activation].function(values)
 
     def values(self, gates: Sequence[str], sums: Array) -> Sequence[Array]:
-        """One stage's values, σ of the sums of a gate and φ of a candidate's."""
+        """Compute the values of one stage: σ of the sums of gates, φ of those of a candidate."""
         parts = zip(gates, jnp.split(sums, len(gates), axis=-1), strict=True)
         return [self.phi(part) if gate == "candidate" else sigmoid(part) for gate, part in parts]
 
     def average(self, gate: Array, old: Array, new: Array) -> Array:
-        """g∘old + (1 − g)∘new."""
+        """Return g∘old + (1 − g)∘new."""
         return gate * old + (1 - gate) * new
 
 
 class Architecture(StagedCell):
-    """A cell whose equations are written in the values of its gates, by their names."""
+    """A cell whose equations are written in terms of its named gates."""
 
     @classmethod
     def equations(cls, arithmetic: Arithmetic, state: State, product: GatedProduct) -> tuple[State, Gates]:
-        """One step: the next state, and the values of the gates.
+        """Compute one step: the next state, and the values of the gates.
 
-        The candidate's operand is r∘h; a product that comes before the reset gate r ignores it and scales its sums.
+        The operand of the candidate is r∘h; a product that precedes the reset gate r uses h and scales its sums by r.
         """
         values: dict[str, Array] = {}
         for stage in range(len(cls.stages)):
@@ -233,16 +232,16 @@ class Architecture(StagedCell):
 
     @staticmethod
     def mix(arithmetic: Arithmetic, state: State, gates: Gates) -> State:
-        """The next state from the values of the gates: h' = u∘h + (1 − u)∘c."""
+        """Compute the next state from the values of the gates: h' = u∘h + (1 − u)∘c."""
         return (arithmetic.average(gates["update"], state[0], gates["candidate"]),)
 
     def operand(self, stage: int, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " units"]:
-        """The hidden units h; r∘h in a stage after that of the reset gate."""
+        """Return the hidden units h; r∘h in a stage after that of the reset gate."""
         values = self._values(Arithmetic(self.activation), 0, sums[0]) if stage else {}
         return self._operand(state[: self.units], values)
 
     def combine(self, state: Float[Array, " state"], sums: tuple[Array, ...]) -> Float[Array, " state"]:
-        """The next state, from this one and all sums."""
+        """Compute the next state from the current state and the sums of all stages."""
         parts = tuple(jnp.split(state, self.states_per_unit))
         return jnp.concatenate(self.equations(Arithmetic(self.activation), parts, lambda stage, *_: sums[stage])[0])
 
@@ -265,7 +264,7 @@ class Vanilla(Architecture):
 
     @staticmethod
     def mix(arithmetic: Arithmetic, state: State, gates: Gates) -> State:
-        """The candidate is the next state."""
+        """Return the candidate as the next state."""
         return (gates["candidate"],)
 
 
@@ -292,25 +291,25 @@ class LSTM(Architecture):
 
     @staticmethod
     def mix(arithmetic: Arithmetic, state: State, gates: Gates) -> State:
-        """The state c' = f∘c + i∘φ(…), h' = o∘φ(c')."""
+        """Compute the next state c' = f∘c + i∘φ(…), h' = o∘φ(c')."""
         memory = gates["forget"] * state[1] + gates["input"] * gates["candidate"]
         return gates["output"] * arithmetic.phi(memory), memory
 
     @classmethod
     def invariant_box(cls, activation: str, recurrent_weights: Any, drive: Any) -> Box | None:
-        """|h| ≤ 1 and |c| ≤ 1/(1 − max f), the largest forget gate that any |h| ≤ 1 can open, if |φ| ≤ 1.
+        """Return |h| ≤ 1 and |c| ≤ 1/(1 − max f), with f the largest forget gate for any |h| ≤ 1, if |φ| ≤ 1.
 
-        None with relu: the more a forget gate is excited, the longer it keeps.
+        None with relu, for which the memory is not bounded.
         """
         phi, units = NONLINEARITIES[activation], recurrent_weights.shape[-1]
         if max(-phi.low, phi.high) > 1:
             return None
         rows = cls.rows_of("forget", units)
         widest = jnp.abs(recurrent_weights[rows]).sum(axis=1) + drive[rows]
-        # 1 − σ(a) = σ(−a), which does not lose the digits that the subtraction would.
+        # 1 − σ(a) = σ(−a), without the cancellation of the subtraction.
         high = jnp.concatenate([jnp.ones(units, recurrent_weights.dtype), 1 / sigmoid(-widest)])
         return (-high, high) if jnp.isfinite(high).all() else None
 
     def _initial_bias(self, units: int) -> Array:
-        # A forget gate that starts half open loses its memory in two steps; 1 is the usual remedy.
+        # With a bias of 0 the gate is half open and the memory decays within two steps; 1 is the usual choice.
         return jnp.zeros(4 * units, jnp.float32).at[self.rows_of("forget", units)].set(1.0)

@@ -1,10 +1,10 @@
-"""The outputs of a batch of trials, with a gradient faster than automatic differentiation gives.
+"""Outputs of a batch of trials, with a gradient that is faster than automatic differentiation.
 
-Backpropagation through time, written out: the forward scan keeps what ``derivatives`` says, the backward loop passes
-the deltas on (the loss's derivatives by each step's sums). State, input and a constant 1 are one operand, so that a
-single product serves recurrent weights, input weights and biases, in both directions; a few steps' deltas are gathered
-before their product with those steps' operands is added to the gradient. Cells that ``derivatives`` does not know are
-left to JAX.
+Backpropagation through time, written explicitly: the forward scan keeps the values defined in ``derivatives``, and the
+backward loop propagates the deltas (the derivatives of the loss by the sums of each step). State, input and a constant
+1 form one operand, so that a single product covers recurrent weights, input weights and biases in both directions. The
+deltas of a few steps are gathered before their product with the operands is added to the gradient. Cells without an
+entry in ``derivatives`` are differentiated by JAX.
 """
 
 from functools import partial
@@ -18,28 +18,19 @@ from dynatlas.cells.architectures import StagedCell, State
 from dynatlas.cells.cell import Activation, Cell
 from dynatlas.cells.derivatives import STEPS, Kept, Step
 
-# At most so many steps' deltas are gathered: with more they leave the cache, with one the sums are read too often.
+# The most steps whose deltas are gathered: more exceed the cache, and a single one reads the sums too often.
 GATHERED_STEPS = 5
 
-
 Weights = tuple[Float[Array, "_gates_units operand"], ...]  # of each stage; an operand is [state, input, 1]
-
-
 _Operands = tuple[Float[Array, "steps batch operand"], ...]  # of each stage
-
-
 _Saved = tuple[Weights, Array, State, _Operands, Kept]
-
-
 # Derivative by the state, by the transposed weights, deltas of the last steps, derivative by the inputs.
 _Carry = tuple[State, tuple[Array, ...], tuple[Array, ...], Array]
-
-
 _Tree = TypeVar("_Tree")
 
 
 def batch_outputs(cell: Cell, inputs: Float[Array, "batch steps inputs"]) -> Float[Array, "steps batch outputs"]:
-    """The outputs after each step of every trial: those of ``cell.respond``, time first."""
+    """Compute the outputs after each step of every trial: those of ``cell.respond``, time first."""
     if not isinstance(cell, StagedCell) or type(cell) not in STEPS:
         return jax.vmap(cell.respond)(inputs)[1].swapaxes(0, 1)
     weights = jnp.concatenate([cell.recurrent_weights, cell.input_weights, cell.bias[:, None]], axis=1)
@@ -67,8 +58,8 @@ def _run(
 def _forward(
     step: type[Step], activation: Activation, weights: Weights, readout: Array, initial: State, inputs: Array
 ) -> tuple[Array, _Saved]:
-    """The outputs, and what the backward loop needs; without a gradient XLA drops the latter."""
-    # Transposed once: a product that has to transpose an operand does so at every step.
+    """Compute the outputs, and the values for the backward loop, which XLA drops if no gradient is needed."""
+    # Transposed once, outside the scan, where a product would transpose its operand at every step.
     columns = tuple(matrix.T for matrix in weights)
 
     def advance(state: State, now: Array) -> tuple[State, tuple[tuple[Array, ...], Kept]]:
@@ -82,7 +73,7 @@ def _forward(
         return state, (tuple(operands), kept)
 
     last, (operands, kept) = jax.lax.scan(advance, initial, inputs)
-    # The first stage's operands begin with the hidden units before each step; those after it need not be kept as well.
+    # The operands of the first stage contain the hidden units before each step, so that the states are not kept too.
     widened = jnp.pad(readout, ((0, 0), (0, inputs.shape[-1])))
     outputs_before = jnp.einsum("tbn,on->tbo", operands[0], widened)
     outputs = jnp.concatenate([outputs_before[1:], (last[0] @ readout.T)[None]])
@@ -92,14 +83,14 @@ def _forward(
 def _backward(
     step: type[Step], activation: Activation, saved: _Saved, gradient: Float[Array, "steps batch outputs"]
 ) -> tuple[Weights, Array, State, Array]:
-    """Derivatives by the weights, the readout, the initial state and the inputs."""
+    """Compute the derivatives by the weights, the readout, the initial state and the inputs."""
     weights, readout, last, operands, kept = saved
     (steps, batch, _), (outputs, units) = gradient.shape, readout.shape
     of_state = [matrix[:, :units] for matrix in weights]
     of_inputs = jnp.concatenate([matrix[:, units:] for matrix in weights])
     gathered = next(size for size in range(GATHERED_STEPS, 0, -1) if steps % size == 0)
 
-    # Loops over indices: slices of a scan over slices would be copied twice.
+    # Loops over indices: a scan would copy its slices twice.
     def retreat(first: Array, i: Array, carry: tuple[State, tuple[Array, ...]]) -> tuple[State, tuple[Array, ...]]:
         (by_hidden, *rest), deltas = carry
         i = gathered - 1 - i
@@ -121,7 +112,7 @@ def _backward(
 
         def add(total: Array, operand: Array, deltas: Array) -> Array:
             operand = jax.lax.dynamic_slice_in_dim(operand, first, gathered).reshape(gathered * batch, -1)
-            # operandᵀ deltas, and not its transpose: this way round the product is faster.
+            # operandᵀ deltas is faster than its transpose.
             return total + operand.T @ deltas.reshape(gathered * batch, -1)
 
         return by_state, tuple(map(add, by_columns, operands, deltas)), deltas, by_inputs

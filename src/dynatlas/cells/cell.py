@@ -1,28 +1,29 @@
-"""What a cell is: one step of one network, and its readout. Everything is for one network and one trial."""
+"""Base class of recurrent cells: one step and the readout, for one network and one trial."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Activation = Literal["tanh", "relu"]
-ACTIVATIONS: Final[tuple[str, ...]] = get_args(Activation)  # with which a cell can be trained
+ACTIVATIONS: Final[tuple[str, ...]] = get_args(Activation)  # of trained cells
 Box = tuple[Array, Array]
 
 
 class Nonlinearity(NamedTuple):
-    """A function of one number that never decreases, and the range of its values."""
+    """A non-decreasing function of one number, and the range of its values."""
 
     function: Callable[[Array], Array]
     low: float
     high: float
 
     def box(self, units: int) -> Box | None:
-        """The range of the values of some units, or None if it is unbounded."""
+        """Return the range of the values of ``units`` units, or None if it is unbounded."""
         low, high = (jnp.full(units, float(end)) for end in (self.low, self.high))
         return (low, high) if jnp.isfinite(high - low).all() else None
 
@@ -38,11 +39,11 @@ NONLINEARITIES: Final[dict[str, Nonlinearity]] = {
 
 
 class Cell(eqx.Module):
-    """What every cell has. Its leaves are what is trained, so they must all be arrays of floating-point numbers.
+    """Base class of cells. All leaves are trained, so they must be arrays of floating-point numbers.
 
-    A subclass is made by ``(n_inputs, units, n_outputs, activation, *, key)``, starts from ``initial_state``, and
-    writes the step, the readout and ``units``. A state begins with the hidden units, which geometry compares; whatever
-    else is carried from step to step follows.
+    A subclass is constructed by ``(n_inputs, units, n_outputs, activation, *, key)``, starts from ``initial_state``,
+    and implements the step, the readout and ``units``. A state begins with the hidden units, which measures of geometry
+    compare; further state variables follow.
 
     Example:
         >>> class Leaky(Cell):
@@ -74,18 +75,18 @@ class Cell(eqx.Module):
     @property
     @abstractmethod
     def units(self) -> int:
-        """Hidden units."""
+        """Number of hidden units."""
 
     @abstractmethod
     def __call__(self, state: Float[Array, " state"], inputs: Float[Array, " inputs"]) -> Float[Array, " state"]:
-        """One step: the map F(h, x) whose fixed points are sought."""
+        """Compute one step: the map F(h, x) whose fixed points are sought."""
 
     @abstractmethod
     def readout(self, state: Float[Array, " state"]) -> Float[Array, " outputs"]:
-        """The output, linear in the state but for a constant."""
+        """Compute the output, an affine function of the state."""
 
     def run(self, inputs: Float[Array, "steps inputs"]) -> Float[Array, "steps state"]:
-        """The states after each step of one trial, from the learned initial state."""
+        """Compute the states after each step of one trial, from the learned initial state."""
 
         def step(state: Array, now: Array) -> tuple[Array, Array]:
             state = self(state, now)
@@ -96,29 +97,29 @@ class Cell(eqx.Module):
     def respond(
         self, inputs: Float[Array, "steps inputs"]
     ) -> tuple[Float[Array, "steps state"], Float[Array, "steps outputs"]]:
-        """The states and the outputs after each step of one trial."""
+        """Compute the states and the outputs after each step of one trial."""
         states = self.run(inputs)
         return states, jax.vmap(self.readout)(states)
 
     def box(self, inputs: Float[Array, " inputs"]) -> Box | None:
-        """A box (low, high) that one step under a static input maps into itself, or None if none is known.
+        """Return a box (low, high) that one step under a static input maps into itself, or None if none is known.
 
-        Without one a search for fixed points cannot prove that it has found all: its certificate is "not certifiable".
+        Without a box a search cannot prove that it found all fixed points: its certificate is "not certifiable".
         """
         del inputs
         return None
 
     def under(self, inputs: Float[Array, " inputs"]) -> Callable[[Array, Array], Array]:
-        """The same map under a static input: (state, no input) → state."""
+        """Return the map under a static input: (state, no input) → state."""
         return _Under(self, inputs)
 
-    def astype(self, dtype: Any) -> "Cell":
-        """The same network with its weights in another floating-point type."""
+    def astype(self, dtype: DTypeLike) -> "Cell":
+        """Return the network with its weights in another floating-point type."""
         return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
 
 
 class _Under(eqx.Module):
-    """A cell with its input held."""
+    """A cell under a constant input."""
 
     cell: Cell
     held: Float[Array, " inputs"]
@@ -129,17 +130,17 @@ class _Under(eqx.Module):
 
 
 class CellSize(NamedTuple):
-    """How large the networks of a cell are."""
+    """Size of a network of a cell."""
 
     n_inputs: int
     units: int
     n_outputs: int
-    weights: int  # numbers that are trained
-    states: int  # numbers carried from step to step
+    weights: int  # trained parameters
+    states: int  # state variables
 
 
 def size_of(make: Callable[..., Cell], n_inputs: int, units: int, n_outputs: int, activation: str) -> CellSize:
-    """The size of a network, without making one."""
+    """Return the size of a network without initialising its weights."""
 
     def new(key: PRNGKeyArray) -> Cell:
         return make(n_inputs, units, n_outputs, activation, key=key)
@@ -149,11 +150,11 @@ def size_of(make: Callable[..., Cell], n_inputs: int, units: int, n_outputs: int
     return CellSize(n_inputs, units, n_outputs, weights, cell.initial_state.size)
 
 
-def leaf_name(path: Sequence[Any]) -> str:
-    """The name of a leaf of a cell, such as "bias", or "inner.weight" of a module within it."""
+def leaf_name(path: Sequence[object]) -> str:
+    """Return the name of a leaf of a cell, such as "bias", or "inner.weight" in a nested module."""
     return ".".join(str(getattr(key, "name", getattr(key, "idx", getattr(key, "key", key)))) for key in path)
 
 
 def state_labels(units: int, states: int) -> tuple[str, ...]:
-    """The names of the numbers of a state: the hidden units are h0, h1, …, whatever follows is c0, c1, …."""
+    """Return the names of the state variables: h0, h1, … for hidden units, and c0, c1, … for those that follow."""
     return tuple(f"h{number}" if number < units else f"c{number - units}" for number in range(states))

@@ -1,6 +1,7 @@
-"""Whether a cell of somebody's own keeps what every stage relies on: looked at once, when a study file is read."""
+"""Validation of user-defined cells, once, when a study file is loaded."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +13,17 @@ from dynatlas.cells.cell import Cell
 from dynatlas.cells.derivatives import STEPS
 
 SAMPLES, STEPS_TRIED, BATCH = 64, 6, 3
-
-
-# Of the gradient's largest entry: float32 rounding through a few steps.
+# Relative to the largest entry of the gradient: float32 rounding through a few steps.
 TOLERANCE: Final = 1e-3
 
 
-def check_cell(name: str, kind: Any, n_inputs: int, units: int, n_outputs: int, activation: str) -> None:
-    """Make a network of a cell, step it, and look at what it gives.
+def check_cell(
+    name: str, kind: Callable[..., Cell], n_inputs: int, units: int, n_outputs: int, activation: str
+) -> None:
+    """Check the weights, step, readout, box and registered derivative of a cell.
 
     Raises:
-        ValueError: the first thing that is not as it has to be: what was seen, and what was expected.
+        ValueError: the first requirement that is not met; the message states what was seen and what was expected.
     """
     what = f"the cell {name!r}"
     try:
@@ -49,7 +50,7 @@ def check_cell(name: str, kind: Any, n_inputs: int, units: int, n_outputs: int, 
 
 
 def _check_leaves(what: str, cell: Cell, again: Cell, other: Cell) -> None:
-    """What is trained and stored: arrays of float32 that depend on the key."""
+    """Check that the leaves are finite float32 arrays, and determined by the key."""
     leaves = jax.tree.leaves(cell)
     for leaf in leaves:
         if getattr(leaf, "dtype", None) != np.float32:
@@ -70,7 +71,7 @@ def _check_leaves(what: str, cell: Cell, again: Cell, other: Cell) -> None:
 
 
 def _check_step(what: str, cell: Cell, n_inputs: int, n_outputs: int) -> None:
-    """In float64, as in the search for fixed points: shapes, types, that it is a function, its box, its readout."""
+    """Check shapes, types and determinism of a step, the readout and the box, in float64 as for fixed points."""
     random = np.random.default_rng(0)
     states = jnp.asarray(random.uniform(-1, 1, (SAMPLES, len(cell.initial_state))))
     inputs = jnp.asarray(random.normal(size=(SAMPLES, n_inputs)))
@@ -98,8 +99,8 @@ def _check_step(what: str, cell: Cell, n_inputs: int, n_outputs: int) -> None:
         _check_box(what, cell, given, random)
 
 
-def _check_box(what: str, cell: Cell, inputs: Any, random: np.random.Generator) -> None:
-    """Samples cannot prove that a box maps into itself, but they show most that do not."""
+def _check_box(what: str, cell: Cell, inputs: jax.Array, random: np.random.Generator) -> None:
+    """Check a box on samples, which cannot prove that it is invariant but detect most boxes that are not."""
     try:
         box = cell.box(inputs)
     except Exception as error:
@@ -135,7 +136,7 @@ def _check_box(what: str, cell: Cell, inputs: Any, random: np.random.Generator) 
 
 
 def _check_derivative(what: str, cell: Cell, n_inputs: int) -> None:
-    """The gradient by the registered derivative against the one by automatic differentiation."""
+    """Compare the gradient by the registered derivative with that by automatic differentiation."""
     cell = jax.tree.map(lambda leaf: leaf + 0.05, cell)  # biases and initial state away from 0
     inputs = jnp.asarray(np.random.default_rng(1).normal(size=(BATCH, STEPS_TRIED, n_inputs)), jnp.float32)
 

@@ -1,17 +1,17 @@
-"""A step of each of our cells for a whole batch, and its derivative written out by hand.
+"""Steps of the built-in cells for a batch, and their analytical derivatives.
 
-The forward step, by the cell's own equations in a faster arithmetic, keeps *slopes* and *factors*, from which the
-backward step needs no more than products and sums. A slope is the derivative of a step by one of its sums; times the
-loss's derivative by the step's result it is that sum's delta. With φ' taken from the activated value (1 − c² for tanh)
-and σ' = s (1 − s), and δh, δc the derivatives by the new state, the deltas are:
+The forward step uses the cell's equations in a faster arithmetic, and keeps *slopes* and *factors*, so that the
+backward step consists of products and sums. A slope is the derivative of a step by one of its sums; multiplied by the
+derivative of the loss by the step's result it is the delta of that sum. With φ' computed from the activated value
+(1 − c² for tanh), σ' = s (1 − s), and δh, δc the derivatives by the new state, the deltas are:
 
     Vanilla  φ'∘δh
     UGRNN    candidate (1 − g)φ'∘δh,  update (h − c)σ'∘δh
     GRU      candidate (1 − u)φ'∘δh,  update (h − c)σ'∘δh,  reset hσ'∘δ(r∘h)
     LSTM     output φ(c')σ'∘δh;  with δc' = δc + oφ'∘δh:  input gσ'∘δc',  forget cσ'∘δc',  candidate iφ'∘δc'
 
-Forming slopes in the forward scan is what makes the backward one fast: XLA fuses the rest into one loop over one packed
-array, where it would otherwise compute the same gates once for each of their uses.
+Computing slopes in the forward scan makes the backward one fast: XLA fuses the rest into one loop over one packed
+array, and would otherwise compute the gates again for each use.
 """
 
 from abc import ABC, abstractmethod
@@ -33,33 +33,33 @@ Class = TypeVar("Class", bound=type)
 
 
 class Kept(NamedTuple):
-    """What the backward step needs of a forward one."""
+    """Values of a forward step that the backward step needs."""
 
     slopes: tuple[Array, ...]  # one [batch, gates · units] per stage
     factors: tuple[Array, ...]  # each [batch, units]
 
 
 class Step(ABC):
-    """One cell's step, and its derivative."""
+    """Step of a cell, and its derivative."""
 
     @staticmethod
     @abstractmethod
     def forward(activation: Activation, state: State, product: Product) -> tuple[State, Kept]:
-        """The next state, and what ``backward`` needs."""
+        """Compute the next state, and the values that ``backward`` needs."""
 
     @staticmethod
     @abstractmethod
     def backward(
         activation: Activation, kept: Kept, hidden: Array, by_state: State, product: Product
     ) -> tuple[State, tuple[Array, ...]]:
-        """Derivative by the next state → derivative by the state, and each stage's deltas.
+        """Compute the derivative by the state, and the deltas of each stage, from the derivative by the next state.
 
-        ``hidden`` are the hidden units of the next state, which the operands of the step after hold anyway.
+        ``hidden`` are the hidden units of the next state, which are part of the operands of the following step.
         """
 
 
 class _Packed(Arithmetic):
-    """One pass over a stage's sums, with σ(a) = ½ + ½ tanh(½ a), and one product for an average."""
+    """Arithmetic with one pass over a stage's sums, by σ(a) = ½ + ½ tanh(½ a), and one product per average."""
 
     def values(self, gates: Sequence[str], sums: Array) -> Sequence[Array]:
         is_gate = jnp.array([gate != "candidate" for gate in gates])
@@ -154,7 +154,7 @@ class _LSTMStep(Step):
         return (product(0, deltas), forget * by_memory), (deltas,)
 
 
-# By the exact class: a subclass may compute something else.
+# Looked up by the exact class, since a subclass may override the equations.
 STEPS: dict[type[StagedCell], type[Step]] = {
     Vanilla: _VanillaStep,
     UGRNN: _UGRNNStep,
@@ -163,13 +163,13 @@ STEPS: dict[type[StagedCell], type[Step]] = {
 }
 
 
-def register_derivative(cell: Any) -> Callable[[Class], Class]:
-    """Have networks of exactly this cell trained by a ``Step``, instead of by automatic differentiation.
+def register_derivative(cell: object) -> Callable[[Class], Class]:
+    """Register a ``Step`` that trains networks of exactly this cell, instead of automatic differentiation.
 
-    When a study that uses the cell is loaded, the two gradients are compared.
+    Both gradients are compared when a study with the cell is loaded.
 
     Raises:
-        ValueError: the cell is not written in stages, or what is registered is no ``Step``.
+        ValueError: the cell is not a ``StagedCell``, or the registered class is not a ``Step``.
 
     Example:
         >>> class Doubled(Vanilla):
@@ -185,7 +185,7 @@ def register_derivative(cell: Any) -> Callable[[Class], Class]:
         ...     def backward(activation, kept, hidden, by_state, product):
         ...         deltas = 2 * (1 - hidden**2) * by_state[0]
         ...         return (product(0, deltas),), (deltas,)
-        >>> STEPS.pop(Doubled) is DoubledStep  # and forgotten again
+        >>> STEPS.pop(Doubled) is DoubledStep  # unregister it
         True
     """
 
@@ -201,7 +201,7 @@ def register_derivative(cell: Any) -> Callable[[Class], Class]:
 
 
 def _slope(activation: Activation, activated: Array) -> Array:
-    """φ', from the value of φ."""
+    """Return φ' from the value of φ."""
     return 1 - activated * activated if activation == "tanh" else (activated > 0).astype(activated.dtype)
 
 

@@ -1,4 +1,4 @@
-"""The cells that a study file can name: ours, and those that a user registers."""
+"""Registry of cells that a study file can name: built-in and user-defined ones."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -8,29 +8,26 @@ from dynatlas.cells.cell import Cell
 from dynatlas.registry import check_name, enter
 
 CELLS: dict[str, type[Cell]] = {"vanilla": Vanilla, "ugrnn": UGRNN, "gru": GRU, "lstm": LSTM}
-
-
 BUILT_IN: Final = tuple(CELLS)
-
 
 Class = TypeVar("Class", bound=type[Cell])
 
 
 def register_cell(name: str) -> Callable[[Class], Class]:
-    """Make a subclass of ``Cell`` known under a name, an architecture in study files.
+    """Register a subclass of ``Cell`` under a name, an architecture in study files.
 
-    It is trained by automatic differentiation; a ``StagedCell`` whose derivative is registered
+    Cells are trained by automatic differentiation. A ``StagedCell`` whose derivative is registered
     (``derivatives.register_derivative``) is trained several times faster.
 
     Raises:
-        ValueError: the name is taken or cannot be one; the class is no cell.
+        ValueError: the name is taken or invalid; the class does not derive from ``Cell``.
 
     Example:
         >>> @register_cell("slow_vanilla")
         ... class SlowVanilla(Vanilla):
         ...     def combine(self, state, sums):
         ...         return 0.9 * state + 0.1 * super().combine(state, sums)
-        >>> CELLS.pop("slow_vanilla") is SlowVanilla  # and forgotten again
+        >>> CELLS.pop("slow_vanilla") is SlowVanilla  # unregister it
         True
     """
 

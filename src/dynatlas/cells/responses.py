@@ -11,20 +11,20 @@ from dynatlas.cells.cell import Cell
 
 
 def probe_activity(cell: Cell, inputs: Float[Array, "trials steps inputs"]) -> Float[np.ndarray, "samples units"]:
-    """A network's hidden states at every step of every probe trial, trial by trial."""
+    """Compute a network's hidden states at every step of every probe trial, trial by trial."""
     states, _ = responses(cell, inputs)
     return np.asarray(states, np.float64)[..., : cell.units].reshape(-1, cell.units)
 
 
 @jax.jit
 def responses(cell: Cell, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """States and outputs of one network on a batch of trials."""
+    """Compute the states and outputs of one network on a batch of trials."""
     return jax.vmap(cell.respond)(inputs)
 
 
 def linear_readout(cell: Cell) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The readout of any state as weights [outputs, state] and a constant [outputs]."""
-    if isinstance(cell, StagedCell):  # it sees the hidden units; the memory of an LSTM only by way of them
+    """Return the readout as weights [outputs, state] and a constant [outputs]."""
+    if isinstance(cell, StagedCell):  # reads the hidden units only, not the memory of an LSTM
         weights = np.zeros((len(cell.readout_bias), len(cell.initial_state)))
         weights[:, : cell.units] = np.asarray(cell.readout_weights)
         return weights, np.asarray(cell.readout_bias, np.float64)

@@ -1,4 +1,4 @@
-"""What a network is asked to do: the three tasks of the paper, and what a task of your own is made of."""
+"""Tasks that networks learn: the three built-in tasks of the paper, and the base class of user-defined ones."""
 
 from dynatlas.tasks.context_integration import ContextIntegration as ContextIntegration
 from dynatlas.tasks.flip_flop import FlipFlop as FlipFlop

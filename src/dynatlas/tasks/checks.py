@@ -1,11 +1,11 @@
-"""Whether a task of somebody's own keeps what every stage relies on: looked at once, when a study file is read."""
+"""Validation of user-defined tasks, once, when a study file is loaded."""
 
 import json
 import tomllib
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import jax
 import numpy as np
@@ -14,17 +14,16 @@ import tomli_w
 from dynatlas._util.messages import first_line
 from dynatlas.tasks.task import Task, Trial, without_none
 
-KEYS: Final = 8
-
+KEYS: Final = 8  # random keys with which trials are drawn
 
 T = TypeVar("T")
 
 
 def check_task(task: Task) -> None:
-    """Look at a task's trials, probe and conditions.
+    """Check the settings, trials, probe and conditions of a task.
 
     Raises:
-        ValueError: the first thing that is not as it has to be: what was seen, and what was expected.
+        ValueError: the first requirement that is not met; the message states what was seen and what was expected.
     """
     name = f"the task {task.kind!r}"
     _check_declarations(task, name)
@@ -32,7 +31,7 @@ def check_task(task: Task) -> None:
     first = _called(f"{name}: trial(key)", lambda: task.trial(keys[0]))
     _check_type(first, f"{name}: trial(key)")
     for part, array in first._asdict().items():
-        if np.ndim(array) != 2:  # before the number of channels is asked for, which is the last axis
+        if np.ndim(array) != 2:  # before n_inputs and n_outputs, which read the last axis
             raise ValueError(
                 f"{name}: trial(key) gives {part} of the shape {np.shape(array)}; expected two axes: [steps, channels]"
             )
@@ -78,7 +77,7 @@ def _check_declarations(task: Task, name: str) -> None:
 
 
 def _check_settings(task: Task, name: str) -> None:
-    """They must come back from a study file as they were, and have a content hash."""
+    """Check that settings survive a round trip through a study file and can be hashed."""
     settings = task.model_dump(mode="json")
     try:
         json.dumps(settings, allow_nan=False)
@@ -95,19 +94,19 @@ def _check_settings(task: Task, name: str) -> None:
         )
 
 
-def _is_threshold(value: Any) -> bool:
+def _is_threshold(value: object) -> bool:
     if not (isinstance(value, tuple) and len(value) == 2 and value[0] in ("mse", "r2")):
         return False
     return isinstance(value[1], int | float) and bool(np.isfinite(value[1]))
 
 
-def _check_type(trial: Any, what: str) -> None:
+def _check_type(trial: object, what: str) -> None:
     if not isinstance(trial, Trial):
         raise ValueError(f"{what} gives a {type(trial).__name__}; expected dynatlas.tasks.Trial(inputs, targets)")
 
 
 def _check_trial(trial: Trial, what: str, leading: tuple[int, ...], task: Task) -> None:
-    """Shapes, type and finiteness of one trial or of stacked ones."""
+    """Check shapes, type and finiteness of one trial or of stacked trials."""
     for part, channels in (("inputs", task.n_inputs), ("targets", task.n_outputs)):
         array = np.asarray(getattr(trial, part))
         expected = (*leading, channels)
@@ -158,7 +157,7 @@ def _check_probe(task: Task, name: str) -> None:
 
 
 def _check_computations(task: Task, name: str, n_conditions: int) -> None:
-    """One frequency and one input for each condition, if there are any."""
+    """Check that frequencies and integrated inputs are valid, one per condition, if declared."""
     frequencies, inputs = tuple(task.condition_frequencies()), tuple(task.integrated_inputs())
     for method, values in (("condition_frequencies", frequencies), ("integrated_inputs", inputs)):
         if values and len(values) != n_conditions:

@@ -1,4 +1,4 @@
-"""Context-dependent integration: sum up the stream that counts."""
+"""Context-dependent integration: accumulate the cued input stream."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -12,10 +12,10 @@ from dynatlas.tasks.task import Task, Trial, even_grid
 
 
 class ContextIntegration(Task):
-    """Context-dependent integration: report the running sum of the cued one of K noisy input streams.
+    """Context-dependent integration: output the running sum of the cued one of K noisy input streams.
 
-    Stream k is N(μ_k, 1) at each step with μ_k ~ U(−1, 1) fixed over the trial; K further one-hot inputs, static
-    over the trial, say which stream counts. The target is the cumulative sum of that stream, without a dt.
+    Stream k is N(μ_k, 1) at each step, with μ_k ~ U(−1, 1) fixed over the trial. K further one-hot inputs, static over
+    the trial, cue one stream. The target is the cumulative sum of that stream, without a dt.
 
     The probe has no noise: the cued stream is constant at each of ``probe_levels`` levels in [−1, 1], the other
     streams are 0, in each context.
@@ -25,7 +25,7 @@ class ContextIntegration(Task):
         >>> task.n_inputs, task.n_outputs, task.conditions().shape
         (4, 1, (2, 4))
 
-    Source: Mante et al. 2013 in the form of Maheswaranathan et al. 2019 (K = 2). The probe is ours.
+    Source: Mante et al. 2013 in the form of Maheswaranathan et al. 2019 (K = 2). The probe is a choice of dynatlas.
     """
 
     kind: Literal["context_integration"] = "context_integration"
@@ -42,7 +42,7 @@ class ContextIntegration(Task):
 
     @property
     def summary(self) -> str:
-        """What the network is asked to do, and how networks usually do it."""
+        """Description of the task and of its usual solution."""
         return (
             "The network adds up one of its noisy inputs, the one that a context signal names, and ignores the others. "
             "The usual solution is, for each context, a line of fixed or slow points along which the sum is kept."
@@ -50,16 +50,16 @@ class ContextIntegration(Task):
 
     @property
     def n_inputs(self) -> int:
-        """The streams, then the one-hot context."""
+        """Number of streams, plus that of contexts."""
         return 2 * self.streams
 
     @property
     def n_outputs(self) -> int:
-        """The integral."""
+        """One output: the integral."""
         return 1
 
     def trial(self, key: PRNGKeyArray) -> Trial:
-        """One random trial."""
+        """Draw a random trial."""
         context_key, mean_key, noise_key = jax.random.split(key, 3)
         context = jax.random.randint(context_key, (), 0, self.streams, jnp.int32)
         means = jax.random.uniform(mean_key, (self.streams,), jnp.float32, -1, 1)
@@ -67,7 +67,7 @@ class ContextIntegration(Task):
         return self._integrate(means + noise, context)
 
     def probe(self) -> Trial:
-        """Constant evidence at every level, in every context."""
+        """Return trials with constant evidence at every level, in every context."""
         levels = even_grid(-1.0, 1.0, self.probe_levels)
 
         def constant(context: Array, level: Array) -> Trial:
@@ -78,26 +78,26 @@ class ContextIntegration(Task):
         return jax.vmap(constant)(contexts.ravel(), levels.ravel())
 
     def conditions(self) -> Float[Array, "conditions inputs"]:
-        """One per context, the streams silent."""
+        """Return one static input per context, with the streams at 0."""
         return jnp.concatenate([jnp.zeros((self.streams, self.streams)), jnp.eye(self.streams)], axis=1).astype(
             jnp.float32
         )
 
     @property
     def n_conditions(self) -> int:
-        """The contexts."""
+        """Number of contexts."""
         return self.streams
 
     def condition_names(self) -> tuple[str, ...]:
-        """The contexts, counted from 1."""
+        """Return the names of the contexts, counted from 1."""
         return tuple(f"context {context + 1}" for context in range(self.streams))
 
     def integrated_inputs(self) -> tuple[int, ...]:
-        """In each context its own stream."""
+        """Return the cued stream of each context."""
         return tuple(range(self.streams))
 
     def probe_conditions(self) -> Int[np.ndarray, " trials"]:
-        """All levels in one context after the other."""
+        """Return the context of each probe trial: all levels of one context, then of the next."""
         return np.repeat(np.arange(self.streams), self.probe_levels)
 
     def _integrate(self, streams: Float[Array, "steps streams"], context: Array) -> Trial:

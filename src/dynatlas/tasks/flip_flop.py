@@ -12,10 +12,10 @@ from dynatlas.tasks.task import PROBE_SEED, Task, Trial
 
 
 class FlipFlop(Task):
-    """K-bit flip-flop: each output holds its channel's last nonzero input, this step's included.
+    """K-bit flip-flop: each output holds its channel's last nonzero input, including the current one.
 
-    Each step each channel pulses with ``pulse_probability``; the sign is fair and a pulse may repeat the value
-    held. At the first step every channel pulses, so that the target is always defined.
+    At each step each channel pulses with ``pulse_probability``; both signs are equally likely, and a pulse may repeat
+    the value held. At the first step every channel pulses, so that the target is always defined.
 
     Example:
         >>> task = FlipFlop(channels=2, steps=20)
@@ -23,8 +23,8 @@ class FlipFlop(Task):
         >>> inputs.shape, bool((abs(targets) == 1).all())
         ((20, 2), True)
 
-    Source: Sussillo & Barak 2013; Maheswaranathan et al. 2019 (K = 3, T = 100, 5 %). The fair sign and the
-    forced first pulse are ours.
+    Source: Sussillo & Barak 2013; Maheswaranathan et al. 2019 (K = 3, T = 100, 5 %). The equally likely signs and the
+    forced first pulse are choices of dynatlas.
     """
 
     kind: Literal["flip_flop"] = "flip_flop"
@@ -43,7 +43,7 @@ class FlipFlop(Task):
 
     @property
     def summary(self) -> str:
-        """What the network is asked to do, and how networks usually do it."""
+        """Description of the task and of its usual solution."""
         return (
             f"The network keeps {self.channels} bits in mind: each output holds the sign of the last pulse on its "
             "channel. A network that solves the task needs a stable fixed point for each memory, and saddles between "
@@ -61,41 +61,41 @@ class FlipFlop(Task):
         return self.channels
 
     def trial(self, key: PRNGKeyArray) -> Trial:
-        """One random trial."""
-        # One uniform number decides both: below p/2 a pulse down, above 1 − p/2 a pulse up.
+        """Draw a random trial."""
+        # One uniform number determines pulse and sign: below p/2 a pulse of −1, above 1 − p/2 one of +1.
         drawn = jax.random.uniform(key, (self.steps, self.channels), jnp.float32)
         half = jnp.where(jnp.arange(self.steps)[:, None] == 0, 0.5, self.pulse_probability / 2)
         inputs = jnp.where(drawn < half, -1.0, jnp.where(drawn >= 1 - half, 1.0, 0.0)).astype(jnp.float32)
         return Trial(inputs, hold_last_pulse(inputs))
 
     def probe(self) -> Trial:
-        """Random pulses under a fixed seed."""
+        """Return random trials drawn with a fixed seed."""
         return self.trials(jax.random.key(PROBE_SEED, impl="threefry2x32"), self.probe_trials)
 
     def conditions(self) -> Float[Array, "1 inputs"]:
-        """No input: the memories have to hold themselves."""
+        """Return the only static input: none, as the network must hold its memory without input."""
         return jnp.zeros((1, self.channels), jnp.float32)
 
     @property
     def n_conditions(self) -> int:
-        """One: no input."""
+        """One condition: no input."""
         return 1
 
     def condition_names(self) -> tuple[str, ...]:
-        """One name."""
+        """Return the name of the only condition."""
         return ("no input",)
 
     def probe_conditions(self) -> Int[np.ndarray, " trials"]:
-        """All under the only one."""
+        """Return 0, the only condition, for each probe trial."""
         return np.zeros(self.probe_trials, int)
 
 
 def hold_last_pulse(inputs: Float[Array, "steps channels"]) -> Float[Array, "steps channels"]:
-    """The flip-flop's target: at each step the last nonzero input so far, 0 before the first."""
+    """Return the target of the flip-flop: at each step the last nonzero input, and 0 before the first."""
     return jax.lax.scan(_hold, jnp.zeros_like(inputs[0]), inputs)[1]
 
 
-# At the top of the file: JAX compiles a scan again for a function that it has not seen.
+# A module-level function: JAX recompiles a scan for every new function object.
 def _hold(held: Float[Array, " channels"], pulse: Float[Array, " channels"]) -> tuple[Array, Array]:
     held = jnp.where(pulse == 0, held, pulse)
     return held, held

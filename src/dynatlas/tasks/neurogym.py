@@ -1,10 +1,10 @@
 """Environments of NeuroGym as tasks (``pip install 'dynatlas[neurogym]'``).
 
-NeuroGym draws its trials with NumPy, which JAX cannot trace. So a pool of trials is drawn once, under a seed, and a
-random key then draws from the pool: training sees ``pool`` different trials, again and again, and the held-out trials
-come from the same pool. Make it large enough for the task.
+NeuroGym draws its trials with NumPy, which JAX cannot trace. A pool of sequences is therefore drawn once with a fixed
+seed, and a random key selects one. Training repeats the same ``pool`` sequences, and the held-out trials come from the
+same pool, so it must be large enough for the task.
 
-Source: Molano-Mazón et al. 2022; trials are those of ``neurogym.Dataset``, each begun at the start of a trial.
+Source: Molano-Mazón et al. 2022; sequences are those of ``neurogym.Dataset``, each beginning at the start of a trial.
 """
 
 from functools import lru_cache
@@ -20,24 +20,24 @@ from pydantic import Field
 from dynatlas.errors import PluginError
 from dynatlas.tasks.task import Task, Trial
 
-COMPARED = 8  # sequences that are drawn twice, to see whether the seed fixes them
+COMPARED = 8  # sequences that are drawn twice, to check that the seed determines them
 
 
 class NeuroGym(Task):
-    """A supervised task from an environment with ``new_trial``: observations in, ground truth out.
+    """A supervised task from an environment with ``new_trial``: inputs are observations, targets the ground truth.
 
-    A subclass names the environment, and is registered like any task. Inputs are the observations, flattened; targets
-    are the ground truth: of a discrete action space one output per action, 1 for the right one and 0 for the others.
-    Every sequence begins with a trial, is filled up with further ones, and is cut at ``steps``.
+    A subclass names the environment, and is registered like any task. Observations are flattened. With a discrete
+    action space the targets have one output per action, 1 for the correct action and 0 for the others. Every sequence
+    consists of consecutive trials, truncated to ``steps``.
 
     Args:
-        environment: its id, such as ``"PerceptualDecisionMaking-v0"``.
+        environment: id of the environment, such as ``"PerceptualDecisionMaking-v0"``.
         steps: length of a sequence.
-        pool: sequences drawn.
-        pool_seed: the seed that they are drawn under.
+        pool: number of sequences drawn.
+        pool_seed: seed with which the sequences are drawn.
 
     Raises:
-        PluginError: NeuroGym is not installed, knows no such environment, or this one has no trials.
+        PluginError: NeuroGym is not installed, does not have the environment, or the environment has no trials.
 
     Example, in a file that a study names under ``plugins``:
 
@@ -56,16 +56,16 @@ class NeuroGym(Task):
     pool: Annotated[int, Field(ge=16, le=1_000_000)] = 1024
     pool_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
-    options: ClassVar[dict[str, Any]] = {}  # what the environment is made with
+    options: ClassVar[dict[str, Any]] = {}  # keyword arguments of the environment
 
     def trial(self, key: PRNGKeyArray) -> Trial:
-        """One of the sequences of the pool."""
+        """Draw a sequence from the pool."""
         inputs, targets = self.sequences()
         chosen = jax.random.randint(key, (), 0, self.pool, jnp.int32)
         return Trial(jnp.asarray(inputs)[chosen], jnp.asarray(targets)[chosen])
 
     def sequences(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The pool: inputs and targets ``[pool, steps, …]``, the same in every process."""
+        """Return the pool: inputs and targets ``[pool, steps, …]``, the same in every process."""
         return _sequences(self)
 
 
@@ -90,7 +90,7 @@ def _drawn(task: NeuroGym, count: int) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def _sequence(environment: Any, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Trials one after the other, until they are long enough."""
+    """Concatenate trials until they have ``steps`` steps."""
     observations: list[NDArray[Any]] = []
     truths: list[NDArray[Any]] = []
     length = 0
@@ -115,8 +115,8 @@ def _sequence(environment: Any, steps: int) -> tuple[NDArray[np.float32], NDArra
     return inputs, targets
 
 
-def _one_output_each(truth: NDArray[Any], actions: Any) -> NDArray[Any]:
-    """Of a discrete action space one output per action."""
+def _one_output_each(truth: NDArray[Any], actions: object) -> NDArray[Any]:
+    """Encode the actions of a discrete space one-hot, with one output per action."""
     count = getattr(actions, "n", None)
     if count is None:
         return truth.reshape(len(truth), -1)

@@ -1,4 +1,4 @@
-"""A task of somebody's own without its code: what can be said of it, so that an atlas can be opened and shown."""
+"""User-defined tasks without their code: recorded facts, with which an atlas can be opened and displayed."""
 
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from dynatlas.tasks.task import Task, Trial
 
 
 class TaskFacts(BaseModel):
-    """What of a task is not among its settings, and is needed without it."""
+    """Facts of a task that are not settings, but needed without its code."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,9 +24,9 @@ class TaskFacts(BaseModel):
     topology: tuple[str, ...]
     threshold: tuple[Literal["mse", "r2"], float]
     comparison_settings: tuple[str, ...]
-    # Records of older versions do not have what follows.
+    # Records of older versions lack the following fields.
     ideal_outputs: tuple[float, ...] = ()
-    conditions: tuple[tuple[float, ...], ...] = ()  # of a task that oscillates or integrates: they colour its trials
+    conditions: tuple[tuple[float, ...], ...] = ()  # with oscillation or integration: they colour the trials
     condition_frequencies: tuple[float, ...] = ()
     integrated_inputs: tuple[int, ...] = ()
     probe_evidence: float = 0.0
@@ -34,7 +34,7 @@ class TaskFacts(BaseModel):
 
     @classmethod
     def of(cls, task: Task) -> "TaskFacts":
-        """The facts of a task whose code is there."""
+        """Return the facts of a task whose code is available."""
         frequencies = tuple(map(float, task.condition_frequencies()))
         integrated = tuple(map(int, task.integrated_inputs()))
         return cls(
@@ -56,7 +56,7 @@ class TaskFacts(BaseModel):
 
 
 class _WithoutCode(Task):
-    """Settings, and facts; no trials."""
+    """A task with settings and facts, but without trials."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -101,7 +101,7 @@ class _WithoutCode(Task):
 
 
 def task_without_code(kind: str, facts: TaskFacts) -> type[Task]:
-    """A class of tasks that have all settings, and these facts."""
+    """Create a class of tasks that accepts any settings, and has these facts."""
     made = create_model(kind, __base__=_WithoutCode, __module__=__name__)
     made.facts = facts
     made.title, made.topology, made.threshold = facts.title, facts.topology, facts.threshold
@@ -111,7 +111,7 @@ def task_without_code(kind: str, facts: TaskFacts) -> type[Task]:
 
 
 def code_is_missing(what: str, name: str) -> PluginError:
-    """What to say where the code of something foreign would have to be run."""
+    """Return the error for a user-defined task, cell or measure whose code has not been imported."""
     return PluginError(
         f"the {what} {name!r} is not one of dynatlas' own, and the code that the study was made with has not been "
         "imported: opening an atlas runs no code. If you trust it: dynatlas.load_plugin(ATLAS / 'plugins' / FILE), "

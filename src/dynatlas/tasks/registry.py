@@ -1,4 +1,4 @@
-"""The tasks that a study file can name: ours, and those that a user registers."""
+"""Registry of tasks that a study file can name: built-in and user-defined ones."""
 
 import inspect
 from collections.abc import Callable
@@ -22,20 +22,20 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
-BUILT_IN: Final = tuple(TASKS)  # the paper's, in its order
-
+BUILT_IN: Final = tuple(TASKS)  # the tasks of the paper, in its order
 
 Added = TypeVar("Added")
 
 
 def register_task(name: str) -> Callable[[Added], Added]:
-    """Make a task known under a name, its ``kind`` in study files.
+    """Register a task under a name, its ``kind`` in study files.
 
-    A task is a subclass of ``Task``; or a function of a random key and of settings, all with defaults and one of them
-    ``steps``, that gives the inputs ``[steps, inputs]`` and the targets ``[steps, outputs]`` of one trial.
+    A task is a subclass of ``Task``, or a function of a random key and of settings that returns the inputs
+    ``[steps, inputs]`` and the targets ``[steps, outputs]`` of one trial. All settings need defaults, and one of them
+    is ``steps``.
 
     Raises:
-        ValueError: the name is taken or cannot be one; what is registered is no task.
+        ValueError: the name is taken or invalid; the object is not a task.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -46,16 +46,16 @@ def register_task(name: str) -> Callable[[Added], Added]:
         >>> task = TASKS["running_mean"](noise=0.1)
         >>> task.kind, task.title, task.n_outputs, task.trial(jax.random.key(0)).targets.shape
         ('running_mean', 'running mean', 1, (20, 1))
-        >>> del TASKS["running_mean"]  # and forgotten again
+        >>> del TASKS["running_mean"]  # unregister it
     """
 
     def register(added: Any) -> Any:
         check_name("task", name)
         if isinstance(added, type) and issubclass(added, Task):
-            ours = next((kind for kind in BUILT_IN if issubclass(added, TASKS[kind])), None)
-            if ours:
+            base = next((kind for kind in BUILT_IN if issubclass(added, TASKS[kind])), None)
+            if base:
                 raise ValueError(
-                    f"{added.__qualname__} derives from the task {ours!r}, which is final; derive from Task"
+                    f"{added.__qualname__} derives from the task {base!r}, which is final; derive from Task"
                 )
             made = _with_kind(added, name)
             enter(TASKS, "tasks", name, made)
@@ -69,7 +69,7 @@ def register_task(name: str) -> Callable[[Added], Added]:
 
 
 def built_in_task(computation: Computation) -> str:
-    """The kind of the built-in task with this computation.
+    """Return the kind of the built-in task with this computation.
 
     Example:
         >>> built_in_task("oscillation")
@@ -78,11 +78,11 @@ def built_in_task(computation: Computation) -> str:
     return next(kind for kind in BUILT_IN if computation in task_of({"kind": kind}).computations)
 
 
-def task_of(value: Any) -> Task:
-    """A task from its table in a study file.
+def task_of(value: object) -> Task:
+    """Create a task from its table in a study file.
 
     Raises:
-        ValidationError, ValueError: no such kind; settings that it does not have or that are out of range.
+        ValidationError, ValueError: the kind is unknown; a setting is unknown or out of range.
     """
     if isinstance(value, Task):
         return value
@@ -107,7 +107,7 @@ AnyTask = Annotated[SerializeAsAny[Task], PlainValidator(task_of)]
 
 
 def _with_kind(task: type[Task], name: str) -> type[Task]:
-    """The same class with its kind set, so that its author need not repeat the name."""
+    """Return the class with its kind set, so that its author need not repeat the name."""
     kind: Any = (Literal[name], name)
     made = create_model(task.__name__, __base__=task, __module__=task.__module__, __doc__=task.__doc__, kind=kind)
     made.__qualname__ = task.__qualname__
@@ -117,7 +117,7 @@ def _with_kind(task: type[Task], name: str) -> type[Task]:
 
 
 class _FunctionTask(Task):
-    """A task of which only the trials are given."""
+    """Base class of tasks that are defined by a function for their trials."""
 
     function: ClassVar[Callable[..., Any]]
 
@@ -128,10 +128,10 @@ class _FunctionTask(Task):
 
 
 def task_of_function(function: Callable[..., Any]) -> type[Task]:
-    """The task whose trials are ``function(key, **settings)``, and whose settings are its other parameters.
+    """Create the task whose trials are ``function(key, **settings)``.
 
     Raises:
-        ValueError: a parameter has no default, or the name of something that every task has; none is ``steps``.
+        ValueError: a parameter has no default or the name of an attribute of ``Task``; no parameter is ``steps``.
     """
     name = getattr(function, "__qualname__", repr(function))
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())

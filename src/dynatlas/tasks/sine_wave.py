@@ -1,4 +1,4 @@
-"""The frequency-cued sine: a static command says how fast to oscillate."""
+"""Frequency-cued sine: a static command sets the frequency of the output."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -12,9 +12,9 @@ from dynatlas.tasks.task import Task, Trial, even_grid
 
 
 class SineWave(Task):
-    """Frequency-cued sine: a static command x asks for sin(2πωt), ω = ``slope``·x + ``offset`` cycles per step.
+    """Frequency-cued sine: for a static command x output sin(2πωt), ω = ``slope``·x + ``offset`` cycles per step.
 
-    Training commands are uniform on [0, 1]; probe and conditions are an even grid of ``commands`` of them.
+    Training commands are uniform on [0, 1]; probe and conditions use an even grid of ``commands`` commands.
 
     Example:
         >>> task = SineWave()
@@ -48,7 +48,7 @@ class SineWave(Task):
 
     @property
     def summary(self) -> str:
-        """What the network is asked to do, and how networks usually do it."""
+        """Description of the task and of its usual solution."""
         return (
             "A constant input commands a frequency, and the network produces a sine of that frequency. The usual "
             "solution is, for every command, one unstable fixed point with a cycle around it."
@@ -56,46 +56,46 @@ class SineWave(Task):
 
     @property
     def n_inputs(self) -> int:
-        """The command."""
+        """One input: the command."""
         return 1
 
     @property
     def n_outputs(self) -> int:
-        """The wave."""
+        """One output: the wave."""
         return 1
 
     def frequency(self, command: Float[Array, ""] | float) -> Float[Array, ""]:
-        """The frequency that a command asks for, in cycles per step."""
+        """Return the frequency of a command, in cycles per step."""
         return jnp.asarray(self.slope * command + self.offset)
 
     def trial(self, key: PRNGKeyArray) -> Trial:
-        """One random trial."""
+        """Draw a random trial."""
         return self._wave(jax.random.uniform(key, (), jnp.float32))
 
     def probe(self) -> Trial:
-        """The grid of commands."""
+        """Return a trial for each command of the grid."""
         return jax.vmap(self._wave)(self.conditions()[:, 0])
 
     def conditions(self) -> Float[Array, "conditions 1"]:
-        """The grid of commands."""
+        """Return the grid of commands."""
         return even_grid(0.0, 1.0, self.commands)[:, None]
 
     @property
     def n_conditions(self) -> int:
-        """The commands of the grid."""
+        """Number of commands in the grid."""
         return self.commands
 
     def condition_names(self) -> tuple[str, ...]:
-        """The command of each condition."""
+        """Return a name with the command of each condition."""
         return tuple(f"command {float(command):.3g}" for command in self.conditions()[:, 0])
 
     def condition_frequencies(self) -> tuple[float, ...]:
-        """The frequency of each command of the grid, in cycles per step."""
+        """Return the frequency of each command of the grid, in cycles per step."""
         commands = np.asarray(self.conditions(), np.float64)[:, 0]
         return tuple((self.slope * commands + self.offset).tolist())
 
     def probe_conditions(self) -> Int[np.ndarray, " trials"]:
-        """A trial for each command."""
+        """Return the command of each probe trial: each occurs once."""
         return np.arange(self.commands)
 
     def _wave(self, command: Float[Array, ""]) -> Trial:

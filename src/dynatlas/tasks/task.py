@@ -1,8 +1,8 @@
-"""What a task is: settings and a random key in, one trial out.
+"""Base class of tasks, which draw trials from random keys.
 
-A task says what a network is asked to do. It draws random trials to train and validate on, holds one fixed
-probe on which all networks are compared, and names the static inputs under which fixed points are sought.
-Everything random is written for one trial; callers ``vmap`` over keys.
+A task draws the random trials of training and validation, defines the fixed probe on which all networks are compared,
+and names the static inputs under which fixed points are sought. Random functions draw a single trial; callers ``vmap``
+over keys.
 """
 
 import inspect
@@ -17,28 +17,28 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field
 
-PROBE_SEED = 20190613  # one probe for every network of every study; any fixed number would do
+PROBE_SEED = 20190613  # arbitrary and fixed: all networks of all studies see the same probe
 
-# What a task may ask a network to compute, each with its own analyses, figures and claims.
+# Computations that a task can declare, each with its own analyses, figures and claims.
 Computation = Literal["memory", "oscillation", "integration"]
 
 
 class Trial(NamedTuple):
-    """What a network sees and what it should answer, step by step."""
+    """Inputs of a network and its targets at each step."""
 
     inputs: Float[Array, "*batch steps inputs"]
     targets: Float[Array, "*batch steps outputs"]
 
 
 class Task(BaseModel):
-    """What every task has. Only ``trial`` must be written; all else has a default that a subclass may replace.
+    """Base class of tasks. A subclass must implement ``trial``; everything else has a default.
 
-    A subclass's fields are its settings, which a study file may change. What is drawn must be float32, and depend on
-    the key and the settings alone; it is traced by JAX, so it is written with ``jax.numpy`` and ``jax.random``.
+    The fields of a subclass are its settings, which a study file can change. Trials must be float32, and depend only on
+    the key and the settings. They are traced by JAX: use ``jax.numpy`` and ``jax.random``.
 
-    Three declarations say what the network has to compute, and with it which analyses, figures and claims apply:
+    Three declarations state what the network has to compute, and thereby which analyses, figures and claims apply:
 
-    - memory: ``ideal_outputs``, the values of each output at ideal fixed points, stable and unstable ones in turn;
+    - memory: ``ideal_outputs``, the values of each output at ideal fixed points, alternately stable and unstable;
     - oscillation: ``condition_frequencies()``, the frequency of the output under each condition;
     - integration: ``integrated_inputs()``, the input under each condition whose running sum is the first output.
 
@@ -61,29 +61,29 @@ class Task(BaseModel):
     steps: Annotated[int, Field(ge=2, le=100_000)]
 
     title: ClassVar[str] = ""
-    # Settings that say what is compared, and not what is learned: they do not enter a member's id.
+    # Settings that affect the comparison but not the training: they do not enter a member's id.
     comparison_settings: ClassVar[frozenset[str]] = frozenset()
-    # Measures of the distance between what two networks' fixed points form.
+    # Measures of the distance between the fixed points of two networks.
     topology: ClassVar[tuple[str, ...]] = ("spectrum",)
-    # What a network must reach on held-out trials to count as trained: ("mse" or "r2", the bound).
+    # Performance on held-out trials at which a network counts as trained: ("mse" or "r2", bound).
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("r2", 0.9)
-    # Memory: the values that each output has at an ideal fixed point, from low to high: stable, unstable, stable, …
-    # Fixed points are ordered by them.
+    # Memory: values of each output at ideal fixed points, from low to high: stable, unstable, stable, …
+    # Fixed points are ordered by these values.
     ideal_outputs: ClassVar[tuple[float, ...]] = ()
-    # What a drawn trial of the probe shows beside a network's answer, for captions.
+    # Content of a plotted probe trial besides the network's output, for captions.
     probe_words: ClassVar[str] = ""
-    # Settings whose defaults are the paper's, of its tasks: the report says where a study departs from them.
+    # Settings whose defaults are those of the paper: the report lists departures from them.
     paper_settings: ClassVar[tuple[str, ...]] = ()
 
     @property
     def summary(self) -> str:
-        """What the network is asked to do, in words: the first paragraph of the class's docstring."""
+        """Description of the task: the first paragraph of the class docstring."""
         paragraph, *_ = inspect.cleandoc(type(self).__doc__ or "").split("\n\n")
         return " ".join(paragraph.split())
 
     @abstractmethod
     def trial(self, key: PRNGKeyArray) -> Trial:
-        """One random trial."""
+        """Draw a random trial."""
 
     @property
     def n_inputs(self) -> int:
@@ -96,11 +96,11 @@ class Task(BaseModel):
         return _shapes(self)[1][-1]
 
     def probe(self) -> Trial:
-        """The fixed set of trials ``[trials, steps, …]`` on which networks are compared: by default 64 random ones."""
+        """Return the fixed trials ``[trials, steps, …]`` on which networks are compared: by default 64 random ones."""
         return self.trials(jax.random.key(PROBE_SEED, impl="threefry2x32"), 64)
 
     def conditions(self) -> Float[Array, "conditions inputs"]:
-        """The static inputs under which fixed points are sought: by default one, no input."""
+        """Return the static inputs under which fixed points are sought: by default one, all zeros."""
         return jnp.zeros((1, self.n_inputs), jnp.float32)
 
     @property
@@ -109,36 +109,36 @@ class Task(BaseModel):
         return len(self.conditions())
 
     def condition_names(self) -> tuple[str, ...]:
-        """One short name per condition."""
+        """Return a short name for each condition."""
         conditions = np.asarray(self.conditions())
         if not conditions.any() and len(conditions) == 1:
             return ("no input",)
         return tuple(f"condition {number + 1}" for number in range(len(conditions)))
 
     def probe_conditions(self) -> Int[np.ndarray, " trials"]:
-        """The condition that each probe trial is run under; every condition has one at least."""
+        """Return the index of each probe trial's condition; every condition needs at least one trial."""
         return np.zeros(len(self.probe().inputs), int)
 
     def condition_frequencies(self) -> tuple[float, ...]:
-        """Oscillation: the frequency that each condition asks for, in cycles per step; empty if none does."""
+        """Return the target frequency of each condition, in cycles per step; empty without oscillation."""
         return ()
 
     def integrated_inputs(self) -> tuple[int, ...]:
-        """Integration: the input whose running sum each condition asks for in the first output; empty if none does."""
+        """Return for each condition the input whose running sum is the first output; empty without integration."""
         return ()
 
     @property
     def computations(self) -> tuple[Computation, ...]:
-        """What the network has to compute, as the declarations above say."""
+        """Computations that the task declares."""
         return _computations(self)
 
     @property
     def probe_evidence(self) -> float:
-        """The largest mean per step of an integrated input in the probe, in absolute value; 0 without integration."""
+        """Largest absolute mean over steps of an integrated input in the probe; 0 without integration."""
         return _probe_evidence(self)
 
     def trials(self, key: PRNGKeyArray, count: int) -> Trial:
-        """``count`` independent random trials, stacked."""
+        """Draw ``count`` independent random trials, stacked."""
         return jax.vmap(self.trial)(jax.random.split(key, count))
 
     def passes(self, mse: float, r2: float) -> bool:
@@ -147,7 +147,7 @@ class Task(BaseModel):
         return bool(mse < bound) if measure == "mse" else bool(r2 > bound)
 
     def plot(self, key: PRNGKeyArray, output: Float[Array, "steps outputs"] | None = None) -> "Figure":
-        """Draw the random trial of ``key``: inputs, targets and, if given, a network's output."""
+        """Plot the random trial of ``key``: inputs, targets and, if given, a network's output."""
         from dynatlas.figures.trial import trial_figure
 
         return trial_figure(self.title, self.trial(key), output)
@@ -155,7 +155,7 @@ class Task(BaseModel):
 
 @lru_cache(maxsize=256)
 def _shapes(task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shapes of a trial's inputs and targets, without drawing one."""
+    """Return the shapes of a trial's inputs and targets without drawing a trial."""
     trial = jax.eval_shape(task.trial, jax.random.key(0, impl="threefry2x32"))
     return trial.inputs.shape, trial.targets.shape
 
@@ -180,12 +180,12 @@ def _probe_evidence(task: Task) -> float:
 
 
 def even_grid(start: float, stop: float, count: int) -> Float[Array, " count"]:
-    """Evenly spaced numbers, rounded once from float64: JAX's ``linspace`` depends on its precision mode."""
+    """Return evenly spaced numbers, rounded once from float64: JAX's ``linspace`` depends on its precision mode."""
     return jnp.asarray(np.linspace(start, stop, count).astype(np.float32))
 
 
 def without_none(value: Any) -> Any:
-    """TOML has no null: a setting that is None is left out."""
+    """Omit settings that are None, since TOML has no null."""
     if isinstance(value, dict):
         return {key: without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
