@@ -41,14 +41,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Atlas", "Entry", "Problem"]
-
-
 PROVENANCE, PROGRESS, ARRAYS = "provenance.json", "progress.json", "arrays.zarr"
-
-
 T = TypeVar("T")
-
-
 Named = Block | Shape | Configuration | Matrix
 
 

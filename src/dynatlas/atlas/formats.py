@@ -23,14 +23,9 @@ from dynatlas.atlas import schema
 from dynatlas.study.members import Block, Member
 
 BLOCK_FORMAT: Final = 1
-
-
 METADATA: Final = "dynatlas"
-
-
 # Marker that makes a folder of arrays.zarr a group for zarr and xarray.
 GROUP: Final = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}\n'
-
 
 ARROW_TYPES: Final[dict[str, pa.DataType]] = {
     "string": pa.string(),

@@ -25,13 +25,11 @@ CONFIGURATION: Final = {
     "l2": Column("float64", "L2 penalty on all parameters"),
 }
 
-
 # The distance matrix that a row belongs to.
 MATRIX: Final = {
     "task": Column("string", "the task"),
     "measure": Column("string", f"svcca, cka, …, {listed(TOPOLOGY, 'or')}"),
 }
-
 
 TABLES: Final[dict[str, dict[str, Column]]] = {
     # One row per network of the study, in the study's order.
@@ -306,17 +304,11 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     },
 }
 
-
 # An effect with a smaller p counts as more than chance, everywhere.
 SIGNIFICANT: Final = 0.05
-
-
 # Tables of which each matrix writes a part; the job of the controls writes OF_CONTROLS.
 OF_CONTROLS: Final = ("controls", "control_embeddings")
-
-
 OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", *OF_CONTROLS)
-
 
 # Group of arrays.zarr → variable → dimensions. ‹…› is a placeholder.
 ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {

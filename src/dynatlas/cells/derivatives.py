@@ -27,8 +27,6 @@ from dynatlas.cells.cell import Activation
 
 # (stage, operand) → the stage's sums; in the backward step (stage, deltas) → the derivative by the operand.
 Product = Callable[[int, Array], Array]
-
-
 Class = TypeVar("Class", bound=type)
 
 

@@ -48,19 +48,10 @@ app = App(
     help_format="plaintext",
 )
 
-
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for scripts.")]
-
-
 StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo, desk, paper.")]
-
-
 VERBOSITY = Group("Verbosity (at most one)", validator=validators.MutuallyExclusive())
-
-
 WORKERS = Group("Workers (at most one)", validator=validators.MutuallyExclusive())
-
-
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
 

@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 WIDTH = 79
-
-
 NEAREST = 3  # networks printed; the page shows more
-
-
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
 

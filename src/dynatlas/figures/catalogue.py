@@ -37,8 +37,6 @@ from dynatlas.study.study import Study
 from dynatlas.tasks.task import Computation
 
 Format = Literal["svg", "pdf", "png"]
-
-
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
 
 
@@ -73,11 +71,9 @@ class Dynamics(NamedTuple):
 
 TRANSITIONS = Dynamics("transition-graphs", "Where the flow leads", transition_graphs, transition_graphs_caption)
 
-
 FREQUENCIES = Dynamics(
     "oscillation-frequencies", "Frequencies", oscillation_frequencies, oscillation_frequencies_caption
 )
-
 
 LINES = Dynamics("line-attractors", "Lines that hold the sum", line_attractors, line_attractors_caption)
 

@@ -19,7 +19,6 @@ CERTIFICATES = {
     "not certifiable": "#C9CED3",
 }
 
-
 _MOST_COLUMNS = 5  # 0, 1, 2, 3, and 4 or more unstable directions
 
 

@@ -273,8 +273,6 @@ def shepard_caption(atlas: AtlasLike, task: str) -> str:
 
 
 COLUMNS = 5
-
-
 # More pairs than these say no more: they are thinned evenly.
 MOST_PAIRS = 4000
 

@@ -20,8 +20,6 @@ from dynatlas.figures.looks import (
 from dynatlas.figures.style import GREY
 
 OTHER = {"architecture": "activation", "activation": "architecture"}
-
-
 SHOWN_FACTORS = tuple(OTHER)  # by colour, and by shape
 
 

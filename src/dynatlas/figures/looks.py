@@ -23,12 +23,10 @@ ARCHITECTURES: Final[Mapping[str, Look]] = {
     "lstm": Look("LSTM", "#CC79A7", "^", "triangle-up"),
 }
 
-
 ACTIVATIONS: Final[Mapping[str, Look]] = {
     "tanh": Look("tanh", "#D55E00", "o", "circle"),
     "relu": Look("relu", "#56B4E9", "D", "diamond"),
 }
-
 
 # Of the cells that a study registers, in its order: colour, marker and symbol.
 _OTHERS: Final = (
@@ -40,18 +38,11 @@ _OTHERS: Final = (
     ("#8C2D04", "*", "star"),
 )
 
-
 LINE_STYLES: Final[Mapping[str, Any]] = {"tanh": "-", "relu": (0, (3, 1.2))}
-
-
 # Colour of a fixed point by its number of unstable directions; the last stands for all higher numbers.
 UNSTABLE: Final = ("#1A1A1A", "#4477AA", "#EE6677", "#B8860B", "#AA3377")
-
-
 # Low to high; neither end vanishes on white or on black.
 FREQUENCY_COLORS: Final = ("#46327E", "#31688E", "#1F9E89", "#5EC962")
-
-
 EVIDENCE_COLORS: Final = ("#0072B2", "#9C9C9C", "#D55E00")
 
 

@@ -22,17 +22,10 @@ from dynatlas.atlas.view import AtlasLike, Missing, narrow_title, tasks
 from dynatlas.figures.looks import variant_label
 
 PAGE_WIDTH: Final = 7.1  # inches: two journal columns
-
-
 # More marks or lines than these in a panel are one picture in a vector file, which else would take seconds to open.
 MOST_MARKS: Final = 500
-
-
 SMALLEST: Final = 6  # points: the least size of type that journals print
-
-
 GREY: Final = "#6B6B6B"
-
 
 _RC: Final[Any] = {
     "font.family": "sans-serif",
@@ -65,10 +58,7 @@ _RC: Final[Any] = {
     "pdf.fonttype": 42,
 }
 
-
 _PLACES = 6  # decimals, of the figure's size
-
-
 _NO_DATE: Final[Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 

@@ -24,12 +24,8 @@ from dynatlas.figures.style import new_figure, panel, styled
 
 # Edges that fewer displaced states follow are not drawn.
 LEAST_PROBABILITY = 0.02
-
-
 # Between an arrow and a point, and the length of an arrow's head, where outputs are 1 apart.
 GAP = 0.05
-
-
 HEAD = 0.09
 
 

@@ -12,14 +12,8 @@ from dynatlas.figures.style import GREY, entitle, new_figure, styled, write_mess
 from dynatlas.tasks.task import Trial
 
 INPUT_COLOR = "#0072B2"
-
-
 TARGET_COLOR = "#9A9A9A"
-
-
 OUTPUT_COLOR = "#D55E00"
-
-
 _MAX_ROWS = 8
 
 

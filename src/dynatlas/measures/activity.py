@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 # A principal component with less than this share of the largest one's variance is rounding, not activity: the
 # covariance squares the singular values, and its eigenvalues are known to about 1e-15 of the largest.
 NEGLIGIBLE_VARIANCE = 1e-13
-
-
 Array = NDArray[np.float64]
 
 

@@ -8,8 +8,6 @@ from dynatlas.measures.pairs import Comparison
 from dynatlas.measures.spectra import Spectrum
 
 Aspect = Literal["geometry", "topology", "linearized dynamics"]
-
-
 ASPECTS: Final[tuple[Aspect, ...]] = get_args(Aspect)  # in the order in which tables have them
 
 
@@ -26,11 +24,7 @@ class Finding(NamedTuple):
 
 
 TRANSITIONS: Final = Finding("transition graph", needs="one condition")
-
-
 NEIGHBORS: Final = Finding("neighbour graphs", needs="a line")
-
-
 EIGENVALUES: Final = Finding("eigenvalues")
 
 

@@ -19,14 +19,8 @@ from dynatlas._util.cores import available_cores
 
 # Networks in a group. Larger products gain little, and their rounding depends on their shape: this is a constant.
 GROUP = 32
-
-
 Array = NDArray[np.float64]
-
-
 Reduced = dict[str, NDArray[Any]]  # one reduced network
-
-
 Thing = TypeVar("Thing")
 
 

@@ -21,10 +21,7 @@ MEASURES: dict[str, type[Measure]] = {
     "rsa": RSA,
 }
 
-
 BUILT_IN: Final = frozenset(MEASURES)
-
-
 Class = TypeVar("Class", bound=type[Measure])
 
 

@@ -18,14 +18,8 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-
 Function = Callable[[Floats, Floats], Floats]  # (state [n], inputs [m]) → state [n]
-
-
 Jacobians = Callable[[Floats, Floats], tuple[Floats, Floats]]  # (state, inputs) → (∂F/∂h [n, n], ∂F/∂x [n, m])
-
-
 # Truncation and rounding error of a central difference are about equal at the cube root of the machine epsilon.
 SPACING = float(np.finfo(np.float64).eps ** (1 / 3))
 

@@ -10,10 +10,7 @@ from dynatlas.errors import NetworkError
 from dynatlas.networks.network import Network
 
 Floats = NDArray[np.float64]
-
-
 TOLERANCE: Final = 1e-5
-
 
 EXPECTED: Final = (
     "expected `inputs` with `states` [trials, steps, n], or with `hidden` or `outputs` of runs from state 0, or single "

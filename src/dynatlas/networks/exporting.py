@@ -23,8 +23,6 @@ from dynatlas.networks.pytrees import cell_arrays, one_of_ours
 from dynatlas.networks.reading import read_network
 
 SAMPLES: Final = 100  # random states that one step is compared on
-
-
 TOLERANCE: Final = 1e-6  # weights are float32
 
 

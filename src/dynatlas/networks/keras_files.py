@@ -15,14 +15,8 @@ from dynatlas._io.untrusted import DAMAGE, Arrays, Declared, check_sizes, refuse
 from dynatlas.errors import NetworkError
 
 LONGEST_CONFIGURATION: Final = 50_000_000  # bytes
-
-
 DEEPEST: Final = 50  # levels of nesting in a configuration
-
-
 WEIGHTS: Final = "model.weights.h5"
-
-
 # Layers that are the identity at inference.
 TRANSPARENT: Final = {"InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "Masking"}
 

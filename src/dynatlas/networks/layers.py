@@ -28,8 +28,6 @@ from dynatlas.cells import GRU, LSTM, NONLINEARITIES, Architecture, Arithmetic, 
 Matrix = NDArray[np.float64]
 Box = tuple[Any, Any]  # low, high
 Form = Literal["rate", "current"]
-
-
 Reset = Literal["after", "before"]
 
 # The cells that other libraries have, by their number of gates.

@@ -26,15 +26,9 @@ _PART = re.compile(
     r"(?P<prefix>.*?)(?P<kind>weight|bias|w|b)_(?P<of>ih|hh|hr)(?:_l(?P<layer>\d+))?(?P<reverse>_reverse)?"
 )
 MODULES: Final = {Vanilla: "RNN", GRU: "GRU", LSTM: "LSTM"}
-
-
 # Before 2.6 ``weights_only=True`` could be bypassed (CVE-2025-32434).
 OLDEST = (2, 6)
-
-
 Parts = dict[int, dict[str, str]]  # layer → "weight_ih" … → name in the file
-
-
 Tensor = TypeVar("Tensor")
 
 

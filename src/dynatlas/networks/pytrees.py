@@ -33,7 +33,6 @@ LINEN: Final[dict[type[Architecture], tuple[str, ...]]] = {
     Vanilla: ("",),
 }
 
-
 NAMES: Final = ("architecture", "activation")
 
 

@@ -15,8 +15,6 @@ from dynatlas.study.study import Study
 
 # Timed iterations; the first call, which compiles, is timed separately.
 TIMED_ITERATIONS = 20
-
-
 TIMED_NETWORKS = 8
 
 

@@ -13,8 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL = 60.0  # seconds between lines in a log
-
-
 # Logs the begin and end of each job. Silent by default.
 LOG = logging.getLogger("dynatlas")
 

@@ -51,16 +51,10 @@ if TYPE_CHECKING:
 
 # Seconds between checks for signals and writes of the progress file.
 TICK = 0.5
-
-
 # Seconds for jobs to save a checkpoint after a signal. A batch system allows 30 to 60 in all.
 GRACE = 18.0
-
-
 # Seconds without the end of a job before checking that a worker is connected.
 LOOK = 60.0
-
-
 # The stages whose jobs answer a request to stop; jobs of others are abandoned, and repeated by the next run.
 STOPPABLE = frozenset(["search", "training"])
 

@@ -17,11 +17,7 @@ from dynatlas.errors import AtlasError
 from dynatlas.pipeline.progress import RunProgress
 
 INTERVAL = 5.0  # seconds between writes
-
-
 SILENCE = 60.0  # seconds without a write after which the run counts as dead
-
-
 WINDOW = 600.0  # seconds over which rates are averaged
 
 

@@ -18,8 +18,6 @@ from dynatlas.errors import NetworkError
 from dynatlas.recordings.probe import Probe
 
 FEWEST_ROWS: Final = 4
-
-
 HELP: Final = "`dynatlas probe ATLAS --task {kind} probe.npz` writes the samples"
 
 

@@ -24,14 +24,8 @@ from dynatlas.statistics.embedding import mds
 from dynatlas.study.members import Block, Member
 
 SPLITS: Final = 20  # of a recording's units into halves
-
-
 FEWEST_IN_HALF: Final = 4  # rows
-
-
 FEWEST_UNITS: Final = 4  # of a recording to split
-
-
 Surrogates = Callable[[Aligned, int, int], Iterator[Float[np.ndarray, "rows units"]]]
 
 

@@ -24,14 +24,8 @@ if TYPE_CHECKING:
     from h5py import File
 
 SPIKES, ENDS = "units/spike_times", "units/spike_times_index"
-
-
 TRIALS = "intervals/trials"
-
-
 SLACK = 1  # samples by which trials may differ in length, from rounded times
-
-
 Trials = tuple[NDArray[np.float64], NDArray[np.float64]]  # starts and stops, in seconds
 
 

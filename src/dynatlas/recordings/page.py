@@ -16,14 +16,8 @@ from dynatlas.report.rendering import OF_ANY_PAGE, in_one_scope, part, render_pa
 from dynatlas.report.values import records
 
 NEAREST: Final = 10  # networks listed
-
-
 PAGE: Final = "index.html"
-
-
 MARK: Final = "placement.json"  # identifies the folder of a placement
-
-
 WRITTEN: Final = {PAGE, MARK, *(f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet"))}
 
 

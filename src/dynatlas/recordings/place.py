@@ -21,14 +21,8 @@ from dynatlas.recordings.sentences import sentences
 from dynatlas.study.members import FACTORS, Member
 
 FEWEST_NETWORKS: Final = 3
-
-
 FEWEST_SHUFFLES: Final = 19
-
-
 TABLES: Final = ("distances", "controls", "levels", "effects", "map", "recordings")
-
-
 Source = ArrayLike | Path  # activity, or the path of a file
 
 

@@ -11,8 +11,6 @@ from dynatlas.recordings.sentences import Row, controls_by_name, rows_of
 from dynatlas.report.plots import Plot, number, text
 
 SPREAD: Final = 0.3  # half the width of a strip
-
-
 CONTROLS: Final = ("between trained networks", "shuffled time", "shifted trials", "own halves")
 
 

@@ -14,14 +14,8 @@ from dynatlas.statistics.resampling import Interval, interval, mean_interval, me
 from dynatlas.study.members import FACTORS, Member
 
 TRAINED, UNTRAINED, GAIN = "trained", "untrained", "untrained minus trained"
-
-
 BETWEEN, HALVES, RELIABILITY = "between trained networks", "own halves", "reliability"
-
-
 Row = dict[str, Any]
-
-
 Rows = list[Row]
 
 

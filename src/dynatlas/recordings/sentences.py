@@ -16,7 +16,6 @@ WARNING: Final = (
     "Intervals are over networks and hold for this recording only: another animal or session may differ.",
 )
 
-
 Row = dict[str, Any]
 
 

@@ -19,14 +19,8 @@ if TYPE_CHECKING:
     from h5py import File
 
 USUAL: Final = ("activity", "recording")
-
-
 MOST_LISTED: Final = 12
-
-
 MARKS: Final = ("_FillValue", "missing_value", "scale_factor", "add_offset")
-
-
 Read = tuple[NDArray[Any], tuple[str, ...]]  # values, and sentences about them
 
 

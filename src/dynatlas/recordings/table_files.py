@@ -18,14 +18,8 @@ from dynatlas.errors import NetworkError
 from dynatlas.recordings.series import Read
 
 TIMES: Final = ("time", "step")
-
-
 LABELS: Final = ("trial", "condition", *TIMES)
-
-
 SAVED_INDEX: Final = re.compile(r"\s*|Unnamed:.*|__index_level_\d+__")  # column names of an unnamed index
-
-
 EXPECTED: Final = f"expected a column for each unit, and labels called {', '.join(LABELS)}"
 
 

@@ -16,7 +16,6 @@ from dynatlas.study.members import Member
 # Of each point's eigenvalues those of largest modulus: the others lie near 0, and would be most of the file.
 MOST_EIGENVALUES: Final = 32
 
-
 # Tables of which a network's rows are shown as they are, and their columns.
 SHOWN: Final = {
     "losses": ("iteration", "training_loss", "validation_mse"),

@@ -11,20 +11,10 @@ from dynatlas.tasks.registry import BUILT_IN
 from dynatlas.tasks.task import Task
 
 UNITS: Final = (64, 128, 256)
-
-
 L2: Final = (1e-5, 1e-4, 1e-3, 1e-2)
-
-
 SEEDS: Final = 30
-
-
 ITERATIONS: Final = 20_000
-
-
 BATCH_SIZE: Final = 64
-
-
 CELLS: Final = ("vanilla", "ugrnn", "gru", "lstm")
 
 

@@ -50,7 +50,6 @@ def text_of(name: str) -> str:
 # What the script of an atlas' page has for any page.
 OF_ANY_PAGE: Final = ("elements", "theme", "plots")
 
-
 # The page's own script, in the order in which it is read; each file is one idea.
 PARTS: Final = (
     *("elements", "details", "theme", "plots", "population", "tables", "spaces", "spectra", "graphs"),

@@ -10,11 +10,8 @@ from dynatlas.report.values import cells
 from dynatlas.study.study import Study
 
 MOST_ROWS: Final = 20_000  # more would keep a browser busy for seconds; the whole table is in the atlas
-
-
 # The tables that a reader of a study asks for first come first.
 FIRST: Final = ("networks", "headline", "effects", "claims", "searches", "fixed_points")
-
 
 _ABOUT: Final = {
     "networks": "Every network: its settings, its error, whether it passed.",

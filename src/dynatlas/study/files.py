@@ -29,7 +29,6 @@ SETTINGS: dict[str, type[str] | type[float]] = {
     "clip_norm": float,
 }
 
-
 INFORMATIVE = ("mse", "r2", "passed", "samples", "iterations")  # columns that are not read
 
 

@@ -21,7 +21,6 @@ TASKS: dict[str, type[Task]] = {
     "context_integration": ContextIntegration,
 }
 
-
 BUILT_IN: Final = tuple(TASKS)  # the tasks of the paper, in its order
 
 Added = TypeVar("Added")

@@ -13,8 +13,6 @@ from dynatlas.figures.style import columns_of, heading, new_figure, panel, rows_
 from dynatlas.measures.registry import measure_label
 
 COMPARED = ("svcca", "cka")
-
-
 MOST_IN_A_ROW = 3
 
 

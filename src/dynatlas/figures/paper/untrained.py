@@ -26,10 +26,7 @@ from dynatlas.figures.style import GREY, SMALLEST, heading, new_figure, panel, r
 from dynatlas.measures.registry import measure_label
 
 LEAST_NETWORKS = 3
-
-
 NO_DISTANCES = ("reliability", "explained by training")
-
 
 NOT_KEPT = (
     "This study keeps no untrained networks; set population.untrained_controls = true and run it into a new atlas."

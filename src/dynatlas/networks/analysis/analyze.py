@@ -18,11 +18,7 @@ from dynatlas.networks.analysis.tables import attractor_rows, point_rows, search
 from dynatlas.networks.network import Network
 
 STARTS = 1024  # over all conditions
-
-
 FEWEST_STARTS = 64  # of each condition
-
-
 # Budget of starts of a search up to 64 state dimensions. The cost of a start grows with the cube of the dimension.
 MOST_STARTS, MOST_STARTS_FOR = 16_384, 64
 

@@ -13,19 +13,11 @@ from dynatlas.networks.analysis.starts import Visited, last_states, state_deviat
 from dynatlas.networks.network import Network
 
 RUNS = 16  # of each condition
-
-
 SLOW_RUNS = 2  # of each condition, if every step leaves JAX
-
-
 STEPS = 32_768  # at most, before a run is classified
-
-
 # Aperiodic motions are the same if mean and amplitude differ by less than this share of the amplitude, the precision of
 # a mean over a window of chaos.
 ALIKE = 0.2
-
-
 DISPLACEMENT = 0.01  # of each state's standard deviation
 
 

@@ -13,8 +13,6 @@ from dynatlas.report.rendering import OF_ANY_PAGE, in_one_scope, part, render_pa
 from dynatlas.report.values import records
 
 MOST_ROWS = 2000  # of the table of points; the file next to the page has all
-
-
 PAGE = "index.html"
 
 

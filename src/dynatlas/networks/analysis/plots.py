@@ -11,14 +11,8 @@ from dynatlas.networks.analysis.starts import pooled
 from dynatlas.report.plots import Plot, number
 
 MOST_TRIALS = 16
-
-
 MOST_STEPS = 150
-
-
 MOST_SAMPLES = 20_000  # for the principal components
-
-
 MOST_POINTS = 500  # of each condition; the tables have all
 
 

@@ -10,17 +10,9 @@ from dynatlas.networks.network import Network
 
 # Random trials, where neither trials nor activity are given.
 TRIALS = 64
-
-
 STEPS = 100
-
-
 HELD = 10  # mean steps between changes of a random input
-
-
 NOISE = 0.5  # of the standard deviation of each state
-
-
 # States beyond this, of a network that has diverged, are excluded.
 FARTHEST = 1e6
 

@@ -34,15 +34,10 @@ from dynatlas.tasks.task import Task
 
 # The measures that compare transition graphs, which are made for tasks that name one of them.
 GRAPHS = comparing(TRANSITIONS)
-
-
 # Starts of a search, however many conditions share a network's starts.
 FEWEST_STARTS = 64
-
-
 # What a cell takes that is under a static input.
 NO_INPUTS = np.zeros(0)
-
 
 # The tables that the job writes.
 TABLES = (

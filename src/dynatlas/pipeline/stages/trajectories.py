@@ -16,8 +16,6 @@ from dynatlas.tasks.task import Task
 
 # Probe trials in the trajectory pictures: enough to show the structure, few enough to see through.
 DRAWN_TRIALS = 24
-
-
 # Stored for every network, not only for representatives: at most 29 kB, 155 MB (before compression) for the
 # 8,640 networks of the paper.
 KEPT_TRIALS, KEPT_STEPS = 16, 150

@@ -35,17 +35,11 @@ WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
 }
 
-
 # Deaths of a job's workers after which the job counts as their cause.
 DEATHS_ALLOWED = 5
-
-
 # Seconds between checks for SLURM jobs that have ended. A worker restarts in less.
 REPLACEMENT_INTERVAL = 30.0
-
-
 ANSWER_TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
-
 
 _SETTINGS = {
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,

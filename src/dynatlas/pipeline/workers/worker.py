@@ -21,8 +21,6 @@ from dynatlas.study.plugins import Code, provide
 
 # Packages whose versions must agree: numbers depend on them.
 PACKAGES = ("dynatlas", "jax", "jaxlib")
-
-
 _running: set[tuple[str, str]] = set()  # (atlas folder, job) in this process, possibly of a run that has died
 
 

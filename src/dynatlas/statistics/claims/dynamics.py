@@ -18,8 +18,6 @@ from dynatlas.statistics.claims.verdicts import (
 from dynatlas.study.members import FACTORS
 
 GATED = ("ugrnn", "gru", "lstm")
-
-
 # Limits that stand for "most", "near" and "just over" in the claims.
 MOST = 0.9  # share of cases
 NEAR_FREQUENCY = 0.1  # relative error
