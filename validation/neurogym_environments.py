@@ -52,7 +52,7 @@ def first_of_dataset(name: str) -> np.ndarray:
     """
     dataset = neurogym.Dataset(neurogym.make(name), batch_size=1, seq_len=STEPS, cache_len=STEPS)
     dataset.seed(0)
-    dataset._cache()  # anew, now that it is seeded
+    dataset._cache()  # again, now that it is seeded
     return dataset._inputs[:STEPS, 0].reshape(STEPS, -1).astype(np.float32)
 
 

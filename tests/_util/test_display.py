@@ -96,7 +96,7 @@ def test_an_atlas_summarises_its_findings(atlas):
 def test_an_empty_atlas_says_how_to_begin(tmp_path):
     atlas = Atlas.create(tmp_path / "atlas", Study.load("demo"))
     assert dict(atlas._summary().rows)["networks"] == "0 of 72 trained"
-    assert " ".join(repr(atlas).split()).endswith("goes on")
+    assert " ".join(repr(atlas).split()).endswith("resumes")
 
 
 def test_a_damaged_table_is_reported_not_raised(atlas, tmp_path):

@@ -583,7 +583,7 @@ def test_provenance_is_merged(atlas: Atlas) -> None:
     assert Atlas.open(atlas.path).provenance == expected
     assert atlas.verify() == []
     (atlas.path / "provenance.json").write_text("{")
-    with pytest.raises(DamagedAtlasError, match=r"provenance.json is damaged: .* Delete it: a run writes it anew"):
+    with pytest.raises(DamagedAtlasError, match=r"provenance.json is damaged: .* Delete it: a run rewrites it"):
         _ = atlas.provenance
 
 
@@ -596,7 +596,7 @@ def test_repr_says_how_far_it_is(atlas: Atlas) -> None:
     write_all(atlas)
     assert rows()["networks"] == "1 of 2 learned their task"
     assert rows()["done"] == "training (1 of 2), distances (1 of 5), tables (1 of 3), report"
-    assert f'next: dynatlas.run("{atlas.path}/study.toml", "{atlas.path}") goes on' in " ".join(repr(atlas).split())
+    assert f'next: dynatlas.run("{atlas.path}/study.toml", "{atlas.path}") resumes' in " ".join(repr(atlas).split())
     atlas.discard("tables/networks.parquet")
     assert rows()["networks"] == "2 of 4 trained"
 

@@ -136,7 +136,9 @@ def test_a_signal_stops_the_run_and_the_next_one_ends_it(number, error, code, at
 
     folder = tmp_path / "atlas"
     progress = During(send)
-    with pytest.raises(error, match=r"\d of \d+ jobs are done and kept.*run the same command again to go on") as raised:
+    with pytest.raises(
+        error, match=r"\d of \d+ jobs are done and kept.*run the same command again to resume"
+    ) as raised:
         dynatlas.run(study_file, folder, scheduler=dask.address, progress=progress)
     assert time.monotonic() - sent[0] < 30
     assert raised.value.exit_code == code
@@ -197,7 +199,7 @@ def test_a_lost_scheduler_is_an_error_and_a_new_one_ends_the_run(atlas, dask, st
     """The last of the tests with these processes, as they end with their scheduler."""
     folder = tmp_path / "atlas"
     progress = During(dask.kill_scheduler)
-    with pytest.raises(DynatlasError, match=r"connection to the scheduler is lost.*run again to go on") as raised:
+    with pytest.raises(DynatlasError, match=r"connection to the scheduler is lost.*run again to resume") as raised:
         dynatlas.run(study_file, folder, scheduler=dask.address, progress=progress)
     progress.check()
     assert raised.value.exit_code == 1

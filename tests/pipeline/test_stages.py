@@ -66,7 +66,7 @@ def whole(tmp_path_factory):
 def test_a_job_asked_to_stop_keeps_a_checkpoint_and_goes_on_from_it(whole, tmp_path, reports):
     atlas, hashes = new_atlas(tmp_path), {}
     for job, argument in ((stages.search, FIRST), (stages.search, SECOND), (stages.train, BLOCK)):
-        with pytest.raises(Stopped, match="goes on from its checkpoint"):
+        with pytest.raises(Stopped, match="resumes from its checkpoint"):
             job(atlas.path, argument, stop_after(reports))
         interruption.clear()
         (checkpoint,) = (atlas.path / "checkpoints").iterdir()

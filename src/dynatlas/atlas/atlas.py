@@ -105,7 +105,7 @@ class Atlas(SummaryRepr):
         except (OSError, UnicodeDecodeError, StudyError) as error:
             raise DamagedAtlasError(
                 f"the study file of the atlas {path} is damaged: {reason(error)}. Put its {STUDY} back; "
-                "or delete it and run the same study with this folder, which writes it anew"
+                "or delete it and run the same study with this folder, which rewrites it"
             ) from error
         # A file that has other bytes and means the same, as after a change of a comment, does no harm.
         if study.hash != head.study_hash and head.study.damage(path):
@@ -202,7 +202,7 @@ class Atlas(SummaryRepr):
 
         Raises:
             AtlasError: it is not in the atlas, or the study keeps no untrained controls.
-            PluginError: their cell is not ours, and its code has not been imported.
+            PluginError: their cell is user-defined, and its code has not been imported.
             DamagedAtlasError: its file is not what was written.
         """
         if untrained and not self.study.population.untrained_controls:
@@ -330,7 +330,7 @@ class Atlas(SummaryRepr):
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise DamagedAtlasError(f"{path} is damaged: {reason(error)}. Delete it: a run writes it anew") from error
+            raise DamagedAtlasError(f"{path} is damaged: {reason(error)}. Delete it: a run rewrites it") from error
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Merge into the provenance: tables into tables, and later values over earlier ones."""

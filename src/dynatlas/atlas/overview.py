@@ -1,4 +1,4 @@
-"""What an atlas says of itself: how far it is, what it found, what to call next."""
+"""Summary of an atlas for terminals and notebooks."""
 
 from collections.abc import Callable, Iterable, Set
 from pathlib import Path
@@ -24,7 +24,7 @@ def overview(study: Study, path: Path, names: Set[str], table: Callable[[str], p
     following = (
         'atlas.table("networks"), atlas.network(ID), or open report/index.html in a browser'
         if finished
-        else f'dynatlas.run("{path / "study.toml"}", "{path}") goes on'
+        else f'dynatlas.run("{path / "study.toml"}", "{path}") resumes'
     )
     return Summary(f"Atlas of {study.name!r}", tuple(rows), following)
 

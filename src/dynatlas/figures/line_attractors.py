@@ -66,7 +66,7 @@ def draw_responses(axes: Axes, atlas: AtlasLike, task: str) -> None:
     """
     means = _mean_responses(atlas, task)
     if not means:
-        raise Missing("No network’s modes could be told apart.")
+        raise Missing("No network’s modes could be separated.")
     looks = looks_of(atlas.study)["architecture"]
     for (architecture, activation), mean in means.items():
         axes.plot(

@@ -23,7 +23,8 @@ class SVCCA(Measure):
 
     A distance from 0 to 1, no metric: 0 also means that one subspace lies within the other. Unchanged by rotation.
 
-    Source: Raghu et al. 2017, who take 99 % of the variance; 95 % is Maheswaranathan et al. 2019; the minimum is ours.
+    Source: Raghu et al. 2017, who take 99 % of the variance; Maheswaranathan et al. 2019, who take 95 %. The mean over
+    the minimum is a choice of dynatlas.
     """
 
     label: ClassVar[str] = "SVCCA"

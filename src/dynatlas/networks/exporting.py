@@ -1,6 +1,6 @@
 """One of our cells as a file for elsewhere: PyTorch's layout where its form allows it, plain arrays always.
 
-What is written is read back, and held against the cell step by step, before the file gets its name.
+The written file is read back and compared with the cell, step by step, before it gets its name.
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ def export_network(cell: Cell, path: Path) -> float:
         The largest difference between one step of the cell and one of the file, over 100 random states.
 
     Raises:
-        NetworkError: a cell that is not ours, a form that the format has no place for, another ending, or a file that
+        NetworkError: a user-defined cell, a form that the format has no place for, another ending, or a file that
             cannot be written.
     """
     if path.suffix not in (".npz", ".safetensors"):

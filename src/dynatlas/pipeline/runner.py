@@ -267,8 +267,8 @@ class _Run:
         """Resubmit a job whose worker had to leave; any other failure ends the run."""
         if future.status == "cancelled":
             raise DynatlasError(
-                "the connection to the scheduler is lost. What was finished is kept; run again to go on, when there is "
-                "a scheduler again"
+                "the connection to the scheduler is lost. What was finished is kept; run again to resume, when there "
+                "is a scheduler again"
             )
         error = future.exception()
         if not isinstance(error, Stopped):
@@ -288,7 +288,7 @@ class _Run:
             self._keep([(job, future) for job, future in ended if future.status == "finished"])
         kept = (
             f"{len(self.done)} of {len(self.jobs)} jobs are done and kept, and checkpoints of those that were "
-            "training; run the same command again to go on"
+            "training; run the same command again to resume"
         )
         if received == signal.SIGINT:
             raise Interrupted(f"interrupted: {kept}")
@@ -335,13 +335,13 @@ def _failure(job: Job, error: BaseException) -> DynatlasError:
     """Return the error to raise for a failed job."""
     if isinstance(error, DynatlasError):
         return error
-    go_on = "What was finished is kept; run the same command again to go on"
+    how_to_resume = "What was finished is kept; run the same command again to resume"
     if is_worker_killed(error):
         return DynatlasError(
             f"the job {job.name!r} has had its worker killed again and again; most often there was too little memory, "
-            f"or the time of a batch job was over. {go_on}"
+            f"or the time of a batch job was over. {how_to_resume}"
         )
-    return DynatlasError(f"the job {job.name!r} failed: {error!r}. {go_on}")
+    return DynatlasError(f"the job {job.name!r} failed: {error!r}. {how_to_resume}")
 
 
 def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds: Mapping[str, float]) -> None:

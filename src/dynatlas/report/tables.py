@@ -34,7 +34,7 @@ _ABOUT: Final = {
     "embeddings": "Places on the maps in two dimensions.",
     "embeddings_3d": "Places on the maps in three dimensions.",
     "maps": "How many networks each map shows, and how faithful it is.",
-    "controls": "What the distances are to be held against.",
+    "controls": "Reference values for the distances.",
     "control_embeddings": "Where each network stands on its architecture’s map, trained and before training.",
 }
 

@@ -1,4 +1,4 @@
-"""The job that makes a task's controls: what its distances in geometry are to be held against.
+"""Job that makes a task's controls: reference values for its distances in geometry.
 
 They are made with an even selection of the trained networks, the same for every measure:
 

@@ -195,7 +195,7 @@ def _keeping(atlas: Atlas, name: str, report: Callable[[State], None]) -> Callab
             atlas.write_checkpoint(name, arrays)
             last = time.monotonic()
         if stop:
-            raise Stopped(f"stopped on request; {name} goes on from its checkpoint when the run is started again")
+            raise Stopped(f"stopped on request; {name} resumes from its checkpoint when the run is started again")
 
     return between
 
