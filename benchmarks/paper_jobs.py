@@ -26,8 +26,8 @@ import numpy as np
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.pipeline.calibration import Cost
 from dynatlas.pipeline.jobs import jobs_of
+from dynatlas.pipeline.pending import Pending
 from dynatlas.pipeline.planning import Calibration, plan_from
-from dynatlas.pipeline.waiting import Waiting
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.study.study import Study
 
@@ -68,12 +68,12 @@ def opening(seeds, repeats):
 
 def run(jobs):
     """Start and end every job, as many at a time as can start."""
-    waiting = Waiting({job.name: job.needs for job in jobs})
+    pending = Pending({job.name: job.needs for job in jobs})
     running = []
-    while waiting or running:
-        while name := waiting.start():
+    while pending or running:
+        while name := pending.start():
             running.append(name)
-        waiting.end(running.pop())
+        pending.end(running.pop())
 
 
 def invented(study):

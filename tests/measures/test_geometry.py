@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from dynatlas import distance, distance_matrix
-from dynatlas.measures.alignment import CKA
 from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.measures.cca import SVCCA
+from dynatlas.measures.cka import CKA
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import all_pairs, compare, in_groups
 from dynatlas.measures.registry import MEASURES, measure_of, register_measure

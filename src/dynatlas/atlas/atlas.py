@@ -25,13 +25,13 @@ from dynatlas._io.atomic import publish, remove_temporaries, temporary_beside, w
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.json import Json
 from dynatlas.atlas import checkpoints, formats, schema
-from dynatlas.atlas.creation import begin, differences, is_new
+from dynatlas.atlas.creation import begin, check_same_study, is_new
 from dynatlas.atlas.lock import LOCK, BusyError, one_writer
 from dynatlas.atlas.manifest import LOG, MANIFEST, STUDY, Entry, Manifest, check_name, manifest_of, reason
 from dynatlas.atlas.overview import damaged, overview
 from dynatlas.atlas.verification import Problem, find_problems
 from dynatlas.cells.cell import Cell, leaf_name
-from dynatlas.errors import AtlasError, DamagedAtlasError, DifferentStudyError, StudyError
+from dynatlas.errors import AtlasError, DamagedAtlasError, StudyError
 from dynatlas.measures.pairs import Reduced
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import Study
@@ -83,11 +83,7 @@ class Atlas(SummaryRepr):
         except OSError as error:
             raise AtlasError(f"cannot make an atlas at {path}: {reason(error)}") from error
         atlas = cls.open(path)
-        if atlas.study.hash != study.hash:
-            raise DifferentStudyError(
-                f"{path} holds the atlas of another study, {atlas.study.name!r}. Give another folder, "
-                "or undo what differs (there → here):\n  " + "\n  ".join(differences(atlas.study, study))
-            )
+        check_same_study(path, atlas.study, study)
         return atlas
 
     @classmethod

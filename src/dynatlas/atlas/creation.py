@@ -1,4 +1,4 @@
-"""A new atlas: whether a folder may become one, its first files, and how another study differs."""
+"""Creation of an atlas: its first files, and the refusal of folders that hold something else or another study."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 from dynatlas._io.atomic import is_temporary, write_bytes
 from dynatlas.atlas.lock import LOCK
 from dynatlas.atlas.manifest import LOG, MANIFEST, STUDY, Entry, is_empty_log, manifest_of
-from dynatlas.errors import AtlasError
+from dynatlas.errors import AtlasError, DifferentStudyError
 from dynatlas.study.study import Study
 
 
@@ -40,7 +40,20 @@ def _is_ours(file: Path) -> bool:
     return file.name == LOCK or is_temporary(file) or (file.name == LOG and is_empty_log(file))
 
 
-def differences(there: Study, here: Study, most: int = 10) -> list[str]:
+def check_same_study(path: Path, there: Study, here: Study) -> None:
+    """Refuse a folder that holds the atlas of another study.
+
+    Raises:
+        DifferentStudyError: it does; the message lists the settings that differ.
+    """
+    if there.hash != here.hash:
+        raise DifferentStudyError(
+            f"{path} holds the atlas of another study, {there.name!r}. Give another folder, "
+            "or undo what differs (there → here):\n  " + "\n  ".join(_differences(there, here))
+        )
+
+
+def _differences(there: Study, here: Study, most: int = 10) -> list[str]:
     """What differs, setting by setting: "population.units: [64] → [64, 128]"."""
     old, new = _settings(there), _settings(here)
     lines = [

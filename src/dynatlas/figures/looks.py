@@ -1,4 +1,8 @@
-"""Label, colour and marker of every level of a factor."""
+"""Colours, markers and labels of the levels of each factor, in figures and on the page.
+
+The colours are those of Okabe and Ito, which readers with any common colour vision can distinguish; shape always marks
+the second factor, so that no picture depends on colour alone.
+"""
 
 from collections.abc import Iterable, Mapping
 from itertools import cycle

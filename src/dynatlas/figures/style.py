@@ -1,8 +1,4 @@
-"""One look for every picture: sizes, type, and a fixed colour for each factor, on paper and on the page.
-
-The colours are those of Okabe and Ito, which readers with any common colour vision tell apart; shape always says
-the second factor, so that no picture depends on colour alone.
-"""
+"""Page layout of figures: width, type sizes, panels and headings. The colours are in ``looks``."""
 
 import io
 import textwrap

@@ -5,10 +5,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final, TypeVar
 
 from dynatlas._util.messages import did_you_mean
-from dynatlas.measures.alignment import CKA, Procrustes
 from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.measures.cca import CCA, PWCCA, SVCCA
+from dynatlas.measures.cka import CKA
 from dynatlas.measures.measure import Measure
+from dynatlas.measures.procrustes import Procrustes
 from dynatlas.measures.rsa import RSA
 from dynatlas.registry import check_name, enter
 

@@ -16,8 +16,8 @@ from dynatlas._util.cores import available_cores
 from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.pipeline.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
 from dynatlas.pipeline.jobs import Job, jobs_of, training_flops
+from dynatlas.pipeline.pending import Pending
 from dynatlas.pipeline.stages.comparison import TILE, Tile
-from dynatlas.pipeline.waiting import Waiting
 from dynatlas.pipeline.workers.cluster import count_workers, local_cluster, running_scheduler
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import Study
@@ -128,14 +128,14 @@ def simulate(
 
     A job's cost is (the program it compiles, seconds to compile, seconds to run); a worker compiles a program once.
     """
-    waiting = Waiting({job.name: job.needs for job in jobs})
+    pending = Pending({job.name: job.needs for job in jobs})
     free = [(start_up, worker) for worker in range(workers)]
     compiled: list[set[str]] = [set() for _ in range(workers)]
     running: list[tuple[float, int, str]] = []
     spans: dict[str, tuple[float, float]] = {}
     now = start_up
-    while waiting or running:
-        while free and (started := waiting.start()):
+    while pending or running:
+        while free and (started := pending.start()):
             _, worker = heapq.heappop(free)
             program, compiling, seconds = costs[started]
             end = now + seconds + (0.0 if program in compiled[worker] else compiling)
@@ -143,7 +143,7 @@ def simulate(
             spans[started] = (now, end)
             heapq.heappush(running, (end, worker, started))
         now, worker, ended = heapq.heappop(running)
-        waiting.end(ended)
+        pending.end(ended)
         heapq.heappush(free, (now, worker))
     return spans
 

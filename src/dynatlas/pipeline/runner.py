@@ -23,9 +23,9 @@ from dynatlas._util.cores import available_cores
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
 from dynatlas.pipeline.jobs import Job, jobs_of, leftovers
+from dynatlas.pipeline.pending import Pending
 from dynatlas.pipeline.progress import LOG, Quiet, RunProgress
 from dynatlas.pipeline.status import StatusFile
-from dynatlas.pipeline.waiting import Waiting
 from dynatlas.pipeline.workers.cluster import (
     WORKER_ENVIRONMENT,
     has_workers,
@@ -39,7 +39,7 @@ from dynatlas.pipeline.workers.cluster import (
     take_back_requests,
     terms_for,
 )
-from dynatlas.pipeline.workers.interruption import Caught, caught_signals
+from dynatlas.pipeline.workers.interruption import GRACE, Caught, caught_signals
 from dynatlas.pipeline.workers.slurm import Slurm
 from dynatlas.study.plugin_records import FOLDER
 from dynatlas.study.plugins import Code
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
 # Seconds between checks for signals and writes of the progress file.
 TICK = 0.5
-# Seconds for jobs to save a checkpoint after a signal. A batch system allows 30 to 60 in all.
-GRACE = 18.0
 # Seconds without the end of a job before checking that a worker is connected.
 LOOK = 60.0
 # The stages whose jobs answer a request to stop; jobs of others are abandoned, and repeated by the next run.
@@ -181,7 +179,7 @@ class _Run:
         entries = atlas.entries
         self.done = {job.name for job in jobs if job.is_done(entries)}
         needs = _open_needs(jobs, self.done)
-        self.waiting = Waiting({job.name: needs[job.name] for job in jobs if job.name not in self.done})
+        self.pending = Pending({job.name: needs[job.name] for job in jobs if job.name not in self.done})
         self.units = _units(jobs, self.done)
         self.submitted: dict[object, tuple[Job, Future]] = {}  # key → (job, future)
         self.ended: queue.SimpleQueue[Future] = queue.SimpleQueue()  # futures
@@ -207,7 +205,7 @@ class _Run:
                 looked = time.monotonic()
                 if not has_workers(self.client):
                     self.status.note("no worker is left; waiting for one")
-        if self.caught.received and (self.submitted or self.waiting):
+        if self.caught.received and (self.submitted or self.pending):
             self._stop(self.caught.received)
         _record_run(self.atlas, self.jobs, self.started, self.seconds)
 
@@ -216,7 +214,7 @@ class _Run:
         return self.caught.received is not None
 
     def _submit_ready(self) -> None:
-        while name := self.waiting.start():
+        while name := self.pending.start():
             self._submit(self.by_name[name])
 
     def _submit(self, job: Job) -> None:
@@ -246,7 +244,7 @@ class _Run:
             if job.name == "sum up":
                 # The report shows the provenance, so it must be written first.
                 _record_run(self.atlas, self.jobs, self.started, self.seconds)
-            self.waiting.end(job.name)
+            self.pending.end(job.name)
         self._submit_ready()
 
     def _keep(self, finished: list[tuple[Job, "Future"]]) -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+# Seconds for jobs to save a checkpoint after a signal. A batch system allows 30 to 60 in all.
+GRACE = 18.0
 _stop = threading.Event()
 
 

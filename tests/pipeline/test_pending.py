@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynatlas.pipeline.waiting import Waiting
+from dynatlas.pipeline.pending import Pending
 
 
 @st.composite
@@ -18,26 +18,26 @@ def graphs(draw):
 @settings(deadline=None)
 @given(graphs(), st.randoms(use_true_random=False), st.integers(1, 4))
 def test_the_first_job_that_can_start_is_started(needs, random, workers):
-    waiting, left, running, done = Waiting(needs), dict(needs), [], set()
+    pending, left, running, done = Pending(needs), dict(needs), [], set()
     while left or running:
-        assert len(waiting) == len(left)
+        assert len(pending) == len(left)
         while len(running) < workers:
             expected = next((name for name, of_job in left.items() if of_job <= done), None)
-            assert waiting.start() == expected
+            assert pending.start() == expected
             if expected is None:
                 break
             del left[expected]
             running.append(expected)
         ended = running.pop(random.randrange(len(running)))
-        waiting.end(ended)
+        pending.end(ended)
         done.add(ended)
-    assert not waiting
-    assert waiting.start() is None
+    assert not pending
+    assert pending.start() is None
 
 
 def test_jobs_that_need_each_other_never_start():
-    waiting = Waiting({"a": ["b"], "b": ["a"], "c": []})
-    assert waiting.start() == "c"
-    waiting.end("c")
-    assert waiting.start() is None
-    assert len(waiting) == 2
+    pending = Pending({"a": ["b"], "b": ["a"], "c": []})
+    assert pending.start() == "c"
+    pending.end("c")
+    assert pending.start() is None
+    assert len(pending) == 2

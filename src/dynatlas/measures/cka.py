@@ -1,4 +1,4 @@
-"""Distances from kernels and from rotations: CKA and Procrustes."""
+"""Centred kernel alignment (CKA) of linear kernels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,51 +75,6 @@ class CKA(Measure):
             return np.asarray(1 - products)
         norms: list[Array] = [np.stack([one["norms"] for one in group]) for group in (firsts, seconds)]
         return np.asarray(1 - _unbiased(products, norms[0][:, None], norms[1][None]))
-
-
-@dataclass(frozen=True)
-class Procrustes(Measure):
-    """The angle that remains after the best rotation, arccos(‖XᵀY‖_* / (‖X‖_F ‖Y‖_F)), in radians: at most π/2.
-
-    ``euclidean`` returns √(‖X‖²_F + ‖Y‖²_F − 2‖XᵀY‖_*) / √samples instead: the root mean square distance between the
-    aligned states, in the units of the activity, which depends on its scale.
-
-    Both are metrics, unchanged by rotation.
-
-    Source: Williams et al. 2021 (shape distances), with the narrower network padded by silent units.
-    """
-
-    label: ClassVar[str] = "Procrustes"
-    is_metric: ClassVar[bool] = True
-    euclidean: Any = False
-
-    def __post_init__(self) -> None:
-        expected("euclidean", self.euclidean, "True or False", isinstance(self.euclidean, bool))
-
-    def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """Return the activity along its principal axes [samples, k], scaled to ‖X‖_F = 1; and ‖X‖_F / √samples."""
-        scaled = on_unit_scale(activity)
-        scores = scaled @ principal_axes(scaled)[1]
-        norm = np.linalg.norm(scores)
-        size = np.abs(activity).max() / np.abs(scaled).max() * norm / np.sqrt(len(activity))
-        return {"scores": scores / norm, "size": np.asarray(size if self.euclidean else 1.0)}
-
-    def between(self, first: Reduced, second: Reduced) -> float:
-        """Compare two scaled activities and their sizes."""
-        narrow, wide = sorted((first, second), key=lambda one: one["scores"].shape[1])
-        sizes = float(narrow["size"]), float(wide["size"])
-        left, overlaps, right = np.linalg.svd(narrow["scores"].T @ wide["scores"], full_matrices=False)
-        overlap = float(overlaps.sum())
-        if overlap < 0.99:
-            return float(np.arccos(overlap)) if not self.euclidean else _side(*sizes, 2 - 2 * overlap)
-        # Near 1 both formulas amplify rounding of 1e-16 to 1e-8. The chord between the aligned networks does not.
-        chord = float(np.linalg.norm(narrow["scores"] @ (left @ right) - wide["scores"]))
-        return float(2 * np.arcsin(chord / 2)) if not self.euclidean else _side(*sizes, chord**2)
-
-
-def _side(a: float, b: float, squared_chord: float) -> float:
-    """Return the third side of a triangle; the angle between a and b has this squared chord on the unit circle."""
-    return float(np.hypot(a - b, np.sqrt(a * b * squared_chord)))
 
 
 def _unbiased(product: Any, norms: Any, other_norms: Any) -> Any:

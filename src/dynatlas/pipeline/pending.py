@@ -5,18 +5,18 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 
-class Waiting:
+class Pending:
     """The jobs that have not started.
 
     A job that ends is looked up by the jobs that need it, so that starting and ending all jobs takes time in proportion
     to their dependencies, of which the paper's study has 500,000.
 
     Example:
-        >>> waiting = Waiting({"train": [], "reduce": ["train"], "map": ["reduce"]})
-        >>> waiting.start(), waiting.start(), len(waiting)
+        >>> pending = Pending({"train": [], "reduce": ["train"], "map": ["reduce"]})
+        >>> pending.start(), pending.start(), len(pending)
         ('train', None, 2)
-        >>> waiting.end("train")
-        >>> waiting.start()
+        >>> pending.end("train")
+        >>> pending.start()
         'reduce'
     """
 
