@@ -304,6 +304,7 @@ with atlas.lock():
 """
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("compacts", [False, True])
 def test_a_reader_sees_a_prefix_that_only_grows(atlas: Atlas, compacts: bool) -> None:
     count = 400
@@ -340,6 +341,7 @@ with Atlas.open({str(atlas.path)!r}).lock():
         yield
 
 
+@pytest.mark.usefixtures("processes")
 def test_who_has_not_the_lock_writes_files_but_not_the_manifest(atlas: Atlas) -> None:
     """As a worker does; what is complete is not replaced by the late result of a job that was done elsewhere."""
     first = atlas.write_text("report/first.txt", "first")

@@ -99,6 +99,7 @@ def test_a_lost_study_file_is_written_again(folder: Path) -> None:
     assert atlas.verify() == []
 
 
+@pytest.mark.usefixtures("processes")
 def test_it_is_gone_on_with_to_the_tables_that_it_would_have_had(folder: Path) -> None:
     old = old_entries(folder)
     atlas = dynatlas.run(folder / "study.toml", folder, workers=1, until="maps")

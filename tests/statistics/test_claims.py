@@ -94,7 +94,7 @@ def test_the_modal_count():
 def test_without_any_root_the_modal_number_is_0():
     atlas = changed("searches", lambda rows: rows.assign(n_roots=0))
     atlas.tables["fixed_points"] = atlas.tables["fixed_points"][:0]
-    whole = next(topology.modal_count(atlas))
+    whole = next(topology.modal_count(atlas, "flip_flop"))
     assert (whole.verdict, whole.value) == ("does not hold", 0.0)
     assert "networks have 0 = 0 + 0 + 0 + 0" in whole.note
 
