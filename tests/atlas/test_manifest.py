@@ -399,6 +399,7 @@ with atlas.lock():
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_forked_child_does_not_hold_its_parents_lock(atlas: Atlas) -> None:
     run_python(FORKING.format(path=str(atlas.path)))
     assert as_others_see(atlas).keys() == {"report/parent.txt"}
