@@ -39,6 +39,9 @@ STUDY = tiny_toml(
 )
 
 
+KEPT = r"\d of \d+ jobs are done and kept.*run the same command again to go on"
+
+
 @pytest.fixture(scope="module")
 def study_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "study.toml"
