@@ -1,12 +1,13 @@
-# Two commands for a fresh machine with Python ≥ 3.11, pip and make:
+# Commands for a fresh machine with Python ≥ 3.11, pip and make:
 #   make demo    train and map the built-in study "demo", and say where its report is
-#   make test    run the tests
+#   make test    run all tests, in minutes
+#   make check   run the linters, the type checker and the tests that start no process, in a minute and a half
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ATLAS ?= atlases/demo
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test check quick-tests lint lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
@@ -15,6 +16,14 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
 		tests/pipeline/test_pipeline.py tests/pipeline/test_cluster.py tests/cli/test_cli.py tests src
+
+# The linters beside the tests.
+check: $(VENV)/.ready-dev
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-tests lint
+
+# Without a check of every call's types, which costs a third; `make test` has it.
+quick-tests: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest --check --jaxtyping-packages= --quiet --numprocesses auto --dist worksteal tests src
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
