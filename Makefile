@@ -7,23 +7,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 ATLAS ?= atlases/demo
 
-.PHONY: demo check test lint lock clean
+.PHONY: demo test check quick-tests lint lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
-
-# Types are checked beside the tests; what they print is kept apart.
-check: $(VENV)/.ready-dev
-	$(BIN)/ruff check --quiet .
-	$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy > $(VENV)/mypy.txt 2>&1 & types=$$!; \
-	$(BIN)/python -m pytest --check --quiet --numprocesses auto --dist worksteal tests src; tests=$$?; \
-	wait $$types; passed=$$?; cat $(VENV)/mypy.txt; exit $$((tests + passed))
 
 # The files that train networks take longest and come first, so that no core is left with them at the end.
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
 		tests/pipeline/test_pipeline.py tests/pipeline/test_cluster.py tests/cli/test_cli.py tests src
+
+# The linters beside the tests.
+check: $(VENV)/.ready-dev
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-tests lint
+
+# Without a check of every call's types, which costs a third; `make test` has it.
+quick-tests: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest --check --jaxtyping-packages= --quiet --numprocesses auto --dist worksteal tests src
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

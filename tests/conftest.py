@@ -6,12 +6,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.process_guard import install_guard, set_allowed
+from support.process_guard import install_guard, no_processes
 
 if TYPE_CHECKING:
     from support.finished import FinishedRun
@@ -71,11 +72,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    set_allowed(item.get_closest_marker("processes") is not None)
-    result = yield
-    set_allowed(True)
-    return result
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with _guard(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with _guard(item):
+        return (yield)
+
+
+def _guard(item: pytest.Item) -> AbstractContextManager[None]:
+    return nullcontext() if item.get_closest_marker("processes") else no_processes()
 
 
 @pytest.fixture(scope="session")

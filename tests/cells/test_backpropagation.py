@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,8 +19,12 @@ def network_and_inputs(cell, activation, dtype):
     return network, jax.random.normal(jax.random.key(2), (5, 9, 3), dtype)
 
 
+@jax.jit
 def plain_outputs(network, inputs):
     return jax.vmap(network.respond)(inputs)[1].swapaxes(0, 1)
+
+
+compiled_outputs = jax.jit(batch_outputs)
 
 
 def loss(outputs):
@@ -27,8 +33,9 @@ def loss(outputs):
     return jnp.sum(weights * jnp.sin(outputs))
 
 
+@partial(jax.jit, static_argnums=0)
 def gradients(outputs, network, inputs):
-    return jax.jit(jax.grad(lambda *given: loss(outputs(*given)), argnums=(0, 1)))(network, inputs)
+    return jax.grad(lambda *given: loss(outputs(*given)), argnums=(0, 1))(network, inputs)
 
 
 def assert_equal(seen, expected, tolerance):
@@ -39,7 +46,7 @@ def assert_equal(seen, expected, tolerance):
 @pytest.mark.parametrize(("cell", "activation"), VARIANTS)
 def test_outputs_are_those_of_the_cell_trial_by_trial(cell, activation):
     network, inputs = network_and_inputs(cell, activation, jnp.float32)
-    np.testing.assert_allclose(batch_outputs(network, inputs), plain_outputs(network, inputs), atol=1e-5)
+    np.testing.assert_allclose(compiled_outputs(network, inputs), plain_outputs(network, inputs), atol=1e-5)
 
 
 @pytest.mark.parametrize(("cell", "activation"), VARIANTS)
@@ -57,7 +64,7 @@ def test_gradients_of_several_networks_at_once_are_those_of_each(cell):
     networks = [network_and_inputs(cell, "tanh", jnp.float32)[0], CELLS[cell](3, 6, 2, key=jax.random.key(5))]
     inputs = jax.random.normal(jax.random.key(2), (2, 5, 9, 3))
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
-    seen = jax.vmap(lambda *given: gradients(batch_outputs, *given))(stacked, inputs)
+    seen = jax.jit(jax.vmap(partial(gradients, batch_outputs)))(stacked, inputs)
     for i, network in enumerate(networks):
         expected = gradients(batch_outputs, network, inputs[i])
         assert_equal(jax.tree.map(lambda leaf, i=i: leaf[i], seen), expected, 1e-5)
@@ -82,6 +89,6 @@ def test_a_cell_of_the_users_own_is_differentiated_automatically():
     network, inputs = network_and_inputs("gru", "tanh", jnp.float32)
     leaky = Leaky(3, 6, 2, key=jax.random.key(1))
     leaky = jax.tree.unflatten(jax.tree.structure(leaky), jax.tree.leaves(network))
-    np.testing.assert_allclose(batch_outputs(leaky, inputs), plain_outputs(leaky, inputs), atol=1e-6)
-    assert jnp.abs(batch_outputs(leaky, inputs) - batch_outputs(network, inputs)).max() > 0.01
+    np.testing.assert_allclose(compiled_outputs(leaky, inputs), plain_outputs(leaky, inputs), atol=1e-6)
+    assert jnp.abs(compiled_outputs(leaky, inputs) - compiled_outputs(network, inputs)).max() > 0.01
     assert_equal(gradients(batch_outputs, leaky, inputs), gradients(plain_outputs, leaky, inputs), 1e-5)

@@ -261,14 +261,14 @@ def test_a_run_starts_from_the_learned_initial_state(x64: None, kind: str) -> No
 
 @variants
 def test_a_cell_under_a_static_input_is_the_same_map(x64: None, kind: str, activation: str) -> None:
-    cell = CELLS[kind](N_INPUTS, UNITS, N_OUTPUTS, activation, key=jax.random.key(3)).astype(float)
+    cell = random_network(kind, activation).cell()
     random = np.random.default_rng(4)
     state = jnp.asarray(random.normal(size=cell.initial_state.shape))
     inputs = jnp.asarray(random.normal(size=N_INPUTS))
     under = cell.under(inputs)
-    np.testing.assert_allclose(under(state, jnp.zeros(0)), cell(state, inputs), rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(step(under, state, jnp.zeros(0)), step(cell, state, inputs), rtol=1e-14, atol=1e-14)
     np.testing.assert_array_equal(under.initial_state, cell.initial_state)
-    other = CELLS[kind](1, UNITS, 1, activation, key=jax.random.key(5)).astype(float).under(jnp.ones(1))
+    other = blank_cell(kind, 1, UNITS, 1, activation).astype(float).under(jnp.ones(1))
     assert jax.tree.map(jnp.shape, under) == jax.tree.map(jnp.shape, other)  # one compiled program serves both
 
 

@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 
 @pytest.mark.parametrize("kind", [Vanilla, UGRNN, GRU, LSTM])
 def test_no_other_root_lies_within_the_radius_and_the_radii_are_of_use(kind):
-    cell = bistable_network(kind, 3, units=8, seed=2)
+    cell = bistable_network(kind, 3, units=16, seed=2)
     size = cell.initial_state.shape[0]
     starts = np.random.default_rng(0).normal(size=(1024, size)) * 0.7
     with jax.enable_x64(True):

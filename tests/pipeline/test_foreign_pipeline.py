@@ -25,10 +25,10 @@ def _forgotten():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, processes):
-    """A folder with the user's files and the atlas, made by two workers; this process knows nothing of the files."""
+    """A folder with the user's files and the atlas, made by a worker; this process knows nothing of the files."""
     folder = tmp_path_factory.mktemp("own")
     study = write_all(folder, population={"architectures": ["leaky", "nested"]})
-    assert call("run", study, folder / "atlas", "--workers", "2", "--until", "maps", "--quiet") == 0
+    assert call("run", study, folder / "atlas", "--workers", "1", "--until", "maps", "--quiet") == 0
     forget()
     return folder
 

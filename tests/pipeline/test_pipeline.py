@@ -1,6 +1,7 @@
 """The whole way through, on real (small) networks: results, resuming, and refusing."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from dynatlas.pipeline.jobs import jobs_of, to_redo
 from dynatlas.pipeline.runner import rebuild_report
 from support.runs import assert_same_results
 from support.studies import tiny_study, tiny_toml
-from support.synthetic_atlas import synthetic_atlas
 
 SMALL = {
     "name": "small",
@@ -61,8 +61,8 @@ def tiny(tiny_atlas):
     return Atlas.open(tiny_atlas)
 
 
-def start_run(study_file, folder, workers=2):
-    command = [sys.executable, "-m", "dynatlas", "run", str(study_file), str(folder), "--workers", str(workers)]
+def start_run(study_file, folder):
+    command = [sys.executable, "-m", "dynatlas", "run", str(study_file), str(folder), "--workers", "1"]
     command += ["--until", "maps"]  # figures take long, and are not compared
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -168,12 +168,8 @@ def test_running_again_does_nothing(tiny_copy):
     assert [(tiny_copy / name).read_bytes() for name in ("manifest.json", "manifest.log")] == manifest
 
 
-def test_worker_count_changes_nothing(atlas, study_file, tmp_path):
-    assert_same_results(atlas, dynatlas.run(study_file, tmp_path / "one", workers=1, until="maps"))
-
-
-def test_killed_at_random_moments_and_run_again_it_ends_the_same(atlas, study_file, tmp_path):
-    """kill -9 at three moments of one run, then to the end: not a bit differs."""
+def test_killed_at_random_moments_and_run_again_by_one_worker_it_ends_as_by_two(atlas, study_file, tmp_path):
+    """kill -9 at three moments of one run, then to the end: neither that nor the number of workers changes a bit."""
     random = np.random.default_rng(int.from_bytes(os.urandom(4), "big"))
     folder = tmp_path / "killed"
     delays = random.uniform(2, 8, size=3)
@@ -192,8 +188,6 @@ def test_killed_at_random_moments_and_run_again_it_ends_the_same(atlas, study_fi
 
 
 def test_damaged_results_are_made_again(atlas, study_file, tmp_path):
-    import shutil
-
     folder = tmp_path / "damaged"
     shutil.copytree(atlas.path, folder)
     block = next(iter(atlas.study.blocks))
@@ -229,14 +223,15 @@ def test_networks_that_miss_their_threshold_are_kept_and_counted(tiny):
     assert "MSE is not below 0.01" in (tiny.path / "report" / "index.html").read_text()
 
 
-def test_the_report_can_be_made_again(tmp_path):
-    # One task and no geometry: fewer pictures to draw.
-    made = synthetic_atlas(tasks=[{"kind": "sine_wave", "commands": 3, "steps": 20}])
-    atlas = made.without("distances/", "losses", "trajectories/").store(tmp_path / "atlas")
-    tables = {name: entry for name, entry in atlas.entries.items() if name.startswith("tables/")}
+def test_the_report_can_be_made_again(tiny_copy):
+    atlas = Atlas.open(tiny_copy)
+    before = atlas.entries
+    atlas.discard(*(name for name in before if name.startswith("report/")))
+    shutil.rmtree(tiny_copy / "report")
     rebuild_report(atlas)
-    assert atlas.has("report/index.html")
-    assert {name: entry for name, entry in atlas.entries.items() if name.startswith("tables/")} == tables
+    assert atlas.entries.keys() == before.keys()
+    changed = {name for name, entry in atlas.entries.items() if entry != before[name]}
+    assert changed <= {"report/index.html"}  # it shows how long the whole run took
 
 
 def test_tables_are_plain_parquet(atlas):

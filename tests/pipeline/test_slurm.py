@@ -178,7 +178,7 @@ def test_a_slurm_job_that_is_over_is_replaced_and_its_work_done_again(amount, lo
     monkeypatch.setattr(runner, "jobs_of", lambda study: (job,))
     monkeypatch.setattr(cluster, "REPLACEMENT_INTERVAL", 1.0)
     (tmp_path / "study.toml").write_text(tiny_toml())
-    slurm = load(SMALL.replace("cores = 2", 'cores = 2\ninterface = "lo"').replace("jobs = 1", "") + amount)
+    slurm = load(SMALL.replace("cores = 2", 'cores = 1\ninterface = "lo"').replace("jobs = 1", "") + amount)
     dynatlas.run(tmp_path / "study.toml", tmp_path / "atlas", slurm=slurm)
     assert (tmp_path / "atlas" / "done").exists()
     assert len(stand_in.read_text().split()) == 2

@@ -95,8 +95,8 @@ def small() -> SyntheticAtlas:
 
 @cache
 def tiny() -> SyntheticAtlas:
-    one_seed = {"units": [32], "l2": [1e-5], "seeds": 1}
-    return synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}], population=one_seed)
+    four = {"architectures": ["vanilla", "gru"], "units": [32], "l2": [1e-5], "seeds": 1}
+    return synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}], population=four)
 
 
 @cache
@@ -135,14 +135,19 @@ def member_of(task: str, architecture: str, activation: str, seed: int = 0) -> t
     return member, details(file)[member.id]
 
 
-def test_build_gives_the_page_its_details_and_each_figure_that_it_links(tmp_path: Path) -> None:
-    # One task and no geometry: fewer pictures to draw.
+def test_a_part_that_is_not_in_an_atlas_on_the_disk_is_said(tmp_path: Path) -> None:
     atlas = synthetic_atlas(tasks=[{"kind": "sine_wave", "commands": 3, "steps": 20}]).without(
         "distances/", "losses", "trajectories/"
     )
-    files = report.build(atlas.store(tmp_path / "atlas"))
+    files = report.build_page(atlas.store(tmp_path / "atlas"))
     page = Page(files["report/index.html"].decode())
     assert "not in this atlas" in page.text + files["report/detail/map-sine_wave-svcca.js"].decode()
+
+
+def test_a_run_writes_the_page_its_details_and_each_figure_that_it_links(tiny_atlas: Path) -> None:
+    paths = [path for path in (tiny_atlas / "report").rglob("*") if path.is_file()]
+    files = {path.relative_to(tiny_atlas).as_posix(): path.read_bytes() for path in paths}
+    page = Page(files["report/index.html"].decode())
     linked = {attrs["href"] for tag, attrs in page.elements if tag == "a" and "figures/" in (attrs.get("href") or "")}
     figures = {name.removeprefix("report/") for name in files if name.startswith("report/figures/")}
     assert linked == figures

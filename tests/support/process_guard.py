@@ -2,6 +2,8 @@
 
 import functools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,25 @@ from typing import Any
 # What libraries ask the machine once: joblib for its cores, matplotlib for its fonts.
 QUESTIONS = frozenset(["lscpu", "fc-list"])
 
-_allowed = True
+_refused: list[str] | None = None  # what was refused; None while everything is allowed
 
 
-def set_allowed(allowed: bool) -> None:
-    """Let processes be started from here on, or not."""
-    global _allowed  # noqa: PLW0603 - an audit hook has no other way to be told
-    _allowed = allowed
+@contextmanager
+def no_processes() -> Iterator[None]:
+    """Refuse processes, and fail at the end if one was tried, as libraries try again instead of passing the error on.
+
+    Raises:
+        RuntimeError: a process was to be started.
+    """
+    global _refused  # noqa: PLW0603 - an audit hook has no other way to be told
+    refused: list[str] = []
+    _refused = refused
+    try:
+        yield
+    finally:
+        _refused = None
+    if refused:
+        raise RuntimeError(_message(refused[0]))
 
 
 @functools.cache
@@ -40,5 +54,10 @@ def _audited(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _refuse(what: str) -> None:
-    if not _allowed:
-        raise RuntimeError(f"this test starts a process ({what}) without the fixture `processes`")
+    if _refused is not None:
+        _refused.append(what)
+        raise RuntimeError(_message(what))
+
+
+def _message(what: str) -> str:
+    return f"this test starts a process ({what}) without the fixture `processes`"

@@ -29,16 +29,6 @@ from dynatlas.report.tables import MOST_ROWS, population, table_details, table_l
 FIGURES = "report/figures"
 
 
-def build(atlas: AtlasLike) -> dict[str, bytes]:
-    """Write the page and draw the figures.
-
-    Returns:
-        File name within the atlas, ``report/index.html``, ``report/detail/…`` and ``report/figures/…``, → its content.
-    """
-    snapshot = Snapshot(atlas)
-    return build_page(snapshot) | build_figures(snapshot)
-
-
 def build_page(atlas: AtlasLike) -> dict[str, bytes]:
     """Write the page and its details; it links the figures, which may be drawn before or after."""
     snapshot = Snapshot(atlas)
