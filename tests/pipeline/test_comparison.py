@@ -12,8 +12,9 @@ from dynatlas.cells.responses import probe_activity
 from dynatlas.errors import StudyError
 from dynatlas.measures.pairs import all_pairs
 from dynatlas.measures.registry import measure_of
-from dynatlas.pipeline.stages import comparison, controls
+from dynatlas.pipeline.stages import comparison
 from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
+from dynatlas.pipeline.stages.controls import make_controls
 from dynatlas.pipeline.stages.reduction import reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.summaries import embed
 from dynatlas.statistics.distance_matrix import DistanceMatrix
@@ -126,7 +127,7 @@ def test_a_matrix_is_validated_once(atlas, monkeypatch):
 
 def test_controls_are_what_they_say(atlas):
     with atlas.lock():
-        atlas.enter(*controls(atlas.path, "sine_wave", quiet))
+        atlas.enter(*make_controls(atlas.path, "sine_wave", quiet))
     rows = atlas.part("controls", Matrix("sine_wave", "cka")).set_index("control")
     stored = atlas.arrays("controls/sine_wave/cka")
     networks = stored.network.values[stored.is_trained.values]
