@@ -144,12 +144,12 @@ class Analysis(Settings):
     svcca_variance: Annotated[float, Field(gt=0, le=1)] = 0.95
     svcca_components: Annotated[int, Field(ge=1)] | None = None  # fixed number, instead of a share of the variance
     fixed_point_starts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    fixed_point_noise: Annotated[float, Field(ge=0)] = 0.5
+    fixed_point_noise: Annotated[float, Field(ge=0)] = 0.5  # standard deviation, around visited states
     fixed_point_tolerance: Annotated[float, Field(gt=0, le=1e-6)] = 1e-20
     slow_point_tolerance: Annotated[float, Field(gt=0, le=1)] = 1e-8
     fixed_point_max_starts: Annotated[int, Field(ge=1, le=100_000_000)] = 16_384
-    transition_trials: Annotated[int, Field(ge=1, le=100_000)] = 100
-    transition_scale: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+    transition_trials: Annotated[int, Field(ge=1, le=100_000)] = 100  # random directions per fixed point
+    transition_scale: Annotated[float, Field(gt=0, lt=0.5)] = 0.02  # displacement, of the nearest distance
     # Further displacements at which transition graphs are computed, to measure their sensitivity.
     sensitivity_scales: tuple[Annotated[float, Field(gt=0, lt=0.5)], ...] = (0.005, 0.08)
     attractor_steps: Annotated[int, Field(ge=1, le=100_000_000)] = 32_768
