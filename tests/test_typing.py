@@ -109,7 +109,7 @@ run("study.toml")  # error: call-arg
 
 
 @pytest.fixture(scope="module")
-def errors(tmp_path_factory):
+def errors(processes, tmp_path_factory):
     """The errors of both programs, as {(file, line number): codes}.
 
     The repository's configuration, folder and cache are those of ``make lint``, so that after it this takes seconds.
