@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.text import Text
-from support.foreign_code import forget, registries_kept
 
 from dynatlas import Atlas, Study
 from dynatlas.atlas.view import tasks_with
@@ -22,6 +21,7 @@ from dynatlas.statistics.claims import check_claims
 from dynatlas.tasks.context_integration import ContextIntegration
 from dynatlas.tasks.placeholder import TaskFacts, task_without_code
 from dynatlas.tasks.sine_wave import SineWave
+from support.plugin_files import forget, registries_kept
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 OWN_TASKS = '''
