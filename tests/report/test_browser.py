@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from dynatlas import place_recording
-from dynatlas.recordings import page as placement_page
+from dynatlas.recordings.page import page as placement_page
 from dynatlas.report import page as report
 from dynatlas.study.study import Study
 from support.large_atlas import large_atlas

@@ -191,6 +191,7 @@ class _Run:
     def go(self) -> None:
         """Run until all jobs are done or a signal arrives."""
         self._show()
+        self.status.write()  # from now on ``dynatlas status`` says that the study is running
         self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
         prepare_workers(self.client, self.terms, self.status.note, self._stopping)
         self.atlas.discard(*leftovers(self.jobs, self.atlas.entries))  # a worker may not write to the manifest
