@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import hashlib
 import itertools
 import json
 import os
@@ -19,33 +18,14 @@ from dynatlas.atlas import manifest
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.manifest import Entry, Manifest, manifest_of
 from dynatlas.errors import AtlasError, DamagedAtlasError
-from dynatlas.study.study import Study
+from support.atlas_contents import entry, study_with
 from support.processes import Crash, failing_after, run_python, started_python
-
-TESTS = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # for processes that import this file
-STUDY = """
-name = "tiny"
-tasks = [{ kind = "flip_flop", steps = 20 }]
-training = { iterations = 10 }
-population = { architectures = ["vanilla", "gru"], activations = ["tanh"], units = [4], l2 = [1e-5], seeds = 2 }
-"""
-
-
-@pytest.fixture
-def atlas(tmp_path: Path) -> Atlas:
-    return Atlas.create(tmp_path / "atlas", Study.parse(STUDY))
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Damage is believed at once."""
     monkeypatch.setattr(manifest, "PATIENCE", ())
-
-
-def entry(number: int, version: int = 0) -> Entry:
-    """An entry of no file."""
-    content = f"{number} {version}".encode()
-    return Entry(f"report/{number:05d}.txt", hashlib.sha256(content).hexdigest(), len(content))
 
 
 def log_of(atlas: Atlas) -> Path:
@@ -245,7 +225,7 @@ def test_an_atlas_made_again_at_the_same_place_is_another_one(atlas: Atlas) -> N
     shutil.rmtree(atlas.path)
     with pytest.raises(AtlasError, match="no such folder"):
         _ = atlas.entries
-    other = Study.parse(STUDY.replace("seeds = 2", "seeds = 3"))
+    other = study_with(population={"seeds": 3})
     assert Atlas.create(atlas.path, other).study.hash == other.hash
     assert not atlas.entries
 
@@ -291,8 +271,8 @@ def test_a_crash_while_compacting_loses_nothing(atlas: Atlas, monkeypatch: pytes
 
 
 WRITING = """
-import sys; sys.path[:0] = {tests!r}
-from test_manifest import *
+from support.atlas_contents import *
+from dynatlas.atlas.manifest import manifest_of
 atlas = Atlas.open({path!r})
 with atlas.lock():
     print("writing", flush=True)
@@ -308,7 +288,7 @@ with atlas.lock():
 @pytest.mark.parametrize("compacts", [False, True])
 def test_a_reader_sees_a_prefix_that_only_grows(atlas: Atlas, compacts: bool) -> None:
     count = 400
-    code = WRITING.format(tests=TESTS, path=str(atlas.path), count=count, compacts=compacts)
+    code = WRITING.format(path=str(atlas.path), count=count, compacts=compacts)
     seen = [0]
     with started_python(code) as process:
         assert process.stdout is not None

@@ -33,8 +33,8 @@ def python_arguments(code: str) -> list[str]:
 
 
 def python_environment(**extra: str) -> dict[str, str]:
-    source = Path(__file__).parents[2] / "src"
-    return {**os.environ, "PYTHONPATH": str(source), "JAX_PLATFORMS": "cpu", **extra}
+    root = Path(__file__).parents[2]
+    return {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root / 'tests'}", "JAX_PLATFORMS": "cpu", **extra}
 
 
 def run_python(code: str, **environment: str) -> None:
