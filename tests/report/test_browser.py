@@ -1,190 +1,24 @@
-"""The page in a real browser, opened from disk: no error in any view, no request to a network, no foreign script."""
+"""The page in a browser: it opens from disk, answers, and fits."""
 
 import csv
 import json
-import os
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from pydantic import ValidationError
+from playwright.sync_api import expect
 
 from dynatlas import place_recording
 from dynatlas.recordings.page import page as placement_page
-from dynatlas.report import page as report
-from dynatlas.study.study import Study
+from support.browser import PAYLOADS, in_browser, written
 from support.large_atlas import large_atlas
 from support.random_atlas import random_atlas
-from support.synthetic_atlas import SyntheticAtlas, synthetic_atlas
+from support.synthetic_atlas import SyntheticAtlas
 
-REASON = ""
-try:
-    from playwright.sync_api import Browser, Page, expect, sync_playwright
-except ImportError:
-    REASON = "playwright is not installed: pip install -e '.[dev]'"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if not CHROMIUM:
-    REASON = "no Chromium on the path: apt-get install chromium"
-if REASON and "CI" in os.environ:
-    pytest.fail(f"{REASON} (skipped where CI is not set)", pytrace=False)
-pytestmark = [
-    pytest.mark.skipif(bool(REASON), reason=REASON),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the browser's pipes, closed by the garbage collector
-]
-
-ARGUMENTS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-# A browser without a graphics card says how slow it is; that is no error of the page.
-NOISE = ("GL Driver Message", "willReadFrequently")
-# Texts that ran, or broke out of their place, in some page or other.
-PAYLOADS = (
-    *(
-        "<script>{0}</script>",
-        "</script><script>{0}</script>",
-        "</title><script>{0}</script>",
-        "<img src=x onerror={0}>",
-    ),
-    *(
-        '"><img src=x onerror={0}>',
-        "'><img src=x onerror={0}>",
-        "<svg onload={0}>",
-        "<svg/onload={0}>",
-        "<body onload={0}>",
-    ),
-    *(
-        "<iframe srcdoc='<script>parent.{0}</script>'>",
-        "<iframe src=javascript:parent.{0}>",
-        "<details open ontoggle={0}>",
-    ),
-    *("javascript:{0}", "<a href=javascript:{0}>x</a>", "<a href='data:text/html,<script>{0}</script>'>x</a>"),
-    *(
-        "<b onmouseover={0}>x</b>",
-        "<input autofocus onfocus={0}>",
-        "<video><source onerror={0}>",
-        "<audio src=x onerror={0}>",
-    ),
-    *(
-        "<math><mtext><script>{0}</script>",
-        "<style>@import 'http://example.invalid'</style>",
-        "<link rel=stylesheet href=x onerror={0}>",
-    ),
-    *(
-        "--><script>{0}</script>",
-        "<!--<script>{0}",
-        "]]><script>{0}</script>",
-        "*/{0}/*",
-        "');{0}//",
-        '");{0}//',
-        "`;{0}//",
-        "${{{0}}}",
-    ),
-    *(
-        "{{{{ {0} }}}}",
-        "{{% raw %}}{{{{ 7*7 }}}}",
-        "\u2028{0}",
-        "\u2029{0}//",
-        "\\u003cscript\\u003e{0}",
-        "&lt;script&gt;{0}&lt;/script&gt;",
-    ),
-    *(
-        "%3Cscript%3E{0}%3C/script%3E",
-        "<scr<script>ipt>{0}</script>",
-        "<ScRiPt>{0}</sCrIpT>",
-        "<object data=javascript:{0}>",
-    ),
-    *(
-        "<embed src=javascript:{0}>",
-        "<form action=javascript:{0}><button>x</button></form>",
-        "<base href=//example.invalid/>",
-    ),
-    *("<meta http-equiv=refresh content='0;url=javascript:{0}'>", "<template><script>{0}</script></template>"),
-    *("__proto__", "constructor", "=HYPERLINK({0})", "@ink", "<sub onclick={0}>x</sub><br>"),
-)
-
-
-class Opened:
-    """A page of the browser, and what went wrong in it."""
-
-    def __init__(self, page: Any, index: Path) -> None:
-        self.page, self.index = page, index
-        self.wrong: list[str] = []
-        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("console", self._heard)
-        page.on("dialog", lambda dialog: (self.wrong.append("a dialog"), dialog.dismiss()))
-        page.on("request", self._asked)
-
-    def _heard(self, message: Any) -> None:
-        if message.type in ("error", "warning") and not any(noise in message.text for noise in NOISE):
-            self.wrong.append(f"{message.type}: {message.text}")
-
-    def _asked(self, request: Any) -> None:
-        here = self.index.parent.as_uri()
-        if not request.url.startswith((here, "data:", "blob:")):
-            self.wrong.append(f"request: {request.url}")
-
-    def go(self, view: str) -> Any:
-        """Show a view: the first by its address alone, the next by a link within the page."""
-        self.page.goto(f"{self.index.as_uri()}#/{view}")
-        return self.settled(view)
-
-    def settled(self, view: str) -> Any:
-        """The page when it shows this view."""
-        self.page.wait_for_function("view => document.body.dataset.shown === view.split('?')[0]", arg=view)
-        self.page.wait_for_function(
-            "() => !document.querySelector('#view:not([hidden])') || document.querySelector('#view h1')"
-        )
-        return self.page
-
-
-def written(atlas: SyntheticAtlas, folder: Path) -> Path:
-    """The page of an atlas on the disk."""
-    for name, content in report.build_page(atlas).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder / "report" / "index.html"
-
-
-@pytest.fixture(scope="module")
-def browser(processes: None) -> "Iterator[Browser]":
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def atlas() -> SyntheticAtlas:
-    return synthetic_atlas()
-
-
-@pytest.fixture(scope="module")
-def index(atlas: SyntheticAtlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(atlas, tmp_path_factory.mktemp("page"))
-
-
-@pytest.fixture
-def opened(browser: "Browser", index: Path) -> "Iterator[Callable[..., Opened]]":
-    """Open the page in a browser with these settings; at the end, nothing may have gone wrong in it."""
-    contexts, pages = [], []
-
-    def open_(at: Path = index, **settings: Any) -> Opened:
-        contexts.append(browser.new_context(**({"viewport": {"width": 1200, "height": 1000}} | settings)))
-        pages.append(Opened(contexts[-1].new_page(), at))
-        return pages[-1]
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert [wrong for page in pages for wrong in page.wrong] == []
+pytestmark = in_browser
 
 
 def network(atlas: SyntheticAtlas, **wanted: Any) -> Any:
@@ -193,11 +27,6 @@ def network(atlas: SyntheticAtlas, **wanted: Any) -> Any:
     for column, value in wanted.items():
         rows = rows[rows[column] == value]
     return rows.iloc[0]
-
-
-def drawn(page: "Page") -> int:
-    """How many plots are drawn."""
-    return page.locator(".plot[data-drawn]").count()
 
 
 VIEWS = (
@@ -379,86 +208,6 @@ def test_a_detail_file_that_is_lost_is_said(opened: Any, index: Path, tmp_path: 
     page = one.go("tables/effects")
     expect(page.locator(".missing:visible")).to_contain_text("detail/table-effects.js is not beside this page")
     one.wrong = [wrong for wrong in one.wrong if "ERR_FILE_NOT_FOUND" not in wrong]  # the browser's own word for it
-
-
-# Words of our own by which the page looks things up: another one would name nothing.
-KEYS = {"network", "task", "architecture", "activation", "measure", "aspect"}
-
-
-def hostile_tables(tables: dict[str, pd.DataFrame], payloads: list[str]) -> None:
-    """Every column of text of every table holds every payload, those of a row also in the row's own order."""
-    for frame in tables.values():
-        for column in set(frame.select_dtypes(["object", "string"]).columns) - KEYS:
-            if all(isinstance(value, str) for value in frame[column]):
-                rows = min(len(frame), 25)
-                texts = ["".join(payloads[row::rows]) for row in range(rows)]
-                frame[column] = [f"{texts[row % rows]}{row}" for row in range(len(frame))]
-
-
-def hostile_study(study: Study, payload: str) -> tuple[Study, list[str]]:
-    """The study with the payload in every text that may be any text, and where these are."""
-    found = []
-
-    def walk(value: Any, path: tuple[Any, ...]) -> None:
-        nonlocal study
-        if isinstance(value, dict | list | tuple):
-            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-                walk(item, (*path, key))
-        elif isinstance(value, str):
-            changed = study.model_dump(mode="json")
-            inner = changed
-            for key in path[:-1]:
-                inner = inner[key]
-            inner[path[-1]] = payload
-            with suppress(ValidationError):
-                study = Study.model_validate(changed)
-                found.append(".".join(map(str, path)))
-
-    walk(study.model_dump(mode="json"), ())
-    return study, found
-
-
-def hostile(value: Any, payloads: list[str]) -> Any:
-    """The same with every text, and every name, replaced."""
-    if isinstance(value, dict):
-        kept = {key: hostile(item, payloads) for key, item in value.items()}
-        return kept | dict.fromkeys(payloads, payloads)
-    if isinstance(value, list):
-        return [hostile(item, payloads) for item in value]
-    return "".join(payloads) if isinstance(value, str) else value
-
-
-def test_hostile_text_runs_nothing_in_any_view(opened: Any, tmp_path: Path) -> None:
-    assert len(PAYLOADS) >= 50
-    payloads = [payload.format("window.__ran=1") for payload in PAYLOADS]
-    small: dict[str, Any] = {
-        "population": {"units": [8], "l2": [1e-5], "seeds": 2},
-        "tasks": [{"kind": "flip_flop", "steps": 8}],
-    }
-    atlas = synthetic_atlas(description="-", **small)
-    hostile_tables(atlas.tables, payloads)
-    title = "".join(payloads[:3])[:150]
-    atlas.study, texts = hostile_study(atlas.study, title)
-    assert texts == ["name", "description"]
-    atlas.provenance = hostile(atlas.provenance, payloads)
-    atlas.path = Path("/" + "".join(payloads).replace("/", ""))
-    one = opened(at=written(atlas, tmp_path), viewport={"width": 1200, "height": 3000})
-    ids = list(atlas.table("networks").query("network in @atlas.table('embeddings').network")["network"])
-    tables = [f"tables/{name}" for name, frame in atlas.tables.items() if len(frame)]
-    assert len(tables) >= 12
-    for view in (
-        *("overview", "task/flip_flop", "map/flip_flop/svcca?color=optimizer", "network", "tables"),
-        *(f"network/{ids[0]}", f"compare/{','.join(ids[:2])}", *tables, f"tables/{payloads[0]}", payloads[1]),
-    ):
-        one.page.goto(f"{one.index.as_uri()}#/{view}")
-        page = one.page
-        page.wait_for_selector("h1:visible")
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20)))")
-        page.mouse.move(600, 700)
-        assert page.evaluate("window.__ran") is None, view
-        assert page.locator("img, iframe, object, embed, form, base, link, video, audio").count() == 0, view
-    page = one.go("overview")
-    expect(page.locator("h1:visible")).to_have_text(title)
 
 
 @pytest.fixture(scope="module")

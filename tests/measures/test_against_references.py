@@ -1,0 +1,207 @@
+"""Each measure of geometry gives the numbers of an independent computation."""
+
+import numpy as np
+import pytest
+import rsatoolbox
+import scipy.linalg
+import scipy.stats
+import sklearn.cross_decomposition
+from scipy.spatial.distance import pdist
+
+from dynatlas import distance, distance_matrix
+from dynatlas.measures.cca import SVCCA
+from support.activities import VARIANTS, cka, networks, rotation
+
+
+def independent(X, Y, measure, **options):
+    functions = {"svcca": svcca, "pwcca": pwcca, "cca": cca, "cka": cka, "procrustes": procrustes, "rsa": rsa}
+    return functions[measure](X, Y, **options)
+
+
+def svcca(X, Y, variance=0.95, components=None):
+    """SVD of samples × units, and angles between subspaces."""
+    bases = []
+    for activity in (X, Y):
+        left, singular, _ = np.linalg.svd(activity - activity.mean(axis=0), full_matrices=False)
+        held = 0.0
+        kept = 0
+        while kept < len(singular) and (held < variance - 1e-9 if components is None else kept < components):
+            held += singular[kept] ** 2 / (singular**2).sum()
+            kept += 1
+        bases.append(left[:, :kept])
+    return 1 - np.cos(scipy.linalg.subspace_angles(*bases)).mean()
+
+
+def pwcca(X, Y):
+    """CCA by whitening: the SVD of C_xx^(−1/2) C_xy C_yy^(−1/2)."""
+    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    white_X, white_Y = (scipy.linalg.inv(scipy.linalg.sqrtm(activity.T @ activity).real) for activity in (X, Y))
+    left, correlations, right = np.linalg.svd(white_X @ (X.T @ Y) @ white_Y, full_matrices=False)
+    shares = []
+    for variables, activity in ((X @ white_X @ left, X), (Y @ white_Y @ right.T, Y)):
+        alpha = [
+            sum(abs(variables[:, i] @ activity[:, j]) for j in range(activity.shape[1]))
+            for i in range(len(correlations))
+        ]
+        shares.append(np.average(correlations, weights=alpha))
+    return 1 - (shares[0] + shares[1]) / 2
+
+
+def cca(X, Y, regularization=0.01, held_out=0.0):
+    """Whitening by matrix square roots; scikit-learn's ridge-free solver has its own test."""
+    n_held = round(held_out * len(X))
+    fits, tests = [], []
+    for activity in (X, Y):
+        fitted = activity[: len(activity) - n_held]
+        mean = fitted.mean(axis=0)
+        covariance = (fitted - mean).T @ (fitted - mean)
+        kappa = regularization * np.linalg.norm(covariance, 2)
+        white = scipy.linalg.inv(scipy.linalg.sqrtm(covariance + kappa * np.eye(len(covariance))).real)
+        fits.append((fitted - mean) @ white)
+        tests.append((activity[len(activity) - n_held :] - mean) @ white)
+    left, values, right = np.linalg.svd(fits[0].T @ fits[1], full_matrices=False)
+    if not held_out:
+        return 1 - values.sum() / (np.linalg.norm(fits[0]) * np.linalg.norm(fits[1]))
+    return 1 - np.mean(
+        [scipy.stats.pearsonr(tests[0] @ left[:, i], tests[1] @ right[i]).statistic for i in range(len(values))]
+    )
+
+
+def procrustes(X, Y, euclidean=False):
+    """The angle, or the distance, after rotation by SciPy's solution, between configurations as vectors."""
+    width = max(X.shape[1], Y.shape[1])
+    A, B = (np.pad(activity - activity.mean(axis=0), ((0, 0), (0, width - activity.shape[1]))) for activity in (X, Y))
+    aligned = A @ scipy.linalg.orthogonal_procrustes(A, B)[0]
+    if euclidean:
+        return np.sqrt(((aligned - B) ** 2).sum(axis=1).mean())
+    return np.arccos((aligned * B).sum() / (np.linalg.norm(A) * np.linalg.norm(B)))
+
+
+def rsa(X, Y, correlation="spearman", dissimilarity="euclidean"):
+    statistic = {
+        "spearman": lambda a, b: scipy.stats.spearmanr(a, b).statistic,
+        "pearson": lambda a, b: scipy.stats.pearsonr(a, b).statistic,
+        "cosine": lambda a, b: 1 - scipy.spatial.distance.cosine(a, b),
+    }[correlation]
+    return 1 - statistic(*(pdist(activity - activity.mean(axis=0), dissimilarity) for activity in (X, Y)))
+
+
+@pytest.mark.parametrize(("measure", "options"), VARIANTS)
+def test_agrees_with_an_independent_computation(measure, options):
+    activities = networks(9, 9, 14, 5)
+    matrix = distance_matrix(activities, measure, **options)
+    expected = [
+        [0.0 if i == j else independent(X, Y, measure, **options) for j, Y in enumerate(activities)]
+        for i, X in enumerate(activities)
+    ]
+    np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
+    assert matrix.values[~np.eye(4, dtype=bool)].min() > 0.02
+    for X, Y in ((activities[0], activities[2]), (activities[2], activities[0])):
+        assert distance(X, Y, measure, **options) == pytest.approx(independent(X, Y, measure, **options), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        ({"dissimilarity": "correlation", "correlation": "spearman"}, "spearman"),
+        ({"dissimilarity": "correlation", "correlation": "pearson"}, "corr"),
+        ({"dissimilarity": "correlation", "correlation": "cosine"}, "cosine"),
+    ],
+)
+def test_rsa_agrees_with_rsatoolbox(options, method):
+    activities = [activity - activity.mean(axis=0) for activity in networks(9, 14, samples=40)]
+    rdms = [rsatoolbox.rdm.calc_rdm(rsatoolbox.data.Dataset(one), method="correlation") for one in activities]
+    expected = 1 - rsatoolbox.rdm.compare(*rdms, method=method)[0, 0]
+    assert distance(*activities, "rsa", **options) == pytest.approx(expected, abs=1e-9)
+
+
+def test_rsa_of_euclidean_distances_agrees_with_rsatoolbox():
+    # Its "euclidean" is the squared distance over the number of channels, which has the same ranks.
+    X, Y = networks(9, 14, samples=40)
+    rdms = [rsatoolbox.rdm.calc_rdm(rsatoolbox.data.Dataset(one), method="euclidean") for one in (X, Y)]
+    expected = 1 - rsatoolbox.rdm.compare(*rdms, method="spearman")[0, 0]
+    assert distance(X, Y, "rsa") == pytest.approx(expected, abs=1e-9)
+
+
+def test_plain_cca_agrees_with_scikit_learn():
+    X, Y = networks(6, 4, samples=300)
+    scores = sklearn.cross_decomposition.CCA(n_components=4, scale=False, max_iter=5000, tol=1e-12).fit_transform(X, Y)
+    correlations = [np.corrcoef(scores[0][:, i], scores[1][:, i])[0, 1] for i in range(4)]
+    assert distance(X, Y, "cca", regularization=0) == pytest.approx(1 - sum(correlations) / np.sqrt(24), abs=1e-6)
+    assert distance(X, Y, "svcca", variance=1.0) == pytest.approx(1 - np.mean(correlations), abs=1e-6)
+
+
+@pytest.mark.parametrize("measure", ["svcca", "cka", "procrustes", "rsa"])
+def test_agrees_with_an_independent_computation_when_units_outnumber_samples(measure):
+    X, Y = networks(70, 50, samples=40)
+    options = {"components": 8} if measure == "svcca" else {}
+    assert distance(X, Y, measure, **options) == pytest.approx(independent(X, Y, measure, **options), abs=1e-10)
+
+
+@pytest.mark.parametrize("angle", [1e-6, 1e-3, 0.3, 1.2, np.pi / 2])
+def test_two_directions_at_a_known_angle(angle):
+    axes = np.random.default_rng(3).normal(size=(50, 2))
+    first, second = np.linalg.qr(axes - axes.mean(axis=0))[0].T
+    X = first[:, None]
+    Y = (np.cos(angle) * first + np.sin(angle) * second)[:, None]
+    assert distance(X, Y, "procrustes") == pytest.approx(angle, rel=1e-8)
+    assert distance(X, Y, "svcca") == pytest.approx(1 - np.cos(angle), abs=1e-14)
+    assert distance(X, Y, "pwcca") == pytest.approx(1 - np.cos(angle), abs=1e-14)
+    assert distance(X, Y, "cka") == pytest.approx(np.sin(angle) ** 2, abs=1e-14)
+
+
+def test_rsa_worked_by_hand():
+    # Dissimilarities (1, 3, 2) and (2, 1, 1), centred (−1, 1, 0) and (2, −1, −1)/3: the correlation is −√3/2. Their
+    # ranks (1, 3, 2) and (3, 1½, 1½) are proportional to them.
+    X, Y = np.array([[0.0], [1], [3]]), np.array([[0.0], [2], [1]])
+    for correlation in ("spearman", "pearson"):
+        assert distance(X, Y, "rsa", correlation=correlation) == pytest.approx(1 + np.sqrt(3) / 2, abs=1e-11)
+    assert distance(X, Y, "rsa") == distance(X, Y, "rsa", correlation="spearman")
+    # (1, 9, 8) has the same ranks, and another correlation with (2, 1, 1).
+    X = np.array([[0.0], [1], [9]])
+    assert distance(X, Y, "rsa") == pytest.approx(1 + np.sqrt(3) / 2, abs=1e-11)
+    assert distance(X, Y, "rsa", correlation="pearson") == pytest.approx(1 + 5 / np.sqrt(38 * 2 / 3), abs=1e-11)
+
+
+def test_pwcca_worked_by_hand():
+    # X = (3a, b) and Y = (a, c): ρ = 1 along a, which holds 3 of X's 4 and 1 of Y's 2, and 0 between b and c.
+    axes = np.random.default_rng(3).normal(size=(50, 3))
+    a, b, c = np.linalg.qr(axes - axes.mean(axis=0))[0].T
+    X, Y = np.stack([3 * a, b], axis=1), np.stack([a, c], axis=1)
+    assert distance(X, Y, "pwcca") == pytest.approx(1 - (3 / 4 + 1 / 2) / 2, abs=1e-12)
+    assert distance(Y, X, "pwcca") == pytest.approx(1 - (3 / 4 + 1 / 2) / 2, abs=1e-12)
+    assert distance(X, Y, "svcca", variance=1) == pytest.approx(1 / 2, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("variance", "kept"), [(1e-6, 1), (0.9, 1), (0.9001, 2), (0.95, 2), (0.96, 2), (0.961, 3), (1.0, 3), (1, 3)]
+)
+def test_svcca_keeps_the_fewest_components_that_hold_the_variance(variance, kept):
+    axes = np.random.default_rng(3).normal(size=(60, 6))
+    axes = np.linalg.qr(axes - axes.mean(axis=0))[0]
+    # Shares of 90, 6 and 4 % in both; they have the first component in common, and no other.
+    Y = axes[:, [0, 3, 4]] * np.sqrt([90, 6, 4])
+    # Rounding, which differs with the rotation, does not decide what exactly 90 % are.
+    for seed in range(20):
+        X = axes[:, :3] * np.sqrt([90, 6, 4]) @ rotation(5, seed)[:3] + 7
+        assert SVCCA(variance=variance).reduce(X - X.mean(axis=0))["basis"].shape == (60, kept)
+        assert distance(X, Y, variance=variance) == pytest.approx(1 - 1 / kept, abs=1e-12)
+
+
+def test_svcca_with_a_fixed_number_of_components():
+    X, Y = networks(9, 14)
+    # The number replaces the share, whichever would keep more.
+    for variance in (0.01, 1.0):
+        assert distance(X, Y, components=5, variance=variance) == distance(X, Y, components=5)
+    # Fewer where the network has fewer; then all there are.
+    assert distance(X, Y, components=1000) == pytest.approx(distance(X, Y, variance=1.0), abs=1e-12)
+    assert SVCCA(components=5).reduce(X - X.mean(axis=0))["basis"].shape == (120, 5)
+    assert SVCCA(components=50).reduce(X - X.mean(axis=0))["basis"].shape == (120, 9)
+    assert distance(X, Y, components=1) == pytest.approx(svcca(X, Y, components=1), abs=1e-12)
+
+
+def test_svcca_is_the_default_at_95_percent():
+    X, Y = networks(9, 14)
+    assert distance(X, Y) == distance(X, Y, "svcca", variance=0.95)
+    about = {"long_name": "svcca distance between networks", "n_networks": 2}
+    assert distance_matrix([X, Y]).attrs == {"measure": "svcca", "variance": 0.95} | about
