@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from support.process_guard import install_guard, no_processes
@@ -43,6 +44,10 @@ THIRD_PARTY = (
 )
 for name in THIRD_PARTY:
     importlib.import_module(name)
+
+# A busy machine is no failure, and every run tries the same examples.
+hypothesis.settings.register_profile("dynatlas", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("dynatlas")
 
 QUICK_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 

@@ -1,10 +1,21 @@
 """Whatever an atlas lacks, every figure can be drawn and says what is missing."""
 
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from dynatlas import figures
+from dynatlas.atlas.view import Snapshot
 from support.figures import PAPER, TABLES, full, small, svg, texts, tiny
 from support.synthetic_atlas import synthetic_atlas
+
+READ = (
+    *("networks", "losses", "searches", "fixed_points", "embeddings", "maps", "effects", "transitions"),
+    *("transition_sensitivity", "controls", "control_embeddings", "distances/", "trajectories/", "controls/"),
+)
 
 
 def test_a_study_without_a_task_says_so_in_the_figure_of_that_task() -> None:
@@ -56,11 +67,43 @@ def test_a_missing_part_is_said_in_its_panel_with_what_to_do(part: str, name: st
         svg(figure)
 
 
-@pytest.mark.parametrize("part", [*TABLES, "distances/", "trajectories/", "controls/"])
-def test_whatever_is_missing_every_figure_can_be_drawn(part: str) -> None:
-    for picture in figures.pictures(tiny().without(part)).values():
-        assert texts(picture.draw())
-        assert picture.caption
+@cache
+def readers() -> dict[str, set[str]]:
+    """The figures that ask for each part of an atlas: a table, or the arrays of a kind."""
+    asking: dict[str, set[str]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        asked: set[str] = set()
+        for method in ("has", "table", "arrays"):
+            patch.setattr(Snapshot, method, recorded(asked, getattr(Snapshot, method)))
+        for name in figures.pictures(tiny()):
+            asked.clear()
+            picture = figures.pictures(tiny())[name]
+            assert texts(picture.draw())
+            assert picture.caption
+            for part in asked:
+                asking.setdefault(part, set()).add(name)
+    return asking
+
+
+def recorded(asked: set[str], method: Callable[[Snapshot, str], Any]) -> Callable[[Snapshot, str], Any]:
+    def ask(snapshot: Snapshot, name: str) -> Any:
+        kind, _, rest = name.removeprefix("arrays.zarr/").partition("/")
+        asked.add(f"{kind}/" if kind != "tables" and rest else Path(name).stem)
+        return method(snapshot, name)
+
+    return ask
+
+
+@pytest.mark.parametrize("part", READ)
+def test_whatever_is_missing_every_figure_that_reads_it_can_be_drawn(part: str) -> None:
+    pictures = figures.pictures(tiny().without(part))
+    for name in readers()[part] & pictures.keys():
+        assert texts(pictures[name].draw())
+        assert pictures[name].caption
+
+
+def test_every_part_that_figures_read_is_taken_away_above() -> None:
+    assert readers().keys() == set(READ)
 
 
 def test_an_empty_atlas_gives_every_figure() -> None:

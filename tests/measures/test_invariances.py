@@ -52,7 +52,7 @@ def test_a_network_is_exactly_0_from_itself(measure, options):
 
 @pytest.mark.parametrize(("measure", "options"), VARIANTS)
 @given(st.integers(0, 10_000), st.integers(2, 9), st.floats(0.01, 100))
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 def test_invariances(measure, options, seed, width, scale):
     random = np.random.default_rng(seed)
     X, Y = (random.normal(size=(40, units)) @ random.normal(size=(units, units)) for units in (width, 7))
@@ -98,7 +98,7 @@ def test_cca_finds_a_subspace_within_another():
 
 @pytest.mark.parametrize("euclidean", [False, True])
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=3), st.integers(0, 10_000), st.floats(0, 1))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_procrustes_satisfies_the_triangle_inequality(euclidean, widths, seed, mixing):
     random = np.random.default_rng(seed)
     X, Y = (random.normal(size=(12, width)) for width in widths[:2])

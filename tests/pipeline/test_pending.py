@@ -1,6 +1,6 @@
 """Which jobs can start, compared with a search through all of them."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynatlas.pipeline.pending import Pending
@@ -15,7 +15,6 @@ def graphs(draw):
     return {name: needs[name] for name in order}
 
 
-@settings(deadline=None)
 @given(graphs(), st.randoms(use_true_random=False), st.integers(1, 4))
 def test_the_first_job_that_can_start_is_started(needs, random, workers):
     pending, left, running, done = Pending(needs), dict(needs), [], set()

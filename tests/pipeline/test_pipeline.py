@@ -77,6 +77,7 @@ def test_every_job_is_done_and_everything_verifies(atlas, tiny):
     assert tiny.has("report/index.html")
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("which", ["atlas", "tiny"])
 def test_every_entry_is_one_jobs_own_so_that_damage_to_it_is_redone(which, request):
     atlas = request.getfixturevalue(which)
