@@ -5,6 +5,7 @@ Nothing is trained: it is for tests of what shows an atlas, and fast. A few netw
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,14 @@ class SyntheticAtlas:
 
 def synthetic_atlas(seed: int = 0, **study: Any) -> SyntheticAtlas:
     """A full synthetic atlas of the built-in demo; keyword arguments replace fields of the study."""
+    made = _made(seed, json.dumps(study, sort_keys=True))
+    return SyntheticAtlas(made.study, {name: frame.copy() for name, frame in made.tables.items()}, dict(made.groups))
+
+
+@cache
+def _made(seed: int, study: str) -> SyntheticAtlas:
     demo = Study.load("demo")
-    demo = Study.model_validate(demo.model_dump(mode="json") | study)
+    demo = Study.model_validate(demo.model_dump(mode="json") | json.loads(study))
     return _Maker(demo, np.random.default_rng(seed)).atlas()
 
 
