@@ -23,12 +23,6 @@ os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
-# What one process of a session compiles all others load: those of xdist, and the many that tests start.
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="dynatlas-programs-")
-    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 # jaxtyping's import hook compiles from source what a checked module is the first to import: 2,000 modules, 3 seconds.
 THIRD_PARTY = (
     "cyclopts",
@@ -59,11 +53,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "processes: starts processes; put by the fixture of that name")
     install_guard()
+    os.fsync = lambda descriptor: None  # nothing of the tests has to outlive the machine
     if config.getoption("check"):
         os.environ["XLA_FLAGS"] += f" {QUICK_FLAGS}"
         import jax
 
         jax.config.update("jax_disable_most_optimizations", True)
+    else:
+        _share_programs()
+
+
+def _share_programs() -> None:
+    """Let all processes load what one has compiled: those of xdist, and the many that tests start.
+
+    Programs that are compiled quickly take longer to store than to compile.
+    """
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="dynatlas-programs-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        for name, value in (
+            ("jax_compilation_cache_dir", folder),
+            ("jax_persistent_cache_min_compile_time_secs", 0),
+            ("jax_persistent_cache_min_entry_size_bytes", -1),
+        ):
+            os.environ[name.upper()] = str(value)
+            jax.config.update(name, value)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from threadpoolctl import threadpool_limits
 
 from dynatlas._util.arrays import ArrayLike
-from dynatlas._util.cores import available_cores
+from dynatlas._util.cores import available_cores, single_threaded_algebra
 from dynatlas.measures.activity import centred
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, all_pairs, labelled
@@ -117,7 +116,7 @@ def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[
     running: deque[Future[Reduced]] = deque()
     samples = 0
     # The iterable may reuse its buffer, so each activity is copied (by centring) before a thread takes it.
-    with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
+    with single_threaded_algebra(), ThreadPoolExecutor(available_cores()) as pool:
         for name, activity in _named(activities):
             if name in futures:
                 raise ValueError(f"two networks are named {name}; names must differ")

@@ -13,9 +13,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from dynatlas._util.cores import available_cores
+from dynatlas._util.cores import available_cores, single_threaded_algebra
 
 # Networks in a group. Larger products gain little, and their rounding depends on their shape: this is a constant.
 GROUP = 32
@@ -78,7 +77,7 @@ def compare(
 
     distances = np.zeros((row_ends[-1], column_ends[-1]))
     # The products are small: one thread each, several at once.
-    with threadpool_limits(1), ThreadPoolExecutor(threads or available_cores()) as pool:
+    with single_threaded_algebra(), ThreadPoolExecutor(threads or available_cores()) as pool:
         for (i, j), computed in zip(places, pool.map(tile, places), strict=True):
             distances[row_ends[i] : row_ends[i + 1], column_ends[j] : column_ends[j + 1]] = computed
     if columns is not None:

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from threadpoolctl import threadpool_limits
 
+from dynatlas._util.cores import single_threaded_algebra
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.errors import AtlasError, NetworkError
 from dynatlas.recordings.alignment import Aligned, align
@@ -116,7 +116,7 @@ def place_recording(
 
     distances = {name: MeasureDistances(name, opened.study.measure(name), recordings, shuffles, seed) for name in names}
     members: list[Member] = []
-    with threadpool_limits(1):
+    with single_threaded_algebra():
         for response in responses_of(opened, kind, aligned):
             members.append(response.member)
             for one in distances.values():
