@@ -16,7 +16,7 @@ from dynatlas import read_network
 from dynatlas.cells.registry import CELLS
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
-from dynatlas.networks.keras_files import own_names, read_keras_archive
+from dynatlas.networks.layouts.keras_files import own_names, read_keras_archive
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 DATA = Path(__file__).parents[1] / "data"
@@ -273,10 +273,10 @@ class TestMatrices:
     def test_matrices_that_multiply_rows_are_told_by_the_input_matrix(self, tmp_path):
         m = self.matrices()
         rows = {name: values.T for name, values in m.items()}
-        network = self.read(tmp_path, rows | {"notes": np.array(3)})
+        network = self.read(tmp_path, rows | {"notes": np.array("of May")})
         self.assert_steps(network, lambda h, x: np.tanh(h @ m["W_rec"].T + x @ m["W_in"].T + m["b_rec"]))
         assert "rows are multiplied, h W: the input matrix is [inputs, units]" in network.source
-        assert "not used: notes" in network.source
+        assert "not used: notes (text)" in network.source
 
     def test_mistakes_are_explained(self, tmp_path):
         m = self.matrices()

@@ -7,9 +7,12 @@ are refused. The readers return numbers, and short texts from ``.npz``.
 import io
 import json
 import math
+import pickle
+import pickletools
 import stat
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -27,6 +30,7 @@ MAX_ARRAYS: Final = 10_000
 MAX_HEADER_BYTES: Final = 100_000_000  # as in the definition of safetensors
 MAX_DIMENSIONS: Final = 32
 MAX_TEXT_LENGTH: Final = 1000
+POINTER_BYTES: Final = 64  # enough to recognise a pointer of Git LFS
 KERAS_MEMBERS: Final = {"config.json", "model.weights.h5"}  # of a whole model saved by Keras 3
 
 # Data types of safetensors → NumPy; bfloat16 is the upper half of a float32.
@@ -45,6 +49,18 @@ PICKLED: Final = (
 )
 
 
+class UnreadableArray(NetworkError):
+    """One array of a file holds something other than numbers or texts; the others could be read without it.
+
+    Attributes:
+        name: name of the array in its file; "" for a file of one array.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+
 @runtime_checkable
 class Readable(Protocol):
     """A binary file, or a member of an archive."""
@@ -60,24 +76,34 @@ class Declared(NamedTuple):
     bytes: int
 
 
-def read_arrays(path: Path) -> tuple[Format, Arrays]:
+def read_arrays(path: Path, leave_out: Callable[[str], bool] | None = None) -> tuple[Format, Arrays]:
     """Return the format of a file and its arrays by name.
 
-    The array of a ``.npy`` file is named "array". HDF5 files and Keras archives are recognised, but not read here: see
+    Args:
+        path: the file.
+        leave_out: whether to leave out the array of a name.
+
+    The array of a ``.npy`` file is named "array". A pickled None is the text "None". HDF5 files and Keras archives are recognised, but not read here: see
     ``read_hdf5`` and ``read_keras_archive``.
 
     Raises:
         NetworkError: the file is missing, not a regular file, of an unknown format, damaged, or unsafe.
+        UnreadableArray: an array holds something other than numbers or texts.
     """
     form = format_of(path)
     with path.open("rb") as file:
         if form == "safetensors":
-            return form, _read_safetensors(path, file)
+            return form, _read_safetensors(path, file, leave_out or _none)
         if form == "npz":
-            return form, _read_npz(path, file)
+            return form, _read_npz(path, file, leave_out or _none)
         if form == "npy":
             return form, {"array": _read_npy(f"{path}", file, path.stat().st_size)}
     return form, {}
+
+
+def _none(name: str) -> bool:
+    del name
+    return False
 
 
 def format_of(path: Path) -> Format:
@@ -125,9 +151,30 @@ def first_bytes(path: Path, expected: str) -> bytes:
         raise NetworkError(f"{path} is {what}; expected {expected}")
     try:
         with path.open("rb") as file:
-            return file.read(16)
+            head = file.read(POINTER_BYTES)
     except OSError as error:
         raise NetworkError(f"cannot read {path}: {error.strerror}") from None
+    refuse_pointer(path, head, kind.st_size)
+    return head[:16]
+
+
+def refuse_pointer(path: Path, head: bytes, size: int) -> None:
+    """Refuse a pointer of Git LFS or git-annex, which stands where the file itself was not fetched.
+
+    Args:
+        path: the file.
+        head: its first bytes, ``POINTER_BYTES`` of them.
+        size: its size in bytes; pointers are short.
+
+    Raises:
+        NetworkError: it is a pointer.
+    """
+    if size > 1024:
+        return
+    if head.startswith(b"version https://git-lfs"):
+        raise NetworkError(f"{path} is a pointer of Git LFS, not the file itself; fetch it with: git lfs pull")
+    if head.startswith(b"/annex/objects/"):
+        raise NetworkError(f"{path} is a pointer of git-annex, not the file itself; fetch it with: datalad get {path.name}")
 
 
 def check_sizes(path: Path | str, declared: dict[str, Declared]) -> None:
@@ -156,7 +203,7 @@ def _short(shape: tuple[int, ...]) -> str:
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
-def _read_safetensors(path: Path, file: BinaryIO) -> Arrays:
+def _read_safetensors(path: Path, file: BinaryIO, leave_out: Callable[[str], bool]) -> Arrays:
     """Read a JSON header (name → type, shape, byte offsets), check it against the file's size, and read the arrays."""
     size = path.stat().st_size
     length = int.from_bytes(file.read(8), "little")
@@ -199,10 +246,10 @@ def _read_safetensors(path: Path, file: BinaryIO) -> Arrays:
             values = (values.astype(np.uint32) << 16).view(np.float32)
         return values.reshape(shapes[name])
 
-    return {name: load(name) for name in entries}
+    return {name: load(name) for name in entries if not leave_out(name)}
 
 
-def _read_npz(path: Path, file: BinaryIO) -> Arrays:
+def _read_npz(path: Path, file: BinaryIO, leave_out: Callable[[str], bool]) -> Arrays:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
@@ -213,9 +260,13 @@ def _read_npz(path: Path, file: BinaryIO) -> Arrays:
             check_sizes(path, {name: Declared((), member.file_size) for name, member in kept.items()})
             loaded: Arrays = {}
             for name, member in kept.items():
+                if leave_out(name):
+                    continue
                 with archive.open(member) as content:
-                    loaded[name] = _read_npy(f"{path}: {name!r}", content, member.file_size)
+                    loaded[name] = _read_npy(f"{path}: {name!r}", content, member.file_size, name)
             return loaded
+    except UnreadableArray:
+        raise
     except DAMAGE as error:
         raise NetworkError(f"{path} is damaged or truncated: {error}") from None
 
@@ -258,7 +309,7 @@ def refuse_unsafe_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
             )
 
 
-def _read_npy(what: str, content: Readable, size: int) -> AnyArray:
+def _read_npy(what: str, content: Readable, size: int, name: str = "") -> AnyArray:
     """Read an array: its header first, then no more bytes than the header declares."""
     formats = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
@@ -268,9 +319,11 @@ def _read_npy(what: str, content: Readable, size: int) -> AnyArray:
     except (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
         raise NetworkError(f"{what} is damaged: its header is not an array header ({error})") from None
     if kind.hasobject:
-        raise NetworkError(f"{what} holds pickled Python objects, which run code when loaded; it is not opened")
+        if shape == () and size < 1000 and _is_pickled_none(head.read() + content.read(size)):
+            return np.array("None")
+        raise UnreadableArray(f"{what} holds pickled Python objects, which run code when loaded; it is not opened", name)
     if kind.kind not in "fiubU" or (kind.kind == "U" and kind.itemsize > 4 * MAX_TEXT_LENGTH):
-        raise NetworkError(f"{what} has dtype {str(kind)[:80]}; expected numbers")
+        raise UnreadableArray(f"{what} has dtype {str(kind)[:80]}; expected numbers", name)
     if not all(type(number) is int for number in shape):
         raise NetworkError(f"{what} has the shape {_short(shape)}, which no array can have")
     nbytes = math.prod(shape) * kind.itemsize
@@ -287,3 +340,17 @@ def _read_npy(what: str, content: Readable, size: int) -> AnyArray:
     if len(values) != nbytes:
         raise NetworkError(f"{what} is truncated: it has {len(values)} of {nbytes} bytes")
     return np.frombuffer(values, kind).reshape(shape, order="F" if fortran else "C")
+
+
+def _is_pickled_none(pickled: bytes) -> bool:
+    """Whether these bytes are what NumPy writes for an array of the object None. Nothing is unpickled."""
+
+    def program(content: bytes) -> list[tuple[str, str]]:
+        steps = [(code.name, str(argument).replace("numpy.core", "numpy._core")) for code, argument, _ in pickletools.genops(content)]
+        return [(name, text) for name, text in steps if name not in ("PROTO", "FRAME", "MEMOIZE") and "PUT" not in name]
+
+    try:
+        seen = program(pickled)
+    except Exception:  # whatever a damaged pickle makes of its parser
+        return False
+    return any(seen == program(pickle.dumps(np.array(None), protocol)) for protocol in range(2, 6))

@@ -26,6 +26,9 @@ def analyze(
     reset: Annotated[Literal["after", "before"] | None, Parameter(group=NOT_RECORDED)] = None,
     alpha: Annotated[float | None, Parameter(group=NOT_RECORDED)] = None,
     form: Annotated[Literal["rate", "current"] | None, Parameter(group=NOT_RECORDED)] = None,
+    orientation: Annotated[Literal["columns", "rows"] | None, Parameter(group=NOT_RECORDED)] = None,
+    part: Annotated[list[str] | None, Parameter(group=NOT_RECORDED)] = None,
+    ignore: Annotated[list[str] | None, Parameter(group=NOT_RECORDED)] = None,
 ) -> None:
     """Analyse a network trained with another library: fixed points, stability and attractors, as tables and a page.
 
@@ -45,6 +48,10 @@ def analyze(
         reset: Where the reset gate of a GRU acts, relative to the recurrent product.
         alpha: dt/tau of a leaky network.
         form: Whether the state of a leaky network is rates or currents.
+        orientation: Whether square matrices multiply columns, W h, or rows, h W.
+        part: The role of an array, as ROLE=NAME; may be repeated. Roles: recurrent, input, bias, inner_bias,
+            recurrent_mask, sign, readout, readout_bias, alpha, tau, dt.
+        ignore: The name of an array to leave out, with * for any characters; may be repeated.
     """
     import jax
 
@@ -55,7 +62,16 @@ def analyze(
     from dynatlas.networks.reading import read_network
 
     read = read_network(
-        network, layer=layer, readout=readout, activation=activation, reset=reset, alpha=alpha, form=form
+        network,
+        layer=layer,
+        readout=readout,
+        activation=activation,
+        reset=reset,
+        alpha=alpha,
+        form=form,
+        orientation=orientation,
+        parts=_parts(part or []),
+        ignore=ignore or (),
     )
     print(f"{network}:")
     for sentence in read.source:
@@ -86,7 +102,7 @@ def convert(source: Path, target: Path, /) -> None:
         source: The checkpoint. PyTorch opens it with weights_only=True, which does not run code from the file.
         target: The .safetensors file to write.
     """
-    from dynatlas.networks.pytorch import convert as convert_file
+    from dynatlas.networks.conversion import convert as convert_file
 
     names = convert_file(source, target)
     print(f"wrote {target}: {len(names)} tensors\nnow: dynatlas analyze {target}")
@@ -131,6 +147,17 @@ def export(
             f"{target.name} ends in {target.suffix!r}; expected .npz or .safetensors for a network, .csv or .parquet "
             "for a table, .nc for arrays"
         )
+
+
+def _parts(given: list[str]) -> dict[str, str]:
+    """Return the names of arrays by role."""
+    parts: dict[str, str] = {}
+    for one in given:
+        role, sign, name = one.partition("=")
+        if not sign or not name or role in parts:
+            raise NetworkError(f"--part is {one!r}; expected ROLE=NAME, such as bias=rnn.bias, and each role once")
+        parts[role] = name
+    return parts
 
 
 def _inputs(path: Path | None) -> dict[str, Any]:

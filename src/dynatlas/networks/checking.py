@@ -64,12 +64,33 @@ def check(network: Network, record: Mapping[str, NDArray[np.generic]], tolerance
     except ValueError as error:
         raise NetworkError(f"the record does not fit the network: {error}") from None
     if not result.error <= tolerance:
+        found = "; ".join(network.assumed or network.source)
         raise NetworkError(
             f"the network does not reproduce the record: over {result.compared}, the largest difference is "
-            f"{result.error:.3g}; expected at most {tolerance:g}. Found and assumed: {'; '.join(network.source)}. "
-            "Try another activation, reset or layer"
+            f"{result.error:.3g}; expected at most {tolerance:g}. "
+            f"{_explanation(network, arrays, tolerance) or f'Assumed: {found[:200]}. Try another activation, reset or layer'}"
         )
     return result
+
+
+def _explanation(network: Network, arrays: dict[str, Floats], tolerance: float) -> str:
+    """Return what the record's axes would have to be for the network to reproduce it; "" if nothing fits."""
+    inputs, states = arrays["inputs"], arrays.get("states")
+    if states is None or inputs.ndim != 3 or states.ndim != 3 or "following" in arrays:
+        return ""
+    swapped = {name: arrays[name].swapaxes(0, 1) for name in ("inputs", "states")}
+    first = {"initial": arrays["initial"]} if "initial" in arrays and len(arrays["initial"]) == inputs.shape[1] else {}
+    late = {"inputs": inputs[:, :-1], "states": states[:, 1:], "initial": states[:, 0]}
+    for record, what in (
+        (swapped | first, "With the first two axes swapped it does: save the record as [trials, steps, …]"),
+        (late, "With the states one step later it does: save the states after each step, and the first as `initial`"),
+    ):
+        try:
+            if record["inputs"].shape[1] and _compare(network, record).error <= tolerance:
+                return what
+        except ValueError:
+            continue
+    return ""
 
 
 def _compare(network: Network, arrays: dict[str, Floats]) -> Check:
@@ -83,7 +104,9 @@ def _compare(network: Network, arrays: dict[str, Floats]) -> Check:
         states = arrays["states"]
         states = states[None] if states.ndim == 2 else states
         if states.shape != (*inputs.shape[:2], network.n_states):
-            raise ValueError(f"states has shape {states.shape}; expected {(*inputs.shape[:2], network.n_states)}")
+            with_first = states.shape == (len(inputs), inputs.shape[1] + 1, network.n_states)
+            hint = "; save the first state as `initial`, and the states after each step" if with_first else ""
+            raise ValueError(f"states has shape {states.shape}; expected {(*inputs.shape[:2], network.n_states)}{hint}")
         before = np.concatenate([initial[:, None], states[:, :-1]], axis=1)
         flat = (values.reshape(-1, values.shape[-1]) for values in (before, inputs, states))
         return _single_steps(network, *flat)

@@ -19,7 +19,7 @@ from dynatlas.cells.cell import Cell
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
 from dynatlas.networks.layers import GATES, restack
-from dynatlas.networks.pytrees import cell_arrays, one_of_ours
+from dynatlas.networks.layouts.pytrees import cell_arrays, one_of_ours
 from dynatlas.networks.reading import read_network
 
 SAMPLES: Final = 100  # random states that one step is compared on

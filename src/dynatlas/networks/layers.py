@@ -5,7 +5,7 @@ s = W h + b_W of what recurs, g + s takes the place of W h + U x + b in the equa
 
     GRU, reset after     c = φ(g_c + r∘s_c), where before is c = φ(g_c + W_c (r∘h) + b_Wc)
     Leaky, "rate"        h' = (1 − α)∘h + α∘φ(g + s)
-    Leaky, "current"     h' = (1 − α)∘h + α∘(g + W φ(h) + b_W)
+    Leaky, "current"     h' = (1 − α)∘h + α∘(g + W φ(h + c) + b_W)
 
 Gates are stacked in the order of the cell's ``gates``, whatever the order in the file was (``restack``). Where the
 reset gate acts decides what a GRU computes: torch, Flax, Equinox and Keras' default take the product first, Cho et al.
@@ -123,11 +123,13 @@ class Leaky(Layer):
 
     Args:
         alpha: α = dt/τ, in (0, 1] [units].
-        form: "rate", φ(W h + U x + b), where h are rates; "current", W φ(h) + U x + b, where h are currents.
+        form: "rate", φ(W h + U x + b), where h are rates; "current", W φ(h + c) + U x + b, where h are currents.
+        inner_bias: c, in the form "current": a number, or [units].
     """
 
     alpha: Any = 1.0
     form: Form = eqx.field(static=True, default="rate")
+    inner_bias: Any = 0.0
 
     def __check_init__(self) -> None:
         outside = ~((self.alpha > 0) & (self.alpha <= 1))
@@ -142,7 +144,7 @@ class Leaky(Layer):
         if self.form == "rate":
             return (1 - self.alpha) * state + self.alpha * super().__call__(state, inputs)
         given = self.input_weights @ inputs + self.input_bias
-        recurrent = self.recurrent_weights @ self.hidden(state) + self.recurrent_bias
+        recurrent = self.recurrent_weights @ self.hidden(state + self.inner_bias) + self.recurrent_bias
         return (1 - self.alpha) * state + self.alpha * (given + recurrent)
 
     def box(self, low: Matrix, high: Matrix) -> Box | None:

@@ -36,6 +36,7 @@ class Network(SummaryRepr):
             into itself, or None if there is none. A search can be certified complete only with a box.
         state_labels: name of each component of the state; by default h0, h1, …
         source: what was found and assumed when the network was read, one sentence each.
+        assumed: what was assumed, in short: "activation tanh".
     """
 
     step: Step
@@ -45,6 +46,7 @@ class Network(SummaryRepr):
     bounds: Callable[[NDArray[np.float64]], tuple[ArrayLike, ArrayLike] | None] | None = None
     state_labels: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("n_states", 1), ("n_inputs", 0)):
@@ -124,7 +126,9 @@ class Readout(eqx.Module):
         return self.weights @ self.stack.top(state) + self.bias
 
 
-def network_of_layers(stack: Stack, readout: tuple[Matrix, Matrix] | None, source: tuple[str, ...]) -> Network:
+def network_of_layers(
+    stack: Stack, readout: tuple[Matrix, Matrix] | None, source: tuple[str, ...], assumed: tuple[str, ...] = ()
+) -> Network:
     """Return the network of stacked layers and of a linear readout's weights and bias."""
     return Network(
         step=stack,
@@ -134,6 +138,7 @@ def network_of_layers(stack: Stack, readout: tuple[Matrix, Matrix] | None, sourc
         bounds=stack.box,
         state_labels=stack.labels(),
         source=source,
+        assumed=assumed,
     )
 
 

@@ -1,18 +1,25 @@
 """Read a ``Network`` from a file of weights, or from a module of Equinox or Flax."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from dynatlas._io.hdf5 import read_hdf5
-from dynatlas._io.untrusted import read_arrays
+from dynatlas._io.hdf5 import Hdf5, read_hdf5
+from dynatlas._io.untrusted import Arrays, UnreadableArray, read_arrays
 from dynatlas.errors import NetworkError
-from dynatlas.networks.keras import keras_network
-from dynatlas.networks.keras_files import read_keras_archive
 from dynatlas.networks.layers import Form, Reset
-from dynatlas.networks.matrices import are_matrices, matrix_network
+from dynatlas.networks.layouts.keras import are_keras_names, keras_network
+from dynatlas.networks.layouts.keras_files import read_keras_archive
+from dynatlas.networks.layouts.ledger import Ledger, shortened
+from dynatlas.networks.layouts.matlab import is_matlab, read_matlab
+from dynatlas.networks.layouts.memory import module_activation, named_arrays
+from dynatlas.networks.layouts.names import plain_state_dict
+from dynatlas.networks.layouts.plain import plain_network, recognise
+from dynatlas.networks.layouts.pytorch import layers_in, torch_network
+from dynatlas.networks.layouts.pytrees import cell_of, pytree_network
 from dynatlas.networks.network import Network
-from dynatlas.networks.options import Options
-from dynatlas.networks.pytorch import layers_in, torch_network
-from dynatlas.networks.pytrees import cell_of, pytree_network
+from dynatlas.networks.options import Options, Orientation, check_options
 
 
 def read_network(
@@ -24,27 +31,37 @@ def read_network(
     reset: Reset | None = None,
     alpha: float | None = None,
     form: Form | None = None,
+    orientation: Orientation | None = None,
+    parts: Mapping[str, str] | None = None,
+    ignore: Iterable[str] = (),
 ) -> Network:
     """Read a recurrent network that was trained elsewhere. Nothing in the file is executed.
 
     Layers, gate order and the variant of a GRU are inferred from names and shapes; ``Network.source`` lists what was
-    found and what was assumed. A file does not record everything: verify the network on recorded inputs and states
-    with ``check``.
+    found, what was assumed and what was not used. An array that is not used and whose size fits the state or the input
+    is an error: give its role in ``parts``, or its name in ``ignore``. A file does not record everything: verify the
+    network on recorded inputs and states with ``check``.
 
     Args:
         source: a file of weights: a PyTorch state dict as ``.safetensors`` or ``.npz``, Keras' ``.weights.h5`` or
-            whole model as ``.keras`` or ``.h5``, plain matrices as ``.npz``, or the output of ``dynatlas export``. Or a
-            module in memory: a cell of Equinox or dynatlas, or Flax parameters as nested dictionaries.
+            whole model as ``.keras`` or ``.h5``, matrices as ``.npz`` or MATLAB's ``.mat``, or the output of
+            ``dynatlas export``. Or in memory: a module or a state dict of PyTorch, a dictionary of arrays, a cell of
+            Equinox or dynatlas, or Flax parameters as nested dictionaries.
         layer: the recurrent layer, if there are several that are not stacked.
         readout: the linear layer used as readout, if several fit; "" for none.
-        activation: the activation, if the file does not record it and it is not tanh.
+        activation: the activation, if the file does not record it and it is not the layout's default.
         reset: "after" or "before": where a GRU's reset gate acts relative to the recurrent product, if the file does
             not record it.
         alpha: dt/τ of a leaky network, if the file does not record it.
-        form: whether the state of a leaky network is a "rate" (the default) or a "current".
+        form: whether the state of a leaky network is a "rate" or a "current"; by default as in the layout.
+        orientation: whether square matrices multiply "columns", W h, or "rows", h W, if nothing in the file shows it.
+        parts: names of arrays by role: recurrent, input, bias, inner_bias, recurrent_mask, sign, readout, readout_bias,
+            alpha, tau, dt.
+        ignore: names of arrays to leave out; ``*`` stands for any characters.
 
     Raises:
-        NetworkError: the network is of no supported type or not a dynamical system, or the file is damaged or unsafe.
+        NetworkError: the network is of no supported type or not a dynamical system, the file is damaged or unsafe, or
+            it has an array without a role that could be part of the dynamics.
 
     Example:
         >>> import equinox as eqx, jax
@@ -52,19 +69,57 @@ def read_network(
         >>> network.n_states, network.n_inputs
         (3, 2)
     """
-    options = Options(layer, readout, activation, reset, alpha, form)
+    options = Options(layer, readout, activation, reset, alpha, form, orientation, dict(parts or {}), _names(ignore))
+    check_options(options)
     if not isinstance(source, str | Path):
-        return pytree_network(source, options)
+        arrays = named_arrays(source)
+        if arrays is None:
+            return pytree_network(source, options)
+        known = module_activation(source) if activation is None else None
+        return _network(arrays, "the state dict" if hasattr(source, "state_dict") else "the dictionary", options, known)
     path = Path(source)
-    form_of_file, arrays = read_arrays(path)
+    if is_matlab(path):
+        return _network(read_matlab(path, options.ignore), f"{path}", options)
+    try:
+        form_of_file, arrays = read_arrays(path, lambda name: any(fnmatchcase(name, one) for one in options.ignore))
+    except UnreadableArray as error:
+        way_out = f". To read the others, use --ignore {error.name} (ignore=[{error.name!r}])" if error.name else ""
+        raise NetworkError(f"{error}{way_out}") from None
     if form_of_file == "keras":
         return keras_network(read_keras_archive(path), options)
     if form_of_file == "hdf5":
         return keras_network(read_hdf5(path), options)
+    return _network(arrays, f"{path}", options)
+
+
+def _names(ignore: Iterable[str]) -> tuple[str, ...]:
+    return (ignore,) if isinstance(ignore, str) else tuple(ignore)
+
+
+def _network(arrays: Arrays, where: str, options: Options, activation: str | None = None) -> Network:
+    """Return the network in arrays by name, whatever their layout.
+
+    Args:
+        arrays: the arrays.
+        where: what messages call them.
+        options: the options of the caller.
+        activation: what the module of the arrays says about its activation, if there is a module.
+    """
     if "architecture" in arrays:
         return pytree_network(cell_of(arrays), options)
-    if layers_in(arrays):
-        return torch_network(arrays, options)
-    if are_matrices(arrays):
-        return matrix_network(arrays, options)
-    raise NetworkError(f"{path} has no recurrent layer of a supported type; it holds: {', '.join(arrays) or 'nothing'}")
+    arrays, facts = plain_state_dict(arrays)
+    ledger = Ledger(arrays, options)
+    known = recognise(ledger.arrays, options)
+    if layers_in(ledger.arrays) and (known is None or not known[0].needs):
+        network = torch_network(ledger, options, activation)
+    elif are_keras_names(ledger.arrays):
+        network = keras_network(Hdf5(ledger.arrays, {}), options)
+    elif known is not None:
+        network = plain_network(ledger, *known, options)
+    else:
+        raise NetworkError(
+            f"{where} has no recurrent layer of a supported type; it holds: "
+            f"{shortened(f'{name} {list(values.shape)}' for name, values in arrays.items())}. Name the roles of arrays, such "
+            "as --part recurrent=NAME --part input=NAME (parts={'recurrent': 'NAME'})"
+        )
+    return network if not facts else replace(network, source=(*network.source, *facts))

@@ -7,6 +7,7 @@ renamed to the layers' names in the configuration, as in a model's ``.h5``.
 import json
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -69,7 +70,36 @@ def own_names(model: object, prefix: str = "layers/") -> dict[str, str]:
         place = f"{prefix}{stored}_{counts[stored]}" if counts[stored] else f"{prefix}{stored}"
         found[place] = settings["name"]
         found |= own_names(layer, f"{place}/layers/")
+        found |= {
+            f"{place}/cell/cells/{stored}": f"{settings['name']}/{own}" for stored, own in _stored_cells(settings).items()
+        }
     return found
+
+
+def _stored_cells(settings: Mapping[str, object]) -> dict[str, str]:
+    """Map the names of the cells in StackedRNNCells, as an archive stores them, to their own names."""
+    found: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for kind, config in _cells(settings):
+        stored = _snake_case(kind)
+        counts[stored] = counts.get(stored, -1) + 1
+        found[f"{stored}_{counts[stored]}" if counts[stored] else stored] = str(config["name"])
+    return found
+
+
+def _cells(settings: Mapping[str, object]) -> list[tuple[str, dict[str, object]]]:
+    """Return class and configuration of the cells in an RNN's StackedRNNCells."""
+    cell = settings.get("cell")
+    inner = cell.get("config") if isinstance(cell, dict) else None
+    cells = inner.get("cells") if isinstance(inner, dict) else None
+    return [
+        (each["class_name"], each["config"])
+        for each in (cells if isinstance(cells, list) else [])
+        if isinstance(each, dict)
+        and isinstance(each.get("class_name"), str)
+        and isinstance(each.get("config"), dict)
+        and isinstance(each["config"].get("name"), str)
+    ]
 
 
 def _by_own_names(path: Path, arrays: Arrays, names: dict[str, str]) -> Arrays:
@@ -150,9 +180,24 @@ def _visit(item: object, found: Configuration, *, in_layers: bool, depth: int) -
             "different one. Save only the weights: model.save_weights('NEW.weights.h5')"
         )
     if in_layers and isinstance(kind, str) and isinstance(config, dict) and isinstance(config.get("name"), str):
-        cell = config.get("cell")
-        inner = cell.get("config") if isinstance(cell, dict) else None
-        found.settings[config["name"]] = config | (inner if isinstance(inner, dict) else {})
-        found.order.append((config["name"], kind))
+        _add(config["name"], kind, config, found)
     for name, value in item.items():
         _visit(value, found, in_layers=name == "layers", depth=depth + 1)
+
+
+def _add(name: str, kind: str, config: dict[str, object], found: Configuration) -> None:
+    """Add a layer: with the settings of its cell or of the layer it wraps, or its cells and halves one by one."""
+    cells = _cells(config)
+    for cell_kind, cell in cells:
+        found.settings[f"{name}/{cell['name']}"] = cell
+        found.order.append((f"{name}/{cell['name']}", cell_kind))
+    wrapped = [config.get(key) for key in ("cell", "layer")]
+    inner = [one["config"] for one in wrapped if isinstance(one, dict) and isinstance(one.get("config"), dict)]
+    if kind == "Bidirectional" and inner:
+        own = str(inner[0].get("name", "")).removeprefix("forward_")
+        for half in ("forward", "backward"):
+            for last in ("layer", own):
+                found.settings[f"{name}/{half}_{last}"] = inner[0]
+    found.settings[name] = config | {key: value for one in inner for key, value in one.items() if key != "name"}
+    if not cells:
+        found.order.append((name, kind))

@@ -1,0 +1,183 @@
+"""Account of a file's arrays: each is used, explained, or ignored on request; one that could matter stops the reading.
+
+A step that lacks one of its terms is the step of another network, and a certificate of it is worth nothing. So no
+array of a size that fits the state or the input is left aside in silence.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from fnmatch import fnmatchcase
+from typing import Final
+
+import numpy as np
+
+from dynatlas._io.untrusted import AnyArray, Arrays
+from dynatlas.errors import NetworkError
+from dynatlas.networks.options import Options
+
+# What names say about arrays that no step uses. The first match counts; names in lower case.
+_HARMLESS: Final = (
+    (r"(^|[._/])_?(optim\w*|opt|exp_avg(_sq)?|momentum_buffer|lr_scheduler\w*)([._/]|$)", "state of the optimiser"),
+    (r"(^|[._/])(h_?0|c_?0|[xy]_?0|(init|initial|learned)_?(state|hidden|h|c)?|[hxy]_?init|hidden_state)$", "first state"),
+    (r"(^|[._/])(sigma|std|noise)(_\w+)?$|(^|[._/])\w*_?noise(_std|_level)?$", "size of the noise"),
+    (r"(^|[._/])(epochs?|iterations?|best_\w+|(train_|val_|test_)?(loss(es)?|acc(uracy)?)|seed|lr|learning_rate)$", "of training"),
+    (r"(^|[._/])(num_batches_tracked|global_step|last_epoch|version|seed_generator(_\d+)?(/\w+)*)$", "of training"),
+)
+_RECORD: Final = r"(^|[._/])(states|activity|rates|trajector(y|ies)|trials|inputs|outputs|targets|following|initial|hidden)$"
+_MASK: Final = r"mask|connectivity|sparsity"
+SHOWN: Final = 4  # names in a message
+
+
+class Ledger:
+    """The arrays of a file, and what became of each.
+
+    Args:
+        arrays: the arrays by name.
+        options: the options of the caller; arrays that they ignore are left out.
+
+    Raises:
+        NetworkError: an array to ignore does not exist.
+
+    Example:
+        >>> ledger = Ledger({"W": np.eye(2), "gain": np.ones(2)}, Options())
+        >>> ledger.use("W").tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+        >>> ledger.close({2}, 1)
+        Traceback (most recent call last):
+        dynatlas.errors.NetworkError: 'gain' [2] is not used, and could be part of the dynamics...
+    """
+
+    def __init__(self, arrays: Arrays, options: Options) -> None:
+        ignored = [name for name in arrays if any(fnmatchcase(name, one) for one in options.ignore)]
+        unmatched = [one for one in options.ignore if not any(fnmatchcase(name, one) for name in arrays)]
+        if unmatched:
+            raise NetworkError(f"the file has no array {unmatched[0]!r} to ignore; it has: {shortened(arrays)}")
+        self.arrays = {name: values for name, values in arrays.items() if name not in ignored}
+        self.assumed: list[str] = []
+        self._ignored = ignored
+        self._used: dict[str, AnyArray] = {}
+        self._explained: dict[str, str] = {}
+
+    def use(self, name: str) -> AnyArray:
+        """Return an array and enter it as used."""
+        self._used[name] = self.arrays[name]
+        return self.arrays[name]
+
+    def explain(self, name: str, why: str) -> None:
+        """Enter why an array has no part in the step."""
+        self._explained[name] = why
+
+    def assume(self, what: str, why: str = "") -> str:
+        """Enter an assumption, and return the sentence that states it."""
+        if what not in self.assumed:
+            self.assumed.append(what)
+        return f"{what}, assumed{why and f': {why}'}"
+
+    @property
+    def rest(self) -> Arrays:
+        """Arrays that are neither used nor explained."""
+        known = self._used.keys() | self._explained.keys()
+        return {name: values for name, values in self.arrays.items() if name not in known}
+
+    def close(self, states: Collection[int], n_inputs: int, *, has_roles: bool = True) -> tuple[str, ...]:
+        """Return sentences about the arrays that are not used.
+
+        Args:
+            states: sizes of what belongs to the state: units of each layer, and rows of all its gates.
+            n_inputs: number of inputs.
+            has_roles: whether the caller can give an array a role.
+
+        Raises:
+            NetworkError: an array that is not used fits the state, the input, or a matrix between them.
+        """
+        suspects = {}
+        # A bias is judged after the weights of its module.
+        for name, values in sorted(self.rest.items(), key=lambda item: _module_of_bias(item[0]) is not None):
+            why = self._harmless(name, values, set(states), n_inputs) or self._as_its_module(name, values)
+            if why is None:
+                suspects[name] = values
+            else:
+                self._explained[name] = why
+        if suspects:
+            raise NetworkError(_complaint(suspects, has_roles))
+        by_reason: dict[str, list[str]] = {}
+        for name, why in self._explained.items():
+            by_reason.setdefault(why, []).append(name)
+        sentences = [f"not used: {shortened(names)} ({why})" for why, names in by_reason.items()]
+        if self._ignored:
+            self.assumed.append(f"{shortened(self._ignored)} without effect")
+            sentences.append(f"ignored, as requested: {shortened(self._ignored)}")
+        return tuple(sentences)
+
+    def _harmless(self, name: str, values: AnyArray, states: set[int], n_inputs: int) -> str | None:
+        """Return why an array cannot be part of the step, or None."""
+        lower = name.lower()
+        if values.dtype.kind in "USOb" and values.ndim < 2:
+            return "text" if values.dtype.kind != "b" else "a switch"
+        for pattern, why in _HARMLESS:
+            if re.search(pattern, lower):
+                return why
+        if values.ndim in (2, 3) and re.search(_RECORD, lower):
+            return "a record"
+        if re.search(_MASK, lower) and self._is_applied(values):
+            return "the weights have it already"
+        shape = tuple(size for size in values.shape if size != 1)
+        if not shape:
+            is_size = values.dtype.kind in "iuf" and float(values.reshape(())) in {float(n) for n in (*states, n_inputs)}
+            return "a size" if is_size and re.search(r"(^|[._/])(n|n?_?(units|hidden|rec|in|inputs?|neurons)|\w+_size|\w+_dim)$", lower) else None
+        if len(shape) == 1:
+            return None if shape[0] in states | {n_inputs} else "its size fits neither the state nor the input"
+        if not states & set(shape):
+            return "it does not touch the state"
+        if len(shape) == 2 and re.search(r"[._](weight|w)$", lower) and shape[1] in states and shape[0] not in states:
+            return "it reads the state and does not act back"
+        return None
+
+    def _as_its_module(self, name: str, values: AnyArray) -> str | None:
+        """Return why the weights of a bias's module have no part in the step, or None."""
+        weights = _module_of_bias(name)
+        if weights in self._explained and values.shape == self.arrays[weights].shape[:1]:
+            return self._explained[weights]
+        return None
+
+    def _is_applied(self, mask: AnyArray) -> bool:
+        """Whether a mask of zeros and ones changes none of the weights of its shape that are used."""
+        fitting = [values for values in self._used.values() if values.shape == mask.shape]
+        if mask.dtype.kind not in "fiub" or not np.isin(mask, (0, 1)).all() or not fitting:
+            return False
+        return all(np.array_equal(values * mask, values) for values in fitting)
+
+
+def _module_of_bias(name: str) -> str | None:
+    """Return the name of the weights beside a bias, or None."""
+    stem, dot, last = name.rpartition(".")
+    return f"{stem}{dot}weight" if last == "bias" else None
+
+
+def shortened(names: Iterable[str], most: int = 8) -> str:
+    """Return names as one text of bounded length."""
+    listed = [name if len(name) <= 60 else f"{name[:59]}…" for name in names]
+    more = f", … ({len(listed)} in all)" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more or "nothing"
+
+
+def _complaint(suspects: Arrays, has_roles: bool) -> str:
+    listed = shortened([f"{name!r} {list(values.shape)}" for name, values in suspects.items()], SHOWN)
+    one, values = next(iter(suspects.items()))
+    role = _likely_role(one, values)
+    way_out = f"name the role with --part {role}={one} (parts={{{role!r}: {one!r}}}), or " if has_roles else ""
+    return (
+        f"{listed} {'are' if len(suspects) > 1 else 'is'} not used, and could be part of the dynamics by size. To go on, "
+        f"{way_out}if it has no effect leave it out with --ignore {one} (ignore=[{one!r}])"
+    )
+
+
+def _likely_role(name: str, values: AnyArray) -> str:
+    """Return the role that an array has most likely, for a message."""
+    lower, axes = name.lower(), sum(size != 1 for size in values.shape)
+    known = next((role for role in ("alpha", "tau", "dt") if lower.endswith(role)), None)
+    if known:
+        return known
+    if re.search(_MASK, lower):
+        return "recurrent_mask"
+    return {0: "alpha", 1: "bias"}.get(axes, "recurrent" if len(set(values.shape)) == 1 else "input")
