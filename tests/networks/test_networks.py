@@ -54,7 +54,7 @@ def test_a_wrong_activation_is_found_by_the_check(tmp_path):
     weights, record = recorded("rnn_relu")
     save_file(weights, tmp_path / "net.safetensors")
     network = read_network(tmp_path / "net.safetensors")
-    assert "activation tanh, PyTorch's default: a state dict does not record it" in network.source
+    assert "activation tanh, assumed: PyTorch's default; a state dict does not record it" in network.source
     with pytest.raises(
         NetworkError, match=r"not reproduce the record: over 25 single steps .*, the largest .* is [0-9.]+; exp"
     ):

@@ -111,6 +111,7 @@ class Network(SummaryRepr):
         rows += [("inputs", str(self.n_inputs)), ("readout", "none" if self.readout is None else "yes")]
         rows += [("box", "not known" if self.bounds is None else "known: searches can be certified complete")]
         rows += [("from", sentence) for sentence in self.source]
+        rows += [("assumed", ", ".join(self.assumed))] if self.assumed else []
         return Summary("Network", tuple(rows), "dynatlas.analyze(network, key=jax.random.key(0))")
 
 

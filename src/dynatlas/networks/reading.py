@@ -1,6 +1,6 @@
 """Read a ``Network`` from a file of weights, or from a module of Equinox or Flax."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -76,12 +76,21 @@ def read_network(
         if arrays is None:
             return pytree_network(source, options)
         known = module_activation(source) if activation is None else None
-        return _network(arrays, "the state dict" if hasattr(source, "state_dict") else "the dictionary", options, known)
+        where = "the state dict" if hasattr(source, "state_dict") else "the dictionary"
+        return _network(arrays, where, options, activation=known)
     path = Path(source)
+    left_out: list[str] = []
+
+    def leave_out(name: str) -> bool:
+        if not any(fnmatchcase(name, one) for one in options.ignore):
+            return False
+        left_out.append(name)
+        return True
+
     if is_matlab(path):
-        return _network(read_matlab(path, options.ignore), f"{path}", options)
+        return _network(read_matlab(path, leave_out), f"{path}", options, left_out)
     try:
-        form_of_file, arrays = read_arrays(path, lambda name: any(fnmatchcase(name, one) for one in options.ignore))
+        form_of_file, arrays = read_arrays(path, leave_out)
     except UnreadableArray as error:
         way_out = f". To read the others, use --ignore {error.name} (ignore=[{error.name!r}])" if error.name else ""
         raise NetworkError(f"{error}{way_out}") from None
@@ -89,26 +98,29 @@ def read_network(
         return keras_network(read_keras_archive(path), options)
     if form_of_file == "hdf5":
         return keras_network(read_hdf5(path), options)
-    return _network(arrays, f"{path}", options)
+    return _network(arrays, f"{path}", options, left_out)
 
 
 def _names(ignore: Iterable[str]) -> tuple[str, ...]:
     return (ignore,) if isinstance(ignore, str) else tuple(ignore)
 
 
-def _network(arrays: Arrays, where: str, options: Options, activation: str | None = None) -> Network:
+def _network(
+    arrays: Arrays, where: str, options: Options, left_out: Sequence[str] = (), activation: str | None = None
+) -> Network:
     """Return the network in arrays by name, whatever their layout.
 
     Args:
         arrays: the arrays.
         where: what messages call them.
         options: the options of the caller.
+        left_out: names of ignored arrays that were not read.
         activation: what the module of the arrays says about its activation, if there is a module.
     """
     if "architecture" in arrays:
         return pytree_network(cell_of(arrays), options)
     arrays, facts = plain_state_dict(arrays)
-    ledger = Ledger(arrays, options)
+    ledger = Ledger(arrays, options, left_out)
     known = recognise(ledger.arrays, options)
     if layers_in(ledger.arrays) and (known is None or not known[0].needs):
         network = torch_network(ledger, options, activation)

@@ -111,7 +111,7 @@ def analyze(
         )
         found.append(points)
         reached.append(tuple(one.attractor for one in attractors))
-        rows["searches"].append(search_row(condition, inputs, points, attractors))
+        rows["searches"].append(search_row(network, condition, inputs, points, attractors))
         rows["fixed_points"].append(point_rows(network, condition, inputs, points))
         rows["attractors"].append(attractor_rows(network, condition, attractors))
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()}

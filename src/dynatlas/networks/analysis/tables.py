@@ -19,17 +19,23 @@ CHUNK = 16  # points whose Jacobians and eigenvectors are in memory at a time
 
 
 def search_row(
-    condition: int, inputs: NDArray[np.float64], points: FixedPoints, reached: Sequence[ReachedAttractor]
+    network: Network,
+    condition: int,
+    inputs: NDArray[np.float64],
+    points: FixedPoints,
+    reached: Sequence[ReachedAttractor],
 ) -> pd.DataFrame:
-    """Return the row of the search of one condition."""
+    """Return the row of the search of one condition. The summary says what was assumed of the network."""
     roots = points.roots()
     slow = f", {count_of(int(points.is_slow.sum()), 'slow point')}" if points.is_slow.any() else ""
     composition = f" ({by_unstable(roots)})" if len(roots) else ""
+    assumed = ", ".join(network.assumed)
     table = pd.DataFrame([{"condition": condition, "inputs": json.dumps(inputs.tolist())} | search_columns(points)])
     table.insert(list(table).index("n_slow"), "by_unstable", by_unstable(roots))
     return table.assign(
+        assumed=assumed,
         summary=f"{count_of(len(roots), 'root')}{composition}{slow}, index sum {points.index_sum}, "
-        f"{points.certificate}; {attractor_summary(reached)}"
+        f"{points.certificate}; {attractor_summary(reached)}{assumed and f'; assumed: {assumed}'}",
     )
 
 

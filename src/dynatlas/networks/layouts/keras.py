@@ -95,7 +95,7 @@ def keras_network(file: Hdf5, options: Options) -> Network:
             elif rows not in sizes:
                 _explain(ledger, one, "it does not touch the state")
     rest = ledger.close(sizes, stack.n_inputs, has_roles=False)
-    sentences = (*facts, *order_facts, readout_fact, *rest)
+    sentences = (*facts, *order_facts, *rest, readout_fact)
     return network_of_layers(stack, readout, sentences, tuple(ledger.assumed))
 
 

@@ -5,7 +5,7 @@ array of a size that fits the state or the input is left aside in silence.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -34,6 +34,7 @@ class Ledger:
     Args:
         arrays: the arrays by name.
         options: the options of the caller; arrays that they ignore are left out.
+        left_out: names of ignored arrays that were not read.
 
     Raises:
         NetworkError: an array to ignore does not exist.
@@ -47,9 +48,9 @@ class Ledger:
         dynatlas.errors.NetworkError: 'gain' [2] is not used, and could be part of the dynamics...
     """
 
-    def __init__(self, arrays: Arrays, options: Options) -> None:
-        ignored = [name for name in arrays if any(fnmatchcase(name, one) for one in options.ignore)]
-        unmatched = [one for one in options.ignore if not any(fnmatchcase(name, one) for name in arrays)]
+    def __init__(self, arrays: Arrays, options: Options, left_out: Sequence[str] = ()) -> None:
+        ignored = [name for name in (*left_out, *arrays) if any(fnmatchcase(name, one) for one in options.ignore)]
+        unmatched = [one for one in options.ignore if not any(fnmatchcase(name, one) for name in ignored)]
         if unmatched:
             raise NetworkError(f"the file has no array {unmatched[0]!r} to ignore; it has: {shortened(arrays)}")
         self.arrays = {name: values for name, values in arrays.items() if name not in ignored}
@@ -105,7 +106,7 @@ class Ledger:
             by_reason.setdefault(why, []).append(name)
         sentences = [f"not used: {shortened(names)} ({why})" for why, names in by_reason.items()]
         if self._ignored:
-            self.assumed.append(f"{shortened(self._ignored)} without effect")
+            self.assumed.insert(0, f"{shortened(self._ignored)} without effect")
             sentences.append(f"ignored, as requested: {shortened(self._ignored)}")
         return tuple(sentences)
 

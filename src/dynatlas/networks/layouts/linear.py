@@ -48,7 +48,8 @@ def _next_layer(prefix: str, shapes: dict[str, tuple[int, ...]], n_inputs: int) 
     parent = prefix.rpartition(".")[0]
     for other, shape in shapes.items():
         beside = other.rpartition(".")[0] == parent
-        if other != prefix and shape[1] == shapes[prefix][0] and (beside and parent or shape[0] != n_inputs):
+        is_before = n_inputs in shape  # an encoder or an embedding makes the inputs
+        if other != prefix and shape[1] == shapes[prefix][0] and (parent and beside or not is_before):
             return other
     return None
 

@@ -6,7 +6,7 @@ variable of version 5 is refused if the whole file, expanded, would exceed the l
 """
 
 import zlib
-from fnmatch import fnmatchcase
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,28 +27,28 @@ def is_matlab(path: Path) -> bool:
     return first_bytes(path, "a file of weights") in (MAGIC, MAGIC_73)
 
 
-def read_matlab(path: Path, ignore: tuple[str, ...] = ()) -> Arrays:
+def read_matlab(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
     """Read the numbers and texts of a MATLAB file.
 
     Args:
         path: the file.
-        ignore: names of variables to leave out; ``*`` stands for any characters.
+        leave_out: whether to leave out the variable of a name.
 
     Raises:
         NetworkError: the file is damaged, too large, or has variables other than numbers, texts and structures.
     """
     if first_bytes(path, "a file of weights") == MAGIC_73:
-        return _read_73(path, ignore)
-    return _read_5(path, ignore)
+        return _read_73(path, leave_out)
+    return _read_5(path, leave_out)
 
 
-def _read_5(path: Path, ignore: tuple[str, ...]) -> Arrays:
+def _read_5(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
     from scipy.io import loadmat, whosmat
 
     _check_expanded(path)
     try:
         listed = whosmat(path)
-        names = [name for name, _, _ in listed if not any(fnmatchcase(name, one) for one in ignore)]
+        names = [name for name, _, _ in listed if not leave_out(name)]
         check_sizes(path, {name: Declared(shape, 8 * int(np.prod(shape, dtype=object))) for name, shape, _ in listed})
         loaded = loadmat(path, variable_names=names, squeeze_me=False, struct_as_record=True) if names else {}
     except NetworkError:
@@ -77,7 +77,7 @@ def _add(path: Path, name: str, values: Any, arrays: Arrays) -> None:
     else:
         raise NetworkError(
             f"{path}: {name!r} is {'a cell array or an object' if values.dtype.kind == 'O' else values.dtype}; expected real "
-            f"numbers, a text or one structure. To read the others, use --ignore {name.split('.')[0]}"
+            f"numbers, a text or one structure. To read the others, use --ignore {name.split('.')[0]} (ignore=…)"
         )
 
 
@@ -108,14 +108,14 @@ def _check_expanded(path: Path) -> None:
                 raise NetworkError(f"{path} expands to more than {MAX_BYTES:.3g} bytes; expected at most that")
 
 
-def _read_73(path: Path, ignore: tuple[str, ...]) -> Arrays:
+def _read_73(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
     arrays: Arrays = {}
     with open_hdf5(path) as (file, h5py):
         datasets = datasets_in(path, file, h5py)
         kept = {
             name: dataset
             for name, dataset in datasets.items()
-            if not name.startswith("#") and not any(fnmatchcase(name.split("/")[0], one) for one in ignore)
+            if not name.startswith("#") and not leave_out(name.split("/")[0])
         }
         for name, dataset in kept.items():
             kind = dataset.attrs.get("MATLAB_class", b"double")

@@ -178,8 +178,8 @@ def plain_network(ledger: Ledger, layout: Layout, roles: Roles, options: Options
         leak,
         activation_fact,
         *form_fact,
-        readout_fact,
         *rest,
+        readout_fact,
     )
     return network_of_layers(stack, readout, source, tuple(ledger.assumed))
 

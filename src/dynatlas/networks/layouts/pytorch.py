@@ -81,7 +81,7 @@ def torch_network(ledger: Ledger, options: Options, known: str | None = None) ->
     described = _describe(prefix, stack, parts, options, ledger, known)
     sizes = {size for layer in layers for size in (layer.units, len(layer.recurrent_weights))}
     rest = ledger.close(sizes, stack.n_inputs, has_roles=len(layers) == 1 and layers[0].kind is Vanilla)
-    return network_of_layers(stack, readout, (*described, sentence, *rest), tuple(ledger.assumed))
+    return network_of_layers(stack, readout, (*described, *rest, sentence), tuple(ledger.assumed))
 
 
 def _own_cell(ledger: Ledger, prefix: str, parts: Parts, options: Options) -> Network:
@@ -156,7 +156,7 @@ def _describe(
     elif options.activation is None and known is not None:
         sentences.append(f"activation {known}, as the module says")
     elif options.activation is None:
-        sentences.append(ledger.assume("activation tanh", "PyTorch's default, which a state dict does not record"))
+        sentences.append(ledger.assume("activation tanh", "PyTorch's default; a state dict does not record it"))
     else:
         sentences.append(f"activation {options.activation}, as requested")
     if prefix:
