@@ -45,7 +45,7 @@ class TestOwnCells:
         assert_steps(ignored, lambda h, x: np.tanh(drive(h, x)))
         assert ignored.assumed == ("rnn.bias without effect", "activation tanh")
         leaky = saved(tmp_path, cell(bias=normal(N), alpha=np.float32(0.25)))
-        with pytest.raises(NetworkError, match=r"'rnn.alpha' \[\], 'rnn.bias' \[6\] are not used.*--part alpha=rnn.alpha"):
+        with pytest.raises(NetworkError, match=r"'rnn.alpha' \[1\], 'rnn.bias' \[6\] are not used.*--part alpha=rnn.alpha"):
             read_network(leaky)
         network = read_network(leaky, parts={"bias": "rnn.bias", "alpha": "rnn.alpha"}, activation="relu", form="rate")
         assert_steps(network, lambda h, x: 0.75 * h + 0.25 * relu(drive(h, x) + normal(N)))

@@ -46,5 +46,11 @@ def in_chunks(
 
 
 def generator(key: PRNGKeyArray) -> np.random.Generator:
-    """Return NumPy's generator seeded by a JAX key: it compiles nothing, whatever shapes are drawn."""
+    """Return NumPy's generator seeded by a JAX key: it compiles nothing, whatever shapes are drawn.
+
+    Raises:
+        ValueError: something other than a JAX key, such as a number.
+    """
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise ValueError(f"key is {key!r:.60}; expected a JAX key, such as jax.random.key(0)")
     return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())

@@ -24,6 +24,7 @@ from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.multistart import ROUND, Multistart, more_starts, search_region
 from dynatlas.dynamics.root_search import FLOW_RUNS, flow_ends
 from dynatlas.dynamics.step import Box, Step, static_inputs
+from dynatlas.dynamics.step_checks import check_step
 
 Certificate = Literal["complete", "incomplete", "not certifiable"]
 
@@ -172,6 +173,8 @@ def find_fixed_points(
     Sussillo 2018) minimises q by Adam and keeps half-converged points.
     """
     with jax.enable_x64(True):
+        if max_starts < 1:
+            raise ValueError(f"max_starts is {max_starts}; expected at least 1")
         starts, static, bounds = _checked(step, initial_states, inputs, box, tol, slow_tol)
         spread = float(np.sqrt(starts.var(axis=0).mean()))
         if spread < 1e-6:  # a single start has no scale; that of the units is about 1
@@ -185,7 +188,7 @@ def find_fixed_points(
         while not search.finished and search.n_starts < max_starts:
             count = min(ROUND, max_starts - search.n_starts)
             search.run_round(more_starts(search, starts, spread, count, random), starts[:0], max_starts)
-        return _fixed_points(search)
+        return _fixed_points(search, starts.shape[1])
 
 
 def _checked(
@@ -197,7 +200,13 @@ def _checked(
     slow_tol: float,
 ) -> tuple[NDArray[np.float64], Float[Array, " m"] | None, Box | None]:
     """Return the arguments as float64 arrays, or raise a ValueError that says what is wrong."""
+    if np.ma.is_masked(initial_states):
+        raise ValueError("initial_states has masked entries; remove the rows that have them")
     starts = np.asarray(initial_states, np.float64)
+    if starts.ndim == 3:
+        raise ValueError(
+            f"initial_states has shape {starts.shape}; expected [starts, n]: reshape trials with .reshape(-1, {starts.shape[2]})"
+        )
     if starts.ndim != 2 or 0 in starts.shape:
         raise ValueError(f"initial_states has shape {starts.shape}; expected [starts, n] with at least one of each")
     if not np.isfinite(starts).all():
@@ -207,16 +216,7 @@ def _checked(
         raise ValueError(f"tol is {tol:g} and slow_tol {slow_tol:g}; expected 0 < tol ≤ slow_tol")
     n = starts.shape[1]
     static = static_inputs(inputs)
-    try:
-        result = jax.eval_shape(step, np.zeros(n), static)
-    except TypeError as error:
-        raise ValueError(f"step(state [{n}], inputs) could not be traced: {error}") from error
-    if result.shape != (n,):
-        raise ValueError(f"step returns shape {result.shape} for a state of shape ({n},); it must return a state")
-    if result.dtype != jnp.float64:
-        raise ValueError(
-            f"step returns {result.dtype} for a float64 state; remove the cast inside it, since a root is q ≤ {tol:g}"
-        )
+    check_step(step, starts[0], static)
     if box is None:
         return starts, static, None
     low, high = (np.broadcast_to(np.asarray(bound, np.float64), (n,)) for bound in box)
@@ -246,14 +246,13 @@ def _check_invariant(
         )
 
 
-def _fixed_points(search: Multistart) -> FixedPoints:
-    """Collect the points found, in an order that does not depend on the order of the starts."""
+def _fixed_points(search: Multistart, n: int) -> FixedPoints:
+    """Collect the points found [p, n], in an order that does not depend on the order of the starts."""
     # Rounding keeps the last digits, which depend on the path to a point, from swapping two points.
     ordered = sorted(
         search.points,
         key=lambda point: (point.is_slow, point.n_unstable, tuple(np.round(point.state / search.spread, 4))),
     )
-    n = len(ordered[0].state) if ordered else 0
     degenerate = any(point.index == 0 for point in search.roots)
     certificate: Certificate = "complete" if search.index_sum == 1 and not degenerate else "incomplete"
     return FixedPoints(

@@ -25,11 +25,16 @@ SPACING = float(np.finfo(np.float64).eps ** (1 / 3))
 
 
 class CallbackStep:
-    """A step that calls back to the host. JAX can trace it, map it and differentiate it once."""
+    """A step that calls back to the host. JAX can trace it, map it and differentiate it once.
+
+    Attributes:
+        function: the function that is called, as it was given.
+    """
 
     is_slow = True
 
     def __init__(self, function: Function, jacobians: Jacobians) -> None:
+        self.function = function
         self._step = _traceable(function, jacobians)
 
     def __call__(self, state: ArrayLike, inputs: ArrayLike | None) -> jax.Array:
@@ -72,6 +77,11 @@ def torch_step(function: Callable[[Any, Any], Any]) -> CallbackStep:
     def step(state: Floats, inputs: Floats) -> Floats:
         with torch.no_grad():
             following = function(torch.tensor(state), torch.tensor(inputs))
+        if not isinstance(following, torch.Tensor):
+            raise ValueError(
+                f"the PyTorch step returns a {type(following).__name__}; expected the next state as one tensor: an LSTMCell "
+                "returns (h, c), which torch.cat((h, c)) makes one state"
+            )
         if following.dtype != torch.float64:
             raise ValueError(f"the PyTorch step returns {following.dtype}; expected float64: call module.double()")
         return np.asarray(following.numpy())

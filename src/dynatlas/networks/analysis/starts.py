@@ -46,6 +46,8 @@ def visited_states(
     if activity is not None:
         if trials is not None:
             raise ValueError("both trials and activity are given; expected at most one of them")
+        if np.ma.is_masked(activity):
+            raise ValueError("activity has masked entries; fill them with NaN, which starts are not drawn from")
         states = np.asarray(activity, np.float64)
         if states.ndim not in (2, 3) or states.shape[-1] != network.n_states or 0 in states.shape:
             raise ValueError(

@@ -42,7 +42,9 @@ def pytree_network(tree: object, options: Options) -> Network:
     Raises:
         NetworkError: not exactly one recurrent cell of a supported type.
     """
-    refuse_options(options, "reset", "alpha", "form", "readout", because="a module defines them")
+    refuse_options(
+        options, "reset", "alpha", "form", "readout", "orientation", "parts", "ignore", because="a module defines them"
+    )
     if isinstance(tree, StagedCell):
         return _dynatlas_network(tree)
     if hasattr(tree, "weight_ih") and hasattr(tree, "weight_hh"):
@@ -51,6 +53,8 @@ def pytree_network(tree: object, options: Options) -> Network:
         found = dict(_cells_in(tree, ""))
         name = choose("recurrent cell", list(found), options.layer, "layer=…")
         return _single_layer(_flax(found[name], options), f"Flax cell {name or '(the whole tree)'}")
+    if callable(getattr(tree, "save_weights", None)):
+        raise NetworkError(f"a model of Keras, {type(tree).__name__}, is read from its file: model.save('NEW.keras')")
     raise NetworkError(
         f"{type(tree).__name__} is no network of a supported type; expected a file, a cell of Equinox or dynatlas, or "
         "Flax parameters as nested dictionaries. Wrap any other step function as Network(step=…)"
