@@ -179,3 +179,28 @@ class TestHintsOfTheCheck:
         given, states = change(inputs, network.run(inputs))
         with pytest.raises(NetworkError, match=message):
             check(network, {"inputs": given, "states": states})
+
+
+def dense(rows, columns, seed=0):
+    return {"kernel": normal(rows, columns, seed=seed), "bias": normal(columns, seed=seed)}
+
+
+def test_layers_of_flax_around_a_cell_are_named_and_one_that_could_act_on_it_is_refused():
+    tree = {"rnn": {"i": dense(I, N), "h": dense(N, N)}, "readout": dense(N, O), "encoder": dense(9, I)}
+    network = read_network(tree)
+    said = " ".join(network.source)
+    assert "readout/kernel, readout/bias (it reads the state and does not act back)" in said
+    assert "encoder/kernel, encoder/bias (it does not touch the state)" in said
+    assert network.assumed == ("activation tanh",)
+    with pytest.raises(NetworkError, match=r"'norm/scale' \[6\] is not used, and could be part of the dynamics"):
+        read_network(tree | {"norm": {"scale": normal(N)}})
+    assert read_network(tree | {"norm": {"scale": normal(N)}}, ignore="norm/*").n_states == N
+
+
+def test_dictionaries_of_arrays_in_memory_are_read_as_files_are(tmp_path):
+    arrays = {"W_rec": normal(N, N), "W_in": normal(N, I), "activation": "relu"}
+    network = read_network(arrays)
+    assert network.source == read_network(written(tmp_path, arrays)).source
+    assert_steps(network, lambda h, x: relu(h @ arrays["W_rec"].T + x @ arrays["W_in"].T))
+    with pytest.raises(NetworkError, match="'params' is a list of the type complex128; expected real numbers"):
+        read_network(arrays | {"params": [1j]})

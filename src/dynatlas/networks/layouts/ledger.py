@@ -93,7 +93,7 @@ class Ledger:
         """
         suspects = {}
         # A bias is judged after the weights of its module.
-        for name, values in sorted(self.rest.items(), key=lambda item: _module_of_bias(item[0]) is not None):
+        for name, values in sorted(self.rest.items(), key=lambda item: bool(_weights_beside(item[0]))):
             why = self._harmless(name, values, set(states), n_inputs) or self._as_its_module(name, values)
             if why is None:
                 suspects[name] = values
@@ -122,6 +122,11 @@ class Ledger:
             return "a record"
         if re.search(_MASK, lower) and self._is_applied(values):
             return "the weights have it already"
+        is_kernel = re.search(r"(^|[./])kernel(:0)?$", lower) is not None
+        if values.ndim == 2 and (is_kernel or re.search(r"[._](weight|w)$", lower)):
+            taken, returned = values.shape if is_kernel else values.shape[::-1]
+            if taken in states and returned not in states:
+                return "it reads the state and does not act back"
         shape = tuple(size for size in values.shape if size != 1)
         if not shape:
             is_size = values.dtype.kind in "iuf" and float(values.reshape(())) in {float(n) for n in (*states, n_inputs)}
@@ -130,15 +135,13 @@ class Ledger:
             return None if shape[0] in states | {n_inputs} else "its size fits neither the state nor the input"
         if not states & set(shape):
             return "it does not touch the state"
-        if len(shape) == 2 and re.search(r"[._](weight|w)$", lower) and shape[1] in states and shape[0] not in states:
-            return "it reads the state and does not act back"
         return None
 
     def _as_its_module(self, name: str, values: AnyArray) -> str | None:
         """Return why the weights of a bias's module have no part in the step, or None."""
-        weights = _module_of_bias(name)
-        if weights in self._explained and values.shape == self.arrays[weights].shape[:1]:
-            return self._explained[weights]
+        for weights, returned in _weights_beside(name):
+            if weights in self._explained and values.shape == self.arrays[weights].shape[returned]:
+                return self._explained[weights]
         return None
 
     def _is_applied(self, mask: AnyArray) -> bool:
@@ -149,10 +152,12 @@ class Ledger:
         return all(np.array_equal(values * mask, values) for values in fitting)
 
 
-def _module_of_bias(name: str) -> str | None:
-    """Return the name of the weights beside a bias, or None."""
-    stem, dot, last = name.rpartition(".")
-    return f"{stem}{dot}weight" if last == "bias" else None
+def _weights_beside(name: str) -> list[tuple[str, slice]]:
+    """Return the names that the weights beside a bias may have, each with its axis of what the module returns."""
+    match = re.fullmatch(r"(?P<stem>(.*[./])?)bias(?P<end>:0)?", name)
+    if match is None:
+        return []
+    return [(f"{match['stem']}weight", slice(1)), (f"{match['stem']}kernel{match['end'] or ''}", slice(-1, None))]
 
 
 def shortened(names: Iterable[str], most: int = 8) -> str:

@@ -10,6 +10,7 @@ Kernels of Flax multiply rows, h W. Flax stores an LSTM's state as (c, h); here 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import jax
@@ -23,6 +24,7 @@ from dynatlas.cells.cell import ACTIVATIONS, Cell, state_labels
 from dynatlas.cells.registry import BUILT_IN, CELLS
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import GATES, KINDS, Layer, Matrix, Stack
+from dynatlas.networks.layouts.ledger import Ledger
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, choose, refuse_options
 
@@ -33,6 +35,9 @@ LINEN: Final[dict[type[Architecture], tuple[str, ...]]] = {
     Vanilla: ("",),
 }
 
+# Names of the dense layers in a cell.
+_GROUPS: Final = {f"{of}{gate}" for of in "ih" for gates in LINEN.values() for gate in gates} | {"dense_i", "dense_h"}
+
 NAMES: Final = ("architecture", "activation")
 
 
@@ -42,17 +47,15 @@ def pytree_network(tree: object, options: Options) -> Network:
     Raises:
         NetworkError: not exactly one recurrent cell of a supported type.
     """
-    refuse_options(
-        options, "reset", "alpha", "form", "readout", "orientation", "parts", "ignore", because="a module defines them"
-    )
+    because = "a module defines them"
+    refuse_options(options, "reset", "alpha", "form", "readout", "orientation", "parts", because=because)
+    if isinstance(tree, Mapping):
+        return _flax_network(tree, options)
+    refuse_options(options, "ignore", "activation", because=because)
     if isinstance(tree, StagedCell):
         return _dynatlas_network(tree)
     if hasattr(tree, "weight_ih") and hasattr(tree, "weight_hh"):
         return _single_layer(_equinox(tree), f"{type(tree).__module__.split('.')[0]}'s {type(tree).__name__}")
-    if isinstance(tree, Mapping):
-        found = dict(_cells_in(tree, ""))
-        name = choose("recurrent cell", list(found), options.layer, "layer=…")
-        return _single_layer(_flax(found[name], options), f"Flax cell {name or '(the whole tree)'}")
     if callable(getattr(tree, "save_weights", None)):
         raise NetworkError(f"a model of Keras, {type(tree).__name__}, is read from its file: model.save('NEW.keras')")
     raise NetworkError(
@@ -76,11 +79,44 @@ def _dynatlas_network(cell: StagedCell) -> Network:
     )
 
 
-def _single_layer(layer: Layer, description: str) -> Network:
+def _flax_network(tree: Mapping[str, object], options: Options) -> Network:
+    """Return the network of the only cell in a tree, or of the chosen one."""
+    cells = dict(_cells_in(tree, ""))
+    name = choose("recurrent cell", list(cells), options.layer, "layer=…")
+    ledger = Ledger(dict(_leaves(tree, "")), options)
+    layer = _flax(cells[name], options)
+    parts = ("kernel", "bias")
+    gates = [group for group in cells[name] if group in _GROUPS]
+    for path in [f"{name}/{gate}/{part}".lstrip("/") for gate in gates for part in parts]:
+        if path in ledger.arrays:
+            ledger.use(path)
+    for other in (one for one in cells if one != name):
+        for path in [path for path in ledger.rest if path.startswith(f"{other}/")]:
+            ledger.explain(path, f"of the cell {other}, which was not chosen")
+    if options.activation is None:
+        ledger.assume("activation tanh")
+    rest = ledger.close({layer.units, len(layer.recurrent_weights)}, layer.n_inputs, has_roles=False)
+    network = _single_layer(layer, f"Flax cell {name or '(the whole tree)'}", is_assumed=options.activation is None)
+    return replace(network, source=(*network.source, *rest), assumed=tuple(ledger.assumed))
+
+
+def _leaves(tree: Mapping[str, object], path: str) -> list[tuple[str, NDArray[Any]]]:
+    """Return the arrays in a nested dictionary with their paths."""
+    found: list[tuple[str, NDArray[Any]]] = []
+    for name, value in tree.items():
+        place = f"{path}/{name}" if path else f"{name}"
+        if isinstance(value, Mapping):
+            found += _leaves(value, place)
+        elif np.asarray(value).dtype.kind in "fiubU":
+            found.append((place, np.asarray(value)))
+    return found
+
+
+def _single_layer(layer: Layer, description: str, *, is_assumed: bool = False) -> Network:
     facts = [f"{description}: {layer.kind.__name__}, {layer.n_inputs} inputs, {layer.units} units"]
     if layer.kind is GRU:
         facts.append("the reset gate acts after the recurrent product")
-    facts.append(f"activation {layer.activation}")
+    facts.append(f"activation {layer.activation}{', assumed: parameters do not record it' if is_assumed else ''}")
     return network_of_layers(Stack((layer,)), None, tuple(facts))
 
 
