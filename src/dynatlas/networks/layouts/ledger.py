@@ -94,7 +94,7 @@ class Ledger:
         suspects = {}
         # A bias is judged after the weights of its module.
         for name, values in sorted(self.rest.items(), key=lambda item: bool(_weights_beside(item[0]))):
-            why = self._harmless(name, values, set(states), n_inputs) or self._as_its_module(name, values)
+            why = self._as_its_module(name, values) or self._harmless(name, values, set(states), n_inputs)
             if why is None:
                 suspects[name] = values
             else:
