@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Final, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -39,7 +39,10 @@ NONLINEARITIES: Final[dict[str, Nonlinearity]] = {
 
 
 class Cell(eqx.Module):
-    """Base class of cells. All leaves are trained, so they must be arrays of floating-point numbers.
+    """Base class of cells. All leaves are arrays of floating-point numbers, and trained unless they are declared fixed.
+
+    A leaf whose name is in ``fixed_leaves``, such as a connectivity mask or time constants, is drawn for each network
+    and stays what it is: it has no gradient, no L2 penalty and no update.
 
     A subclass is constructed by ``(n_inputs, units, n_outputs, activation, *, key)``, starts from ``initial_state``,
     and implements the step, the readout and ``units``. A state begins with the hidden units, which measures of geometry
@@ -71,6 +74,8 @@ class Cell(eqx.Module):
     """
 
     initial_state: eqx.AbstractVar[Float[Array, " state"]]
+
+    fixed_leaves: ClassVar[tuple[str, ...]] = ()  # names of leaves, or of modules that have them, that are not trained
 
     @property
     @abstractmethod
@@ -146,8 +151,40 @@ def size_of(make: Callable[..., Cell], n_inputs: int, units: int, n_outputs: int
         return make(n_inputs, units, n_outputs, activation, key=key)
 
     cell = jax.eval_shape(new, jax.random.key(0, impl="threefry2x32"))
-    weights = sum(leaf.size for leaf in jax.tree.leaves(cell))
+    weights = sum(leaf.size for leaf in jax.tree.leaves(map_fixed(lambda leaf: None, cell)))
     return CellSize(n_inputs, units, n_outputs, weights, cell.initial_state.size)
+
+
+def map_fixed(function: Callable[..., Any], cell: Cell, *others: Any) -> Any:
+    """Apply a function to the fixed leaves of a cell, with those at the same places of other trees; keep all others.
+
+    Example:
+        >>> class Masked(Cell):
+        ...     weights: Array
+        ...     mask: Array
+        ...     initial_state: Array
+        ...     fixed_leaves = ("mask",)
+        ...     units = property(lambda self: 2)
+        ...     def __call__(self, state, inputs):
+        ...         return jnp.tanh((self.weights * self.mask) @ state)
+        ...     def readout(self, state):
+        ...         return state
+        >>> cell = Masked(jnp.ones((2, 2)), jnp.eye(2), jnp.zeros(2))
+        >>> map_fixed(lambda leaf: None, cell).mask is None
+        True
+    """
+    if not cell.fixed_leaves:
+        return cell
+
+    def one(path: Sequence[object], leaf: Any, *same: Any) -> Any:
+        return function(leaf, *same) if is_fixed(cell, leaf_name(path)) else leaf
+
+    return jax.tree_util.tree_map_with_path(one, cell, *others)
+
+
+def is_fixed(cell: Cell, name: str) -> bool:
+    """Whether the leaf of this name is not trained."""
+    return any(name == fixed or name.startswith(f"{fixed}.") for fixed in cell.fixed_leaves)
 
 
 def leaf_name(path: Sequence[object]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dynatlas._util.messages import first_line
 from dynatlas.cells.backpropagation import batch_outputs
-from dynatlas.cells.cell import Cell
+from dynatlas.cells.cell import Cell, is_fixed, leaf_name
 from dynatlas.cells.derivatives import STEPS
 
 SAMPLES, STEPS_TRIED, BATCH = 64, 6, 3
@@ -45,6 +45,7 @@ def check_cell(
         )
     with jax.enable_x64(True):
         _check_step(what, cell.astype(np.float64), n_inputs, n_outputs)
+    _check_trained(what, cell, n_inputs)
     if kind in STEPS:
         _check_derivative(what, cell, n_inputs)
 
@@ -97,6 +98,31 @@ def _check_step(what: str, cell: Cell, n_inputs: int, n_outputs: int) -> None:
         raise ValueError(f"{what}: the readout is not linear in the state (plus a constant)")
     for given in (jnp.zeros(n_inputs), inputs[0]):
         _check_box(what, cell, given, random)
+
+
+def _check_trained(what: str, cell: Cell, n_inputs: int) -> None:
+    """Check that the fixed leaves exist, and that every other leaf has a gradient: only a penalty would move it."""
+    names = [leaf_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(cell)[0]]
+    for fixed in cell.fixed_leaves:
+        if not any(name == fixed or name.startswith(f"{fixed}.") for name in names):
+            raise ValueError(f"{what}: fixed_leaves names {fixed!r}; expected some of {', '.join(names)}")
+    random = np.random.default_rng(2)
+    inputs = jnp.asarray(random.normal(size=(BATCH, STEPS_TRIED, n_inputs)), jnp.float32)
+    states = jnp.asarray(random.normal(size=(SAMPLES, len(cell.initial_state))), jnp.float32)
+
+    @jax.jit
+    @jax.grad
+    def gradient(cell: Cell) -> jax.Array:
+        given = jnp.resize(inputs, (SAMPLES, n_inputs))
+        following = jax.vmap(cell)(states, given)
+        return jnp.sum(jnp.sin(jax.vmap(cell.readout)(following))) + jnp.sum(jnp.sin(following))
+
+    for name, leaf in zip(names, jax.tree.leaves(gradient(cell)), strict=True):
+        if name != "initial_state" and not is_fixed(cell, name) and leaf.size and not np.asarray(leaf).any():
+            raise ValueError(
+                f"{what}: the leaf {name!r} has no gradient, so that only the L2 penalty would move it. If it is not to be "
+                f"trained, declare it: fixed_leaves = ({name!r},)"
+            )
 
 
 def _check_box(what: str, cell: Cell, inputs: jax.Array, random: np.random.Generator) -> None:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 from numpy.typing import NDArray
 
 from dynatlas.cells.backpropagation import batch_outputs
-from dynatlas.cells.cell import Cell
+from dynatlas.cells.cell import Cell, map_fixed
 from dynatlas.study.members import Member
 from dynatlas.study.settings import Training
 from dynatlas.tasks.task import Task, Trial
@@ -220,8 +220,12 @@ def mean_squared_error(cell: Cell, trials: Trial) -> Float[Array, ""]:
 
 
 def penalized_loss(cell: Cell, trials: Trial, l2: Float[Array, ""]) -> Float[Array, ""]:
-    """Return MSE + l2 · the sum of squares of all parameters, including the initial state and the biases."""
-    return mean_squared_error(cell, trials) + l2 * optax.tree.norm(cell, squared=True)
+    """Return MSE + l2 · the sum of squares of all parameters, including the initial state and the biases.
+
+    Fixed leaves of a cell are no parameters: they have neither a gradient nor a penalty.
+    """
+    cell = map_fixed(jax.lax.stop_gradient, cell)
+    return mean_squared_error(cell, trials) + l2 * optax.tree.norm(map_fixed(jnp.zeros_like, cell), squared=True)
 
 
 def advance(
@@ -243,7 +247,7 @@ def advance(
         trials = task.trials(jax.random.fold_in(key, fit.iteration), batch_size)
         loss, gradient = jax.value_and_grad(penalized_loss)(fit.cell, trials, hyperparameters.l2)
         updates, state = transformation.update(gradient, fit.optimizer, fit.cell)
-        cell = optax.apply_updates(fit.cell, updates)
+        cell = map_fixed(lambda _, before: before, optax.apply_updates(fit.cell, updates), fit.cell)
         finite = jnp.isfinite(loss) & _all_finite(gradient) & (fit.diverged_at < 0)
         new_cell, new_state = jax.tree.map(partial(jnp.where, finite), (cell, state), (fit.cell, fit.optimizer))
         diverged_at = jnp.where(finite | (fit.diverged_at >= 0), fit.diverged_at, fit.iteration)
