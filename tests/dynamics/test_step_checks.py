@@ -18,9 +18,15 @@ def leaf(h):
 
 
 MISTAKES = {
-    "a carry and an output": (lambda h, x: (leaf(h), h), r"returns a tuple of 2, of the shapes \[4\], \[4\]; expected .*\[0\]"),
+    "a carry and an output": (
+        lambda h, x: (leaf(h), h),
+        r"returns a tuple of 2, of the shapes \[4\], \[4\]; expected .*\[0\]",
+    ),
     "parts": (lambda h, x: (h[:2], h[2:]), "like .h, c. of an LSTM, concatenate them"),
-    "a dictionary": (lambda h, x: {"h": h}, r"step returns a dict; expected step\(state \[n\], inputs\) → the next state"),
+    "a dictionary": (
+        lambda h, x: {"h": h},
+        r"step returns a dict; expected step\(state \[n\], inputs\) → the next state",
+    ),
     "a list": (lambda h, x: [h], "step returns a list of 1"),
     "nothing": (lambda h, x: None, "step returns a NoneType"),
     "one argument": (lambda h: leaf(h), r"takes 1 positional argument.*wrap it, such as lambda h, x: step\(h\)"),
@@ -29,11 +35,17 @@ MISTAKES = {
     "NumPy": (lambda h, x: np.tanh(W @ np.asarray(h)), r"it calls NumPy or PyTorch on the state.*numpy_step"),
     "if": (lambda h, x: h if h.sum() > 0 else -h, "it needs the value of the state, as `if` and float"),
     "float": (lambda h, x: jnp.tanh(float(h[0]) * h), "it needs the value of the state"),
-    "float32": (lambda h, x: leaf(h.astype(jnp.float32)).astype(jnp.float32), "step returns float32 for a float64 state"),
+    "float32": (
+        lambda h, x: leaf(h.astype(jnp.float32)).astype(jnp.float32),
+        "step returns float32 for a float64 state",
+    ),
     "inputs": (lambda h, x: leaf(h) + x, r"step uses its inputs, which are None here.*pass inputs=np.zeros\(m\)"),
     "noise": (lambda h, x: leaf(h) + NOISE.normal(size=4), "returns different states for the same state: it has noise"),
     "noise in NumPy": (numpy_step(lambda h, x: np.tanh(W @ h) + NOISE.normal(size=4)), "it has noise or dropout"),
-    "a tuple in NumPy": (numpy_step(lambda h, x: np.tanh(W @ h)[:2]), r"step returns shape \(2,\) for a state of shape \(4,"),
+    "a tuple in NumPy": (
+        numpy_step(lambda h, x: np.tanh(W @ h)[:2]),
+        r"step returns shape \(2,\) for a state of shape \(4,",
+    ),
 }
 
 

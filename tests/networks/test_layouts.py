@@ -10,32 +10,10 @@ from scipy.io import savemat
 
 from dynatlas import read_network
 from dynatlas.errors import NetworkError
+from support.layout_files import I, N, O, assert_steps, normal, relu, written
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-N, I, O = 6, 2, 3
 ALPHA = 0.2
-
-
-def relu(values):
-    return np.maximum(values, 0)
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng([seed, *shape]).normal(size=shape)
-
-
-def assert_steps(network, formula, outputs=None):
-    """Compare one step, and the readout, with a formula on rows: states [samples, N], inputs [samples, I]."""
-    states, inputs = normal(9, N, seed=7), normal(9, network.n_inputs, seed=8)
-    computed = network.run(inputs[:, None], states)[:, 0]
-    np.testing.assert_allclose(computed, formula(states, inputs), atol=1e-12)
-    if outputs is not None:
-        np.testing.assert_allclose(network.read_out(states), outputs(states), atol=1e-12)
-
-
-def written(tmp_path, arrays):
-    np.savez(tmp_path / "net.npz", **arrays)
-    return tmp_path / "net.npz"
 
 
 class TestPsychRNN:
@@ -111,8 +89,15 @@ class TestTrainRNNbrain:
         assert without.assumed == ()
 
     def test_the_newer_form_records_the_activation_and_its_slope(self, tmp_path):
-        masks = {"recurrent_mask": normal(N, N), "dale_mask": np.ones(N), "input_mask": normal(N, I), "positions": normal(N, 3)}
-        p = self.arrays(activation_name="tanh", activation_slope=1.5, gamma=0.0, d=0.0, output_mask=normal(O, N), **masks)
+        masks = {
+            "recurrent_mask": normal(N, N),
+            "dale_mask": np.ones(N),
+            "input_mask": normal(N, I),
+            "positions": normal(N, 3),
+        }
+        p = self.arrays(
+            activation_name="tanh", activation_slope=1.5, gamma=0.0, d=0.0, output_mask=normal(O, N), **masks
+        )
         network = read_network(written(tmp_path, p))
         assert_steps(network, self.step(p, np.tanh, 1.5))
         assert network.assumed == ()
@@ -134,7 +119,10 @@ class TestNN4N:
         save_file(p, tmp_path / "ctrnn.safetensors")
         with pytest.raises(NetworkError, match="nn4n's defaults, dt 10 and tau 100, make 0.1"):
             read_network(tmp_path / "ctrnn.safetensors")
-        w, u, b, _, *_ = (p[f"recurrent_layer.{name}"] for name in ("hidden_layer.weight", "input_layer.weight", "input_layer.bias", "hidden_layer.bias"))
+        w, u, b, _, *_ = (
+            p[f"recurrent_layer.{name}"]
+            for name in ("hidden_layer.weight", "input_layer.weight", "input_layer.bias", "hidden_layer.bias")
+        )
         b = b + p["recurrent_layer.hidden_layer.bias"]
         assert_steps(
             read_network(tmp_path / "ctrnn.safetensors", alpha=ALPHA),
@@ -153,7 +141,10 @@ class TestNN4N:
             f"{at}projection_layer.bias": np.zeros(N),
         }
         save_file(p, tmp_path / "rnn.safetensors")
-        w, u, b = (p[at + name] for name in ("leaky_layer.linear_layer.weight", "projection_layer.weight", "leaky_layer.linear_layer.bias"))
+        w, u, b = (
+            p[at + name]
+            for name in ("leaky_layer.linear_layer.weight", "projection_layer.weight", "leaky_layer.linear_layer.bias")
+        )
         assert_steps(
             read_network(tmp_path / "rnn.safetensors", activation="tanh"),
             lambda v, x: (1 - alpha) * v + alpha * (np.tanh(v) @ w.T + x @ u.T + b),
@@ -187,12 +178,20 @@ class TestLowRank:
 
 
 def test_ctrnn_adds_both_biases(tmp_path):
-    p = {f"rnn.{name}.{what}": normal(N, *([size] if what == "weight" else []), seed=size) for name, size in (("input2h", I), ("h2h", N)) for what in ("weight", "bias")}
+    p = {
+        f"rnn.{name}.{what}": normal(N, *([size] if what == "weight" else []), seed=size)
+        for name, size in (("input2h", I), ("h2h", N))
+        for what in ("weight", "bias")
+    }
     p |= {"fc.weight": normal(O, N), "fc.bias": normal(O)}
     save_file(p, tmp_path / "ctrnn.safetensors")
     network = read_network(tmp_path / "ctrnn.safetensors", alpha=ALPHA)
-    drive = lambda h, x: x @ p["rnn.input2h.weight"].T + h @ p["rnn.h2h.weight"].T + p["rnn.input2h.bias"] + p["rnn.h2h.bias"]  # noqa: E731
-    assert_steps(network, lambda h, x: (1 - ALPHA) * h + ALPHA * relu(drive(h, x)), lambda h: h @ p["fc.weight"].T + p["fc.bias"])
+    drive = lambda h, x: (
+        x @ p["rnn.input2h.weight"].T + h @ p["rnn.h2h.weight"].T + p["rnn.input2h.bias"] + p["rnn.h2h.bias"]
+    )  # noqa: E731
+    assert_steps(
+        network, lambda h, x: (1 - ALPHA) * h + ALPHA * relu(drive(h, x)), lambda h: h @ p["fc.weight"].T + p["fc.bias"]
+    )
     with pytest.raises(NetworkError, match="dt/tau is not in the file"):
         read_network(tmp_path / "ctrnn.safetensors")
     signs = np.sign(normal(N, N, seed=4))
@@ -280,7 +279,12 @@ class TestMatlab:
 
 def test_texts_name_the_activation_whatever_the_spelling(tmp_path):
     arrays = {"W_rec": normal(N, N), "W_in": normal(N, I)}
-    for text, phi in (("ReLU", relu), ("torch.nn.Tanh()", np.tanh), ("threshold-linear", relu), ("identity", lambda v: v)):
+    for text, phi in (
+        ("ReLU", relu),
+        ("torch.nn.Tanh()", np.tanh),
+        ("threshold-linear", relu),
+        ("identity", lambda v: v),
+    ):
         network = read_network(written(tmp_path, arrays | {"nonlinearity": text, "units": np.array(["a"] * N)}))
         assert_steps(network, lambda h, x, phi=phi: phi(h @ arrays["W_rec"].T + x @ arrays["W_in"].T))
     with pytest.raises(NetworkError, match=re.escape("'nonlinearity' is 'gelu'; expected one of tanh, relu")):

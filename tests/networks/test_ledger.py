@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 from dynatlas import read_network
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
-from tests.networks.test_layouts import I, N, O, assert_steps, normal, relu, written
+from support.layout_files import I, N, O, assert_steps, normal, relu, written
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -45,7 +45,9 @@ class TestOwnCells:
         assert_steps(ignored, lambda h, x: np.tanh(drive(h, x)))
         assert ignored.assumed == ("rnn.bias without effect", "activation tanh")
         leaky = saved(tmp_path, cell(bias=normal(N), alpha=np.float32(0.25)))
-        with pytest.raises(NetworkError, match=r"'rnn.alpha' \[1\], 'rnn.bias' \[6\] are not used.*--part alpha=rnn.alpha"):
+        with pytest.raises(
+            NetworkError, match=r"'rnn.alpha' \[1\], 'rnn.bias' \[6\] are not used.*--part alpha=rnn.alpha"
+        ):
             read_network(leaky)
         network = read_network(leaky, parts={"bias": "rnn.bias", "alpha": "rnn.alpha"}, activation="relu", form="rate")
         assert_steps(network, lambda h, x: 0.75 * h + 0.25 * relu(drive(h, x) + normal(N)))
@@ -110,7 +112,12 @@ class TestOwnCells:
 
 
 def test_the_first_layer_of_a_head_is_no_readout(tmp_path):
-    head = {"head.0.weight": normal(8, N), "head.0.bias": normal(8), "head.2.weight": normal(O, 8), "head.2.bias": normal(O)}
+    head = {
+        "head.0.weight": normal(8, N),
+        "head.0.bias": normal(8),
+        "head.2.weight": normal(O, 8),
+        "head.2.bias": normal(O),
+    }
     gru = {"rnn.weight_ih_l0": normal(3 * N, I), "rnn.weight_hh_l0": normal(3 * N, N)}
     network = read_network(saved(tmp_path, gru | head))
     assert network.readout is None
@@ -147,7 +154,9 @@ class TestParametrisations:
     @pytest.mark.parametrize("prefix", ["", "_orig_mod.module."])
     def test_they_are_computed(self, tmp_path, name, prefix):
         original, effective = self.parts(name)
-        weights = {f"{prefix}{name}": values for name, values in (original | {"rnn.weight_ih_l0": normal(N, I)}).items()}
+        weights = {
+            f"{prefix}{name}": values for name, values in (original | {"rnn.weight_ih_l0": normal(N, I)}).items()
+        }
         network = read_network(saved(tmp_path, weights))
         assert_steps(network, lambda h, x: np.tanh(x @ normal(N, I).T + h @ effective.T))
         assert network.source[-1].startswith("weight_hh_l0 ")
@@ -169,9 +178,15 @@ class TestHintsOfTheCheck:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda x, s: (x.swapaxes(0, 1), s.swapaxes(0, 1)), "With the first two axes swapped it does: save the record"),
+            (
+                lambda x, s: (x.swapaxes(0, 1), s.swapaxes(0, 1)),
+                "With the first two axes swapped it does: save the record",
+            ),
             (lambda x, s: (x, np.concatenate([0 * s[:, :1], s[:, :-1]], 1)), "With the states one step later it does"),
-            (lambda x, s: (x, np.concatenate([0 * s[:, :1], s], 1)), r"expected \(4, 7, 6\); save the first state as `ini"),
+            (
+                lambda x, s: (x, np.concatenate([0 * s[:, :1], s], 1)),
+                r"expected \(4, 7, 6\); save the first state as `ini",
+            ),
         ],
     )
     def test_told(self, network, change, message):

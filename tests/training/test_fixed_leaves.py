@@ -101,5 +101,7 @@ def test_constants_that_are_not_declared_and_names_that_do_not_exist_are_told():
     class Misspelt(Declared):
         fixed_leaves = ("masks",)
 
-    with pytest.raises(ValueError, match="fixed_leaves names 'masks'; expected some of weights, inputs, shown, initial_s"):
+    with pytest.raises(
+        ValueError, match="fixed_leaves names 'masks'; expected some of weights, inputs, shown, initial_s"
+    ):
         check_cell("ei", Misspelt, 2, 6, 1, "relu")

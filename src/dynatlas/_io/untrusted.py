@@ -174,7 +174,9 @@ def refuse_pointer(path: Path, head: bytes, size: int) -> None:
     if head.startswith(b"version https://git-lfs"):
         raise NetworkError(f"{path} is a pointer of Git LFS, not the file itself; fetch it with: git lfs pull")
     if head.startswith(b"/annex/objects/"):
-        raise NetworkError(f"{path} is a pointer of git-annex, not the file itself; fetch it with: datalad get {path.name}")
+        raise NetworkError(
+            f"{path} is a pointer of git-annex, not the file itself; fetch it with: datalad get {path.name}"
+        )
 
 
 def check_sizes(path: Path | str, declared: dict[str, Declared]) -> None:
@@ -321,7 +323,9 @@ def _read_npy(what: str, content: Readable, size: int, name: str = "") -> AnyArr
     if kind.hasobject:
         if shape == () and size < 1000 and _is_pickled_none(head.read() + content.read(size)):
             return np.array("None")
-        raise UnreadableArray(f"{what} holds pickled Python objects, which run code when loaded; it is not opened", name)
+        raise UnreadableArray(
+            f"{what} holds pickled Python objects, which run code when loaded; it is not opened", name
+        )
     if kind.kind not in "fiubU" or (kind.kind == "U" and kind.itemsize > 4 * MAX_TEXT_LENGTH):
         raise UnreadableArray(f"{what} has dtype {str(kind)[:80]}; expected numbers", name)
     if not all(type(number) is int for number in shape):
@@ -346,7 +350,10 @@ def _is_pickled_none(pickled: bytes) -> bool:
     """Whether these bytes are what NumPy writes for an array of the object None. Nothing is unpickled."""
 
     def program(content: bytes) -> list[tuple[str, str]]:
-        steps = [(code.name, str(argument).replace("numpy.core", "numpy._core")) for code, argument, _ in pickletools.genops(content)]
+        steps = [
+            (code.name, str(argument).replace("numpy.core", "numpy._core"))
+            for code, argument, _ in pickletools.genops(content)
+        ]
         return [(name, text) for name, text in steps if name not in ("PROTO", "FRAME", "MEMOIZE") and "PUT" not in name]
 
     try:

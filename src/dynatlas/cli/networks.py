@@ -95,16 +95,17 @@ def analyze(
     print(f"page: {page.resolve()}")
 
 
-def convert(source: Path, target: Path, /) -> None:
+def convert(source: Path, target: Path, /, *, ignore: list[str] | None = None) -> None:
     """Write the tensors of a PyTorch checkpoint (.pt, .pth) as a safetensors file; needs PyTorch 2.6 or newer.
 
     Args:
         source: The checkpoint. PyTorch opens it with weights_only=True, which does not run code from the file.
         target: The .safetensors file to write.
+        ignore: The name of a tensor to leave out, with * for any characters; may be repeated.
     """
     from dynatlas.networks.conversion import convert as convert_file
 
-    names = convert_file(source, target)
+    names = convert_file(source, target, ignore or ())
     print(f"wrote {target}: {len(names)} tensors\nnow: dynatlas analyze {target}")
 
 

@@ -65,12 +65,16 @@ def _check_result(result: Any, n: int) -> None:
             "Return the next state alone, such as lambda h, x: step(h, x)[0]; if the state has several parts, like (h, c) of "
             "an LSTM, concatenate them"
         )
-        raise ValueError(f"step returns a {type(result).__name__} of {len(result)}, of the shapes {parts}; {EXPECTED}. {advice}")
+        raise ValueError(
+            f"step returns a {type(result).__name__} of {len(result)}, of the shapes {parts}; {EXPECTED}. {advice}"
+        )
     if not hasattr(result, "shape"):
         raise ValueError(f"step returns a {type(result).__name__}; {EXPECTED}")
     if result.shape != (n,):
         advice = " It seems to be written for batches: step(h[None], x[None])[0]." if result.shape == (1, n) else ""
-        raise ValueError(f"step returns shape {result.shape} for a state of shape ({n},); it must return a state.{advice}")
+        raise ValueError(
+            f"step returns shape {result.shape} for a state of shape ({n},); it must return a state.{advice}"
+        )
     if result.dtype != np.float64:
         raise ValueError(
             f"step returns {result.dtype} for a float64 state; remove the cast inside it, since roots are found to 1e-10: "

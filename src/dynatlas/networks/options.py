@@ -59,7 +59,11 @@ def check_options(options: Options) -> None:
     for role in options.parts:
         if role not in ROLES:
             raise NetworkError(f"there is no role {role!r}; expected one of {', '.join(ROLES)}")
-    for name, known in (("orientation", ("columns", "rows")), ("form", ("rate", "current")), ("reset", ("after", "before"))):
+    for name, known in (
+        ("orientation", ("columns", "rows")),
+        ("form", ("rate", "current")),
+        ("reset", ("after", "before")),
+    ):
         seen = getattr(options, name)
         if seen is not None and seen not in known:
             raise NetworkError(f"{name} is {seen!r}; expected {' or '.join(known)}")

@@ -323,7 +323,10 @@ def _readout(
             if other != name and it.arrays[0].shape[0] == columns and it.arrays[0].shape[1] != stack.n_inputs
         ]
         if later:
-            return None, f"no readout: {name} is the first layer of a head, before {later[0]}; --readout {name} takes it alone"
+            return (
+                None,
+                f"no readout: {name} is the first layer of a head, before {later[0]}; --readout {name} takes it alone",
+            )
     name, why_none = choose_readout("Dense layer", list(fitting), options)
     if name is None:
         return None, why_none

@@ -71,7 +71,8 @@ def own_names(model: object, prefix: str = "layers/") -> dict[str, str]:
         found[place] = settings["name"]
         found |= own_names(layer, f"{place}/layers/")
         found |= {
-            f"{place}/cell/cells/{stored}": f"{settings['name']}/{own}" for stored, own in _stored_cells(settings).items()
+            f"{place}/cell/cells/{stored}": f"{settings['name']}/{own}"
+            for stored, own in _stored_cells(settings).items()
         }
     return found
 

@@ -18,12 +18,20 @@ from dynatlas.networks.options import Options
 # What names say about arrays that no step uses. The first match counts; names in lower case.
 _HARMLESS: Final = (
     (r"(^|[._/])_?(optim\w*|opt|exp_avg(_sq)?|momentum_buffer|lr_scheduler\w*)([._/]|$)", "state of the optimiser"),
-    (r"(^|[._/])(h_?0|c_?0|[xy]_?0|(init|initial|learned)_?(state|hidden|h|c)?|[hxy]_?init|hidden_state)$", "first state"),
+    (
+        r"(^|[._/])(h_?0|c_?0|[xy]_?0|(init|initial|learned)_?(state|hidden|h|c)?|[hxy]_?init|hidden_state)$",
+        "first state",
+    ),
     (r"(^|[._/])(sigma|std|noise)(_\w+)?$|(^|[._/])\w*_?noise(_std|_level)?$", "size of the noise"),
-    (r"(^|[._/])(epochs?|iterations?|best_\w+|(train_|val_|test_)?(loss(es)?|acc(uracy)?)|seed|lr|learning_rate)$", "of training"),
+    (
+        r"(^|[._/])(epochs?|iterations?|best_\w+|(train_|val_|test_)?(loss(es)?|acc(uracy)?)|seed|lr|learning_rate)$",
+        "of training",
+    ),
     (r"(^|[._/])(num_batches_tracked|global_step|last_epoch|version|seed_generator(_\d+)?(/\w+)*)$", "of training"),
 )
-_RECORD: Final = r"(^|[._/])(states|activity|rates|trajector(y|ies)|trials|inputs|outputs|targets|following|initial|hidden)$"
+_RECORD: Final = (
+    r"(^|[._/])(states|activity|rates|trajector(y|ies)|trials|inputs|outputs|targets|following|initial|hidden)$"
+)
 _MASK: Final = r"mask|connectivity|sparsity"
 SHOWN: Final = 4  # names in a message
 
@@ -129,8 +137,15 @@ class Ledger:
                 return "it reads the state and does not act back"
         shape = tuple(size for size in values.shape if size != 1)
         if not shape:
-            is_size = values.dtype.kind in "iuf" and float(values.reshape(())) in {float(n) for n in (*states, n_inputs)}
-            return "a size" if is_size and re.search(r"(^|[._/])(n|n?_?(units|hidden|rec|in|inputs?|neurons)|\w+_size|\w+_dim)$", lower) else None
+            is_size = values.dtype.kind in "iuf" and float(values.reshape(())) in {
+                float(n) for n in (*states, n_inputs)
+            }
+            return (
+                "a size"
+                if is_size
+                and re.search(r"(^|[._/])(n|n?_?(units|hidden|rec|in|inputs?|neurons)|\w+_size|\w+_dim)$", lower)
+                else None
+            )
         if len(shape) == 1:
             return None if shape[0] in states | {n_inputs} else "its size fits neither the state nor the input"
         if not states & set(shape):

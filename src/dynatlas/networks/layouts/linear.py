@@ -30,7 +30,10 @@ def linear_readout(ledger: Ledger, stack: Stack, options: Options) -> tuple[tupl
     heads = [(one, following) for one in fitting if (following := _next_layer(one, shapes, n_inputs)) is not None]
     if options.readout is None and heads:
         first, second = heads[0]
-        return None, f"no readout: {first} is the first layer of a head, before {second}; --readout {first} takes it alone"
+        return (
+            None,
+            f"no readout: {first} is the first layer of a head, before {second}; --readout {first} takes it alone",
+        )
     prefix, why_none = choose_readout("linear layer", fitting, options)
     if prefix is None:
         return None, why_none

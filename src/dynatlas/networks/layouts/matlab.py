@@ -18,7 +18,9 @@ from dynatlas.errors import NetworkError
 
 MAGIC: Final = b"MATLAB 5.0 MAT-f"
 MAGIC_73: Final = b"MATLAB 7.3 MAT-f"
-NUMBERS: Final = {"double", "single", "logical"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+NUMBERS: Final = {"double", "single", "logical"} | {
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
 CHUNK: Final = 2**20
 
 

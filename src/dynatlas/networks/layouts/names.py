@@ -22,7 +22,9 @@ from dynatlas.errors import NetworkError
 
 WRAPPERS: Final = {"_orig_mod", "module"}  # torch.compile; DataParallel and DistributedDataParallel
 _PARAMETRIZED = re.compile(r"(?P<module>(?:.*\.)?)parametrizations\.(?P<name>[^.]+)\.(?P<part>.+)")
-_SUFFIX = re.compile(r"(?P<name>.*?weight(?:_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?)?|.*?bias(?:_(?:ih|hh)(?:_l\d+)?(?:_reverse)?)?)_(?P<part>orig|mask|g|v|u)")
+_SUFFIX = re.compile(
+    r"(?P<name>.*?weight(?:_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?)?|.*?bias(?:_(?:ih|hh)(?:_l\d+)?(?:_reverse)?)?)_(?P<part>orig|mask|g|v|u)"
+)
 
 
 def plain_state_dict(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:

@@ -23,7 +23,13 @@ from dynatlas.networks.options import Options, choose, refuse_options
 Roles = dict[str, list[str]]  # role → names in the file
 MATRICES: Final = ("recurrent", "input", "readout")
 # Names that texts in files have for the activations of ``cells``.
-SYNONYMS: Final = {"logistic": "sigmoid", "sigm": "sigmoid", "identity": "linear", "id": "linear", "rectify": "relu"} | {
+SYNONYMS: Final = {
+    "logistic": "sigmoid",
+    "sigm": "sigmoid",
+    "identity": "linear",
+    "id": "linear",
+    "rectify": "relu",
+} | {
     "rectified": "relu",
     "rectifiedlinear": "relu",
     "thresholdlinear": "relu",
@@ -259,9 +265,15 @@ class _Parts:
         wanted = self.options.orientation
         if self.layout.rows is not None:
             return "recurrent" in self.layout.rows if wanted is None else wanted == "rows"
-        by_input = None if given.shape[0] == given.shape[1] or 1 in given.shape or not given.size else given.shape[1] == self.units
+        by_input = (
+            None
+            if given.shape[0] == given.shape[1] or 1 in given.shape or not given.size
+            else given.shape[1] == self.units
+        )
         if wanted is not None:
-            self.facts.append(f"{'rows are multiplied, h W' if wanted == 'rows' else 'columns are multiplied, W h'}, as requested")
+            self.facts.append(
+                f"{'rows are multiplied, h W' if wanted == 'rows' else 'columns are multiplied, W h'}, as requested"
+            )
             return wanted == "rows"
         if by_input is not None:
             shape = "[inputs, units]" if by_input else "[units, inputs]"
@@ -275,7 +287,11 @@ class _Parts:
             if len(shape) == 2 and shape[0] != shape[1] and 1 not in shape:
                 rows = shape[0] == self.units
                 why = f"the readout is {'[units, outputs]' if rows else '[outputs, units]'}"
-        if 1 in given.shape and given.shape[0] != given.shape[1] and self.ledger.arrays[self.roles["input"][0]].ndim == 2:
+        if (
+            1 in given.shape
+            and given.shape[0] != given.shape[1]
+            and self.ledger.arrays[self.roles["input"][0]].ndim == 2
+        ):
             rows = given.shape[1] == self.units
             why = f"the input matrix is {'[1, units]' if rows else '[units, 1]'}"
         words = "rows are multiplied, h W" if rows else "columns are multiplied, W h"
@@ -347,7 +363,9 @@ class _Parts:
             weights = self.vector(self.roles["readout_scale"][0], len(weights))[:, None] * weights
         weights = self._masked(weights * self.scale, "readout", "readout_sign")
         bias = self.vector(bias_names[0], len(weights)) if bias_names else np.zeros(len(weights))
-        stored_as = ", stored as [units, outputs]" if is_flipped and not self.is_rows and self.layout.rows is None else ""
+        stored_as = (
+            ", stored as [units, outputs]" if is_flipped and not self.is_rows and self.layout.rows is None else ""
+        )
         return (weights, bias), f"readout {names[0]}, {len(weights)} outputs{stored_as}"
 
 
@@ -366,9 +384,7 @@ def _check_numbers(ledger: Ledger, layout: Layout) -> None:
             ledger.explain(name, f"{layout.only[short]:g}")
 
 
-def _leak(
-    ledger: Ledger, layout: Layout, roles: Roles, options: Options, units: int
-) -> tuple[Matrix | None, str]:
+def _leak(ledger: Ledger, layout: Layout, roles: Roles, options: Options, units: int) -> tuple[Matrix | None, str]:
     """Return α of each unit, or None, and a sentence about its source."""
     names = {role: roles[role][0] for role in ("alpha", "dt", "tau") if role in roles}
     if options.alpha is not None:
@@ -406,7 +422,9 @@ def _leak(
 def _per_unit(ledger: Ledger, name: str, units: int) -> Matrix:
     values = ledger.use(name)
     if values.dtype.kind not in "fiu" or values.size not in (1, units):
-        raise NetworkError(f"{name!r} has the shape {values.shape}; expected a number, or one for each of {units} units")
+        raise NetworkError(
+            f"{name!r} has the shape {values.shape}; expected a number, or one for each of {units} units"
+        )
     return np.array(np.broadcast_to(np.asarray(values, np.float64).reshape(-1), (units,)))
 
 

@@ -193,7 +193,9 @@ LAYOUTS: Final = (
 
 # Plain names that no package owns: role → names, in lower case without underscores.
 NAMES: Final[Mapping[str, frozenset[str]]] = {
-    "recurrent": frozenset(["w", "j", "wrec", "whh", "wr", "recurrent", "recurrentweights", "recweights", "wrecurrent"]),
+    "recurrent": frozenset(
+        ["w", "j", "wrec", "whh", "wr", "recurrent", "recurrentweights", "recweights", "wrecurrent"]
+    ),
     "input": frozenset(
         ["u", "b", "win", "winp", "wih", "wxh", "wi", "wu", "input", "inputweights", "inweights", "winput"]
     ),
