@@ -85,7 +85,7 @@ def test_tensors_without_a_place_in_the_file_are_named(made, tensor, message):
 
 
 def test_a_missing_file_and_a_pointer_are_told(tmp_path):
-    with pytest.raises(NetworkError, match="cannot read .*nothing.pt: No such file"):
+    with pytest.raises(NetworkError, match=r"cannot read .*nothing.pt: No such file"):
         convert(tmp_path / "nothing.pt", tmp_path / "net.safetensors")
     (tmp_path / "net.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
     with pytest.raises(NetworkError, match="is a pointer of Git LFS, not the file itself; fetch it with: git lfs pull"):

@@ -1,6 +1,7 @@
 """Weights as packages for trained networks of neuroscience save them, against one step of their published formulas."""
 
 import re
+from typing import Final
 
 import h5py
 import numpy as np
@@ -117,7 +118,7 @@ class TestNN4N:
             "readout_layer.bias": normal(O),
         }
         save_file(p, tmp_path / "ctrnn.safetensors")
-        with pytest.raises(NetworkError, match="nn4n's defaults, dt 10 and tau 100, make 0.1"):
+        with pytest.raises(NetworkError, match=r"nn4n's defaults, dt 10 and tau 100, make 0.1"):
             read_network(tmp_path / "ctrnn.safetensors")
         w, u, b, _, *_ = (
             p[f"recurrent_layer.{name}"]
@@ -152,7 +153,14 @@ class TestNN4N:
 
 
 class TestLowRank:
-    P = {"wi": normal(I, N), "si": normal(I), "wo": normal(N, O), "so": normal(O), "b": normal(N), "h0": np.zeros(N)}
+    P: Final = {
+        "wi": normal(I, N),
+        "si": normal(I),
+        "wo": normal(N, O),
+        "so": normal(O),
+        "b": normal(N),
+        "h0": np.zeros(N),
+    }
 
     def test_low_rank(self, tmp_path):
         p = self.P | {"m": normal(N, 2), "n": normal(N, 2, seed=5)}
@@ -186,9 +194,10 @@ def test_ctrnn_adds_both_biases(tmp_path):
     p |= {"fc.weight": normal(O, N), "fc.bias": normal(O)}
     save_file(p, tmp_path / "ctrnn.safetensors")
     network = read_network(tmp_path / "ctrnn.safetensors", alpha=ALPHA)
-    drive = lambda h, x: (
-        x @ p["rnn.input2h.weight"].T + h @ p["rnn.h2h.weight"].T + p["rnn.input2h.bias"] + p["rnn.h2h.bias"]
-    )  # noqa: E731
+
+    def drive(h, x):
+        return x @ p["rnn.input2h.weight"].T + h @ p["rnn.h2h.weight"].T + p["rnn.input2h.bias"] + p["rnn.h2h.bias"]
+
     assert_steps(
         network, lambda h, x: (1 - ALPHA) * h + ALPHA * relu(drive(h, x)), lambda h: h @ p["fc.weight"].T + p["fc.bias"]
     )
@@ -232,7 +241,14 @@ class TestSquareMatrices:
 
 
 class TestMatlab:
-    P = {"J": normal(N, N), "B": normal(N, I), "b": normal(N, 1), "W_out": normal(O, N), "tau": 100.0, "dt": 20.0}
+    P: Final = {
+        "J": normal(N, N),
+        "B": normal(N, I),
+        "b": normal(N, 1),
+        "W_out": normal(O, N),
+        "tau": 100.0,
+        "dt": 20.0,
+    }
 
     @staticmethod
     def step(p):

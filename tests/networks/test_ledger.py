@@ -33,7 +33,8 @@ class TestOwnCells:
         with pytest.raises(NetworkError) as error:
             read_network(path)
         assert str(error.value) == (
-            "'rnn.bias' [6] is not used, and could be part of the dynamics by size. To go on, name the role with --part "
+            "'rnn.bias' [6] is not used, and could be part of the dynamics by size. To go on, name the role with "
+            "--part "
             "bias=rnn.bias (parts={'bias': 'rnn.bias'}), or if it has no effect leave it out with --ignore rnn.bias "
             "(ignore=['rnn.bias'])"
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-N, I, O = 6, 2, 3
+N, I, O = 6, 2, 3  # noqa: E741
 
 
 def relu(values):

@@ -7,8 +7,6 @@ are refused. The readers return numbers, and short texts from ``.npz``.
 import io
 import json
 import math
-import pickle
-import pickletools
 import stat
 import zipfile
 import zlib
@@ -19,6 +17,8 @@ from typing import Any, BinaryIO, Final, Literal, NamedTuple, Protocol, runtime_
 import numpy as np
 from numpy.typing import NDArray
 
+from dynatlas._io.pickles import is_pickled_none
+from dynatlas._io.pointers import POINTER_BYTES, refuse_pointer
 from dynatlas.errors import NetworkError
 
 AnyArray = NDArray[Any]  # the file decides on the dtype
@@ -30,7 +30,6 @@ MAX_ARRAYS: Final = 10_000
 MAX_HEADER_BYTES: Final = 100_000_000  # as in the definition of safetensors
 MAX_DIMENSIONS: Final = 32
 MAX_TEXT_LENGTH: Final = 1000
-POINTER_BYTES: Final = 64  # enough to recognise a pointer of Git LFS
 KERAS_MEMBERS: Final = {"config.json", "model.weights.h5"}  # of a whole model saved by Keras 3
 
 # Data types of safetensors → NumPy; bfloat16 is the upper half of a float32.
@@ -49,7 +48,7 @@ PICKLED: Final = (
 )
 
 
-class UnreadableArray(NetworkError):
+class UnreadableArrayError(NetworkError):
     """One array of a file holds something other than numbers or texts; the others could be read without it.
 
     Attributes:
@@ -83,12 +82,12 @@ def read_arrays(path: Path, leave_out: Callable[[str], bool] | None = None) -> t
         path: the file.
         leave_out: whether to leave out the array of a name.
 
-    The array of a ``.npy`` file is named "array". A pickled None is the text "None". HDF5 files and Keras archives are recognised, but not read here: see
-    ``read_hdf5`` and ``read_keras_archive``.
+    The array of a ``.npy`` file is named "array". A pickled None is the text "None". HDF5 files and Keras archives are
+    recognised, but not read here: see ``read_hdf5`` and ``read_keras_archive``.
 
     Raises:
         NetworkError: the file is missing, not a regular file, of an unknown format, damaged, or unsafe.
-        UnreadableArray: an array holds something other than numbers or texts.
+        UnreadableArrayError: an array holds something other than numbers or texts.
     """
     form = format_of(path)
     with path.open("rb") as file:
@@ -156,27 +155,6 @@ def first_bytes(path: Path, expected: str) -> bytes:
         raise NetworkError(f"cannot read {path}: {error.strerror}") from None
     refuse_pointer(path, head, kind.st_size)
     return head[:16]
-
-
-def refuse_pointer(path: Path, head: bytes, size: int) -> None:
-    """Refuse a pointer of Git LFS or git-annex, which stands where the file itself was not fetched.
-
-    Args:
-        path: the file.
-        head: its first bytes, ``POINTER_BYTES`` of them.
-        size: its size in bytes; pointers are short.
-
-    Raises:
-        NetworkError: it is a pointer.
-    """
-    if size > 1024:
-        return
-    if head.startswith(b"version https://git-lfs"):
-        raise NetworkError(f"{path} is a pointer of Git LFS, not the file itself; fetch it with: git lfs pull")
-    if head.startswith(b"/annex/objects/"):
-        raise NetworkError(
-            f"{path} is a pointer of git-annex, not the file itself; fetch it with: datalad get {path.name}"
-        )
 
 
 def check_sizes(path: Path | str, declared: dict[str, Declared]) -> None:
@@ -267,7 +245,7 @@ def _read_npz(path: Path, file: BinaryIO, leave_out: Callable[[str], bool]) -> A
                 with archive.open(member) as content:
                     loaded[name] = _read_npy(f"{path}: {name!r}", content, member.file_size, name)
             return loaded
-    except UnreadableArray:
+    except UnreadableArrayError:
         raise
     except DAMAGE as error:
         raise NetworkError(f"{path} is damaged or truncated: {error}") from None
@@ -321,13 +299,13 @@ def _read_npy(what: str, content: Readable, size: int, name: str = "") -> AnyArr
     except (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
         raise NetworkError(f"{what} is damaged: its header is not an array header ({error})") from None
     if kind.hasobject:
-        if shape == () and size < 1000 and _is_pickled_none(head.read() + content.read(size)):
+        if shape == () and size < 1000 and is_pickled_none(head.read() + content.read(size)):
             return np.array("None")
-        raise UnreadableArray(
+        raise UnreadableArrayError(
             f"{what} holds pickled Python objects, which run code when loaded; it is not opened", name
         )
     if kind.kind not in "fiubU" or (kind.kind == "U" and kind.itemsize > 4 * MAX_TEXT_LENGTH):
-        raise UnreadableArray(f"{what} has dtype {str(kind)[:80]}; expected numbers", name)
+        raise UnreadableArrayError(f"{what} has dtype {str(kind)[:80]}; expected numbers", name)
     if not all(type(number) is int for number in shape):
         raise NetworkError(f"{what} has the shape {_short(shape)}, which no array can have")
     nbytes = math.prod(shape) * kind.itemsize
@@ -344,20 +322,3 @@ def _read_npy(what: str, content: Readable, size: int, name: str = "") -> AnyArr
     if len(values) != nbytes:
         raise NetworkError(f"{what} is truncated: it has {len(values)} of {nbytes} bytes")
     return np.frombuffer(values, kind).reshape(shape, order="F" if fortran else "C")
-
-
-def _is_pickled_none(pickled: bytes) -> bool:
-    """Whether these bytes are what NumPy writes for an array of the object None. Nothing is unpickled."""
-
-    def program(content: bytes) -> list[tuple[str, str]]:
-        steps = [
-            (code.name, str(argument).replace("numpy.core", "numpy._core"))
-            for code, argument, _ in pickletools.genops(content)
-        ]
-        return [(name, text) for name, text in steps if name not in ("PROTO", "FRAME", "MEMOIZE") and "PUT" not in name]
-
-    try:
-        seen = program(pickled)
-    except Exception:  # whatever a damaged pickle makes of its parser
-        return False
-    return any(seen == program(pickle.dumps(np.array(None), protocol)) for protocol in range(2, 6))

@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import NDArray
@@ -205,7 +204,8 @@ def _checked(
     starts = np.asarray(initial_states, np.float64)
     if starts.ndim == 3:
         raise ValueError(
-            f"initial_states has shape {starts.shape}; expected [starts, n]: reshape trials with .reshape(-1, {starts.shape[2]})"
+            f"initial_states has shape {starts.shape}; expected [starts, n]: reshape trials with .reshape(-1, "
+            f"{starts.shape[2]})"
         )
     if starts.ndim != 2 or 0 in starts.shape:
         raise ValueError(f"initial_states has shape {starts.shape}; expected [starts, n] with at least one of each")

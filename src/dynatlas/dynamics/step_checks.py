@@ -40,7 +40,8 @@ def check_step(step: Step, state: np.ndarray, inputs: Float[Array, " m"] | None)
         is_same = first == second
     if not is_same:
         raise ValueError(
-            "step returns different states for the same state: it has noise or dropout, and a map with noise has no fixed "
+            "step returns different states for the same state: it has noise or dropout, and a map with noise has no "
+            "fixed "
             "points. Remove the noise; in PyTorch, call module.eval()"
         )
 
@@ -62,7 +63,8 @@ def _check_result(result: Any, n: int) -> None:
     if isinstance(result, tuple | list):
         parts = ", ".join(str(list(getattr(part, "shape", ()))) for part in result)
         advice = (
-            "Return the next state alone, such as lambda h, x: step(h, x)[0]; if the state has several parts, like (h, c) of "
+            "Return the next state alone, such as lambda h, x: step(h, x)[0]; if the state has several parts, like "
+            "(h, c) of "
             "an LSTM, concatenate them"
         )
         raise ValueError(
@@ -77,7 +79,8 @@ def _check_result(result: Any, n: int) -> None:
         )
     if result.dtype != np.float64:
         raise ValueError(
-            f"step returns {result.dtype} for a float64 state; remove the cast inside it, since roots are found to 1e-10: "
+            f"step returns {result.dtype} for a float64 state; remove the cast inside it, since roots are found to "
+            "1e-10: "
             "use float64 throughout (in PyTorch module.double())"
         )
 
@@ -89,18 +92,21 @@ def _why(step: Step, n: int, inputs: Float[Array, " m"] | None, error: Exception
         return f"step could not be called: {text[:120]}; {EXPECTED}: wrap it, such as lambda h, x: step(h)"
     if isinstance(error, jax.errors.TracerArrayConversionError):
         return (
-            f"step(state [{n}], inputs) could not be traced: it calls NumPy or PyTorch on the state. Use jax.numpy, or wrap "
+            f"step(state [{n}], inputs) could not be traced: it calls NumPy or PyTorch on the state. Use jax.numpy, "
+            "or wrap "
             "it: dynatlas.networks.numpy_step(step), torch_step(step)"
         )
     if isinstance(error, jax.errors.ConcretizationTypeError):
         return (
-            f"step(state [{n}], inputs) could not be traced: it needs the value of the state, as `if` and float() do. Use "
+            f"step(state [{n}], inputs) could not be traced: it needs the value of the state, as `if` and float() "
+            "do. Use "
             "jnp.where, or wrap it: dynatlas.networks.numpy_step(step)"
         )
     swapped = _works_swapped(step, n, inputs)
     if swapped:
         return (
-            f"step(state [{n}], inputs) could not be traced, but step(inputs, state) can: its arguments are the other way "
+            f"step(state [{n}], inputs) could not be traced, but step(inputs, state) can: its arguments are the "
+            "other way "
             "round; pass lambda h, x: step(x, h)"
         )
     if inputs is None and "None" in text:

@@ -79,7 +79,8 @@ def torch_step(function: Callable[[Any, Any], Any]) -> CallbackStep:
             following = function(torch.tensor(state), torch.tensor(inputs))
         if not isinstance(following, torch.Tensor):
             raise ValueError(
-                f"the PyTorch step returns a {type(following).__name__}; expected the next state as one tensor: an LSTMCell "
+                f"the PyTorch step returns a {type(following).__name__}; expected the next state as one tensor: an "
+                "LSTMCell "
                 "returns (h, c), which torch.cat((h, c)) makes one state"
             )
         if following.dtype != torch.float64:

@@ -64,11 +64,12 @@ def check(network: Network, record: Mapping[str, NDArray[np.generic]], tolerance
     except ValueError as error:
         raise NetworkError(f"the record does not fit the network: {error}") from None
     if not result.error <= tolerance:
-        found = "; ".join(network.assumed or network.source)
+        found = "; ".join(network.assumed or network.source)[:200]
+        otherwise = f"Found and assumed: {found}. Try another activation, reset or layer"
         raise NetworkError(
             f"the network does not reproduce the record: over {result.compared}, the largest difference is "
             f"{result.error:.3g}; expected at most {tolerance:g}. "
-            f"{_explanation(network, arrays, tolerance) or f'Assumed: {found[:200]}. Try another activation, reset or layer'}"
+            f"{_explanation(network, arrays, tolerance) or otherwise}"
         )
     return result
 

@@ -139,7 +139,8 @@ def _refusal(source: Path, text: str) -> str:
     match = _GLOBAL.search(_ANSI.sub("", text))
     if match is None:
         return (
-            f"PyTorch cannot open {source} with weights_only=True: {_plain(text)[:200]}. Save model.state_dict() instead of "
+            f"PyTorch cannot open {source} with weights_only=True: {_plain(text)[:200]}. Save model.state_dict() "
+            "instead of "
             "a whole model"
         )
     name = match[1]

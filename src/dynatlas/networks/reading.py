@@ -6,18 +6,19 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
-from dynatlas._io.untrusted import Arrays, UnreadableArray, read_arrays
+from dynatlas._io.untrusted import Arrays, UnreadableArrayError, read_arrays
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import Form, Reset
 from dynatlas.networks.layouts.keras import are_keras_names, keras_network
 from dynatlas.networks.layouts.keras_files import read_keras_archive
 from dynatlas.networks.layouts.ledger import Ledger, shortened
-from dynatlas.networks.layouts.matlab import is_matlab, read_matlab
-from dynatlas.networks.layouts.memory import module_activation, named_arrays
 from dynatlas.networks.layouts.names import plain_state_dict
-from dynatlas.networks.layouts.plain import plain_network, recognise
+from dynatlas.networks.layouts.plain import plain_network
 from dynatlas.networks.layouts.pytorch import layers_in, torch_network
 from dynatlas.networks.layouts.pytrees import cell_of, pytree_network
+from dynatlas.networks.layouts.recognition import recognise
+from dynatlas.networks.matlab import is_matlab, read_matlab
+from dynatlas.networks.memory import module_activation, named_arrays
 from dynatlas.networks.network import Network
 from dynatlas.networks.options import Options, Orientation, check_options
 
@@ -91,7 +92,7 @@ def read_network(
         return _network(read_matlab(path, leave_out), f"{path}", options, left_out)
     try:
         form_of_file, arrays = read_arrays(path, leave_out)
-    except UnreadableArray as error:
+    except UnreadableArrayError as error:
         way_out = f". To read the others, use --ignore {error.name} (ignore=[{error.name!r}])" if error.name else ""
         raise NetworkError(f"{error}{way_out}") from None
     if form_of_file == "keras":
@@ -131,7 +132,8 @@ def _network(
     else:
         raise NetworkError(
             f"{where} has no recurrent layer of a supported type; it holds: "
-            f"{shortened(f'{name} {list(values.shape)}' for name, values in arrays.items())}. Name the roles of arrays, such "
+            f"{shortened(f'{name} {list(values.shape)}' for name, values in arrays.items())}. Name the roles of "
+            "arrays, such "
             "as --part recurrent=NAME --part input=NAME (parts={'recurrent': 'NAME'})"
         )
     return network if not facts else replace(network, source=(*network.source, *facts))

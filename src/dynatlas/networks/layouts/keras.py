@@ -7,8 +7,8 @@ update, reset, candidate; LSTM input, forget, candidate, output. No layer is bui
 read as JSON for names, order and activations only. A model with a Lambda layer, which is code, is refused. A file of
 weights records neither the order of its layers nor their activations.
 
-CuDNNGRU and CuDNNLSTM have one bias of twice the size: that of the input, then that of the recurrent product. Each gate's
-kernel is stored as the bytes of its transpose, and each recurrent kernel transposed.
+CuDNNGRU and CuDNNLSTM have one bias of twice the size: that of the input, then that of the recurrent product. Each
+gate's kernel is stored as the bytes of its transpose, and each recurrent kernel transposed.
 """
 
 import itertools
@@ -234,7 +234,8 @@ def _layer(
         kernel, recurrent, rest = _from_cudnn(kernel, recurrent, rest[0])
     if is_model and not config:
         raise NetworkError(
-            f"the model's configuration has no settings of {weights.name!r}, so its activation is not known; save the weights "
+            f"the model's configuration has no settings of {weights.name!r}, so its activation is not known; save "
+            "the weights "
             "alone, model.save_weights('NEW.weights.h5'), and choose the activation (--activation)"
         )
     if config.get("recurrent_activation", "sigmoid") != "sigmoid":

@@ -32,6 +32,7 @@ _HARMLESS: Final = (
 _RECORD: Final = (
     r"(^|[._/])(states|activity|rates|trajector(y|ies)|trials|inputs|outputs|targets|following|initial|hidden)$"
 )
+_SIZE: Final = r"(^|[._/])(n|n?_?(units|hidden|rec|in|inputs?|neurons)|\w+_size|\w+_dim)$"
 _MASK: Final = r"mask|connectivity|sparsity"
 SHOWN: Final = 4  # names in a message
 
@@ -120,37 +121,16 @@ class Ledger:
 
     def _harmless(self, name: str, values: AnyArray, states: set[int], n_inputs: int) -> str | None:
         """Return why an array cannot be part of the step, or None."""
-        lower = name.lower()
-        if values.dtype.kind in "USOb" and values.ndim < 2:
-            return "text" if values.dtype.kind != "b" else "a switch"
-        for pattern, why in _HARMLESS:
-            if re.search(pattern, lower):
-                return why
-        if values.ndim in (2, 3) and re.search(_RECORD, lower):
-            return "a record"
-        if re.search(_MASK, lower) and self._is_applied(values):
+        if values.dtype.kind == "U":
+            return "text"
+        if values.dtype.kind == "b" and values.size == 1:
+            return "a switch"
+        by_name = _by_name(name.lower(), values)
+        if by_name is not None:
+            return by_name
+        if re.search(_MASK, name.lower()) and self._is_applied(values):
             return "the weights have it already"
-        is_kernel = re.search(r"(^|[./])kernel(:0)?$", lower) is not None
-        if values.ndim == 2 and (is_kernel or re.search(r"[._](weight|w)$", lower)):
-            taken, returned = values.shape if is_kernel else values.shape[::-1]
-            if taken in states and returned not in states:
-                return "it reads the state and does not act back"
-        shape = tuple(size for size in values.shape if size != 1)
-        if not shape:
-            is_size = values.dtype.kind in "iuf" and float(values.reshape(())) in {
-                float(n) for n in (*states, n_inputs)
-            }
-            return (
-                "a size"
-                if is_size
-                and re.search(r"(^|[._/])(n|n?_?(units|hidden|rec|in|inputs?|neurons)|\w+_size|\w+_dim)$", lower)
-                else None
-            )
-        if len(shape) == 1:
-            return None if shape[0] in states | {n_inputs} else "its size fits neither the state nor the input"
-        if not states & set(shape):
-            return "it does not touch the state"
-        return None
+        return _by_shape(name.lower(), values, states, n_inputs)
 
     def _as_its_module(self, name: str, values: AnyArray) -> str | None:
         """Return why the weights of a bias's module have no part in the step, or None."""
@@ -165,6 +145,39 @@ class Ledger:
         if mask.dtype.kind not in "fiub" or not np.isin(mask, (0, 1)).all() or not fitting:
             return False
         return all(np.array_equal(values * mask, values) for values in fitting)
+
+
+def _by_name(lower: str, values: AnyArray) -> str | None:
+    """Return what the name of an array says, if that has no part in a step."""
+    if values.ndim in (2, 3) and re.search(_RECORD, lower):
+        return "a record"
+    return next((why for pattern, why in _HARMLESS if re.search(pattern, lower)), None)
+
+
+def _by_shape(lower: str, values: AnyArray, states: set[int], n_inputs: int) -> str | None:
+    """Return why an array of this shape has no part in a step, or None."""
+    shape = tuple(size for size in values.shape if size != 1)
+    why = None
+    if not shape:
+        sizes = {float(size) for size in (*states, n_inputs)}
+        is_size = re.search(_SIZE, lower) and values.dtype.kind in "iuf" and float(values.reshape(())) in sizes
+        why = "a size" if is_size else None
+    elif _reads_out(lower, values, states):
+        why = "it reads the state and does not act back"
+    elif len(shape) == 1:
+        why = None if shape[0] in states | {n_inputs} else "its size fits neither the state nor the input"
+    elif not states & set(shape):
+        why = "it does not touch the state"
+    return why
+
+
+def _reads_out(lower: str, values: AnyArray, states: set[int]) -> bool:
+    """Whether an array has the name and the shape of a linear layer from the state to something else."""
+    is_kernel = re.search(r"(^|[./])kernel(:0)?$", lower) is not None
+    if values.ndim != 2 or not (is_kernel or re.search(r"[._](weight|w)$", lower)):
+        return False
+    taken, returned = values.shape if is_kernel else values.shape[::-1]
+    return taken in states and returned not in states
 
 
 def _weights_beside(name: str) -> list[tuple[str, slice]]:
@@ -188,7 +201,8 @@ def _complaint(suspects: Arrays, has_roles: bool) -> str:
     role = _likely_role(one, values)
     way_out = f"name the role with --part {role}={one} (parts={{{role!r}: {one!r}}}), or " if has_roles else ""
     return (
-        f"{listed} {'are' if len(suspects) > 1 else 'is'} not used, and could be part of the dynamics by size. To go on, "
+        f"{listed} {'are' if len(suspects) > 1 else 'is'} not used, and could be part of the dynamics by size. To go "
+        "on, "
         f"{way_out}if it has no effect leave it out with --ignore {one} (ignore=[{one!r}])"
     )
 

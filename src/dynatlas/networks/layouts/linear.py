@@ -52,7 +52,7 @@ def _next_layer(prefix: str, shapes: dict[str, tuple[int, ...]], n_inputs: int) 
     for other, shape in shapes.items():
         beside = other.rpartition(".")[0] == parent
         is_before = n_inputs in shape  # an encoder or an embedding makes the inputs
-        if other != prefix and shape[1] == shapes[prefix][0] and (parent and beside or not is_before):
+        if other != prefix and shape[1] == shapes[prefix][0] and ((parent and beside) or not is_before):
             return other
     return None
 

@@ -86,7 +86,8 @@ def _composed(target: str, short: str, parts: Mapping[str, NDArray[np.generic]])
     except ValueError as error:
         raise NetworkError(f"the parts of {target!r} do not fit: {error}") from None
     raise NetworkError(
-        f"{target!r} is parametrised ({', '.join(f'{part} {list(values.shape)}' for part, values in exact.items())}), and "
+        f"{target!r} is parametrised "
+        f"({', '.join(f'{part} {list(values.shape)}' for part, values in exact.items())}), and "
         "the file does not record how. In PyTorch, make it a plain weight before saving: "
         "torch.nn.utils.parametrize.remove_parametrizations(module, name), or torch.nn.utils.prune.remove(module, name)"
     )

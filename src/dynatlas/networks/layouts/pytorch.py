@@ -91,7 +91,8 @@ def _own_cell(ledger: Ledger, prefix: str, parts: Parts, options: Options) -> Ne
         given = [*(f"the role {role}" for role in options.parts), *(["alpha"] if options.alpha is not None else [])]
         raise NetworkError(
             f"{' and '.join(given) or 'form and orientation'} cannot be chosen here: {prefix or 'the layer'} has "
-            f"{'several layers' if len(parts) > 1 else 'gates'}, and PyTorch's have only one form. Write the step in JAX: "
+            f"{'several layers' if len(parts) > 1 else 'gates'}, and PyTorch's have only one form. Write the step in "
+            "JAX: "
             "Network(step=…)"
         )
     roles: dict[str, list[str]] = {}

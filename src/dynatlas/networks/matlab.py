@@ -1,7 +1,7 @@
 """MATLAB's files: version 5 (SciPy) and version 7.3 (HDF5), as arrays by name.
 
-Vectors are stored as [n, 1], numbers as [1, 1], texts as characters. Fields of structures get the structure's name and a
-dot. Version 7.3 stores arrays with their axes reversed. Sizes are checked before anything is allocated; a compressed
+Vectors are stored as [n, 1], numbers as [1, 1], texts as characters. Fields of structures get the structure's name and
+a dot. Version 7.3 stores arrays with their axes reversed. Sizes are checked before anything is allocated; a compressed
 variable of version 5 is refused if the whole file, expanded, would exceed the limit.
 """
 
@@ -78,8 +78,10 @@ def _add(path: Path, name: str, values: Any, arrays: Arrays) -> None:
             arrays[name] = values
     else:
         raise NetworkError(
-            f"{path}: {name!r} is {'a cell array or an object' if values.dtype.kind == 'O' else values.dtype}; expected real "
-            f"numbers, a text or one structure. To read the others, use --ignore {name.split('.')[0]} (ignore=…)"
+            f"{path}: {name!r} is {'a cell array or an object' if values.dtype.kind == 'O' else values.dtype}; "
+            "expected real "
+            f"numbers, a text or one structure. To read the others, use --ignore {name.split('.', maxsplit=1)[0]} "
+            "(ignore=…)"
         )
 
 
@@ -127,7 +129,8 @@ def _read_73(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
                 continue
             if kind != "char" and kind not in NUMBERS:
                 raise NetworkError(
-                    f"{path}: {dotted!r} is a {kind}; expected real numbers, a text or one structure. To read the others, "
+                    f"{path}: {dotted!r} is a {kind}; expected real numbers, a text or one structure. To read the "
+                    "others, "
                     f"use --ignore {dotted.split('.')[0]}"
                 )
             values = load(path, name, dataset)
