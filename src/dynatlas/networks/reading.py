@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
+from dynatlas._io.matlab import is_matlab, read_matlab
 from dynatlas._io.untrusted import Arrays, UnreadableArrayError, read_arrays
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import Form, Reset
@@ -17,7 +18,6 @@ from dynatlas.networks.layouts.plain import plain_network
 from dynatlas.networks.layouts.pytorch import layers_in, torch_network
 from dynatlas.networks.layouts.pytrees import cell_of, pytree_network
 from dynatlas.networks.layouts.recognition import recognise
-from dynatlas.networks.matlab import is_matlab, read_matlab
 from dynatlas.networks.memory import module_activation, named_arrays
 from dynatlas.networks.network import Network
 from dynatlas.networks.options import Options, Orientation, check_options
