@@ -328,12 +328,12 @@ def _readout(
                 None,
                 f"no readout: {name} is the first layer of a head, before {later[0]}; --readout {name} takes it alone",
             )
-    name, why_none = choose_readout("Dense layer", list(fitting), options)
-    if name is None:
+    chosen, why_none = choose_readout("Dense layer", list(fitting), options)
+    if chosen is None:
         return None, why_none
-    kernel, *bias = (np.asarray(ledger.use(path), np.float64) for path in fitting[name].paths)
-    activation = settings.get(name, {}).get("activation", "linear")
+    kernel, *bias = (np.asarray(ledger.use(path), np.float64) for path in fitting[chosen].paths)
+    activation = settings.get(chosen, {}).get("activation", "linear")
     before = (
         "" if activation == "linear" else f", before its {activation if isinstance(activation, str) else 'function'}"
     )
-    return (kernel.T, bias[0] if bias else np.zeros(kernel.shape[1])), f"readout {name} {list(kernel.shape)}{before}"
+    return (kernel.T, bias[0] if bias else np.zeros(kernel.shape[1])), f"readout {chosen} {list(kernel.shape)}{before}"

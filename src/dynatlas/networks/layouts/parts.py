@@ -108,9 +108,9 @@ class Parts:
         why = "no matrix shows it; --orientation rows for h W"
         rows = False
         if "readout" in self.roles:
-            shape = self.ledger.arrays[self.roles["readout"][0]].shape
-            if len(shape) == 2 and shape[0] != shape[1] and 1 not in shape:
-                rows = shape[0] == self.units
+            stored = self.ledger.arrays[self.roles["readout"][0]].shape
+            if len(stored) == 2 and stored[0] != stored[1] and 1 not in stored:
+                rows = stored[0] == self.units
                 why = f"the readout is {'[units, outputs]' if rows else '[outputs, units]'}"
         if (
             1 in given.shape

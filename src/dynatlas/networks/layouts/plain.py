@@ -1,12 +1,12 @@
 """A single recurrent layer without gates, discrete or leaky, from arrays whose roles a layout or the caller names."""
 
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
 from dynatlas.cells.cell import NONLINEARITIES
 from dynatlas.errors import NetworkError
-from dynatlas.networks.layers import Layer, Leaky, Matrix, Stack
+from dynatlas.networks.layers import Form, Layer, Leaky, Matrix, Stack
 from dynatlas.networks.layouts.ledger import Ledger, shortened
 from dynatlas.networks.layouts.linear import linear_readout
 from dynatlas.networks.layouts.parts import Parts
@@ -66,8 +66,7 @@ def plain_network(ledger: Ledger, layout: Layout, roles: Roles, options: Options
         if alpha is None:
             layer = Layer(*weights)
         else:
-            extra = {} if inner is None else {"inner_bias": inner}
-            layer = Leaky(*weights, alpha=alpha, form=form or "rate", **extra)
+            layer = Leaky(*weights, alpha=alpha, form=form or "rate", inner_bias=0.0 if inner is None else inner)
     except ValueError as error:
         raise NetworkError(f"the arrays do not fit: {error}") from None
     stack = Stack((layer,))
@@ -151,11 +150,12 @@ def _per_unit(ledger: Ledger, name: str, units: int) -> Matrix:
 
 def _form(
     ledger: Ledger, layout: Layout, roles: Roles, options: Options, is_leaky: bool
-) -> tuple[str | None, tuple[str, ...]]:
+) -> tuple[Form | None, tuple[str, ...]]:
     """Return the form of the state and a sentence about it."""
-    stored = str(ledger.use(roles["form"][0])).lower() if "form" in roles else None
-    if stored not in (None, "rate", "current"):
-        raise NetworkError(f"{roles['form'][0]!r} is {stored!r}; expected rate or current")
+    said = str(ledger.use(roles["form"][0])).lower() if "form" in roles else None
+    if said not in (None, *get_args(Form)):
+        raise NetworkError(f"{roles['form'][0]!r} is {said!r}; expected rate or current")
+    stored: Form | None = next((one for one in get_args(Form) if one == said), None)
     if not is_leaky:
         if options.form is not None:
             raise NetworkError("form needs a leak; set alpha = dt/tau (--alpha), or store it in the file")

@@ -63,9 +63,9 @@ def torch_network(ledger: Ledger, options: Options, known: str | None = None) ->
     found = layers_in(ledger.arrays)
     prefix = choose("recurrent layer", list(found), options.layer, "layer=… (--layer)")
     parts = found[prefix]
-    for other, layers in found.items():
+    for other, others in found.items():
         if other != prefix:
-            for name in (name for part in layers.values() for name in part.values()):
+            for name in (name for part in others.values() for name in part.values()):
                 ledger.explain(name, f"of the layer {other}, which was not chosen")
     if sorted(parts) != list(range(len(parts))):
         raise NetworkError(f"the layers of {prefix!r} are numbered {sorted(parts)}; expected 0, 1, … without gaps")
