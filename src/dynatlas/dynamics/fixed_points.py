@@ -22,8 +22,7 @@ from dynatlas._util.arrays import ArrayLike, generator
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.multistart import ROUND, Multistart, more_starts, search_region
 from dynatlas.dynamics.root_search import FLOW_RUNS, flow_ends
-from dynatlas.dynamics.step import Box, Step, static_inputs
-from dynatlas.dynamics.step_checks import check_step
+from dynatlas.dynamics.step import Box, Step, check_step, static_inputs
 
 Certificate = Literal["complete", "incomplete", "not certifiable"]
 

@@ -1,5 +1,6 @@
-"""The map under study: a step function ``F(state, inputs)``, its residual and its Jacobian."""
+"""The map under study: a step function ``F(state, inputs)``, its validation, its residual and its Jacobian."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from dynatlas._util.arrays import ArrayLike
 Step = Callable[[Array, Any], Array | NDArray[Any]]
 
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # (low [n], high [n])
+EXPECTED = "expected step(state [n], inputs) → the next state [n]"
 
 
 def static_inputs(inputs: ArrayLike | None) -> Float[Array, " m"] | None:
@@ -40,3 +42,112 @@ def residual_and_jacobian(
     identity = jnp.eye(state.shape[0], dtype=state.dtype)
     following, tangent = jax.linearize(lambda h: step(h, inputs), state)
     return following - state, jax.vmap(tangent, out_axes=1)(identity) - identity
+
+
+def check_step(step: Step, state: np.ndarray, inputs: Float[Array, " m"] | None) -> None:
+    """Check that a step maps a float64 state to a float64 state of the same size, the same one each time.
+
+    Call it where 64 bits are enabled. A step that calls back to Python is called, since JAX does not see what it
+    returns; all others are traced.
+
+    Args:
+        step: the step function.
+        state: a state [n].
+        inputs: static inputs [m], or None.
+
+    Raises:
+        ValueError: anything else, with what to do.
+    """
+    if not callable(step):
+        raise ValueError(f"step is a {type(step).__name__}; {EXPECTED}")
+    n = len(state)
+    called = getattr(step, "function", None) if getattr(step, "is_slow", False) else None
+    if callable(called):
+        given = np.zeros(0) if inputs is None else np.asarray(inputs)
+        first, second = (np.asarray(called(state.copy(), given)) for _ in range(2))
+        _check_result(first, n)
+        is_same = np.array_equal(first, second, equal_nan=True)
+    else:
+        is_same = _traced(step, n, inputs) == _traced(step, n, inputs)
+    if not is_same:
+        raise ValueError(
+            "step returns different states for the same state: it has noise or dropout, and a map with noise has no "
+            "fixed "
+            "points. Remove the noise; in PyTorch, call module.eval()"
+        )
+
+
+def _traced(step: Step, n: int, inputs: Float[Array, " m"] | None) -> str:
+    """Trace a step and return its program with all constants as a text."""
+    try:
+        program, result = jax.make_jaxpr(lambda h: step(h, inputs), return_shape=True)(np.zeros(n))
+    except Exception as error:  # whatever the user's function raises
+        raise ValueError(_why(step, n, inputs, error)) from error
+    _check_result(result, n)
+    numbers = [np.asarray(constant) for constant in program.consts]
+    return f"{program.jaxpr}{[(constant.shape, hash(constant.tobytes())) for constant in numbers]}"
+
+
+def _check_result(result: Any, n: int) -> None:
+    """Check what a step returns."""
+    if isinstance(result, tuple | list):
+        parts = ", ".join(str(list(getattr(part, "shape", ()))) for part in result)
+        advice = (
+            "Return the next state alone, such as lambda h, x: step(h, x)[0]; if the state has several parts, like "
+            "(h, c) of "
+            "an LSTM, concatenate them"
+        )
+        raise ValueError(
+            f"step returns a {type(result).__name__} of {len(result)}, of the shapes {parts}; {EXPECTED}. {advice}"
+        )
+    if not hasattr(result, "shape"):
+        raise ValueError(f"step returns a {type(result).__name__}; {EXPECTED}")
+    if result.shape != (n,):
+        advice = " It seems to be written for batches: step(h[None], x[None])[0]." if result.shape == (1, n) else ""
+        raise ValueError(
+            f"step returns shape {result.shape} for a state of shape ({n},); it must return a state.{advice}"
+        )
+    if result.dtype != np.float64:
+        raise ValueError(
+            f"step returns {result.dtype} for a float64 state; remove the cast inside it, since roots are found to "
+            "1e-10: "
+            "use float64 throughout (in PyTorch module.double())"
+        )
+
+
+def _why(step: Step, n: int, inputs: Float[Array, " m"] | None, error: Exception) -> str:
+    """Return the sentence about a step that cannot be traced."""
+    text = re.sub(r"\s+", " ", str(error))
+    if "positional argument" in text:
+        return f"step could not be called: {text[:120]}; {EXPECTED}: wrap it, such as lambda h, x: step(h)"
+    if isinstance(error, jax.errors.TracerArrayConversionError):
+        return (
+            f"step(state [{n}], inputs) could not be traced: it calls NumPy or PyTorch on the state. Use jax.numpy, "
+            "or wrap "
+            "it: dynatlas.networks.numpy_step(step), torch_step(step)"
+        )
+    if isinstance(error, jax.errors.ConcretizationTypeError):
+        return (
+            f"step(state [{n}], inputs) could not be traced: it needs the value of the state, as `if` and float() "
+            "do. Use "
+            "jnp.where, or wrap it: dynatlas.networks.numpy_step(step)"
+        )
+    swapped = _works_swapped(step, n, inputs)
+    if swapped:
+        return (
+            f"step(state [{n}], inputs) could not be traced, but step(inputs, state) can: its arguments are the "
+            "other way "
+            "round; pass lambda h, x: step(x, h)"
+        )
+    if inputs is None and "None" in text:
+        return f"step uses its inputs, which are None here ({text[:120]}); pass inputs=np.zeros(m) for no input"
+    return f"step(state [{n}], inputs) could not be traced: {type(error).__name__}: {text[:250]}"
+
+
+def _works_swapped(step: Step, n: int, inputs: Float[Array, " m"] | None) -> bool:
+    """Whether the step returns a state if its arguments change places."""
+    try:
+        result = jax.eval_shape(lambda h: step(inputs, h), np.zeros(n))  # type: ignore[arg-type]
+    except Exception:  # then this is not what is wrong
+        return False
+    return getattr(result, "shape", None) == (n,)
