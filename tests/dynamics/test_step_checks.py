@@ -29,7 +29,7 @@ MISTAKES = {
     ),
     "a list": (lambda h, x: [h], "step returns a list of 1"),
     "nothing": (lambda h, x: None, "step returns a NoneType"),
-    "one argument": (leaf, r"takes 1 positional argument.*wrap it, such as lambda h, x: step\(h\)"),
+    "one argument": (leaf, r"takes 1 positional argument.*wrap it: lambda h, x: step\(h\)"),
     "swapped": (lambda x, h: leaf(h), r"but step\(inputs, state\) can: its arguments are the other way round"),
     "a batch": (lambda h, x: leaf(h)[None], r"written for batches: step\(h\[None\], x\[None\]\)\[0\]"),
     "NumPy": (lambda h, x: np.tanh(W @ np.asarray(h)), r"it calls NumPy or PyTorch on the state.*numpy_step"),

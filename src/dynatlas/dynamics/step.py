@@ -85,7 +85,8 @@ def _traced(step: Step, n: int, inputs: Float[Array, " m"] | None) -> str:
         raise ValueError(_why(step, n, inputs, error)) from error
     _check_result(result, n)
     numbers = [np.asarray(constant) for constant in program.consts]
-    return f"{program.jaxpr}{[(constant.shape, hash(constant.tobytes())) for constant in numbers]}"
+    text = re.sub(r"0x\w+", "", str(program.jaxpr))  # addresses of functions differ
+    return f"{text}{[(constant.shape, hash(constant.tobytes())) for constant in numbers]}"
 
 
 def _check_result(result: Any, n: int) -> None:
@@ -119,7 +120,7 @@ def _why(step: Step, n: int, inputs: Float[Array, " m"] | None, error: Exception
     """Return the sentence about a step that cannot be traced."""
     text = re.sub(r"\s+", " ", str(error))
     if "positional argument" in text:
-        return f"step could not be called: {text[:120]}; {EXPECTED}: wrap it, such as lambda h, x: step(h)"
+        return f"step(state [{n}], inputs) could not be traced: {text[:120]}; {EXPECTED}: wrap it: lambda h, x: step(h)"
     if isinstance(error, jax.errors.TracerArrayConversionError):
         return (
             f"step(state [{n}], inputs) could not be traced: it calls NumPy or PyTorch on the state. Use jax.numpy, "
