@@ -84,8 +84,8 @@ class SyntheticAtlas:
 
 def synthetic_atlas(seed: int = 0, **study: Any) -> SyntheticAtlas:
     """Return a complete synthetic atlas of the built-in demo; keyword arguments replace fields of the study."""
-    shared = _shared_atlas(seed, json.dumps(study, sort_keys=True))
-    return SyntheticAtlas(shared.study, {name: frame.copy() for name, frame in shared.tables.items()}, dict(shared.groups))
+    kept = _shared_atlas(seed, json.dumps(study, sort_keys=True))
+    return SyntheticAtlas(kept.study, {name: frame.copy() for name, frame in kept.tables.items()}, dict(kept.groups))
 
 
 @cache
