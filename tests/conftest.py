@@ -39,7 +39,7 @@ THIRD_PARTY = (
 for name in THIRD_PARTY:
     importlib.import_module(name)
 
-# A busy machine is no failure, and every run tries the same examples.
+# No deadline, since machines may be busy; the same examples in every run.
 hypothesis.settings.register_profile("dynatlas", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("dynatlas")
 
@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "processes: starts processes; added by the fixture of that name")
     install_guard()
-    os.fsync = lambda descriptor: None  # nothing of the tests has to outlive the machine
+    os.fsync = lambda descriptor: None  # files of tests need not survive a power failure
     if config.getoption("check"):
         os.environ["XLA_FLAGS"] += f" {QUICK_FLAGS}"
         import jax
@@ -64,9 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _share_programs() -> None:
-    """Let all processes load what one has compiled: those of xdist, and the many that tests start.
+    """Share compiled programs among all processes: those of xdist, and those that tests start.
 
-    Programs that are compiled quickly take longer to store than to compile.
+    Programs that compile quickly take longer to store than to compile.
     """
     import jax
 
