@@ -1,4 +1,4 @@
-"""Settings for all tests: one deterministic thread, compiled programs that are shared, and who may start processes."""
+"""Settings of all tests: one deterministic thread, a shared compilation cache, and the guard against processes."""
 
 import atexit
 import importlib
@@ -23,7 +23,7 @@ os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
-# jaxtyping's import hook compiles from source what a checked module is the first to import: 2,000 modules, 3 seconds.
+# jaxtyping's import hook recompiles every module that a checked module imports first: 2,000 modules, 3 seconds.
 THIRD_PARTY = (
     "cyclopts",
     "distributed",
@@ -39,7 +39,7 @@ THIRD_PARTY = (
 for name in THIRD_PARTY:
     importlib.import_module(name)
 
-# A busy machine is no failure, and every run tries the same examples.
+# No deadline, since machines may be busy; the same examples in every run.
 hypothesis.settings.register_profile("dynatlas", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("dynatlas")
 
@@ -51,9 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "processes: starts processes; put by the fixture of that name")
+    config.addinivalue_line("markers", "processes: starts processes; added by the fixture of that name")
     install_guard()
-    os.fsync = lambda descriptor: None  # nothing of the tests has to outlive the machine
+    os.fsync = lambda descriptor: None  # files of tests need not survive a power failure
     if config.getoption("check"):
         os.environ["XLA_FLAGS"] += f" {QUICK_FLAGS}"
         import jax
@@ -64,9 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _share_programs() -> None:
-    """Let all processes load what one has compiled: those of xdist, and the many that tests start.
+    """Share compiled programs among all processes: those of xdist, and those that tests start.
 
-    Programs that are compiled quickly take longer to store than to compile.
+    Programs that compile quickly take longer to store than to compile.
     """
     import jax
 
@@ -110,9 +110,9 @@ def _guard(item: pytest.Item) -> AbstractContextManager[None]:
 
 @pytest.fixture(scope="session")
 def processes() -> Iterator[None]:
-    """Permission to start processes, which compile quickly.
+    """Permit a test to start processes, which compile without optimisations.
 
-    ``make check`` leaves out the tests that have it, and the guard fails those that start one without it.
+    ``make check`` deselects tests with this fixture; the guard fails tests that start a process without it.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -121,8 +121,8 @@ def processes() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def quick_compilation(pytestconfig: pytest.Config) -> Iterator[None]:
-    """For files in which compiling takes most of the time, and XLA's optimisations are not what is tested."""
-    if pytestconfig.getoption("check"):  # as everywhere
+    """Compile without XLA's optimisations, for modules that mostly compile."""
+    if pytestconfig.getoption("check"):  # already set for all tests
         yield
         return
     import jax
@@ -131,12 +131,12 @@ def quick_compilation(pytestconfig: pytest.Config) -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
-    jax.clear_caches()  # what was compiled so rounds in its own way, and must not be met by later tests
+    jax.clear_caches()  # these programs round differently, so later tests must not reuse them
 
 
 @pytest.fixture(scope="session")
 def tiny_run(processes: None, tmp_path_factory: pytest.TempPathFactory) -> "FinishedRun":
-    """The tiny study, run to its end by one process of the session for all. Do not change its folder."""
+    """Return the finished run of the tiny study, shared by all processes of the session. Do not change its folder."""
     from support.finished import finished_run
 
     own = tmp_path_factory.getbasetemp()
@@ -145,19 +145,19 @@ def tiny_run(processes: None, tmp_path_factory: pytest.TempPathFactory) -> "Fini
 
 @pytest.fixture(scope="session")
 def tiny_atlas(tiny_run: "FinishedRun") -> Path:
-    """The folder of the finished atlas, to read."""
+    """Return the folder of the finished atlas, for reading only."""
     return tiny_run.atlas
 
 
 @pytest.fixture
 def tiny_copy(tiny_atlas: Path, tmp_path: Path) -> Path:
-    """A copy of the finished atlas, to damage."""
+    """Return a copy of the finished atlas that a test may change."""
     return shutil.copytree(tiny_atlas, tmp_path / "atlas")
 
 
 @pytest.fixture
 def forgotten() -> Iterator[None]:
-    """Whatever a test registers is forgotten after it."""
+    """Remove what a test registers after it."""
     from support.plugin_files import registries_kept
 
     with registries_kept():

@@ -13,7 +13,16 @@ from dynatlas.atlas import schema
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.errors import AtlasError, DamagedAtlasError
 from dynatlas.study.study import Study
-from support.atlas_contents import GROUP, VALUES, block_of, distances, frame_of, stacked_cells, victim, write_all
+from support.atlas_contents import (
+    GROUP,
+    VALUES,
+    block_of,
+    distances,
+    file_to_damage,
+    frame_of,
+    stacked_cells,
+    write_all,
+)
 from support.processes import run_python
 
 
@@ -125,7 +134,7 @@ def test_other_tools_can_browse_the_arrays(atlas: Atlas) -> None:
 
 def test_zarr_itself_detects_a_flipped_bit(atlas: Atlas) -> None:
     entry = atlas.write_arrays(GROUP, distances())
-    chunk = victim(atlas, entry.name)
+    chunk = file_to_damage(atlas, entry.name)
     content = bytearray(chunk.read_bytes())
     content[-10] ^= 1
     chunk.write_bytes(content)

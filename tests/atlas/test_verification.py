@@ -10,7 +10,7 @@ import pytest
 
 from dynatlas.atlas.atlas import Atlas, Problem
 from dynatlas.errors import AtlasError, DamagedAtlasError
-from support.atlas_contents import GROUP, block_of, distances, frame_of, victim, write_all
+from support.atlas_contents import GROUP, block_of, distances, file_to_damage, frame_of, write_all
 
 READERS: dict[str, Callable[[Atlas], object]] = {
     "networks/flip_flop-gru-tanh-4.safetensors": lambda atlas: atlas.read_block(block_of(atlas.study)),
@@ -36,7 +36,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("damage", [*DAMAGES, "garbage"])
 def test_damage_is_found_by_readers_and_by_verify_and_can_be_healed(atlas: Atlas, name: str, damage: str) -> None:
     entries = write_all(atlas)
-    path = victim(atlas, name)
+    path = file_to_damage(atlas, name)
     if damage == "garbage":
         path.write_bytes(b"garbage" * 10_000)
     else:
@@ -57,7 +57,7 @@ def test_damage_is_found_by_readers_and_by_verify_and_can_be_healed(atlas: Atlas
 def test_a_renamed_chunk_is_a_change(atlas: Atlas) -> None:
     """Zarr itself would read zeros where a chunk is not found."""
     write_all(atlas)
-    chunk = victim(atlas, f"arrays.zarr/{GROUP}")
+    chunk = file_to_damage(atlas, f"arrays.zarr/{GROUP}")
     chunk.rename(chunk.with_name("1"))
     with pytest.raises(DamagedAtlasError, match="is changed"):
         atlas.arrays(GROUP)
@@ -117,7 +117,7 @@ def test_what_is_not_in_the_manifest_is_overwritten(atlas: Atlas) -> None:
     entries = write_all(atlas)
     atlas.discard(*entries)
     for name in entries:
-        victim(atlas, name).write_bytes(b"half-writ")
+        file_to_damage(atlas, name).write_bytes(b"half-writ")
     (atlas.path / GROUP).mkdir(parents=True)
     with pytest.raises(AtlasError, match="not in the atlas"):
         atlas.table("networks")

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from dynatlas import figures
 from dynatlas.atlas.view import Missing, Snapshot, left_out, representatives, variants
-from dynatlas.figures.counts import composition, searches
+from dynatlas.figures.counts import composition, count_roots
 from dynatlas.figures.line_attractors import draw_responses, draw_spectra
 from dynatlas.figures.oscillations import draw_frequencies
 from dynatlas.figures.paper.untrained import _draw_map as draw_control_map
@@ -124,12 +124,12 @@ def test_effects_shows_the_stored_numbers() -> None:
 
 
 def test_searches_count_the_roots_of_the_flip_flop() -> None:
-    found = searches(full(), "flip_flop")
+    found = count_roots(full(), "flip_flop")
     assert [search.by_unstable for search in found].count((8, 12, 6, 1)) == 21
     assert [search.by_unstable for search in found].count((7, 12, 6, 1)) == 2
     made = full().table("searches").set_index(["network", "condition"])["n_roots"]
     for task in ("flip_flop", "sine_wave", "context_integration"):
-        for search in searches(full(), task):
+        for search in count_roots(full(), task):
             assert sum(search.by_unstable) == made[search.network, search.condition]
 
 
@@ -196,7 +196,7 @@ def test_a_task_with_too_few_networks_for_controls_says_so_and_costs_no_other_it
     networks.loc[networks.index[networks["task"] == "sine_wave"][2:], "passed"] = False
     controls.loc[(controls["task"] == "flip_flop") & (controls["control"] == "reliability"), "value"] = np.nan
     atlas.tables |= {"networks": networks, "controls": controls[controls["task"] != "sine_wave"]}
-    with pytest.raises(Missing, match="Controls need 3 networks that passed; of this task 2 did"):
+    with pytest.raises(Missing, match="Controls need 3 networks that passed; 2 passed on this task"):
         control_rows(atlas, "sine_wave", "svcca")
     caption = figures.pictures(atlas)["fig4"].caption
     assert "sine wave none; " in caption

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from dynatlas import Atlas, Study
 from dynatlas.atlas.view import tasks_with
 from dynatlas.cells.architectures import Vanilla
-from dynatlas.figures.catalogue import dynamics_of, pictures
+from dynatlas.figures.catalogue import dynamics_figures, pictures
 from dynatlas.pipeline.jobs import jobs_of
 from dynatlas.pipeline.stages.dynamics import probe_states, search_condition
 from dynatlas.pipeline.stages.integration import integration
@@ -255,7 +255,7 @@ def test_a_second_task_of_a_computation_has_its_own_figure_where_the_tables_tell
     both = study.model_copy(update={"tasks": (*study.tasks, SineWave(), ContextIntegration())})
     assert tasks_with(both, "oscillation") == ["hum", "sine_wave"]
     assert tasks_with(both, "memory") == ["flip_flop"]  # which the study does not have
-    names = {task.kind: [dynamics.name for dynamics in dynamics_of(both, task.kind)] for task in both.tasks}
+    names = {task.kind: [dynamics.name for dynamics in dynamics_figures(both, task.kind)] for task in both.tasks}
     assert names == {
         "hum": ["oscillation-frequencies"],
         "tally": ["line-attractors"],

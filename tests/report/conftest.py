@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from support.browser import ARGUMENTS, CHROMIUM, Opened, written
+from support.browser import ARGUMENTS, CHROMIUM, OpenedPage, write_page
 from support.synthetic_atlas import SyntheticAtlas, synthetic_atlas
 
 
@@ -26,17 +26,17 @@ def atlas() -> SyntheticAtlas:
 
 @pytest.fixture(scope="module")
 def index(atlas: SyntheticAtlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(atlas, tmp_path_factory.mktemp("page"))
+    return write_page(atlas, tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture
-def opened(browser: Browser, index: Path) -> Iterator[Callable[..., Opened]]:
+def opened(browser: Browser, index: Path) -> Iterator[Callable[..., OpenedPage]]:
     """Open the page in a browser with these settings; at the end, nothing may have gone wrong in it."""
     contexts, pages = [], []
 
-    def open_(at: Path = index, **settings: Any) -> Opened:
+    def open_(at: Path = index, **settings: Any) -> OpenedPage:
         contexts.append(browser.new_context(**({"viewport": {"width": 1200, "height": 1000}} | settings)))
-        pages.append(Opened(contexts[-1].new_page(), at))
+        pages.append(OpenedPage(contexts[-1].new_page(), at))
         return pages[-1]
 
     yield open_

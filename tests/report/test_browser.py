@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from dynatlas import place_recording
 from dynatlas.recordings.page import page as placement_page
-from support.browser import PAYLOADS, in_browser, written
+from support.browser import PAYLOADS, in_browser, write_page
 from support.large_atlas import large_atlas
 from support.random_atlas import random_atlas
 from support.synthetic_atlas import SyntheticAtlas
@@ -212,7 +212,7 @@ def test_a_detail_file_that_is_lost_is_said(opened: Any, index: Path, tmp_path: 
 
 @pytest.fixture(scope="module")
 def large(atlas: SyntheticAtlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(large_atlas(atlas, 1008), tmp_path_factory.mktemp("large"))
+    return write_page(large_atlas(atlas, 1008), tmp_path_factory.mktemp("large"))
 
 
 def test_a_page_of_a_thousand_networks_is_seen_soon(large: Path, opened: Any) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from pydantic import ValidationError
 
 from dynatlas.study.study import Study
-from support.browser import PAYLOADS, in_browser, written
+from support.browser import PAYLOADS, in_browser, write_page
 from support.synthetic_atlas import synthetic_atlas
 
 pytestmark = in_browser
@@ -76,7 +76,7 @@ def test_hostile_text_runs_nothing_in_any_view(opened: Any, tmp_path: Path) -> N
     assert texts == ["name", "description"]
     atlas.provenance = hostile(atlas.provenance, payloads)
     atlas.path = Path("/" + "".join(payloads).replace("/", ""))
-    one = opened(at=written(atlas, tmp_path), viewport={"width": 1200, "height": 3000})
+    one = opened(at=write_page(atlas, tmp_path), viewport={"width": 1200, "height": 3000})
     ids = list(atlas.table("networks").query("network in @atlas.table('embeddings').network")["network"])
     tables = [f"tables/{name}" for name, frame in atlas.tables.items() if len(frame)]
     assert len(tables) >= 12

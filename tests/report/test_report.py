@@ -20,7 +20,7 @@ from dynatlas.atlas.view import Missing, Snapshot
 from dynatlas.report import page as report
 from dynatlas.report import tables as stored_tables
 from dynatlas.report.details import network_details
-from dynatlas.report.headline import Share, SharesRow, claims_tested, sentence, summary
+from dynatlas.report.headline import Share, SharesRow, claim_results, sentence, summary
 from dynatlas.report.maps import map_details
 from dynatlas.report.provenance import command, departures, history
 from dynatlas.report.rendering import PARTS, detail_file, script_json
@@ -301,7 +301,7 @@ def test_the_headline_shows_the_stored_shares_and_the_task_the_counts() -> None:
     claims = full().table("claims")
     for statement in claims["statement"].unique():
         assert statement in page.text
-    tested = claims_tested(full())
+    tested = claim_results(full())
     assert [claim.number for claim in tested] == list(dict.fromkeys(claims["claim"]))
     assert sum(sum(claim.verdicts.values()) for claim in tested) == len(claims)
 
@@ -445,11 +445,11 @@ def test_the_sentence_follows_the_p_values() -> None:
 
     both = [row("SVCCA", "geometry", 0.0005), row("transition graph", "topology", 0.5, 0.1)]
     assert sentence(both, "architecture") == (
-        "Architecture tells networks apart in SVCCA geometry (40 % of the variance, p < 0.001), "
+        "Architecture separates networks in SVCCA geometry (40 % of the variance, p < 0.001), "
         "but not beyond chance in transition graphs (10 % of the variance, p = 0.5)."
     )
     assert sentence(both[:1], "architecture").endswith("p < 0.001).")
-    assert sentence(both[1:], "architecture").startswith("Architecture does not tell networks apart beyond chance")
+    assert sentence(both[1:], "architecture").startswith("Architecture does not separate networks beyond chance")
     assert sentence([row("SVCCA", "geometry", float("nan"), float("nan"))], "architecture") == ""
     assert sentence(both, "units") == ""
 

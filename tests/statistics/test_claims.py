@@ -38,7 +38,7 @@ def test_the_interval_decides(value, ends, is_below, is_above):
     assert below("flip_flop", "a number", value, Interval(*ends), 0.1, "a table").verdict == is_below
     finding = above("flip_flop", "a number", value, Interval(*ends), 0.1, "a table", "of ten")
     assert finding.verdict == is_above
-    assert finding.quantity == "a number; asked: above 0.1"
+    assert finding.quantity == "a number; claimed: above 0.1"
     if is_above == "not testable here":
         assert finding.note.startswith("of ten")
 

@@ -1,1 +1,1 @@
-"""What several tests share: tiny studies, made-up atlases, processes, known networks."""
+"""Shared test support: tiny studies, synthetic atlases, processes, known networks."""

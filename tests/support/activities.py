@@ -2,11 +2,14 @@
 
 import numpy as np
 
-SCALED = {"euclidean": True}  # the one variant that minds the scale of activity
+SCALED = {"euclidean": True}  # the variant that depends on the scale of activity
 
-HELD_OUT = {"regularization": 0.3, "held_out": 0.4}  # the one that minds the order of samples
+HELD_OUT = {"regularization": 0.3, "held_out": 0.4}  # the variant that depends on the order of samples
 
-CORRELATED = {"correlation": "cosine", "dissimilarity": "correlation"}  # the one that minds the number of units
+CORRELATED = {
+    "correlation": "cosine",
+    "dissimilarity": "correlation",
+}  # the variant that depends on the number of units
 
 VARIANTS = [
     ("svcca", {}),
@@ -28,7 +31,7 @@ VARIANTS = [
 
 
 def networks(*widths, seed=0, samples=120):
-    """Networks that share six latent variables, so that no distance is near 0 or near its largest value."""
+    """Return activities that share six latent variables, so that no distance is near 0 or near its maximum."""
     random = np.random.default_rng(seed)
     latents = random.normal(size=(samples, 6)) * [3, 2, 1.5, 1, 0.7, 0.5]
     return [
@@ -44,7 +47,7 @@ def rotation(units, seed):
 
 
 def cka(X, Y, debiased=False):
-    """HSIC of samples × samples kernels; unbiased with the diagonals set to 0 (Song et al. 2012, equation 5)."""
+    """Compute CKA from samples × samples kernels; debiased by HSIC without diagonals (Song et al. 2012, equation 5)."""
     n = len(X)
     centring = np.eye(n) - 1 / n
 

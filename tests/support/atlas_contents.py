@@ -1,4 +1,4 @@
-"""A small atlas and one of each thing that it can hold."""
+"""A small atlas with one entry of each kind."""
 
 import hashlib
 from pathlib import Path
@@ -29,7 +29,7 @@ VALUES = {
 
 
 def study_with(**changes: Any) -> Study:
-    """The atlas's study with changes."""
+    """Return the study of the atlas with changes."""
     return tiny_study(BOTH, changes)
 
 
@@ -58,13 +58,13 @@ def distances(values: np.ndarray | None = None) -> xr.Dataset:
 
 
 def entry(number: int, version: int = 0) -> Entry:
-    """An entry of no file."""
+    """Return a manifest entry without a file."""
     content = f"{number} {version}".encode()
     return Entry(f"report/{number:05d}.txt", hashlib.sha256(content).hexdigest(), len(content))
 
 
 def write_all(atlas: Atlas) -> dict[str, Entry]:
-    """One entry of each kind."""
+    """Write one entry of each kind."""
     block = block_of(atlas.study)
     entries = [
         atlas.write_block(block, atlas.study.blocks[block], stacked_cells(atlas.study, block)),
@@ -76,7 +76,7 @@ def write_all(atlas: Atlas) -> dict[str, Entry]:
     return {entry.name: entry for entry in entries}
 
 
-def victim(atlas: Atlas, name: str) -> Path:
-    """The file to damage: itself, or a chunk of a group."""
+def file_to_damage(atlas: Atlas, name: str) -> Path:
+    """Return the file of an entry, or one chunk of a group."""
     path = atlas.path / name
     return path / "distance/c/0/0" if path.is_dir() else path

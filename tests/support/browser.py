@@ -1,4 +1,4 @@
-"""Chromium, opened pages, and what stands on them."""
+"""Chromium, opened pages, and hostile texts."""
 
 import os
 import shutil
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
 
 from dynatlas.report import page as report
 from support.synthetic_atlas import SyntheticAtlas
@@ -25,10 +24,10 @@ ARGUMENTS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
-# A browser without a graphics card says how slow it is; that is no error of the page.
+# Warnings of a browser without a graphics card, which are no errors of the page.
 NOISE = ("GL Driver Message", "willReadFrequently")
 
-# Texts that ran, or broke out of their place, in some page or other.
+# Known texts for script injection.
 PAYLOADS = (
     *(
         "<script>{0}</script>",
@@ -94,33 +93,33 @@ PAYLOADS = (
 )
 
 
-class Opened:
-    """A page of the browser, and what went wrong in it."""
+class OpenedPage:
+    """An open page of the browser, with its errors in ``wrong``."""
 
     def __init__(self, page: Any, index: Path) -> None:
         self.page, self.index = page, index
         self.wrong: list[str] = []
         page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("console", self._heard)
+        page.on("console", self._record_console)
         page.on("dialog", lambda dialog: (self.wrong.append("a dialog"), dialog.dismiss()))
-        page.on("request", self._asked)
+        page.on("request", self._record_request)
 
-    def _heard(self, message: Any) -> None:
+    def _record_console(self, message: Any) -> None:
         if message.type in ("error", "warning") and not any(noise in message.text for noise in NOISE):
             self.wrong.append(f"{message.type}: {message.text}")
 
-    def _asked(self, request: Any) -> None:
+    def _record_request(self, request: Any) -> None:
         here = self.index.parent.as_uri()
         if not request.url.startswith((here, "data:", "blob:")):
             self.wrong.append(f"request: {request.url}")
 
     def go(self, view: str) -> Any:
-        """Show a view: the first by its address alone, the next by a link within the page."""
+        """Open a view and return the page."""
         self.page.goto(f"{self.index.as_uri()}#/{view}")
         return self.settled(view)
 
     def settled(self, view: str) -> Any:
-        """The page when it shows this view."""
+        """Wait until the page shows this view, and return the page."""
         self.page.wait_for_function("view => document.body.dataset.shown === view.split('?')[0]", arg=view)
         self.page.wait_for_function(
             "() => !document.querySelector('#view:not([hidden])') || document.querySelector('#view h1')"
@@ -128,14 +127,9 @@ class Opened:
         return self.page
 
 
-def written(atlas: SyntheticAtlas, folder: Path) -> Path:
-    """The page of an atlas on the disk."""
+def write_page(atlas: SyntheticAtlas, folder: Path) -> Path:
+    """Write the page of an atlas to a folder, and return its path."""
     for name, content in report.build_page(atlas).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder / "report" / "index.html"
-
-
-def drawn(page: Page) -> int:
-    """How many plots are drawn."""
-    return page.locator(".plot[data-drawn]").count()

@@ -1,4 +1,4 @@
-"""The equations of every cell by hand, for one state in plain Python, and random networks to try them on."""
+"""Equations of every cell for one state in plain Python, and random networks to test them."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import pytest
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.registry import CELLS
 
-N_INPUTS, UNITS, N_OUTPUTS, STEPS = 3, 5, 2, 20  # all different, so that no axis can stand in for another
+N_INPUTS, UNITS, N_OUTPUTS, STEPS = 3, 5, 2, 20  # all different, so that swapped axes cannot go unnoticed
 
 GATES = {
     "vanilla": ("candidate",),
@@ -106,7 +106,7 @@ REFERENCE_STEPS = {"vanilla": vanilla_step, "ugrnn": ugrnn_step, "gru": gru_step
 
 
 class Network(NamedTuple):
-    """One network as the equations name its parts, and the same network as a cell (in float32)."""
+    """One network in the notation of the equations, and the same network as a cell (in float32)."""
 
     kind: str
     activation: str
@@ -116,7 +116,7 @@ class Network(NamedTuple):
     d: np.ndarray
 
     def states(self, inputs: np.ndarray) -> np.ndarray:
-        """The state after each step."""
+        """Return the state after each step."""
         state, states = [float(value) for value in self.initial_state], []
         for x in inputs:
             state = REFERENCE_STEPS[self.kind](self.gates, PHI[self.activation], state, [float(v) for v in x])
@@ -124,31 +124,31 @@ class Network(NamedTuple):
         return np.array(states)
 
     def outputs(self, states: np.ndarray) -> np.ndarray:
-        """The readout of each state: of its hidden part alone."""
+        """Return the readout of each state, which uses its hidden part only."""
         units = self.R.shape[1]
         return np.array([[self.d[o] + sum(self.R[o] * state[:units]) for o in range(len(self.d))] for state in states])
 
     def leaves(self) -> dict[str, np.ndarray]:
-        """The weights as a cell holds them: stacked in the documented order of its gates."""
+        """Return the weights of the cell, stacked in the documented order of its gates."""
         ordered = [self.gates[name] for name in GATES[self.kind]]
         W, U, b = (np.concatenate(parts) for parts in zip(*ordered, strict=True))
         return dict(zip(LEAVES, (W, U, b, self.initial_state, self.R, self.d), strict=True))
 
     def cell(self) -> Cell:
-        """The cell under test with these weights."""
+        """Return the cell under test with these weights."""
         (n_outputs, units), n_inputs = self.R.shape, self.gates["candidate"].U.shape[1]
         return with_leaves(blank_cell(self.kind, n_inputs, units, n_outputs, self.activation), self.leaves())
 
 
 @cache
 def blank_cell(kind: str, n_inputs: int, units: int, n_outputs: int, activation: str = "tanh") -> Cell:
-    """A cell whose weights do not matter, made once: a test replaces them."""
+    """Return a cached cell whose weights a test replaces."""
     with jax.enable_x64(False):
         return CELLS[kind](n_inputs, units, n_outputs, activation, key=jax.random.key(0))
 
 
 def with_leaves(cell: Cell, leaves: dict[str, np.ndarray]) -> Cell:
-    """The cell with some of its weights replaced, in float64 where that is enabled and float32 elsewhere."""
+    """Return the cell with some of its weights replaced, in float64 if enabled, otherwise in float32."""
     dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
     for name, values in leaves.items():
         assert getattr(cell, name).shape == values.shape, name
@@ -158,7 +158,7 @@ def with_leaves(cell: Cell, leaves: dict[str, np.ndarray]) -> Cell:
 
 
 def random_network(kind: str, activation: str, seed: int = 0) -> Network:
-    """A network with every weight and every bias random, the initial state too, exact in float32."""
+    """Return a network with random weights, biases and initial state, exact in float32."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int, scale: float = 1.0) -> np.ndarray:
@@ -182,7 +182,7 @@ def respond(cell: Cell, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def torch_gru_step(gates: Gates, hidden_bias: np.ndarray, state: list[float], x: list[float]) -> list[float]:
-    """The form with the reset gate after the product, where the candidate has a second bias behind it."""
+    """Take a GRU step with the reset gate after the recurrent product, which has its own bias."""
     W, U, b = gates["candidate"]
     after = []
     for i, held in enumerate(state):

@@ -1,10 +1,10 @@
-"""The command line, called from a test."""
+"""Call of the command line from tests."""
 
 from dynatlas.cli.main import main
 
 
 def call(*arguments):
-    """Run the command line; give its exit code."""
+    """Run the command line; return its exit code."""
     try:
         main([str(argument) for argument in arguments])
     except SystemExit as exit_:

@@ -1,4 +1,4 @@
-"""A scheduler and workers as a user starts them: processes of the `dask` command line, on this machine."""
+"""A local Dask scheduler and workers, started as processes of the `dask` command line."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class DaskProcesses:
         self.scheduler.wait()
 
     def kill_workers(self):
-        """Their working processes end with them."""
+        """Kill the workers; their child processes end with them."""
         for process in self.workers:
             process.kill()
             process.wait()
@@ -63,7 +63,7 @@ class DaskProcesses:
 
 
 def worker_pid(nanny):
-    """The process that works below a nanny; None while there is none."""
+    """Return the worker process of a nanny, or None if it has none."""
     for child in psutil.Process(nanny.pid).children():
         try:
             if any("spawn_main" in part for part in child.cmdline()):
@@ -76,5 +76,5 @@ def worker_pid(nanny):
 def wait_until(holds, seconds=60):
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"not true within {seconds} s"
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Synthetic atlases to draw, and what stands in a figure."""
+"""Synthetic atlases for figures, and the text of a figure."""
 
 from functools import cache
 
@@ -38,5 +38,5 @@ def svg(figure: Figure) -> str:
 
 
 def texts(figure: Figure) -> str:
-    """All text of a figure, without the time it takes to lay it out."""
+    """Return all text of a figure without computing its layout."""
     return "\n".join(text.get_text() for text in figure.findobj(Text))

@@ -1,4 +1,4 @@
-"""The tiny study, run to its end once for all processes of a test session."""
+"""One finished run of the tiny study for all processes of a test session."""
 
 import fcntl
 import io
@@ -12,7 +12,7 @@ from support.studies import tiny_toml
 
 
 class FinishedRun(NamedTuple):
-    """A run of the command line that has ended."""
+    """Result of a finished run of the command line."""
 
     code: int
     output: str
@@ -22,7 +22,7 @@ class FinishedRun(NamedTuple):
 
 
 def finished_run(folder: Path) -> FinishedRun:
-    """Run the tiny study in a folder, or wait for the process that does, and return how it ended."""
+    """Run the tiny study in a folder, or wait for another process that runs it, and return the result."""
     study, record = folder / "tiny.toml", folder / "ended.json"
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -2,9 +2,9 @@
 
 Every unit of a *chain* receives input only from earlier units and from itself. The first k units are bistable alone and
 independent of each other; each later unit is driven by the earlier ones and contracts (its self-coupling has a slope
-below 1), so that it has exactly one equilibrium for each state of the earlier ones. The network so has exactly 3^k
-fixed points, and as its Jacobian is triangular, a fixed point is unstable along exactly as many directions as
-bistable units sit at 0. At last the units are shuffled, so that no structure shows.
+below 1), so that it has exactly one equilibrium for each state of the earlier ones. Hence the network has exactly
+3^k fixed points. Its Jacobian is triangular, so that a fixed point has as many unstable directions as bistable units at
+0. Finally the units are shuffled, which hides this structure.
 """
 
 import itertools
@@ -22,7 +22,7 @@ SELF_COUPLING = 2.0
 
 
 def bistable_network(kind: type[Cell], k: int, units: int, seed: int) -> Cell:
-    """A network of this kind with exactly 3^k fixed points under zero input, in float64."""
+    """Return a network of this kind with exactly 3^k fixed points under zero input, in float64."""
     random = np.random.default_rng(seed)
     chain = np.tril(random.normal(size=(units, units)) * 0.4, -1)
     chain[:k, :k] = 0
@@ -35,7 +35,7 @@ def bistable_network(kind: type[Cell], k: int, units: int, seed: int) -> Cell:
     bias = np.zeros(gates * units)
     candidate = kind.gates.index("candidate") * units
     weights[candidate : candidate + units] = chain * _gain(kind)
-    if kind is UGRNN:  # the update gate may depend on the state: it does not move the fixed points
+    if kind is UGRNN:  # the update gate may depend on the state, since it does not move the fixed points
         weights[units:] = random.normal(size=(units, units)) * 0.3
     if kind is GRU:
         weights[units : 2 * units] = random.normal(size=(units, units)) * 0.3
@@ -48,13 +48,13 @@ def bistable_network(kind: type[Cell], k: int, units: int, seed: int) -> Cell:
 
 
 def _gain(kind: type[Cell]) -> float:
-    """By how much the gates, constant at σ(0) = ½, weaken the coupling of a unit to itself at 0."""
+    """Return the factor by which the gates, constant at σ(0) = ½, weaken the self-coupling of a unit at 0."""
     # Vanilla and UGRNN: none. GRU: r = ½. LSTM: c = c/2 + ½ φ(w φ(c)/2), so that the slope at 0 is w/2.
     return {Vanilla: 1.0, UGRNN: 1.0, GRU: 2.0, LSTM: 2.0}[kind]
 
 
 def expected_unstable_counts(k: int) -> dict[int, int]:
-    """How many of the 3^k fixed points have how many unstable directions: C(k, u)·2^(k−u)."""
+    """Return the number of fixed points with u unstable directions: C(k, u)·2^(k−u)."""
     counts: dict[int, int] = {}
     for signs in itertools.product((-1, 0, 1), repeat=k):
         unstable = signs.count(0)
@@ -63,21 +63,21 @@ def expected_unstable_counts(k: int) -> dict[int, int]:
 
 
 class LineAttractor(NamedTuple):
-    """A linear integrator whose modes are known: h' = A h + B x with one slow mode, read out to show its sum."""
+    """A linear integrator with known modes: h' = A h + B x with one slow mode, whose readout is the sum."""
 
     matrix: np.ndarray  # A [n, n]
-    inputs: np.ndarray  # B [n, 2]; the first input is taken up with strength 1, the second not at all
+    inputs: np.ndarray  # B [n, 2]; the slow mode integrates the first input with weight 1, and not the second
     readout: np.ndarray  # [n], 1 along the slow mode
-    right: np.ndarray  # the slow mode's right eigenvector
-    left: np.ndarray  # and its left one
+    right: np.ndarray  # right eigenvector of the slow mode
+    left: np.ndarray  # left eigenvector of the slow mode
 
     def step(self, state, inputs):
-        """One step."""
+        """Take one step."""
         return self.matrix @ state + self.inputs @ inputs
 
 
 def line_attractor(units: int, slow: float, seed: int) -> LineAttractor:
-    """A non-normal integrator: one mode with eigenvalue ``slow``, the others shrink by more than half."""
+    """Return a non-normal integrator: one mode has the eigenvalue ``slow``, all others have |λ| < ½."""
     random = np.random.default_rng(seed)
     basis = np.eye(units) + 0.3 * random.normal(size=(units, units))
     eigenvalues = np.concatenate([[slow], random.uniform(-0.5, 0.5, units - 1)])

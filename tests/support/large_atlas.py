@@ -1,8 +1,8 @@
-"""The made-up atlas at the sizes of real studies, for what shows it: as many networks as wanted, each a demo's twin.
+"""The synthetic atlas at the sizes of real studies: each network copies one of the demo.
 
-Every network has its settings, its error and its place on every map. The details (losses, fixed points, state space,
-spectrum) are there for one network of each task, architecture and activation, and one distance matrix for each task:
-the files of the others would be copies, of which a reader opens one at a time.
+Every network has its settings, its error and its place on every map. Details (losses, fixed points, state space,
+spectrum) are stored for one network of each task, architecture and activation, and one distance matrix for each task:
+further files would only be copies.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from dynatlas.study.members import Member
 from dynatlas.study.study import Study
 from support.synthetic_atlas import SyntheticAtlas
 
-# Networks → units, values of L2 and seeds, with the demo's 24 kinds of networks.
+# Number of networks → numbers of units, values of L2 and seeds; the demo has 24 combinations of task and variant.
 POPULATIONS = {72: (1, 1, 3), 1008: (3, 2, 7), 8640: (3, 4, 30)}
 OF_ONE_NETWORK = (
     *("losses", "searches", "fixed_points", "transitions", "attractors", "oscillations"),
@@ -25,7 +25,7 @@ MEMBER_COLUMNS = ("name", "task", "architecture", "activation", "units", "l2", "
 
 
 def large_atlas(demo: SyntheticAtlas, count: int) -> SyntheticAtlas:
-    """An atlas of 72, 1,008 or 8,640 networks."""
+    """Return a synthetic atlas of 72, 1,008 or 8,640 networks."""
     units, penalties, seeds = POPULATIONS[count]
     sizes = {"units": [32, 64, 128][:units], "l2": [1e-5, 1e-4, 1e-3, 1e-2][:penalties], "seeds": seeds}
     study = Study.model_validate(Study.load("demo").model_dump(mode="json") | {"population": sizes})
@@ -50,7 +50,7 @@ def large_atlas(demo: SyntheticAtlas, count: int) -> SyntheticAtlas:
 
 
 def _twins(demo: Study, study: Study) -> dict[str, str]:
-    """Network → the demo's of its task, architecture, activation, and seed as far as there are so many."""
+    """Map each network to one of the demo with the same task and variant, and with its seed modulo the demo's seeds."""
     seeds = demo.population.seeds
     kinds = {(*member.shape[:3], member.seed): member.id for member in demo.members}
     return {member.id: kinds[*member.shape[:3], member.seed % seeds] for member in study.members}
@@ -67,7 +67,7 @@ def _detailed(demo: SyntheticAtlas, study: Study, twins: dict[str, str]) -> list
 def _places(
     places: pd.DataFrame, passed: pd.DataFrame, twins: dict[str, str], axes: str, random: np.random.Generator
 ) -> pd.DataFrame:
-    """Every network next to its twin, on every map that has it."""
+    """Place every network near its twin, on every map that shows the twin."""
     pairs = pd.DataFrame({"network": passed["network"], "twin": passed["network"].map(twins)})
     rows = pairs.merge(places.rename(columns={"network": "twin"}), on="twin").drop(columns="twin")
     for axis in axes:

@@ -1,4 +1,4 @@
-"""A task, cells and a measure as files of a user, and a study that names them."""
+"""Plugin files of a user-defined task, cells and a measure, and a study that names them."""
 
 from contextlib import contextmanager
 
@@ -110,7 +110,7 @@ class Spread(Measure):
         return float(abs(first["spread"] - second["spread"]))
 """
 
-# What makes the tiny study this one.
+# Changes to the tiny study.
 OWN = {
     "name": "own",
     "plugins": ["my_task.py", "code/my_cell.py", "my_measure.py"],
@@ -146,7 +146,7 @@ def write_all(folder, **changes):
 
 
 def forget():
-    """Make this process like another one, which has imported no plugin."""
+    """Forget all plugins, as in a new process."""
     for group, name in registry._origins:
         plugins.GROUPS[group][0].pop(name, None)
     registry._origins.clear()
@@ -155,7 +155,7 @@ def forget():
 
 @contextmanager
 def registries_kept():
-    """Forget at the end what is registered inside."""
+    """Restore the registries at the end of the context."""
     registries = [registry._origins, plugins._imported, STEPS, *(members for members, _ in plugins.GROUPS.values())]
     before = [dict(each) for each in registries]
     try:

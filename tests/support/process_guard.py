@@ -1,4 +1,4 @@
-"""The guard that keeps processes out of tests that do not ask for them with the fixture ``processes``."""
+"""Guard against processes in tests without the fixture ``processes``."""
 
 import functools
 import sys
@@ -8,20 +8,20 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-# What libraries ask the machine once: joblib for its cores, matplotlib for its fonts.
-QUESTIONS = frozenset(["lscpu", "fc-list"])
+# Commands that libraries run once: joblib for the number of cores, matplotlib for the fonts.
+ALLOWED_COMMANDS = frozenset(["lscpu", "fc-list"])
 
-_refused: list[str] | None = None  # what was refused; None while everything is allowed
+_refused: list[str] | None = None  # refused processes; None while processes are allowed
 
 
 @contextmanager
 def no_processes() -> Iterator[None]:
-    """Refuse processes, and fail at the end if one was tried, as libraries try again instead of passing the error on.
+    """Refuse processes, and raise again at the end, because libraries may swallow the first error.
 
     Raises:
-        RuntimeError: a process was to be started.
+        RuntimeError: the code in the context tried to start a process.
     """
-    global _refused  # noqa: PLW0603 - an audit hook has no other way to be told
+    global _refused  # noqa: PLW0603 - the audit hook reads it
     refused: list[str] = []
     _refused = refused
     try:
@@ -34,20 +34,20 @@ def no_processes() -> Iterator[None]:
 
 @functools.cache
 def install_guard() -> None:
-    """Watch every way to start a process."""
+    """Install an audit hook on every way to start a process."""
     sys.addaudithook(_audited)
     start = BaseProcess.start
 
     @functools.wraps(start)
     def guarded(self: BaseProcess) -> None:
-        _refuse(f"{type(self).__name__} {self.name}")  # tells no audit hook
+        _refuse(f"{type(self).__name__} {self.name}")  # raises no audit event
         start(self)
 
     BaseProcess.start = guarded  # type: ignore[method-assign]
 
 
 def _audited(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "subprocess.Popen" and Path(str(arguments[0])).name not in QUESTIONS:
+    if event == "subprocess.Popen" and Path(str(arguments[0])).name not in ALLOWED_COMMANDS:
         _refuse(str(arguments[1]))
     elif event in ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"):
         _refuse(event)

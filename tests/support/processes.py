@@ -1,4 +1,4 @@
-"""Python processes that tests start, and crashes that they simulate."""
+"""Python processes for tests, and simulated crashes."""
 
 import os
 import subprocess
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 class Crash(BaseException):
-    """The process ends here: nothing handles this, as nothing handles a kill."""
+    """Simulated kill of the process; no handler catches it."""
 
 
 def failing_after(calls: int, error: BaseException) -> Callable[..., None]:
-    """An ``os.replace`` or ``os.fsync`` that fails after so many calls; zarr's own renamings go on as ever."""
+    """Return an ``os.replace`` or ``os.fsync`` that fails after ``calls`` calls; renames by zarr succeed."""
     real, made = os.replace, []
 
     def fail(*paths: object) -> None:
@@ -43,7 +43,7 @@ def run_python(code: str, **environment: str) -> None:
 
 @contextmanager
 def started_python(code: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that is killed at the end, whatever happens."""
+    """Start a Python process, and kill it at the end of the context."""
     with subprocess.Popen(
         python_arguments(code), env=python_environment(), stdout=subprocess.PIPE, text=True
     ) as process:

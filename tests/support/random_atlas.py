@@ -1,4 +1,4 @@
-"""An atlas of random networks, some of which pass for trained: enough to compare activity with, made in a second."""
+"""An atlas of random networks for comparisons of activity, created in a second."""
 
 import equinox as eqx
 import jax
@@ -16,14 +16,14 @@ TASK = {"kind": "flip_flop", "steps": 12, "channels": 2, "pulse_probability": 0.
 
 
 def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=128, failed=()):
-    """An atlas whose "trained" networks follow their inputs, and whose untrained ones remember as chance has it.
+    """Create an atlas whose "trained" networks have weak recurrent weights, so that they follow their inputs.
 
     Args:
-        folder: of the atlas.
-        untrained: whether it keeps them.
-        measures: of its study.
-        controls: how many networks the controls are made with, at most.
-        failed: names of architectures whose networks did not pass.
+        folder: folder of the atlas.
+        untrained: whether the atlas keeps untrained networks, which have random recurrent weights.
+        measures: measures of the study.
+        controls: largest number of networks in the controls.
+        failed: architectures whose networks did not pass.
 
     Returns:
         The atlas, and activity on the probe [samples, units] by ("trained" or "untrained", network).
@@ -47,7 +47,7 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
     entries, activities = [], {}
     for block, members in study.blocks.items():
         cells = jax.eval_shape(lambda block=block: study.cell(block, jax.random.key(0)))
-        before = _drawn(random, cells, len(members))
+        before = _random_cells(random, cells, len(members))
         after = eqx.tree_at(lambda cell: cell.recurrent_weights, before, 0.05 * before.recurrent_weights)
         arrays = _arrays("cell", after) | (_arrays("untrained", before) if untrained else {})
         rows = pd.DataFrame(
@@ -63,8 +63,8 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
     return atlas, activities
 
 
-def _drawn(random, cells, count):
-    """So many cells with weights of about unit gain."""
+def _random_cells(random, cells, count):
+    """Draw ``count`` cells with weights of about unit gain."""
 
     def leaf(of_one):
         return (random.normal(size=(count, *of_one.shape)) / np.sqrt(of_one.shape[-1])).astype(np.float32)

@@ -2,7 +2,7 @@
 
 
 def assert_same_results(first, second):
-    """Every table, array and weight is the same to the bit."""
+    """Assert that all tables, arrays and weights are equal to the bit."""
     kinds = ("networks/", "tables/", "parts/", "arrays.zarr/")
     hashes = [
         {name: entry.sha256 for name, entry in atlas.entries.items() if name.startswith(kinds)}

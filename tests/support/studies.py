@@ -1,4 +1,4 @@
-"""The one tiny study of the tests, as TOML text and as a ``Study``."""
+"""The tiny study of the tests, as TOML text and as a ``Study``."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""A made-up but plausible atlas: the demo's 72 networks with tables and arrays drawn from simple geometry.
+"""A synthetic atlas of the demo's 72 networks, with tables and arrays from simple geometry.
 
-Nothing is trained: it is for tests of what shows an atlas, and fast. A few networks fail, one diverges.
+It serves tests of figures and pages without training. A few networks fail, and one diverges.
 """
 
 import json
@@ -41,11 +41,11 @@ PROVENANCE = {
 
 
 class SyntheticAtlas:
-    """Behaves as an ``Atlas`` for whoever reads; parts of it can be taken away."""
+    """An atlas in memory with the reading methods of ``Atlas``; parts can be removed."""
 
     def __init__(self, study: Study, tables: dict[str, pd.DataFrame], groups: dict[str, xr.Dataset]) -> None:
         self.study = study
-        self.path = Path("/tmp/synthetic")  # noqa: S108 - only shown, never opened
+        self.path = Path("/tmp/synthetic")  # noqa: S108 - displayed, never opened
         self.tables = tables
         self.groups = groups
         self.provenance: dict[str, Any] = PROVENANCE
@@ -65,7 +65,7 @@ class SyntheticAtlas:
         return self.groups[group]
 
     def without(self, *parts: str) -> "SyntheticAtlas":
-        """A copy that lacks these tables and every group of arrays that starts so."""
+        """Return a copy without these tables and without the groups of arrays with these prefixes."""
         tables = {name: frame for name, frame in self.tables.items() if name not in parts}
         groups = {name: data for name, data in self.groups.items() if not name.startswith(parts)}
         other = SyntheticAtlas(self.study, tables, groups)
@@ -73,7 +73,7 @@ class SyntheticAtlas:
         return other
 
     def store(self, path: Path) -> Atlas:
-        """The same as a real atlas on the disk."""
+        """Write the atlas to disk, and return it."""
         atlas = Atlas.create(path, self.study)
         entries = [atlas.write_table(name, frame) for name, frame in self.tables.items()]
         entries += [atlas.write_arrays(group, data) for group, data in self.groups.items()]
@@ -83,20 +83,20 @@ class SyntheticAtlas:
 
 
 def synthetic_atlas(seed: int = 0, **study: Any) -> SyntheticAtlas:
-    """A full synthetic atlas of the built-in demo; keyword arguments replace fields of the study."""
-    made = _made(seed, json.dumps(study, sort_keys=True))
-    return SyntheticAtlas(made.study, {name: frame.copy() for name, frame in made.tables.items()}, dict(made.groups))
+    """Return a complete synthetic atlas of the built-in demo; keyword arguments replace fields of the study."""
+    kept = _shared_atlas(seed, json.dumps(study, sort_keys=True))
+    return SyntheticAtlas(kept.study, {name: frame.copy() for name, frame in kept.tables.items()}, dict(kept.groups))
 
 
 @cache
-def _made(seed: int, study: str) -> SyntheticAtlas:
+def _shared_atlas(seed: int, study: str) -> SyntheticAtlas:
     demo = Study.load("demo")
     demo = Study.model_validate(demo.model_dump(mode="json") | json.loads(study))
-    return _Maker(demo, np.random.default_rng(seed)).atlas()
+    return _AtlasBuilder(demo, np.random.default_rng(seed)).atlas()
 
 
 def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """A table; columns that nobody draws are filled with nothing."""
+    """Return a table; columns without values are filled with blanks."""
     nothing = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
     blank = {column: nothing.get(declared.type) for column, declared in TABLES[name].items()}
     return pd.DataFrame(
@@ -104,7 +104,7 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-class _Maker:
+class _AtlasBuilder:
     def __init__(self, study: Study, rng: np.random.Generator) -> None:
         self.study, self.rng = study, rng
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
@@ -193,13 +193,13 @@ class _Maker:
             )
 
     def fixed_points(self, member: Member) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of searches and fixed_points; the points' places in three components and their directions."""
+        """Add rows of ``searches`` and ``fixed_points``; return the positions of the points and their directions."""
         task = self.study.task(member.task)
         places, directions = [], []
         for condition, name in enumerate(task.condition_names()):
             points = list(_points(member.task, condition, len(task.condition_names()), member))
             if member.task == "flip_flop" and member.architecture == "gru" and member.seed == 2:
-                points.pop()  # one stable point was not found: the index sum is 0
+                points.pop()  # a missing stable point: the index sum is 0
             for number, (place, n_unstable, is_slow, readout) in enumerate(points):
                 direction = self.rng.normal(size=COMPONENTS)
                 places.append(place)
@@ -243,7 +243,7 @@ class _Maker:
         return np.array(places), np.array(directions)
 
     def dynamics(self, member: Member, points: list[dict[str, Any]]) -> None:
-        """Rows of what the fixed points form: plausible numbers, each variant with its own."""
+        """Add rows of transitions, oscillations or line attractors, with values that depend on the variant."""
         task, shift = self.study.task(member.task), 0.001 * ARCHITECTURES.index(member.architecture)
         kind = "invariant curve" if member.task == "sine_wave" else "fixed point"
         for condition, name in enumerate(task.condition_names()):
@@ -272,7 +272,7 @@ class _Maker:
             ]
 
     def averages(self) -> None:
-        """Frequencies by factor, spectra by configuration, the line attractors' arrays."""
+        """Add frequencies by factor, spectra by configuration, and arrays of line attractors."""
         for condition in range(self.study.task("sine_wave").n_conditions if self.passed.get("sine_wave") else 0):
             for factor, levels in (("architecture", ARCHITECTURES), ("activation", ACTIVATIONS)):
                 for number, level in enumerate(levels):
@@ -325,7 +325,7 @@ class _Maker:
             held = np.zeros((trials, COMPONENTS))
             for step in range(steps):
                 held += 0.5 * (targets[:, step] - held)
-                path[:, step] = size * held @ _turn(member)
+                path[:, step] = size * held @ _rotation(member)
         elif member.task == "sine_wave":
             phase = 2 * np.pi * (0.04 * inputs[:, :1, 0] + 0.01) * time
             path[:] = np.stack(
@@ -354,7 +354,7 @@ class _Maker:
         )
 
     def spectra(self, rows: list[dict[str, Any]]) -> xr.Dataset:
-        """Eigenvalues on and within circles: as many outside the unit circle as the table says."""
+        """Return eigenvalues on circles, with the number outside the unit circle that the table states."""
         modes = 40
         turn = np.exp(2j * np.pi * self.rng.random((len(rows), modes)))
         size = 0.95 * self.rng.random((len(rows), modes))
@@ -414,8 +414,8 @@ class _Maker:
         ]
 
     def controls(self, task: str, measure: str, members: list[Member]) -> None:
-        """Every network again as if it were untrained: nearer to the middle, at places of its own."""
-        rng = np.random.default_rng(len(members))  # of its own, so that nothing else changes
+        """Add an untrained copy of every network, nearer to the centre and at other positions."""
+        rng = np.random.default_rng(len(members))  # a separate generator, so that other values do not change
         count = len(members)
         places = rng.normal(size=(2 * count, 2)) * np.repeat([1.0, 0.4], count)[:, None]
         ids = [member.id for member in members]
@@ -448,8 +448,8 @@ class _Maker:
         return np.array([np.cos(angle) + side, np.sin(angle) + side / 2, side, 0]) + scatter
 
 
-def _turn(member: Member) -> np.ndarray:
-    """A rotation of the network's own."""
+def _rotation(member: Member) -> np.ndarray:
+    """Return a rotation that depends on the network."""
     random = np.random.default_rng(member.seed + 10 * ARCHITECTURES.index(member.architecture))
     return np.linalg.qr(random.normal(size=(3, 3)))[0]
 
@@ -457,7 +457,7 @@ def _turn(member: Member) -> np.ndarray:
 def _points(task: str, condition: int, conditions: int, member: Member) -> Iterator[tuple[Any, int, bool, list[float]]]:
     if task == "flip_flop":
         for corner in product((-1.0, 0.0, 1.0), repeat=3):
-            yield np.array(corner) @ _turn(member), corner.count(0.0), False, list(corner)
+            yield np.array(corner) @ _rotation(member), corner.count(0.0), False, list(corner)
     elif task == "sine_wave":
         yield np.array([0.0, 0.0, 2 * condition / (conditions - 1) - 1]), 2, False, [0.0]
     else:

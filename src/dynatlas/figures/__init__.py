@@ -1,4 +1,4 @@
-"""Print figures: stored tables → matplotlib figures. All that is done is to select, count and average."""
+"""Print figures from stored tables. The functions only select, count and average."""
 
 from dynatlas.figures.catalogue import Plots as Plots
 from dynatlas.figures.catalogue import pictures as pictures

@@ -1,4 +1,4 @@
-"""Every figure of an atlas, by name, and as files."""
+"""Catalogue of the figures of an atlas: drawn by name, or saved as files."""
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
@@ -41,27 +41,27 @@ FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
 
 
 class Picture(NamedTuple):
-    """A figure that can be drawn, by calling this, and its caption."""
+    """A named figure: call it to draw the figure."""
 
     name: str
     draw: Callable[[], Figure]
     describe: Callable[[], str]
 
     def __call__(self) -> Figure:
-        """Draw it."""
+        """Draw the figure."""
         return self.draw()
 
     @property
     def caption(self) -> str:
-        """What a reader sees, or what is missing."""
+        """Caption of the figure, or the sentence that states which data are missing."""
         try:
             return self.describe()
         except Missing as missing:
             return str(missing).replace("\n", " ")
 
 
-class Dynamics(NamedTuple):
-    """A figure of what the fixed points of a task form."""
+class DynamicsFigure(NamedTuple):
+    """A figure of the dynamics of one task: transition graphs, oscillations or line attractors."""
 
     name: str
     heading: str
@@ -69,22 +69,27 @@ class Dynamics(NamedTuple):
     describe: Callable[[AtlasLike, str], str]
 
 
-TRANSITIONS = Dynamics("transition-graphs", "Where the flow leads", transition_graphs, transition_graphs_caption)
-
-FREQUENCIES = Dynamics(
-    "oscillation-frequencies", "Frequencies", oscillation_frequencies, oscillation_frequencies_caption
+TRANSITION_GRAPHS = DynamicsFigure(
+    "transition-graphs", "Transition graphs", transition_graphs, transition_graphs_caption
 )
 
-LINES = Dynamics("line-attractors", "Lines that hold the sum", line_attractors, line_attractors_caption)
+OSCILLATION_FREQUENCIES = DynamicsFigure(
+    "oscillation-frequencies", "Oscillation frequencies", oscillation_frequencies, oscillation_frequencies_caption
+)
+
+LINE_ATTRACTORS = DynamicsFigure("line-attractors", "Line attractors", line_attractors, line_attractors_caption)
 
 
-def dynamics_of(study: Study, kind: str) -> list[Dynamics]:
-    """The figures of what a task's fixed points form; the second task of one figure has its kind in the name."""
+def dynamics_figures(study: Study, kind: str) -> list[DynamicsFigure]:
+    """Return the dynamics figures of a task.
+
+    The first task with a figure has the plain name; every further task has its kind appended.
+    """
     graphs = [task.kind for task in study.tasks if not aspects.comparing(aspects.TRANSITIONS).isdisjoint(task.topology)]
     belongs = {
-        TRANSITIONS: graphs,
-        FREQUENCIES: tasks_with(study, "oscillation")[:1],  # the table of frequencies is of one task
-        LINES: tasks_with(study, "integration"),
+        TRANSITION_GRAPHS: graphs,
+        OSCILLATION_FREQUENCIES: tasks_with(study, "oscillation")[:1],  # the table ``frequencies`` holds one task
+        LINE_ATTRACTORS: tasks_with(study, "integration"),
     }
     return [
         dynamics if kind == kinds[0] else dynamics._replace(name=f"{dynamics.name}-{kind}")
@@ -94,11 +99,11 @@ def dynamics_of(study: Study, kind: str) -> list[Dynamics]:
 
 
 def pictures(atlas: AtlasLike) -> dict[str, Picture]:
-    """Every figure of an atlas by its name, such as ``performance`` or ``distances-flip_flop-spectrum``."""
+    """Return the figures of an atlas by name, such as ``performance`` or ``distances-flip_flop-spectrum``."""
     return {picture.name: picture for picture in _pictures(Snapshot(atlas))}
 
 
-# The figures of the paper: what draws them, and what describes them.
+# Figures of the paper: name → (draw, caption).
 PAPER: dict[str, tuple[Callable[..., Figure], Callable[..., str]]] = {
     "fig1": (paper.memory, memory_caption),
     "fig2": (paper.oscillation, oscillation_caption),
@@ -127,15 +132,15 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
             partial(trajectories, atlas, task),
             partial(trajectories_caption, atlas, task),
         )
-        for dynamics in dynamics_of(atlas.study, task):
+        for dynamics in dynamics_figures(atlas.study, task):
             yield Picture(dynamics.name, partial(dynamics.draw, atlas, task), partial(dynamics.describe, atlas, task))
-        if task not in in_paper:  # those hold a trial of each of the others
+        if task not in in_paper:  # figures 1 to 3 show a trial of the other tasks
             yield Picture(
                 f"trial-{task}", partial(stored_trial, atlas, task), partial(stored_trial_caption, atlas, task)
             )
         yield Picture(f"shepard-{task}", partial(shepard, atlas, task), partial(shepard_caption, atlas, task))
         for measure in measures(atlas, task):
-            if measure in COMPARED:  # appendix E holds the same
+            if measure in COMPARED:  # shown in appendix E
                 continue
             yield Picture(
                 f"distances-{task}-{measure}",
@@ -145,38 +150,38 @@ def _pictures(atlas: AtlasLike) -> Iterator[Picture]:
 
 
 def find(atlas: AtlasLike, names: Sequence[str]) -> list[Picture]:
-    """The figures of these names, in this order; ``_`` may stand for ``-``.
+    """Return the figures with these names, in this order; ``_`` may stand for ``-``.
 
     Raises:
         UnknownFigureError: there is no such figure; the nearest names are given, and all.
     """
     known = pictures(atlas)
-    by_attribute = {attribute(name): name for name in known}
+    by_attribute = {attribute_name(name): name for name in known}
     found = []
     for name in names:
-        if attribute(name) not in by_attribute:
+        if attribute_name(name) not in by_attribute:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
             nearest = f"; the nearest: {', '.join(near)}" if near else ""
             raise UnknownFigureError(f"no figure {name!r}{nearest}. There are: {', '.join(known)}")
-        found.append(known[by_attribute[attribute(name)]])
+        found.append(known[by_attribute[attribute_name(name)]])
     return found
 
 
-def attribute(name: str) -> str:
-    """A figure's name as Python can write it."""
+def attribute_name(name: str) -> str:
+    """Return a figure's name as a Python attribute."""
     return name.replace("-", "_")
 
 
 def save_all(
     atlas: AtlasLike, formats: Sequence[Format] = FORMATS, names: Sequence[str] | None = None
 ) -> dict[str, bytes]:
-    """Draw the figures of an atlas: all, or those of some names.
+    """Draw the figures of an atlas, by default all.
 
     Returns:
-        File name, such as ``performance.svg``, → its content. The same atlas gives the same bytes.
+        File name, such as ``performance.svg``, → content. The same atlas yields the same bytes.
 
     Raises:
-        UnknownFigureError: there is no figure of one of the names.
+        UnknownFigureError: there is no figure with one of the names.
     """
     files = {}
     for picture in pictures(atlas).values() if names is None else find(atlas, names):
@@ -187,11 +192,11 @@ def save_all(
 
 
 class Plots:
-    """Every figure of an atlas by its name: ``atlas.plot("fig1")`` or ``atlas.plot.fig1()``.
+    """Figures of an atlas by name: ``atlas.plot("fig1")`` or ``atlas.plot.fig1()``.
 
-    In an attribute ``_`` stands for ``-``: ``atlas.plot.appendix_c()``. ``dir(atlas.plot)`` lists them, and
-    ``atlas.plot.fig1.caption`` says how to read one. What is drawn is the matplotlib figure that ``dynatlas figures``
-    saves; notebooks show it, and its ``savefig`` keeps the style.
+    In an attribute ``_`` stands for ``-``: ``atlas.plot.appendix_c()``. ``dir(atlas.plot)`` lists the names, and
+    ``atlas.plot.fig1.caption`` explains a figure. Each call returns the matplotlib figure that ``dynatlas figures``
+    saves; notebooks display it, and its ``savefig`` keeps the style.
     """
 
     def __init__(self, atlas: AtlasLike) -> None:
@@ -207,7 +212,7 @@ class Plots:
         return picture()
 
     def __getattr__(self, name: str) -> Picture:
-        if name.startswith("_"):  # what notebooks and copy ask of every object
+        if name.startswith("_"):  # looked up by notebooks and ``copy`` on every object
             raise AttributeError(name)
         try:
             [picture] = find(self._atlas, [name])
@@ -216,7 +221,7 @@ class Plots:
         return picture
 
     def __dir__(self) -> list[str]:
-        return [attribute(name) for name in pictures(self._atlas)]
+        return [attribute_name(name) for name in pictures(self._atlas)]
 
     def __repr__(self) -> str:
         return f"figures of {self._atlas.study.name!r}: {', '.join(pictures(self._atlas))}"

@@ -1,4 +1,4 @@
-"""How many fixed points each network has, of which kind, and whether the search proves to be complete."""
+"""Number and stability of fixed points, and completeness of the searches."""
 
 from collections import Counter
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from dynatlas.atlas.view import AtlasLike, narrow_title, of_variant, table, task
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
 
-CERTIFICATES = {
+CERTIFICATE_COLORS = {
     "complete": "#009E73",
     "incomplete": "#D55E00",
     "not certifiable": "#C9CED3",
@@ -22,23 +22,23 @@ CERTIFICATES = {
 _MOST_COLUMNS = 5  # 0, 1, 2, 3, and 4 or more unstable directions
 
 
-class Search(NamedTuple):
-    """The outcome of one search: how many roots have 0, 1, 2 … unstable directions."""
+class RootCounts(NamedTuple):
+    """Number of roots with 0, 1, 2 … unstable directions that one search found."""
 
     network: str
     condition: int
-    by_unstable: tuple[int, ...]  # the last entry is not 0, unless there is no root
+    by_unstable: tuple[int, ...]  # the last entry is not 0; empty without roots
 
 
-def searches(atlas: AtlasLike, task: str) -> list[Search]:
-    """The roots of each search of a task, counted by the number of their unstable directions.
+def count_roots(atlas: AtlasLike, task: str) -> list[RootCounts]:
+    """Count the roots of each search of a task by their number of unstable directions.
 
     Raises:
-        Missing: the table of the searches or of the points is not stored.
+        Missing: the table ``searches`` or ``fixed_points`` is not stored.
     """
     made = table(atlas, "searches", task)
     if int(made["n_roots"].sum()) == 0:
-        return [Search(str(n), int(c), ()) for n, c in zip(made["network"], made["condition"], strict=True)]
+        return [RootCounts(str(n), int(c), ()) for n, c in zip(made["network"], made["condition"], strict=True)]
     points = table(atlas, "fixed_points", task)
     roots = points[~points["is_slow"].astype(bool)]
     counts: dict[tuple[str, int], Counter[int]] = {}
@@ -48,12 +48,12 @@ def searches(atlas: AtlasLike, task: str) -> list[Search]:
     for network, condition in zip(made["network"], made["condition"], strict=True):
         count = counts.get((network, int(condition)), Counter())
         length = max(count, default=-1) + 1
-        found.append(Search(str(network), int(condition), tuple(count[k] for k in range(length))))
+        found.append(RootCounts(str(network), int(condition), tuple(count[k] for k in range(length))))
     return found
 
 
 def composition(by_unstable: tuple[int, ...]) -> str:
-    """The counts as people write them: ``8 + 12 + 6 + 1``, or for rare high numbers ``1 (7 unstable)``."""
+    """Format the counts: ``8 + 12 + 6 + 1``, or ``1 (7 unstable)`` if there are more than four numbers."""
     if not any(by_unstable):
         return "none"
     if len(by_unstable) <= 4:
@@ -62,7 +62,7 @@ def composition(by_unstable: tuple[int, ...]) -> str:
 
 
 def fixed_point_counts(atlas: AtlasLike) -> Figure:
-    """The most common count of roots of each kind per variant, and the share of complete certificates."""
+    """Draw the modal number of roots by stability for each variant, and the shares of the certificates."""
     kinds = tasks(atlas)
     rows = len(variants(atlas))
     with styled():
@@ -76,20 +76,20 @@ def fixed_point_counts(atlas: AtlasLike) -> Figure:
                 panel(bar_axes, _draw_certificates, atlas, task)
             else:
                 bar_axes.set_axis_off()
-        handles = [Patch(color=color, label=name) for name, color in CERTIFICATES.items()]
+        handles = [Patch(color=color, label=name) for name, color in CERTIFICATE_COLORS.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
 def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> bool:
     networks = table(atlas, "networks", task)
-    found = searches(atlas, task)
+    found = count_roots(atlas, task)
     longest = max((len(search.by_unstable) for search in found), default=0)
     columns = min(max(longest, 1), _MOST_COLUMNS)
     names = variants(atlas)
     for row, variant in enumerate(names):
         members = set(of_variant(networks, *variant)["network"])
-        folded = [_folded(search.by_unstable, columns) for search in found if search.network in members]
+        folded = [_pool_high_counts(search.by_unstable, columns) for search in found if search.network in members]
         if not folded:
             axes.text(columns / 2 - 0.5, row, "none analysed", ha="center", va="center", color=GREY, fontsize=SMALLEST)
             continue
@@ -110,14 +110,14 @@ def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> 
     return True
 
 
-def _folded(by_unstable: tuple[int, ...], columns: int) -> tuple[int, ...]:
-    """The counts with everything from the last column on added up there."""
+def _pool_high_counts(by_unstable: tuple[int, ...], columns: int) -> tuple[int, ...]:
+    """Add the counts beyond the last column to the last column."""
     padded = by_unstable + (0,) * columns
     return (*padded[: columns - 1], sum(padded[columns - 1 :]))
 
 
 def _shade(share: float) -> tuple[float, ...]:
-    """White to blue by the share of searches that agree."""
+    """Return a colour from white to blue for the share of searches that agree."""
     white, blue = (0.93, 0.95, 0.97), (0.0, 0.3, 0.5)
     return tuple(w + (b - w) * share**1.5 for w, b in zip(white, blue, strict=True))
 
@@ -128,7 +128,7 @@ def _draw_certificates(axes: Axes, atlas: AtlasLike, task: str) -> Any:
     for row, variant in enumerate(variants(atlas)):
         rows = made[made["network"].isin(of_variant(networks, *variant)["network"])]
         left = 0.0
-        for name, color in CERTIFICATES.items():
+        for name, color in CERTIFICATE_COLORS.items():
             share = float((rows["certificate"] == name).mean()) if len(rows) else 0.0
             axes.barh(row, share, left=left, color=color, height=0.7)
             left += share
@@ -141,23 +141,23 @@ def _draw_certificates(axes: Axes, atlas: AtlasLike, task: str) -> Any:
 
 
 def fixed_point_counts_caption(atlas: AtlasLike) -> str:
-    """The caption of ``fixed_point_counts``."""
+    """Return the caption of ``fixed_point_counts``."""
     made = table(atlas, "searches")
     return (
         f"Fixed points by their number of unstable directions, from {count_of(len(made), 'search', 'searches')} over "
         f"{count_of(made['network'].nunique(), 'network')} that passed: one search per network and static input. "
-        "Each number is the most common count within its variant; the darker the cell, the more of the searches "
-        "agree. Slow points are not counted. Bars: the share of searches whose index sum proves nothing missing "
-        "(complete), is not 1 (incomplete), or has no proof to offer because the map is unbounded (not certifiable)."
+        "Each number is the most common count within its variant; a darker cell means that more of the searches "
+        "agree. Slow points are not counted. Bars: the share of searches whose index sum is 1 (complete), is not "
+        "1 (incomplete), or is not tested because no invariant box is known (not certifiable)."
     )
 
 
 def modal_composition(atlas: AtlasLike, task: str) -> tuple[tuple[int, ...], int, int]:
-    """The most common composition of roots of a task, how many searches have it, and how many were made.
+    """Return the modal composition of roots of a task, the number of searches with it, and the number of searches.
 
     Raises:
         Missing: no searches are stored.
     """
-    found = searches(atlas, task)
+    found = count_roots(atlas, task)
     by_unstable, times = mode(search.by_unstable for search in found)
     return by_unstable, times, len(found)

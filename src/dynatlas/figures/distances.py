@@ -1,4 +1,4 @@
-"""How alike the networks are: a distance matrix, its map, and how much of it each factor explains."""
+"""Distances between networks: matrices, MDS maps, effects of factors, and Shepard plots."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -25,20 +25,30 @@ from dynatlas.atlas.view import (
     table,
     task_title,
 )
-from dynatlas.figures.legends import OTHER, SHOWN_FACTORS, Legend, draw_legends, map_legend
+from dynatlas.figures.legends import OTHER_FACTOR, SHOWN_FACTORS, Legend, draw_legends, map_legend
 from dynatlas.figures.looks import Look, looks_of
-from dynatlas.figures.style import GREY, MOST_MARKS, SMALLEST, entitle, new_figure, panel, rows_of, styled, task_panels
+from dynatlas.figures.style import (
+    GREY,
+    MOST_MARKS,
+    SMALLEST,
+    figure_title,
+    new_figure,
+    panel,
+    split_rows,
+    styled,
+    task_panels,
+)
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
-    """The matrix of one measure, sorted by architecture and activation, and its MDS coloured by each of them."""
+    """Draw the sorted distance matrix of one measure, and its MDS coloured by architecture and by activation."""
     with styled():
         figure = new_figure(2.9)
-        above, below = rows_of(figure, [2.4, 0.42])
+        above, below = split_rows(figure, [2.4, 0.42])
         left, middle, right = above.subplots(1, 3, width_ratios=[1.3, 1, 1])
-        entitle(figure, f"{task_title(atlas.study, task)}: {measure_label(measure)} distances")
+        figure_title(figure, f"{task_title(atlas.study, task)}: {measure_label(measure)} distances")
         left.set_title("bars: architecture, activation", fontsize=SMALLEST, fontweight="normal")
         panel(left, draw_matrix, atlas, task, measure)
         for axes, factor in ((middle, "architecture"), (right, "activation")):
@@ -49,7 +59,7 @@ def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
 
 
 def draw_map_legends(part: SubFigure, atlas: AtlasLike, task: str, *others: Legend) -> None:
-    """The legends of a task's maps, and others beside them."""
+    """Draw the legends of a task's maps, and other legends beside them."""
     try:
         networks = table(atlas, "networks", task)
     except Missing:
@@ -58,8 +68,8 @@ def draw_map_legends(part: SubFigure, atlas: AtlasLike, task: str, *others: Lege
         draw_legends(part, [*(map_legend(atlas, networks, factor) for factor in SHOWN_FACTORS), *others])
 
 
-def groups(networks: pd.DataFrame, *columns: str) -> list[tuple[Any, int, int]]:
-    """Runs of equal values: (values, first row, row after the last)."""
+def level_runs(networks: pd.DataFrame, *columns: str) -> list[tuple[Any, int, int]]:
+    """Return the runs of equal values: (values, first row, row after the last)."""
     keys = list(networks[list(columns)].itertuples(index=False, name=None))
     runs = []
     start = 0
@@ -70,13 +80,13 @@ def groups(networks: pd.DataFrame, *columns: str) -> list[tuple[Any, int, int]]:
     return runs
 
 
-def levels(networks: pd.DataFrame, *columns: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
-    """The networks, grouped by their values of these columns."""
+def group_by_levels(networks: pd.DataFrame, *columns: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Group the networks by their values in these columns."""
     return [(tuple(map(str, key)), rows) for key, rows in networks.groupby(list(columns), sort=False)]
 
 
 def draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str, *, named: bool = True) -> None:
-    """The distances of one measure; bars at the side are the architectures, by name if there is room, and activations.
+    """Draw the distance matrix of one measure, with bars for architecture and activation; ``named`` labels them.
 
     Raises:
         Missing: the matrix is not stored.
@@ -86,7 +96,7 @@ def draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str, *, named:
     image = axes.imshow(matrix, cmap="cividis", vmin=0, interpolation="auto", rasterized=count > 100)
     scale: Any = axes.figure.colorbar(image, ax=axes, fraction=0.045, pad=0.03, label="distance" if named else "")
     scale.outline.set_visible(False)
-    for _, start, _ in groups(networks, "architecture")[1:]:
+    for _, start, _ in level_runs(networks, "architecture")[1:]:
         axes.axhline(start - 0.5, color="white", linewidth=0.5)
         axes.axvline(start - 0.5, color="white", linewidth=0.5)
     axes.set_xlim(-0.5, count - 0.5)
@@ -98,12 +108,12 @@ def draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str, *, named:
 
 
 def _draw_bars(axes: Axes, networks: pd.DataFrame, looks: Mapping[str, Mapping[str, Look]], *, named: bool) -> None:
-    """At the side of a matrix, where each architecture is, and within it each activation."""
+    """Draw bars beside a matrix that mark the rows of each architecture and activation."""
     side = axes.inset_axes((-0.105, 0, 0.09, 1))
-    for key, start, stop in groups(networks, "architecture", "activation"):
+    for key, start, stop in level_runs(networks, "architecture", "activation"):
         _draw_bar(side, 0.55, start, stop, looks["activation"][key[1]])
     ticks = []
-    for key, start, stop in groups(networks, "architecture"):
+    for key, start, stop in level_runs(networks, "architecture"):
         _draw_bar(side, 0.0, start, stop, looks["architecture"][key[0]])
         ticks.append(((start + stop - 1) / 2, looks["architecture"][key[0]].label))
     side.set_xlim(0, 1)
@@ -120,23 +130,25 @@ def _draw_bar(axes: Axes, left: float, start: int, stop: int, look: Look) -> Non
 
 
 def draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str, *, note: bool = True) -> None:
-    """The MDS of one measure, coloured by a factor; ``note`` says below it how many networks, and its stress.
+    """Draw the MDS of one measure, coloured by a factor; ``note`` adds the number of networks and the stress.
 
     Raises:
         Missing: the map is not stored.
     """
     networks = embedding(atlas, task, measure)
     looks = looks_of(atlas.study)
-    for (level, shape), rows in levels(networks, factor, OTHER[factor]):
-        draw_places(axes, rows, looks[factor][level].color, looks[OTHER[factor]][shape].marker, of=len(networks))
+    for (level, shape), rows in group_by_levels(networks, factor, OTHER_FACTOR[factor]):
+        draw_networks(
+            axes, rows, looks[factor][level].color, looks[OTHER_FACTOR[factor]][shape].marker, of=len(networks)
+        )
     frame_map(axes)
     facts = map_facts(atlas, task, measure)
     if note and facts is not None:
         axes.set_xlabel(f"n = {facts['n_networks']}, stress {facts['stress']:.2f}", color=GREY, fontsize=SMALLEST)
 
 
-def draw_places(axes: Axes, rows: pd.DataFrame, color: str, marker: str, *, of: int, hollow: bool = False) -> None:
-    """Marks of networks at x and y, the smaller the more there are ``of`` them."""
+def draw_networks(axes: Axes, rows: pd.DataFrame, color: str, marker: str, *, of: int, hollow: bool = False) -> None:
+    """Draw a mark for each network at x and y; marks shrink with ``of``, the number of networks on the map."""
     axes.scatter(
         rows["x"],
         rows["y"],
@@ -151,7 +163,7 @@ def draw_places(axes: Axes, rows: pd.DataFrame, color: str, marker: str, *, of: 
 
 
 def frame_map(axes: Axes) -> None:
-    """A map has no scale of its own: equal units, a frame, no ticks."""
+    """Frame a map: equal units and no ticks, because its axes have no scale."""
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.08)
     axes.set_xticks([])
@@ -161,7 +173,7 @@ def frame_map(axes: Axes) -> None:
 
 
 def effects(atlas: AtlasLike) -> Figure:
-    """How much of the variance of each distance matrix each factor explains."""
+    """Draw the share of the variance of each distance matrix that each factor explains."""
     with styled():
         figure = new_figure(3.0)
         rows = 1.0
@@ -189,7 +201,7 @@ def effects(atlas: AtlasLike) -> Figure:
 
 
 def _draw_effects(axes: Axes, atlas: AtlasLike, task: str) -> float:
-    """Draw one task's effects, a measure's under its name; the number of lines that this took."""
+    """Draw the effects of one task, grouped by measure, and return the number of lines used."""
     rows = table(atlas, "effects", task)
     labels = []
     position = 0.0
@@ -206,33 +218,33 @@ def _draw_effects(axes: Axes, atlas: AtlasLike, task: str) -> float:
             position += 1
         position += 0.3
     axes.set_yticks([place for place, _ in labels], [label for _, label in labels])
-    axes.set_xlim(min(0.0, 1.1 * float(rows["r2"].min())), 1.0)  # R² of distances that fit no space can be negative
+    axes.set_xlim(min(0.0, 1.1 * float(rows["r2"].min())), 1.0)  # R² of distances that are not metric can be negative
     axes.set_xlabel("share of variance explained (R²)")
     axes.tick_params(axis="y", length=0)
     return position
 
 
 def p_text(p: float) -> str:
-    """A p-value after its letter: ``= 0.012`` or ``< 0.001``."""
+    """Format a p-value with its relation: ``= 0.012`` or ``< 0.001``."""
     if math.isnan(p):
         return "unknown"
     return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
 
 
 def effects_caption(atlas: AtlasLike) -> str:
-    """The caption of ``effects``."""
+    """Return the caption of ``effects``."""
     rows = table(atlas, "effects")
     sizes = sorted(set(rows["n_networks"]))
     n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
     return (
         f"Share of the variance of each distance matrix that each factor explains (PERMANOVA R², n = {n} networks "
-        f"per matrix). {_compared(rows['measure'].unique())} Filled: p < {SIGNIFICANT:g} "
+        f"per matrix). {_aspect_sentence(rows['measure'].unique())} Filled: p < {SIGNIFICANT:g} "
         "in permutations within the other factors’ strata. Chance alone gives an R² above 0."
     )
 
 
-def _compared(measures: Iterable[str]) -> str:
-    """What the measures shown compare, such as ``SVCCA and CKA compare geometry; spectrum compares topology.``."""
+def _aspect_sentence(measures: Iterable[str]) -> str:
+    """State what the measures compare, such as ``SVCCA and CKA compare geometry; spectrum compares topology.``."""
     by_aspect: dict[str, list[str]] = {}
     for measure in measures:
         by_aspect.setdefault(aspect(measure), []).append(measure_label(measure))
@@ -243,10 +255,10 @@ def _compared(measures: Iterable[str]) -> str:
 
 
 def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
-    """The caption of ``distance_map`` for one task and measure."""
+    """Return the caption of ``distance_map`` for one task and measure."""
     facts = map_facts(atlas, task, measure)
     if facts is None:
-        table(atlas, "maps", task)  # says what to do if it is the table that is missing
+        table(atlas, "maps", task)  # raises if the whole table is missing
         raise Missing(f"The table “maps” has no row for {measure} in this atlas.")
     failed = left_out_sentence(table(atlas, "networks", task))
     here = (
@@ -263,31 +275,31 @@ def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
 
 
 def shepard_caption(atlas: AtlasLike, task: str) -> str:
-    """The caption of ``shepard``."""
+    """Return the caption of ``shepard``."""
     table(atlas, "embeddings", task)
     return (
         f"{task_title(atlas.study, task)}: the distance of every pair of networks on each map in two dimensions "
-        "against the distance that was measured; on the line, a map without distortion. Of more than "
-        f"{MOST_PAIRS:,} pairs an even selection."
+        "against the measured distance; the line is a map without distortion. Of more than "
+        f"{MOST_PAIRS:,} pairs an even selection is drawn."
     )
 
 
-COLUMNS = 5
-# More pairs than these say no more: they are thinned evenly.
+SHEPARD_COLUMNS = 5
+# Larger numbers of pairs are thinned evenly.
 MOST_PAIRS = 4000
 
 
 def shepard(atlas: AtlasLike, task: str) -> Figure:
-    """A panel for each of a task's maps; on the line a map would be without distortion."""
+    """Draw map distance against measured distance (a Shepard plot) for each of a task's maps."""
     names = measures(atlas, task)
-    rows = -(-len(names) // COLUMNS)
+    rows = -(-len(names) // SHEPARD_COLUMNS)
     with styled():
         figure = new_figure(0.35 + 1.55 * rows)
-        entitle(figure, f"{task_title(atlas.study, task)}: distances on the maps")
-        grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+        figure_title(figure, f"{task_title(atlas.study, task)}: distances on the maps")
+        grid = figure.subplots(rows, SHEPARD_COLUMNS, squeeze=False).ravel()
         for axes, measure in zip(grid, names, strict=False):
             axes.set_title(measure_label(measure), fontsize=7)
-            panel(axes, _draw, atlas, task, measure)
+            panel(axes, _draw_shepard, atlas, task, measure)
         for axes in grid[len(names) :]:
             axes.set_axis_off()
         figure.supxlabel("distance between networks", fontsize=7)
@@ -295,12 +307,12 @@ def shepard(atlas: AtlasLike, task: str) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
+def _draw_shepard(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     try:
         _, matrix = distances(atlas, task, measure)
         points = embedding(atlas, task, measure)[["x", "y"]].to_numpy()
     except Missing:
-        raise Missing("not in this atlas") from None  # the panel is narrow; the map's own figure says more
+        raise Missing("not in this atlas") from None  # the panel is narrow; the figure of the map states more
     upper = np.triu_indices(len(matrix), 1)
     kept = even_selection(range(len(upper[0])), MOST_PAIRS)
     rows, columns = upper[0][kept], upper[1][kept]

@@ -1,4 +1,4 @@
-"""What colours, shapes and lines mean: said once a figure, below its panels."""
+"""Legends of colours, markers and lines, once per figure below its panels."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,12 +19,12 @@ from dynatlas.figures.looks import (
 )
 from dynatlas.figures.style import GREY
 
-OTHER = {"architecture": "activation", "activation": "architecture"}
-SHOWN_FACTORS = tuple(OTHER)  # by colour, and by shape
+OTHER_FACTOR = {"architecture": "activation", "activation": "architecture"}
+SHOWN_FACTORS = tuple(OTHER_FACTOR)  # one by colour, the other by marker
 
 
 class Legend(NamedTuple):
-    """A block of names under a title."""
+    """A titled block of legend entries."""
 
     title: str
     handles: list[Line2D]
@@ -32,7 +32,7 @@ class Legend(NamedTuple):
 
 
 def draw_legends(part: SubFigure, legends: Sequence[Legend]) -> None:
-    """Set the blocks that have names beside each other, as wide as they need to be."""
+    """Place the non-empty legends side by side, each as wide as its entries."""
     legends = [legend for legend in legends if legend.handles]
     widths = [_width(legend) for legend in legends]
     whole = part.bbox.width / part.figure.dpi
@@ -54,35 +54,38 @@ def draw_legends(part: SubFigure, legends: Sequence[Legend]) -> None:
 
 
 def _width(legend: Legend) -> float:
-    """About how wide a block is, in inches."""
+    """Estimate the width of a legend, in inches."""
     columns = np.array_split([len(str(handle.get_label())) for handle in legend.handles], legend.columns)
     letters = sum(max(column, default=0) for column in columns)
     return max(0.055 * letters + 0.36 * len(columns), 0.06 * len(legend.title))
 
 
 def map_legend(atlas: AtlasLike, networks: Any, factor: str) -> Legend:
-    """Of maps coloured by one factor: its colours, and the other factor's shapes."""
-    other = OTHER[factor]
-    handles = [dot(look.label, look.color) for look in _present(atlas, networks, factor)]
-    handles += [dot(look.label, GREY, marker=look.marker, hollow=True) for look in _present(atlas, networks, other)]
+    """Return the legend of maps coloured by one factor, with markers for the other."""
+    other = OTHER_FACTOR[factor]
+    handles = [marker_handle(look.label, look.color) for look in _present_looks(atlas, networks, factor)]
+    handles += [
+        marker_handle(look.label, GREY, marker=look.marker, hollow=True)
+        for look in _present_looks(atlas, networks, other)
+    ]
     return Legend(f"By {factor} (shape: {other})", handles, 3)
 
 
 def point_legend(seen: set[Any]) -> Legend:
-    """The kinds of fixed points that were drawn, as ``draw_state_space`` gives them."""
+    """Return the legend of the kinds of fixed points that were drawn, as returned by ``draw_state_space``."""
     handles = point_handles(seen, short=True)
     return Legend("Points, by unstable directions", handles, -(-len(handles) // 2) or 1)
 
 
 def style_legend(atlas: AtlasLike) -> Legend:
-    """Lines of which the colour is said elsewhere."""
+    """Return the legend of line styles; another legend explains the colours."""
     activations = dict.fromkeys(activation for _, activation in variants(atlas))
     handles = [Line2D([], [], color=GREY, linestyle=LINE_STYLES[name], label=name) for name in activations]
     return Legend("Lines (colour: architecture)", handles, 1)
 
 
 def variant_handles(atlas: AtlasLike) -> list[Line2D]:
-    """Lines coloured by architecture, their style the activation."""
+    """Return a line for each variant: colour by architecture, style by activation."""
     looks = looks_of(atlas.study)["architecture"]
     return [
         Line2D(
@@ -96,14 +99,14 @@ def variant_handles(atlas: AtlasLike) -> list[Line2D]:
     ]
 
 
-def dot(label: str, color: str, marker: str = "o", *, hollow: bool = False, size: float = 4) -> Line2D:
-    """A mark and its name."""
+def marker_handle(label: str, color: str, marker: str = "o", *, hollow: bool = False, size: float = 4) -> Line2D:
+    """Return a legend entry of one marker."""
     face = "none" if hollow else color
     return Line2D([], [], linestyle="", marker=marker, color=color, markerfacecolor=face, markersize=size, label=label)
 
 
 def point_handles(seen: set[Any], *, short: bool = False) -> list[Line2D]:
-    """The marks of the kinds of points, and the lines, that were drawn; in short, under a title that says the rest."""
+    """Return entries for the kinds of points and lines that were drawn; ``short`` labels assume a title."""
     handles = []
     for n_unstable in range(len(UNSTABLE)):
         if n_unstable in seen:
@@ -111,9 +114,9 @@ def point_handles(seen: set[Any], *, short: bool = False) -> list[Line2D]:
             label = unstable_label(n_unstable, or_more=most)
             if short and n_unstable:
                 label = f"{n_unstable}{' or more' if most else ''}"
-            handles.append(dot(label, unstable_color(n_unstable), hollow=n_unstable > 0))
+            handles.append(marker_handle(label, unstable_color(n_unstable), hollow=n_unstable > 0))
     if "slow" in seen:
-        handles.append(dot("slow (not a root)" if short else "slow point (not a root)", GREY, marker="x"))
+        handles.append(marker_handle("slow (not a root)" if short else "slow point (not a root)", GREY, marker="x"))
     if "direction" in seen:
         label = "leading direction" if short else "leading unstable direction"
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, label=label))
@@ -127,6 +130,6 @@ def point_handles(seen: set[Any], *, short: bool = False) -> list[Line2D]:
     return handles
 
 
-def _present(atlas: AtlasLike, networks: Any, factor: str) -> list[Look]:
+def _present_looks(atlas: AtlasLike, networks: Any, factor: str) -> list[Look]:
     looks = looks_of(atlas.study)[factor]
     return [looks[level] for level in ordered(networks[factor], looks) if level in looks]

@@ -1,4 +1,4 @@
-"""What integrates in networks that integrate: spectra, responses and drift along their lines."""
+"""Line attractors of integrating networks: spectra, linear responses and drift."""
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,12 @@ from dynatlas.figures.legends import variant_handles
 from dynatlas.figures.looks import LINE_STYLES, looks_of
 from dynatlas.figures.style import GREY, new_figure, panel, side_by_side, styled, variant_ticks
 
-# Responses beyond this are drawn on a logarithmic axis.
+# Larger responses are drawn on a logarithmic axis.
 MOST_RESPONSE = 2
 
 
 def line_attractors(atlas: AtlasLike, task: str) -> Figure:
-    """Integrating networks: spectra along the line, what its modes integrate, how fast the sum drifts."""
+    """Draw the spectra along line attractors, their linear responses, and their drift."""
     with styled():
         figure = new_figure(2.5)
         spectrum, response, drift = figure.subplots(1, 3)
@@ -34,12 +34,12 @@ def line_attractors(atlas: AtlasLike, task: str) -> Figure:
 
 
 def draw_spectra(axes: Axes, atlas: AtlasLike, task: str) -> None:
-    """The moduli of the eigenvalues along line attractors, by rank: a mean over each variant's networks of least size.
+    """Draw |λ| along line attractors by rank, averaged over the networks of the smallest size of each variant.
 
-    Networks of other sizes have another number of ranks: a mean over sizes would jump where the small ones end.
+    The number of ranks depends on the size: a mean over sizes would jump where the ranks of small networks end.
 
     Raises:
-        Missing: it is not stored.
+        Missing: the table ``spectra`` is not stored, or no network has a line attractor.
     """
     spectra = table(atlas, "spectra")
     spectra = spectra[(spectra["task"] == task) & (spectra["units"] == min(atlas.study.population.units))]
@@ -48,7 +48,7 @@ def draw_spectra(axes: Axes, atlas: AtlasLike, task: str) -> None:
     looks = looks_of(atlas.study)["architecture"]
     for architecture, activation in variants(atlas):
         rows = of_variant(spectra, architecture, activation)
-        # A row is a mean already, over the networks of one configuration.
+        # Each row is a mean over the networks of one configuration.
         sums = (
             rows.assign(modulus=rows["modulus"] * rows["n_networks"]).groupby("rank")[["modulus", "n_networks"]].sum()
         )
@@ -59,10 +59,10 @@ def draw_spectra(axes: Axes, atlas: AtlasLike, task: str) -> None:
 
 
 def draw_responses(axes: Axes, atlas: AtlasLike, task: str) -> None:
-    """What the linear dynamics make of a unit of input, with the largest modes only: a mean for each variant.
+    """Draw the linear response to a unit input by the number of modes kept, averaged over each variant.
 
     Raises:
-        Missing: it is not stored.
+        Missing: no responses are stored.
     """
     means = _mean_responses(atlas, task)
     if not means:
@@ -77,7 +77,7 @@ def draw_responses(axes: Axes, atlas: AtlasLike, task: str) -> None:
         )
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     if max(abs(mean).max() for mean in means.values()) > MOST_RESPONSE:
-        # Linear around the ideal; a network whose modes grow may be far beyond.
+        # Linear around the ideal of 1; growing modes yield much larger responses.
         axes.set_yscale("symlog", linthresh=MOST_RESPONSE)
     axes.set_ylim(bottom=min(0.0, 1.1 * min(mean.min() for mean in means.values())))
     axes.set(xlabel="modes kept", ylabel="output after a unit of input", xscale="log")
@@ -88,7 +88,7 @@ def draw_responses(axes: Axes, atlas: AtlasLike, task: str) -> None:
 
 
 def _mean_responses(atlas: AtlasLike, task: str) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """The response by the number of modes, a mean over the contexts and networks of each variant's smallest size."""
+    """Average the responses over the contexts and smallest networks of each variant, by the number of modes."""
     table(atlas, "line_attractors", task)
     by_variant: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
     smallest = min(atlas.study.population.units)
@@ -108,10 +108,10 @@ def _mean_responses(atlas: AtlasLike, task: str) -> dict[tuple[str, str], NDArra
 
 
 def draw_drift(axes: Axes, atlas: AtlasLike, task: str) -> None:
-    """By how much a held output drifts in a step: a mark for each network and context.
+    """Draw the drift of a held output per step, with a mark for each network and context.
 
     Raises:
-        Missing: it is not stored.
+        Missing: the table ``line_attractors`` is not stored.
     """
     lines = table(atlas, "line_attractors", task)
     joined = pd.merge(lines, table(atlas, "networks")[["network", "architecture", "activation"]], on="network")
@@ -127,23 +127,23 @@ def draw_drift(axes: Axes, atlas: AtlasLike, task: str) -> None:
 
 
 def smallest_lines(atlas: AtlasLike, task: str) -> int:
-    """How many networks of the smallest size have line attractors: those of which spectra and responses are drawn."""
+    """Count the networks of the smallest size with line attractors; spectra and responses show these."""
     networks = table(atlas, "networks", task)
     networks = networks[networks["units"] == min(atlas.study.population.units)]
     return int(networks["network"].isin(table(atlas, "line_attractors", task)["network"]).sum())
 
 
 def line_attractors_caption(atlas: AtlasLike, task: str) -> str:
-    """The caption of ``line_attractors``."""
+    """Return the caption of ``line_attractors``."""
     lines = table(atlas, "line_attractors", task)
     smallest = min(atlas.study.population.units)
     share = 100 * lines["line_share"].median()
     return (
-        "In each context the state of least speed is sought at "
-        f"{atlas.study.analysis.manifold_points} values of the output. Left: the sorted moduli of the eigenvalues "
-        "there. Middle: the output half a trial after a unit of the cued input, from the linear dynamics with only the "
-        "largest modes kept; 1 is a perfect integral. Right: by how much the output drifts in one step where it is "
-        f"held. Lines are means over the networks of {smallest} units, {smallest_lines(atlas, task)} in all; marks are "
-        f"contexts of {count_of(lines['network'].nunique(), 'network')} of any size. Along the "
-        f"line lies {share:.0f} % of the variance of its states (median)."
+        "In each context the line is sampled by the states of least speed at "
+        f"{atlas.study.analysis.manifold_points} values of the output. Left: the sorted moduli of the eigenvalues at "
+        "these states. Middle: the output half a trial after a unit input, from the linear dynamics with only the "
+        "largest modes kept; 1 is a perfect integral. Right: the drift of a held output in one step. "
+        f"Lines are means over the networks of {smallest} units, {smallest_lines(atlas, task)} in all; marks are "
+        f"contexts of {count_of(lines['network'].nunique(), 'network')} of any size. The "
+        f"line explains {share:.0f} % of the variance of its states (median)."
     )

@@ -1,7 +1,7 @@
 """Colours, markers and labels of the levels of each factor, in figures and on the page.
 
-The colours are those of Okabe and Ito, which readers with any common colour vision can distinguish; shape always marks
-the second factor, so that no picture depends on colour alone.
+The palette of Okabe and Ito is distinguishable with any common colour vision. Markers always show the second factor, so
+that no figure depends on colour alone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,12 +12,12 @@ from dynatlas.study.study import Study
 
 
 class Look(NamedTuple):
-    """How one level of a factor is written and drawn."""
+    """Label, colour and markers of one level of a factor."""
 
     label: str
     color: str
-    marker: str  # matplotlib's name
-    symbol: str  # plotly's name
+    marker: str  # of matplotlib
+    symbol: str  # of plotly
 
 
 ARCHITECTURES: Final[Mapping[str, Look]] = {
@@ -32,7 +32,7 @@ ACTIVATIONS: Final[Mapping[str, Look]] = {
     "relu": Look("relu", "#56B4E9", "D", "diamond"),
 }
 
-# Of the cells that a study registers, in its order: colour, marker and symbol.
+# Colour, marker and symbol of user-defined cells, in the order of the study.
 _OTHERS: Final = (
     ("#A6761D", "v", "triangle-down"),
     ("#7570B3", "P", "cross"),
@@ -43,20 +43,20 @@ _OTHERS: Final = (
 )
 
 LINE_STYLES: Final[Mapping[str, Any]] = {"tanh": "-", "relu": (0, (3, 1.2))}
-# Colour of a fixed point by its number of unstable directions; the last stands for all higher numbers.
+# Colour of a fixed point by its number of unstable directions; the last colour is for all higher numbers.
 UNSTABLE: Final = ("#1A1A1A", "#4477AA", "#EE6677", "#B8860B", "#AA3377")
-# Low to high; neither end vanishes on white or on black.
+# Low to high; both ends are visible on white and on black.
 FREQUENCY_COLORS: Final = ("#46327E", "#31688E", "#1F9E89", "#5EC962")
 EVIDENCE_COLORS: Final = ("#0072B2", "#9C9C9C", "#D55E00")
 
 
 def unstable_color(n_unstable: int) -> str:
-    """The colour of a fixed point with this many unstable directions."""
+    """Return the colour of a fixed point with this number of unstable directions."""
     return UNSTABLE[min(n_unstable, len(UNSTABLE) - 1)]
 
 
 def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
-    """The number of unstable directions in words."""
+    """Describe the number of unstable directions."""
     if n_unstable == 0:
         return "stable"
     more = " or more" if or_more else ""
@@ -64,12 +64,12 @@ def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
 
 
 def looks_of(study: Study) -> dict[str, Mapping[str, Look]]:
-    """The looks of the levels of each factor in a study's pictures."""
+    """Return the looks of the levels of each factor of a study."""
     return {"architecture": architecture_looks(study.population.architectures), "activation": ACTIVATIONS}
 
 
 def architecture_looks(architectures: Iterable[str]) -> dict[str, Look]:
-    """The looks of a study's architectures, given in its order, after those of dynatlas.
+    """Return the looks of the built-in architectures, then of a study's other architectures in their order.
 
     Example:
         >>> architecture_looks(["my_cell", "gru"])["my_cell"]
@@ -82,10 +82,10 @@ def architecture_looks(architectures: Iterable[str]) -> dict[str, Look]:
 
 
 def variant_label(architecture: str, activation: str) -> str:
-    """An architecture with its activation, as people write it."""
+    """Return the label of an architecture with its activation."""
     return f"{architecture_label(architecture)} {activation}"
 
 
 def architecture_label(architecture: str) -> str:
-    """An architecture as people write it."""
+    """Return the label of an architecture."""
     return ARCHITECTURES[architecture].label if architecture in ARCHITECTURES else architecture.replace("_", " ")

@@ -1,4 +1,4 @@
-"""How fast networks oscillate, against the frequency asked for."""
+"""Frequencies and eigenvalues of oscillating networks, against the commanded frequency."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
 
 
 def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
-    """How far oscillations are off the frequency asked for: of the linear dynamics, and of the cycle itself."""
+    """Draw the offsets of the linear frequency and of the rotation number from the commanded frequency."""
     with styled():
         figure = new_figure(3.6)
         grid = figure.subplots(2, 2, sharex=True, sharey="row")
@@ -28,15 +28,15 @@ def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
             grid[0, column].set_title(f"by {factor}")
             panel(grid[0, column], draw_offsets, atlas, factor, "linear_frequency")
             panel(grid[1, column], draw_offsets, atlas, factor, "rotation_number")
-            grid[1, column].set_xlabel("frequency asked for (cycles per step)")
+            grid[1, column].set_xlabel("commanded frequency (cycles per step)")
     return figure
 
 
 def draw_frequencies(axes: Axes, atlas: AtlasLike, task: str, factor: str) -> None:
-    """The frequency of the linear dynamics against the one asked for, a mean for each level of a factor.
+    """Draw the linear frequency against the commanded frequency, averaged over each level of a factor.
 
     Raises:
-        Missing: they are not stored.
+        Missing: the table ``frequencies`` is not stored.
     """
     for look, rows in _by_level(atlas, factor):
         mean, error = rows["linear_frequency"], rows["linear_frequency_se"].fillna(0)
@@ -52,11 +52,11 @@ def draw_frequencies(axes: Axes, atlas: AtlasLike, task: str, factor: str) -> No
     asked = atlas.study.task(task).condition_frequencies()
     ends = [min(asked), max(asked)]
     axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=3)
-    axes.set(xlabel="frequency asked for\n(cycles per step)")
+    axes.set(xlabel="commanded frequency\n(cycles per step)")
 
 
 def _by_level(atlas: AtlasLike, factor: str) -> Iterator[tuple[Look, pd.DataFrame]]:
-    """A factor's levels in canonical order, each with its rows of ``frequencies``, from low to high."""
+    """Yield the look of each level of a factor, in canonical order, and its rows of ``frequencies``, sorted."""
     frequencies = table(atlas, "frequencies")
     rows = frequencies[frequencies["factor"] == factor]
     looks = looks_of(atlas.study)[factor]
@@ -65,10 +65,10 @@ def _by_level(atlas: AtlasLike, factor: str) -> Iterator[tuple[Look, pd.DataFram
 
 
 def draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None:
-    """How far one of the frequencies is off the one asked for, a mean for each level of a factor.
+    """Draw the offset of one frequency from the commanded frequency, averaged over each level of a factor.
 
     Raises:
-        Missing: they are not stored.
+        Missing: the table ``frequencies`` is not stored.
     """
     for look, rows in _by_level(atlas, factor):
         offset = 1000 * (rows[column] - rows["frequency"])
@@ -76,40 +76,40 @@ def draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None
         axes.plot(rows["frequency"], offset, color=look.color, marker="o", markersize=2, label=look.label)
         axes.fill_between(rows["frequency"], offset - error, offset + error, color=look.color, alpha=0.2, lw=0)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
-    # Most offsets are below one, and a single network that turns at another frequency may be off by a hundred.
+    # Most offsets are below 1 (10⁻³ cycles per step); a single network at another frequency can be off by 100.
     axes.set_yscale("symlog", linthresh=1)
     axes.legend(frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def oscillation_frequencies_caption(atlas: AtlasLike, task: str) -> str:
-    """The caption of ``oscillation_frequencies``."""
+    """Return the caption of ``oscillation_frequencies``."""
     rows, attractors = table(atlas, "oscillations"), table(atlas, "attractors", task)
     networks = rows.loc[rows["network"].isin(attractors["network"]), "network"].nunique()
     kinds = attractors["kind"].value_counts()
     listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
     return (
         "Above: the frequency of the leading complex pair of eigenvalues at the fixed point in the middle of each "
-        "oscillation, less the frequency that the command asks for. Below: the same for the rotation number of the "
-        "attractor that the network reaches when it is left alone under the command. Lines are means over networks, "
+        "oscillation, minus the commanded frequency. Below: the same for the rotation number of the "
+        "attractor that the network reaches under the constant command. Lines are means over networks, "
         f"bands their standard errors; {count_of(networks, 'network')}. Attractors: {listed}."
     )
 
 
 def draw_eigenvalues(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
-    """Around the frequencies asked for, the eigenvalues at the fixed point of each command, coloured by frequency.
+    """Draw the eigenvalues at the fixed point of each command, coloured by the commanded frequency.
 
-    A short stroke on the unit circle stands where each command would have the leading pair.
+    The view is limited to the leading pairs. Short strokes on the unit circle mark the commanded frequencies.
 
     Raises:
-        Missing: they are not stored, or no command has a fixed point in the middle of its oscillation.
+        Missing: the eigenvalues are not stored, or no command has a fixed point in the middle of its oscillation.
     """
     rows = table(atlas, "oscillations")
     rows = rows[(rows["network"] == one.network) & (rows["point"] >= 0)]
     if rows.empty:
         raise Missing(f"{one.name} has no fixed point in the middle of an oscillation.")
-    stored = arrays(atlas, f"fixed_points/{_block(atlas, one)}", one.task)
+    stored = arrays(atlas, f"fixed_points/{_block_name(atlas, one)}", one.task)
     asked = rows["frequency"].to_numpy()
-    values = _at(stored, one.network, rows["condition"].to_numpy(), rows["point"].to_numpy())
+    values = _eigenvalues_at(stored, one.network, rows["condition"].to_numpy(), rows["point"].to_numpy())
     colors = colors_of(color_scale(atlas, one.task), asked)
     turn = np.linspace(-np.pi, np.pi, 400)
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6, zorder=0)
@@ -120,17 +120,17 @@ def draw_eigenvalues(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
         axes.add_collection(LineCollection(list(ends), colors=colors, linewidths=0.9, zorder=1))
     of_each = np.repeat(colors, values.shape[1], axis=0)
     axes.scatter(values.real.ravel(), values.imag.ravel(), s=6, c=of_each, linewidths=0, alpha=0.9)
-    _look_at_leading(axes, values, asked)
+    _zoom_to_leading(axes, values, asked)
     axes.set(xlabel="Re λ", ylabel="Im λ")
 
 
-def _block(atlas: AtlasLike, one: Representative) -> str:
+def _block_name(atlas: AtlasLike, one: Representative) -> str:
     member = next(member for member in atlas.study.members_of(one.task) if member.id == one.network)
     return atlas.study.block_of(member).name
 
 
-def _at(stored: Any, network: str, conditions: Any, points: Any) -> NDArray[np.complex128]:
-    """The eigenvalues ``[point, eigenvalue]`` of one network at one point of each condition."""
+def _eigenvalues_at(stored: Any, network: str, conditions: Any, points: Any) -> NDArray[np.complex128]:
+    """Return the eigenvalues ``[point, eigenvalue]`` of one network at one point of each condition."""
     own = stored["network"].values.astype(str) == network
     keys = zip(stored["condition"].values[own].tolist(), stored["point"].values[own].tolist(), strict=True)
     place = dict(zip(keys, np.flatnonzero(own).tolist(), strict=True))
@@ -140,8 +140,8 @@ def _at(stored: Any, network: str, conditions: Any, points: Any) -> NDArray[np.c
     return np.asarray(stored["eigenvalues"].values[rows], np.complex128)
 
 
-def _look_at_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[np.float64]) -> None:
-    """The part of the plane with the leading pairs; how many eigenvalues lie outside is said."""
+def _zoom_to_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[np.float64]) -> None:
+    """Limit the axes to the leading pairs, and write how many eigenvalues lie outside."""
     leading = values[np.arange(len(values)), np.abs(values).argmax(axis=1)]
     height = 1.15 * max(np.sin(2 * np.pi * min(asked.max(), 0.25)), np.abs(leading.imag).max(), 0.1)
     right = 1.05 * max(1.0, leading.real.max())

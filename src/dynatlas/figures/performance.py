@@ -1,4 +1,4 @@
-"""How well each network does its task, and how it got there."""
+"""Error of each network on its task, after and during training."""
 
 from typing import Any, NamedTuple
 
@@ -20,37 +20,37 @@ from dynatlas.atlas.view import (
     table,
     variants,
 )
-from dynatlas.figures.legends import dot
+from dynatlas.figures.legends import marker_handle
 from dynatlas.figures.looks import LINE_STYLES, Look, looks_of
 from dynatlas.figures.style import GREY, MOST_MARKS, new_figure, panel, side_by_side, styled, task_panels, variant_ticks
 
 
-class Error(NamedTuple):
-    """What is plotted as a task's error: smaller is better, and the threshold is an upper bound."""
+class TaskError(NamedTuple):
+    """The error that is plotted for a task: lower is better, and the threshold is an upper bound."""
 
     label: str
     values: "pd.Series[float]"
     bound: float
 
 
-def error_of(atlas: AtlasLike, task: str, networks: pd.DataFrame) -> Error:
-    """The error that the task's threshold is about: the MSE, or 1 − R²."""
+def task_error(atlas: AtlasLike, task: str, networks: pd.DataFrame) -> TaskError:
+    """Return the error to which the task's threshold applies: the MSE, or 1 − R²."""
     measure, bound = atlas.study.task(task).threshold
     if measure == "mse":
-        return Error("MSE on held-out trials", networks["mse"], bound)
-    return Error("1 − R² on held-out trials", 1 - networks["r2"], round(1 - bound, 12))
+        return TaskError("MSE on held-out trials", networks["mse"], bound)
+    return TaskError("1 − R² on held-out trials", 1 - networks["r2"], round(1 - bound, 12))
 
 
 def performance(atlas: AtlasLike) -> Figure:
-    """Every network's error on held-out trials, by variant, against its task's threshold."""
+    """Draw the error of every network on held-out trials by variant, with the threshold of the task."""
     with styled():
         figure = new_figure(2.9)
         for axes, task in task_panels(figure, atlas):
             panel(axes, _draw_errors, atlas, task)
         handles = [
-            *(dot(look.label, look.color) for look in _looks(atlas)),
-            dot("left out", GREY, "x"),
-            dot("not finite", GREY, "v"),
+            *(marker_handle(look.label, look.color) for look in _looks(atlas)),
+            marker_handle("left out", GREY, "x"),
+            marker_handle("not finite", GREY, "v"),
             Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, label="threshold"),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -64,7 +64,7 @@ def _looks(atlas: AtlasLike) -> list[Look]:
 
 def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
     networks = table(atlas, "networks", task)
-    error = error_of(atlas, task, networks)
+    error = task_error(atlas, task, networks)
     finite = error.values.where(np.isfinite(error.values) & (error.values > 0))
     columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
     top = max(float(finite.max()), error.bound) if finite.notna().any() else error.bound
@@ -89,7 +89,7 @@ def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
 
 
 def loss_curves(atlas: AtlasLike) -> Figure:
-    """Each network's validation error against training iterations."""
+    """Draw the validation error of each network against training iterations."""
     with styled():
         figure = new_figure(2.6)
         for axes, task in task_panels(figure, atlas):
@@ -127,7 +127,7 @@ def _draw_losses(axes: Axes, atlas: AtlasLike, task: str) -> None:
 
 
 def performance_caption(atlas: AtlasLike) -> str:
-    """The caption of ``performance``."""
+    """Return the caption of ``performance``."""
     networks = table(atlas, "networks")
     return (
         f"Error of {count_of(len(networks), 'trained network')} on held-out trials, on a logarithmic scale; lower "
@@ -138,10 +138,10 @@ def performance_caption(atlas: AtlasLike) -> str:
 
 
 def loss_curves_caption(atlas: AtlasLike) -> str:
-    """The caption of ``loss_curves``."""
+    """Return the caption of ``loss_curves``."""
     curves = table(atlas, "losses")["network"].nunique()
     return (
         f"Mean squared error on held-out trials during training, of {count_of(curves, 'network')}, on a logarithmic "
-        "scale. Colour is the architecture, line style the activation. Networks that later failed their threshold "
-        "are shown too; errors that are not finite are not."
+        "scale. Colour is the architecture, line style the activation. Networks that failed their threshold "
+        "are included; errors that are not finite are omitted."
     )

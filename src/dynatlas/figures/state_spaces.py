@@ -1,4 +1,4 @@
-"""State spaces drawn: trajectories and fixed points of representative networks, seen from above and the side."""
+"""State spaces of representative networks: trajectories and fixed points in principal components."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,32 +17,32 @@ from dynatlas._util.selection import even_selection
 from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, representatives, table, task_title, variants
 from dynatlas.figures.legends import point_handles
 from dynatlas.figures.looks import EVIDENCE_COLORS, FREQUENCY_COLORS, UNSTABLE, unstable_color, variant_label
-from dynatlas.figures.style import GREY, PAGE_WIDTH, SMALLEST, entitle, new_figure, panel, styled, write_message
+from dynatlas.figures.style import GREY, PAGE_WIDTH, SMALLEST, figure_title, new_figure, panel, styled, write_message
 from dynatlas.tasks.task import Task
 
-# No axis is hidden behind another.
+# From this viewpoint no axis hides another.
 _AZIMUTH, _ELEVATION = np.deg2rad(-55.0), np.deg2rad(22.0)
 
 
 def trajectories(atlas: AtlasLike, task: str) -> Figure:
-    """Trajectories and fixed points of a representative network of each variant of one task."""
-    columns, rows = _grid(atlas)
+    """Draw the trajectories and fixed points of a representative network of each variant on one task."""
+    columns, rows = _variant_grid(atlas)
     with styled():
         figure = new_figure(1.0 + 1.75 * len(rows), width=min(PAGE_WIDTH, max(4.4, 0.4 + 1.7 * len(columns))))
-        entitle(figure, f"{task_title(atlas.study, task)}: state space")
+        figure_title(figure, f"{task_title(atlas.study, task)}: state space")
         seen = draw_variants(figure, atlas, task)
         figure.legend(handles=point_handles(seen), loc="outside lower center", ncols=5 if len(columns) > 3 else 3)
     return figure
 
 
-def _grid(atlas: AtlasLike) -> tuple[list[str], list[str]]:
-    """The architectures and the activations, in the order of every picture."""
+def _variant_grid(atlas: AtlasLike) -> tuple[list[str], list[str]]:
+    """Return the architectures and the activations, in canonical order."""
     return tuple(list(dict.fromkeys(level)) for level in zip(*variants(atlas), strict=True))  # type: ignore[return-value]
 
 
 def draw_variants(part: FigureBase, atlas: AtlasLike, task: str, *, points: bool = True) -> set[Any]:
-    """A panel for each variant, or what is missing; the kinds of points and lines that were drawn."""
-    columns, rows = _grid(atlas)
+    """Draw a panel for each variant, or a message, and return the kinds of points and lines that were drawn."""
+    columns, rows = _variant_grid(atlas)
     try:
         chosen = {(one.architecture, one.activation): one for one in representatives(atlas, task)}
     except Missing as missing:
@@ -68,7 +68,7 @@ def draw_variants(part: FigureBase, atlas: AtlasLike, task: str, *, points: bool
 
 
 class ColorScale(NamedTuple):
-    """What the colour of a trajectory means."""
+    """Colour scale of trajectories."""
 
     label: str
     colors: tuple[str, ...]
@@ -82,22 +82,22 @@ def _mappable(scale: ColorScale) -> ScalarMappable:
 
 
 def colors_of(scale: ColorScale | None, values: Any) -> Any:
-    """The colour of each value on a scale; without one all are grey."""
+    """Return the colour of each value; grey without a scale."""
     return "#B4BCC4" if scale is None else _mappable(scale).to_rgba(np.asarray(values))
 
 
 def draw_state_space(
     axes: Axes, atlas: AtlasLike, one: Representative, scale: ColorScale | None, *, points: bool = True
 ) -> set[Any]:
-    """One network's trajectories and, if asked for, fixed points; the kinds of points and lines that were drawn.
+    """Draw one network's trajectories and, by default, fixed points; return the kinds of points and lines drawn.
 
     Raises:
-        Missing: they are not stored.
+        Missing: no trajectories are stored.
     """
     space = state_space(atlas, one.network, one.task)
-    view = _View(space)
+    view = _Projection(space)
     axes.set_axis_off()
-    axes.set_aspect("equal", adjustable="datalim")  # boxes of one size, whatever is in them
+    axes.set_aspect("equal", adjustable="datalim")  # every panel has the same size
     lines = [view(trajectory) for trajectory in space.trajectories]
     colors = colors_of(scale, space.values)
     styles = ["-" if context == 0 else (0, (4, 1.5)) for context in space.contexts]
@@ -124,19 +124,19 @@ def draw_state_space(
 
 
 class StateSpace(NamedTuple):
-    """What is drawn of one network; every coordinate is a principal component of its probe activity."""
+    """Trajectories and fixed points of one network, in the principal components of its probe activity."""
 
     trajectories: Any  # [trials, steps, component]
-    values: Any  # [trials]: what colours a trajectory (command frequency, evidence), or NaN
+    values: Any  # [trials]: value of the colour (commanded frequency, evidence), or NaN
     contexts: Any  # [trials]: the context of a trajectory, or 0
     points: Any  # [points, component]
     directions: Any  # [points, component]: NaN where stable
-    table: pd.DataFrame  # the points' rows of the table fixed_points
+    table: pd.DataFrame  # rows of the table fixed_points, one per point
     variance_share: Any  # [component]
     n_outside: int  # points left out because they lie far from all activity
 
 
-def _draw_points(axes: Axes, space: StateSpace, view: "_View") -> set[Any]:
+def _draw_points(axes: Axes, space: StateSpace, view: "_Projection") -> set[Any]:
     seen: set[Any] = set()
     reach = 0.11 * view.span.max()
     # Far points first, so that near ones cover them.
@@ -160,8 +160,8 @@ def _draw_points(axes: Axes, space: StateSpace, view: "_View") -> set[Any]:
     return seen
 
 
-class _View:
-    """An orthographic look at three components, each scaled to its own range (a flat one would hide its shape)."""
+class _Projection:
+    """Orthographic projection of up to three components, each scaled to its range to show its shape."""
 
     def __init__(self, space: StateSpace) -> None:
         everything = np.concatenate([space.trajectories.reshape(-1, space.points.shape[1]), space.points])
@@ -175,23 +175,23 @@ class _View:
         toward = [np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)]
         self.axes = np.array([right, up, toward])[:, : self.components]
         flat = self(everything)
-        # Room for the marks, and at the lower left for the axes' names.
+        # Leave room for the marks, and at the lower left for the axis labels.
         self.bounds = flat.min(axis=0) - [0.16, 0.2], flat.max(axis=0) + 0.06
 
     def __call__(self, points: Any) -> Any:
-        return self._turned(points)[:, :2]
+        return self._rotated(points)[:, :2]
 
     def depth(self, points: Any) -> Any:
-        """Distance towards the eye."""
-        return self._turned(points)[:, 2]
+        """Return the distance of points towards the viewer."""
+        return self._rotated(points)[:, 2]
 
-    def _turned(self, points: Any) -> Any:
+    def _rotated(self, points: Any) -> Any:
         scaled = (points[:, : self.components] - self.low) / self.span - 0.5
         return scaled @ self.axes.T
 
 
-def _draw_triad(axes: Axes, view: _View) -> None:
-    """The directions of the components, at the lower left."""
+def _draw_triad(axes: Axes, view: _Projection) -> None:
+    """Draw the directions of the components at the lower left."""
     low, _ = view.bounds
     origin = low + np.array([0.06, 0.1])
     for component in range(view.components):
@@ -206,39 +206,39 @@ def _draw_triad(axes: Axes, view: _View) -> None:
         axes.text(label[0], label[1], str(component + 1), fontsize=SMALLEST, color=GREY, ha="center", va="center")
 
 
-class Drawing(NamedTuple):
-    """How the trials of a task are drawn."""
+class TrialStyle(NamedTuple):
+    """Number and colours of the trials of a task that are drawn."""
 
     most_trials: int
-    meaning: str  # of their colours, for captions
+    meaning: str  # of the colours, for captions
     scale: ColorScale | None = None
 
 
 @lru_cache(maxsize=64)
-def drawing_of(task: Task) -> Drawing:
-    """By what a task asks for: colours for frequencies or for evidence; else grey."""
+def trial_style(task: Task) -> TrialStyle:
+    """Return the style for a task: colours for frequency or evidence, otherwise grey."""
     if "oscillation" in task.computations:
         low, high = min(task.condition_frequencies()), max(task.condition_frequencies())
         scale = ColorScale("commanded frequency (cycles per step)", FREQUENCY_COLORS, low, high)
-        return Drawing(13, "Colour: the commanded frequency.", scale)
+        return TrialStyle(13, "Colour: the commanded frequency.", scale)
     if "integration" in task.computations:
         scale = ColorScale("cued evidence per step", EVIDENCE_COLORS, -task.probe_evidence, task.probe_evidence)
-        return Drawing(40, "Colour: the cued evidence; line style: the context.", scale)
-    return Drawing(16, "Grey: probe trajectories.")
+        return TrialStyle(40, "Colour: the cued evidence; line style: the context.", scale)
+    return TrialStyle(16, "Grey: probe trajectories.")
 
 
 def trajectories_caption(atlas: AtlasLike, task: str) -> str:
-    """The caption of ``trajectories`` for one task."""
+    """Return the caption of ``trajectories`` for one task."""
     chosen = representatives(atlas, task)
-    colors = drawing_of(atlas.study.task(task)).meaning
+    colors = trial_style(atlas.study.task(task)).meaning
     steps = f" (the last {MOST_STEPS} steps of each)" if atlas.study.task(task).steps > MOST_STEPS else ""
     return (
         f"{task_title(atlas.study, task)}: state space of {count_of(len(chosen), 'representative network')}, one per "
-        "variant, in the first three principal components of its own probe activity, each component scaled to its "
+        "variant, in the first three principal components of its probe activity, each component scaled to its "
         f"range; the percentages are their shares of the variance. {colors} At most {most_trials(atlas, task)} probe "
         f"trials are drawn{steps}. Filled points: stable fixed points; open points: saddles, coloured by their number "
         "of unstable directions; line through a saddle: its leading unstable direction; ×: slow point, not a root. "
-        "Points further from the activity than its own range are not drawn but counted."
+        "Points further from the activity than its range are counted, but not drawn."
     )
 
 
@@ -246,14 +246,13 @@ MOST_STEPS = 150
 
 
 def state_space(atlas: AtlasLike, network: str, task: str) -> StateSpace:
-    """A network's trajectories, thinned to what an eye can follow, and its fixed points.
+    """Return a network's trajectories, thinned, and its fixed points.
 
-    At most the task's ``Drawing.most_trials``, evenly spaced, and of each the last ``MOST_STEPS`` steps. Points that
-    lie further from the activity than its own range are left out and counted: one of them would shrink everything else
-    to a dot.
+    At most ``TrialStyle.most_trials`` evenly spaced trials are kept, and the last ``MOST_STEPS`` steps of each. Points
+    further from the activity than its range are left out and counted, because a single one would set the scale.
 
     Raises:
-        Missing: they are not stored.
+        Missing: no trajectories are stored.
     """
     data = arrays(atlas, f"trajectories/{network}", task)
     try:
@@ -261,16 +260,16 @@ def state_space(atlas: AtlasLike, network: str, task: str) -> StateSpace:
         rows = rows[rows["network"] == network].reset_index(drop=True)
     except Missing:
         rows = pd.DataFrame({"condition": [], "is_slow": [], "n_unstable": []})
-    return space_of(atlas.study.task(task), data, rows)
+    return select_state_space(atlas.study.task(task), data, rows)
 
 
-def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
-    """The same from arrays at hand: ``rows`` are the network's of the table ``fixed_points``, in its order."""
+def select_state_space(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
+    """Compute ``state_space`` from arrays and from the network's ``rows`` of ``fixed_points``, in the table's order."""
     points, directions = data["points"].values, data["unstable_directions"].values
-    if len(rows) != len(points):  # without their table, points have no stability: they are not drawn
+    if len(rows) != len(points):  # without the table the stability is unknown: draw no points
         points, directions, rows = points[:0], directions[:0], rows[:0]
     values, contexts = trial_labels(task, data)
-    keep = even_selection(range(len(values)), drawing_of(task).most_trials)
+    keep = even_selection(range(len(values)), trial_style(task).most_trials)
     trajectories = data["trajectory"].values[keep, -MOST_STEPS:]
     low, high = (extreme(data["trajectory"].values, axis=(0, 1)) for extreme in (np.min, np.max))
     near = ((points >= 2 * low - high) & (points <= 2 * high - low)).all(axis=1)
@@ -287,18 +286,18 @@ def space_of(task: Task, data: xr.Dataset, rows: pd.DataFrame) -> StateSpace:
 
 
 def most_trials(atlas: AtlasLike, task: str) -> int:
-    """The most trials that are drawn of any representative of a task: no more than are stored.
+    """Return the largest number of trials drawn for a representative of a task.
 
     Raises:
         Missing: no trajectories are stored.
     """
     groups = [f"trajectories/{one.network}" for one in representatives(atlas, task)]
     stored = max(arrays(atlas, group, task).sizes["trial"] for group in groups)
-    return min(stored, drawing_of(atlas.study.task(task)).most_trials)
+    return min(stored, trial_style(atlas.study.task(task)).most_trials)
 
 
 def trial_labels(task: Task, data: xr.Dataset) -> tuple[Any, Any]:
-    """What colours each trial ``[trials]`` (commanded frequency, evidence), or NaN; and its context, or 0."""
+    """Return the colour value ``[trials]`` (commanded frequency, evidence, or NaN) and the context of each trial."""
     inputs = np.asarray(data["inputs"].values, np.float64).mean(axis=1)
     if "oscillation" in task.computations:
         frequencies = np.asarray(task.condition_frequencies(), np.float32)
@@ -311,18 +310,18 @@ def trial_labels(task: Task, data: xr.Dataset) -> tuple[Any, Any]:
 
 
 def trial_conditions(task: Task, inputs: Any) -> Any:
-    """The condition ``[trials]`` nearest to each trial's mean ``inputs [trials, inputs]``, evidence aside."""
+    """Return the condition ``[trials]`` nearest to each mean input ``[trials, inputs]``, without the evidence."""
     static, conditions = _static_inputs(task)
     return ((inputs[:, None, static] - conditions) ** 2).sum(axis=-1).argmin(axis=1)
 
 
 @lru_cache(maxsize=64)
 def _static_inputs(task: Task) -> tuple[Any, Any]:
-    """The inputs ``[static]`` that are not integrated, and their values ``[conditions, static]``."""
+    """Return the inputs ``[static]`` that are not integrated, and their values ``[conditions, static]``."""
     static = np.setdiff1d(np.arange(task.n_inputs), task.integrated_inputs())
     return static, np.asarray(task.conditions(), np.float64)[:, static]
 
 
 def color_scale(atlas: AtlasLike, kind: str) -> ColorScale | None:
-    """The colours of a task's trajectories; None if they have none."""
-    return drawing_of(atlas.study.task(kind)).scale
+    """Return the colour scale of a task's trajectories, or None if they are grey."""
+    return trial_style(atlas.study.task(kind)).scale

@@ -1,4 +1,4 @@
-"""Page layout of figures: width, type sizes, panels and headings. The colours are in ``looks``."""
+"""Layout of figures: width, font sizes, panels and headings. Colours are in ``looks``."""
 
 import io
 import textwrap
@@ -18,14 +18,14 @@ from dynatlas.atlas.view import AtlasLike, Missing, narrow_title, tasks
 from dynatlas.figures.looks import variant_label
 
 PAGE_WIDTH: Final = 7.1  # inches: two journal columns
-# More marks or lines than these in a panel are one picture in a vector file, which else would take seconds to open.
+# Panels with more marks or lines are rasterised; a vector file of them would take seconds to open.
 MOST_MARKS: Final = 500
-SMALLEST: Final = 6  # points: the least size of type that journals print
+SMALLEST: Final = 6  # points: the smallest font size that journals accept
 GREY: Final = "#6B6B6B"
 
 _RC: Final[Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same layout on every machine
+    "font.sans-serif": ["DejaVu Sans"],  # bundled with matplotlib: the same layout on every machine
     "font.size": 7,
     "axes.titlesize": 8,
     "axes.titleweight": "bold",
@@ -49,20 +49,20 @@ _RC: Final[Any] = {
     "lines.linewidth": 0.9,
     "figure.dpi": 100,
     "savefig.dpi": 200,
-    "svg.fonttype": "none",  # text stays text, to be edited
-    "svg.hashsalt": "dynatlas",  # ids in the file depend on its content only
+    "svg.fonttype": "none",  # text remains editable
+    "svg.hashsalt": "dynatlas",  # ids depend on the content only
     "pdf.fonttype": 42,
 }
 
-_PLACES = 6  # decimals, of the figure's size
+_DECIMALS = 6  # of positions relative to the figure
 _NO_DATE: Final[Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Everything drawn or saved inside has the one style."""
-    # rc_context alone would let a user's own matplotlibrc through, and the picture would depend on the machine. The
-    # backend is left alone: our figures have none, and rc_context would not give the user's back.
+    """Apply the style to everything drawn or saved in the context."""
+    # rc_context alone would keep the settings of a user's matplotlibrc, and figures would depend on the machine. The
+    # backend is not reset: these figures need none, and rc_context would not restore it.
     with matplotlib.rc_context():
         defaults: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
         matplotlib.rcParams.update(defaults)
@@ -71,10 +71,10 @@ def styled() -> Iterator[None]:
 
 
 class PrintFigure(Figure):
-    """A figure that keeps its style when it is saved, and that notebooks show, also without pyplot."""
+    """Figure that keeps its style when saved, and that notebooks display without pyplot."""
 
     def savefig(self, *args: Any, **settings: Any) -> None:
-        """As matplotlib's, in the one style: text in an SVG stays text."""
+        """Save the figure as matplotlib does, in the style of dynatlas: text in an SVG remains text."""
         with styled():
             super().savefig(*args, **settings)
 
@@ -83,69 +83,69 @@ class PrintFigure(Figure):
 
 
 def new_figure(height: float, width: float = PAGE_WIDTH) -> PrintFigure:
-    """An empty figure, in inches, that lays itself out."""
+    """Return an empty figure of this size in inches, with constrained layout."""
     return PrintFigure(figsize=(width, height), layout="constrained")
 
 
-def rows_of(part: Figure | SubFigure, heights: Sequence[float]) -> list[SubFigure]:
-    """Parts one below another, of heights in proportion."""
+def split_rows(part: Figure | SubFigure, heights: Sequence[float]) -> list[SubFigure]:
+    """Split a figure into rows with these relative heights."""
     grid: Any = part.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
     return list(grid[:, 0])
 
 
-def columns_of(part: Figure | SubFigure, widths: Sequence[float]) -> list[SubFigure]:
-    """Parts beside each other, of widths in proportion."""
+def split_columns(part: Figure | SubFigure, widths: Sequence[float]) -> list[SubFigure]:
+    """Split a figure into columns with these relative widths."""
     grid: Any = part.subfigures(1, len(widths), squeeze=False, width_ratios=widths)
     return list(grid[0])
 
 
 def task_panels(figure: Figure, atlas: AtlasLike) -> Iterator[tuple[Axes, str]]:
-    """A panel for each of the study's tasks, beside each other under their titles."""
+    """Yield a titled panel for each task of the study, side by side."""
     kinds = tasks(atlas)
     for axes, task in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         axes.set_title(narrow_title(atlas.study, task), parse_math=False)
         yield axes, task
 
 
-def entitle(figure: Figure, title: str) -> None:
-    """The title of a whole figure. It may be a user's own, in which “$” starts no formula."""
+def figure_title(figure: Figure, title: str) -> None:
+    """Write the title of a figure; in a user-defined title “$” does not start a formula."""
     figure.suptitle(title, fontsize=8, fontweight="bold", parse_math=False)
 
 
 def heading(part: SubFigure, letter: str, title: str, size: float = 8.0) -> None:
-    """The letter and the title of a part of a figure, above it at the left."""
+    """Write the letter and the title of a part of a figure."""
     text = f"{letter}   {sentence_case(title)}"
     part.suptitle(text, x=0.01, ha="left", fontsize=size, fontweight="bold", parse_math=False)
 
 
-def render(figure: Figure, format: Literal["svg", "pdf", "png"]) -> bytes:  # noqa: A002 - matplotlib's word
-    """The figure as a file; the same figure gives the same bytes."""
+def render(figure: Figure, format: Literal["svg", "pdf", "png"]) -> bytes:  # noqa: A002 - as in matplotlib
+    """Return the figure as a file; the same figure yields the same bytes."""
     target = io.BytesIO()
     with styled():
-        # Laid out once, for all formats alike: that is most of the time that drawing takes.
+        # The layout, most of the drawing time, is computed once for all formats.
         if figure.get_layout_engine() is not None:
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
-            _settle(figure)
+            _round_layout(figure)
         figure.savefig(target, format=format, metadata=_NO_DATE[format], facecolor="white")
     return target.getvalue()
 
 
-def _settle(figure: Figure) -> None:
-    """Round the places that the layout's solver found: their last digits depend on where things lie in memory.
+def _round_layout(figure: Figure) -> None:
+    """Round the positions found by the layout solver, whose last digits depend on memory addresses.
 
-    They would show in an SVG, whose ids are hashes of them.
+    The ids in an SVG are hashes of the positions.
     """
     parts: list[SubFigure] = list(figure.subfigs)
     for part in parts:
         parts.extend(part.subfigs)
-        part.bbox_relative.set_points(part.bbox_relative.get_points().round(_PLACES))
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(_DECIMALS))
     for axes in figure.axes:
-        axes.set_position(Bbox(axes.get_position(original=True).get_points().round(_PLACES)))
+        axes.set_position(Bbox(axes.get_position(original=True).get_points().round(_DECIMALS)))
 
 
 def side_by_side(count: int, spread: float) -> NDArray[np.float64]:
-    """Places of marks beside each other, up to ``spread`` from the middle: a jitter that needs no random number.
+    """Return evenly spaced offsets from −``spread`` to ``spread``: a jitter without random numbers.
 
     Example:
         >>> side_by_side(3, 0.25).tolist(), side_by_side(1, 0.25).tolist()
@@ -155,15 +155,15 @@ def side_by_side(count: int, spread: float) -> NDArray[np.float64]:
 
 
 def variant_ticks(axes: Axes, columns: Sequence[tuple[str, str]]) -> None:
-    """Name the columns of a panel after (architecture, activation) pairs."""
+    """Label the columns of a panel with (architecture, activation) pairs."""
     labels = [variant_label(architecture, activation) for architecture, activation in columns]
     axes.set_xticks(range(len(columns)), labels, rotation=60, ha="right", rotation_mode="anchor")
 
 
 def write_message(axes: Axes, message: str) -> None:
-    """Say in an otherwise empty panel why it is empty."""
+    """Write the reason into an empty panel."""
     axes.set_axis_off()
-    # As many letters as fit, since matplotlib's own wrapping knows the figure's width only.
+    # Wrapped to the width of the panel; matplotlib would wrap to the width of the figure.
     letters = max(14, int(axes.bbox.width / axes.figure.dpi * 72 / (0.55 * SMALLEST)))
     lines = [part for line in message.splitlines() for part in textwrap.wrap(line, letters)]
     axes.text(
@@ -181,7 +181,7 @@ def write_message(axes: Axes, message: str) -> None:
 
 
 def panel(axes: Axes, draw: Callable[..., Any], *args: Any, **settings: Any) -> Any:
-    """``draw(axes, …)``, or a panel that says what is missing."""
+    """Call ``draw(axes, …)``, or write into the panel which data are missing."""
     try:
         return draw(axes, *args, **settings)
     except Missing as missing:

@@ -1,4 +1,4 @@
-"""Where the flow leads from each fixed point."""
+"""Transition graphs of fixed points."""
 
 import numpy as np
 import pandas as pd
@@ -18,19 +18,19 @@ from dynatlas.atlas.view import (
     representatives,
     table,
 )
-from dynatlas.figures.legends import dot
+from dynatlas.figures.legends import marker_handle
 from dynatlas.figures.looks import unstable_color, unstable_label, variant_label
 from dynatlas.figures.style import new_figure, panel, styled
 
 # Edges that fewer displaced states follow are not drawn.
 LEAST_PROBABILITY = 0.02
-# Between an arrow and a point, and the length of an arrow's head, where outputs are 1 apart.
+# Gap between arrow and point, and length of an arrow head, in units of the output.
 GAP = 0.05
 HEAD = 0.09
 
 
 def transition_graphs(atlas: AtlasLike, task: str) -> Figure:
-    """One network of each kind on a task: where the flow leads from each fixed point, in readout coordinates."""
+    """Draw the transition graph of a representative network of each variant on a task, in readout coordinates."""
     with styled():
         try:
             shown = representatives(atlas, task)
@@ -48,16 +48,16 @@ def transition_graphs(atlas: AtlasLike, task: str) -> Figure:
             panel(axes, draw_transitions, atlas, one)
         if not shown:
             panel(grid[0, 0], lambda _: representatives(atlas, task))
-        handles = [dot(unstable_label(n), unstable_color(n)) for n in range(4)]
+        handles = [marker_handle(unstable_label(n), unstable_color(n)) for n in range(4)]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
 def draw_transitions(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
-    """The fixed points of a network at the places of their readouts, and where the flow leads from each.
+    """Draw the transition graph of a network, with each fixed point at its readout.
 
     Raises:
-        Missing: they are not stored, or there are none.
+        Missing: the fixed points or transitions are not stored, or there is no fixed point.
     """
     axes.set_axis_off()
     points = table(atlas, "fixed_points", one.task)
@@ -76,7 +76,7 @@ def draw_transitions(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
 
 
 def _draw_arrows(axes: Axes, places: NDArray[np.float64], edges: pd.DataFrame, n_unstable: NDArray[np.int64]) -> None:
-    """An arrow for each edge, as wide as it is probable; all in two artists, since hundreds would take seconds."""
+    """Draw an arrow for each edge, with its width by probability; all in two artists, for speed."""
     source, target = edges["source"].to_numpy(), edges["target"].to_numpy()
     probability = edges["probability"].to_numpy()
     way = places[target] - places[source]
@@ -92,13 +92,13 @@ def _draw_arrows(axes: Axes, places: NDArray[np.float64], edges: pd.DataFrame, n
 
 
 def _projected(readouts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Readouts in the plane: three of them as a cube seen from a corner, none behind another."""
+    """Project readouts to the plane: three outputs become a cube whose corners do not overlap."""
     directions = np.array([[1.0, 0.0], [0.0, 1.0], [0.42, 0.29], [-0.31, 0.44], [0.2, -0.5], [-0.5, -0.2]])
     return readouts @ directions[: readouts.shape[1]]
 
 
 def transition_graphs_caption(atlas: AtlasLike, task: str) -> str:
-    """The caption of ``transition_graphs``."""
+    """Return the caption of ``transition_graphs``."""
     networks = len(table(atlas, "searches", task))
     sensitivity = table(atlas, "transition_sensitivity", task)
     settings = atlas.study.analysis
@@ -107,10 +107,10 @@ def transition_graphs_caption(atlas: AtlasLike, task: str) -> str:
     changes = "; ".join(f"{scale:g}: {distance:.2f}" for scale, distance in by_scale.items())
     lost = 100 * sensitivity.loc[own, "lost"].median()
     return (
-        "One trained network of each kind. Points are its fixed points, at the place of their readout, coloured by "
+        "One trained network of each variant. Points are its fixed points at their readouts, coloured by "
         f"their number of unstable directions. From each, {settings.transition_trials} states displaced by "
         f"{settings.transition_scale:g} of the distance to the nearest point run until they settle; an arrow leads to "
-        "each stable point that at least 2 % of them reach, the wider the more. Over all "
-        f"{count_of(networks, 'network')}, {lost:.1f} % of the states settle nowhere (median). With other "
+        "each stable point that at least 2 % of them reach, with its width by their share. Over all "
+        f"{count_of(networks, 'network')}, {lost:.1f} % of the states do not settle (median). With other "
         f"displacements the graphs change by these Frobenius distances (medians): {changes or 'none was tried'}."
     )

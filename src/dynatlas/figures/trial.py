@@ -1,4 +1,4 @@
-"""One trial: what the network sees, what it should answer, what it answers."""
+"""One trial: inputs, targets, and the outputs of a network."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from dynatlas.atlas.view import AtlasLike, Missing, arrays, representatives, task_title
-from dynatlas.figures.style import GREY, entitle, new_figure, styled, write_message
+from dynatlas.figures.style import GREY, figure_title, new_figure, styled, write_message
 from dynatlas.tasks.task import Trial
 
 INPUT_COLOR = "#0072B2"
@@ -20,15 +20,15 @@ _MAX_ROWS = 8
 def trial_figure(title: str, trial: Any, output: Any = None) -> Figure:
     """Draw one trial against the step.
 
-    A channel that pulses shares a row with the output that remembers it; any other input has a row of its own.
+    A pulse channel shares a row with the output that remembers it; any other input has a separate row.
 
     Args:
-        title: what the picture is headed with.
+        title: title of the figure.
         trial: has ``inputs [steps, inputs]`` and ``targets [steps, outputs]``.
-        output: a network's output ``[steps, outputs]``, drawn over the targets if given.
+        output: a network's output ``[steps, outputs]``, drawn over the targets.
 
     Raises:
-        ValueError: the shapes do not fit each other.
+        ValueError: the shapes do not match.
     """
     inputs, targets = np.asarray(trial.inputs), np.asarray(trial.targets)
     answer = None if output is None else np.asarray(output)
@@ -44,19 +44,19 @@ def trial_figure(title: str, trial: Any, output: Any = None) -> Figure:
 
 
 def _draw(title: str, inputs: Any, targets: Any, answer: Any) -> Figure:
-    figure = new_figure(0.75 + 0.75 * sum(_heights(inputs, targets)), width=4.6)
+    figure = new_figure(0.75 + 0.75 * sum(_row_heights(inputs, targets)), width=4.6)
     draw_trial(figure, inputs, targets, answer)
-    entitle(figure, title)
+    figure_title(figure, title)
     handles = trial_handles(answered=answer is not None)
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
 def draw_trial(part: FigureBase, inputs: Any, targets: Any, answer: Any = None) -> None:
-    """Rows of inputs ``[steps, inputs]`` and of targets and answers ``[steps, outputs]``, over one axis of steps."""
+    """Draw rows of inputs ``[steps, inputs]`` and of targets and answers ``[steps, outputs]`` on a common axis."""
     paired = _is_paired(inputs, targets)
     n_inputs, n_outputs = inputs.shape[1], targets.shape[1]
-    heights = _heights(inputs, targets)
+    heights = _row_heights(inputs, targets)
     input_rows = len(heights) - min(n_outputs, _MAX_ROWS)
     rows = part.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for row, channel in zip(rows[:input_rows], range(input_rows), strict=True):
@@ -76,17 +76,17 @@ def draw_trial(part: FigureBase, inputs: Any, targets: Any, answer: Any = None) 
 
 
 def trial_handles(*, answered: bool) -> list[Line2D]:
-    """What the lines of a trial are."""
-    handles = [Line2D([], [], color=INPUT_COLOR, label="input"), _handle("target", TARGET_COLOR, 2.4)]
-    return [*handles, _handle("network’s output", OUTPUT_COLOR, 0.9)] if answered else handles
+    """Return the legend entries of a trial."""
+    handles = [Line2D([], [], color=INPUT_COLOR, label="input"), _line_handle("target", TARGET_COLOR, 2.4)]
+    return [*handles, _line_handle("network’s output", OUTPUT_COLOR, 0.9)] if answered else handles
 
 
 def _is_paired(inputs: Any, targets: Any) -> bool:
-    return _pulses(inputs) and inputs.shape[1] == targets.shape[1]
+    return _are_pulses(inputs) and inputs.shape[1] == targets.shape[1]
 
 
-def _heights(inputs: Any, targets: Any) -> list[float]:
-    """Of each row, relative to the others."""
+def _row_heights(inputs: Any, targets: Any) -> list[float]:
+    """Return the relative height of each row."""
     paired = _is_paired(inputs, targets)
     input_rows = 0 if paired else min(inputs.shape[1], _MAX_ROWS)
     return [0.6] * input_rows + [0.8 if paired else 1.2] * min(targets.shape[1], _MAX_ROWS)
@@ -95,12 +95,12 @@ def _heights(inputs: Any, targets: Any) -> list[float]:
 HORIZONTAL: Any = {"rotation": 0, "ha": "right", "va": "center"}
 
 
-def _handle(label: str, color: str, width: float) -> Line2D:
+def _line_handle(label: str, color: str, width: float) -> Line2D:
     return Line2D([], [], color=color, linewidth=width, label=label)
 
 
-def _pulses(inputs: Any) -> bool:
-    """Whether the inputs are pulses: only −1, 0 and 1, and not the same at every step."""
+def _are_pulses(inputs: Any) -> bool:
+    """Return whether the inputs are pulses: only −1, 0 and 1, and not constant."""
     return bool(np.isin(inputs, (-1, 0, 1)).all() and (inputs != inputs[:1]).any())
 
 
@@ -114,7 +114,7 @@ def _draw_pulses(axes: Axes, channel: Any) -> None:
 
 
 def draw_line(axes: Axes, channel: Any, color: str) -> None:
-    """One input against the step."""
+    """Draw one input against the step."""
     axes.step(range(len(channel)), channel, where="mid", color=color)
     low, high = float(channel.min()), float(channel.max())
     margin = 0.15 * (high - low) or 0.5
@@ -122,30 +122,30 @@ def draw_line(axes: Axes, channel: Any, color: str) -> None:
 
 
 def stored_trial_caption(atlas: AtlasLike, task: str) -> str:
-    """The caption of ``stored_trial``."""
+    """Return the caption of ``stored_trial``."""
     one = representatives(atlas, task)[0]
     return (
         f"{task_title(atlas.study, task)}: a trial of the probe, with the inputs, the targets, and the answer of one "
-        f"network ({one.name}). Of many channels the first eight are drawn."
+        f"network ({one.name}). At most eight channels are drawn."
     )
 
 
-def example(atlas: AtlasLike, task: str) -> tuple[Trial, Any]:
-    """A typical trial of the probe, and the answer ``[steps, outputs]`` of the first representative network.
+def example_trial(atlas: AtlasLike, task: str) -> tuple[Trial, Any]:
+    """Return a typical trial of the probe, and the output ``[steps, outputs]`` of the first representative network.
 
     Raises:
         Missing: no trajectories are stored.
     """
     one = representatives(atlas, task)[0]
     data = arrays(atlas, f"trajectories/{one.network}", task)
-    trial = len(data["inputs"]) // 3  # the ends of a grid of commands are its least typical trials
+    trial = len(data["inputs"]) // 3  # not at the ends of a grid of commands, which are its least typical trials
     return Trial(data["inputs"].values[trial], data["targets"].values[trial]), data["outputs"].values[trial]
 
 
 def stored_trial(atlas: AtlasLike, task: str) -> Figure:
-    """A trial of the probe and one network's answer; the task's code need not be there."""
+    """Draw a stored trial of the probe and one network's output; the code of the task is not needed."""
     try:
-        trial, answer = example(atlas, task)
+        trial, answer = example_trial(atlas, task)
     except Missing as missing:
         with styled():
             figure = new_figure(1.2)

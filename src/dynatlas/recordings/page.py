@@ -12,7 +12,7 @@ from dynatlas.measures.registry import measure_label
 from dynatlas.recordings.place import TABLES, Placement
 from dynatlas.recordings.plots import map_plot, strip_plot
 from dynatlas.recordings.sentences import WARNING, level_label, rows_of
-from dynatlas.report.rendering import OF_ANY_PAGE, in_one_scope, part, render_page, text_of
+from dynatlas.report.rendering import SHARED_PARTS, in_one_scope, render_page, script_part, text_of
 from dynatlas.report.values import records
 
 NEAREST: Final = 10  # networks listed
@@ -36,7 +36,7 @@ def page(placement: Placement) -> str:
     return render_page(
         "recordings/page.html",
         ", ".join(placement.recordings),
-        in_one_scope([*map(part, OF_ANY_PAGE), text_of("recordings/page.js")]),
+        in_one_scope([*map(script_part, SHARED_PARTS), text_of("recordings/page.js")]),
         {"plots": plots},
         study=placement.study,
         task=task_title(None, placement.task),

@@ -1,1 +1,1 @@
-"""The report: one page, written from stored tables."""
+"""The report: one page, built from stored tables."""

@@ -1,4 +1,4 @@
-"""What the page shows of one network, in files that it loads when a reader asks for the network."""
+"""Details of single networks, in files that the page loads on demand."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -13,10 +13,10 @@ from dynatlas.report.tables import network_files
 from dynatlas.report.values import cells, rounded
 from dynatlas.study.members import Member
 
-# Of each point's eigenvalues those of largest modulus: the others lie near 0, and would be most of the file.
+# Eigenvalues stored per point, by largest modulus: the others lie near 0 and would fill most of the file.
 MOST_EIGENVALUES: Final = 32
 
-# Tables of which a network's rows are shown as they are, and their columns.
+# Tables whose rows are shown for a network, and the columns shown.
 SHOWN: Final = {
     "losses": ("iteration", "training_loss", "validation_mse"),
     "fixed_points": (
@@ -32,7 +32,7 @@ SHOWN: Final = {
 
 
 def network_details(atlas: AtlasLike) -> Iterator[tuple[str, Json]]:
-    """(file, id → details) for every file of networks; a part that is missing is the sentence that says so."""
+    """Yield (file, id → details) for every file of networks; a missing part is replaced by a message."""
     rows = {name: _by_network(atlas, name) for name in SHOWN}
     near = {network: found for task in tasks(atlas) for network, found in nearest(atlas, task).items()}
     members = {member.id: member for member in atlas.study.members}
@@ -54,14 +54,14 @@ def _details(
         else:
             shown[name] = {"missing": ""}
     points = rows["fixed_points"]
-    own = points.get(member.id, _NONE) if not isinstance(points, str) else _NONE
+    own = points.get(member.id, _NO_POINTS) if not isinstance(points, str) else _NO_POINTS
     shown["space"] = _or_missing(lambda: state_space(atlas, member, own))
     shown["eigenvalues"] = _or_missing(lambda: _eigenvalues(atlas, member))
     shown["neighbors"] = near
     return shown
 
 
-_NONE: Final = pd.DataFrame({"condition": [], "is_slow": [], "n_unstable": []})
+_NO_POINTS: Final = pd.DataFrame({"condition": [], "is_slow": [], "n_unstable": []})
 
 
 def _by_network(atlas: AtlasLike, name: str) -> dict[str, pd.DataFrame] | str:
@@ -72,7 +72,7 @@ def _by_network(atlas: AtlasLike, name: str) -> dict[str, pd.DataFrame] | str:
 
 
 def _eigenvalues(atlas: AtlasLike, member: Member) -> Json:
-    """Of every point the eigenvalues of largest modulus, [point][mode], in the order of the points."""
+    """Return the eigenvalues of largest modulus of every point [point][mode], in the order of the points."""
     data = arrays(atlas, f"fixed_points/{atlas.study.block_of(member).name}", member.task)
     own = data["eigenvalues"].values[data["network"].values.astype(str) == member.id]
     order = np.argsort(-np.abs(own), axis=1, kind="stable")[:, :MOST_EIGENVALUES]
@@ -91,7 +91,7 @@ N_NEAREST: Final = 6
 
 
 def nearest(atlas: AtlasLike, task: str) -> dict[str, dict[str, list[tuple[str, float]]]]:
-    """Network → measure → its nearest others, (id, distance), the nearest first; measures not stored are left out."""
+    """Return network → measure → nearest networks (id, distance), in order; measures not stored are left out."""
     found: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for measure in measures(atlas, task):
         try:
@@ -103,10 +103,10 @@ def nearest(atlas: AtlasLike, task: str) -> dict[str, dict[str, list[tuple[str, 
         np.fill_diagonal(away, np.inf)
         order = np.argsort(away, axis=1, kind="stable")[:, : min(N_NEAREST, len(ids) - 1)]
         for row, network in enumerate(ids):
-            near = [(ids[column], _digits(away[row, column])) for column in order[row]]
+            near = [(ids[column], _four_digits(away[row, column])) for column in order[row]]
             found.setdefault(network, {})[measure] = near
     return found
 
 
-def _digits(value: Any) -> float:
+def _four_digits(value: Any) -> float:
     return float(f"{value:.4g}") if np.isfinite(value) else -1.0

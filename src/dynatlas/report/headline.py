@@ -1,4 +1,4 @@
-"""The study in one sentence of numbers, and what each factor explains in words."""
+"""Summary of a study: numbers of networks, shares of the factors, and claims."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ from dynatlas.study.study import Study
 
 
 def summary(atlas: AtlasLike) -> Json:
-    """How many networks were trained, passed, and were left out by reason."""
+    """Count the networks that were trained, that passed, and that were left out, by reason."""
     networks = table(atlas, "networks")
     return {
         "trained": len(networks),
@@ -41,28 +41,28 @@ def _summary_sentence(networks: pd.DataFrame) -> str:
 
 
 class Share(NamedTuple):
-    """What one factor explains of one distance matrix."""
+    """Share of the variance of one distance matrix that one factor explains."""
 
     r2: float
     low: float
     high: float
-    p: float  # NaN where nothing is tested
+    p: float  # NaN if not tested
 
     @property
     def text(self) -> str:
-        """The share as people write it."""
+        """Share in percent."""
         return UNKNOWN if math.isnan(self.r2) else f"{_percent(self.r2)} %"
 
     @property
     def interval(self) -> str:
-        """Its 95 % interval, if there is one."""
+        """95 % interval; empty if there is none."""
         if math.isnan(self.low) or math.isnan(self.high):
             return ""
         return f"{_percent(self.low)} to {_percent(self.high)} %"
 
     @property
     def p_text(self) -> str:
-        """The p-value after its letter, if something was tested."""
+        """p-value with its letter; empty if not tested."""
         return f"p {p_text(self.p)}" if self.is_tested else ""
 
     @property
@@ -72,24 +72,24 @@ class Share(NamedTuple):
 
     @property
     def is_chance(self) -> bool:
-        """Whether a test found no more than chance would give."""
+        """Whether the factor was tested and is not significant."""
         return self.is_tested and self.p >= SIGNIFICANT
 
 
 class SharesRow(NamedTuple):
-    """One distance matrix: its variance shared out."""
+    """Partition of the variance of one distance matrix."""
 
     task: str
     title: str
     aspect: str
-    name: str  # of the measure, in a link
-    measure: str  # for people
+    name: str  # of the measure, in links
+    measure: str  # label of the measure
     n_networks: int
     shares: dict[str, Share]  # factor → share
 
 
 def sentence(rows: list[SharesRow], factor: str) -> str:
-    """One factor of one task in words: where it explains more than chance would, and where not."""
+    """State where a factor separates the networks of one task beyond chance, and where it does not."""
     found: dict[bool, list[str]] = {True: [], False: []}
     for row in rows:
         share = row.shares.get(factor)
@@ -100,10 +100,10 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
     name = factor.capitalize() if factor != "l2" else "L2"
     yes, no = listed(found[True], "and"), listed(found[False], "or")
     if yes and no:
-        return f"{name} tells networks apart in {yes}, but not beyond chance in {no}."
+        return f"{name} separates networks in {yes}, but not beyond chance in {no}."
     if yes:
-        return f"{name} tells networks apart in {yes}."
-    return f"{name} does not tell networks apart beyond chance in {no}." if no else ""
+        return f"{name} separates networks in {yes}."
+    return f"{name} does not separate networks beyond chance in {no}." if no else ""
 
 
 UNKNOWN = "—"
@@ -114,7 +114,7 @@ def _percent(share: float) -> str:
 
 
 class Finding(NamedTuple):
-    """One row of the table of claims, in words."""
+    """One row of the table ``claims``, as text."""
 
     task: str
     verdict: str
@@ -122,8 +122,8 @@ class Finding(NamedTuple):
     note: str
 
 
-class ClaimTested(NamedTuple):
-    """A claim and everything that was found on it."""
+class ClaimResult(NamedTuple):
+    """A claim and its findings."""
 
     number: str
     statement: str
@@ -131,15 +131,15 @@ class ClaimTested(NamedTuple):
 
     @property
     def verdicts(self) -> dict[str, int]:
-        """How many findings ended in each verdict."""
+        """Number of findings with each verdict."""
         return dict(Counter(finding.verdict for finding in self.findings))
 
 
 def shares(atlas: AtlasLike) -> list[SharesRow]:
-    """The table ``headline``, one row per distance matrix.
+    """Return the table ``headline``, one row per distance matrix.
 
     Raises:
-        Missing: it is not stored.
+        Missing: the table is not stored.
     """
     stored = table(atlas, "headline")
     rows = []
@@ -166,15 +166,15 @@ def shares(atlas: AtlasLike) -> list[SharesRow]:
     return rows
 
 
-def claims_tested(atlas: AtlasLike) -> list[ClaimTested]:
-    """The table ``claims``, in its order, each number with its interval.
+def claim_results(atlas: AtlasLike) -> list[ClaimResult]:
+    """Return the claims of the table ``claims``, in its order, with their findings.
 
     Raises:
-        Missing: it is not stored.
+        Missing: the table is not stored.
     """
     rows = table(atlas, "claims")
     return [
-        ClaimTested(
+        ClaimResult(
             str(number),
             str(of_claim["statement"].iloc[0]),
             [_finding(atlas.study, row) for _, row in of_claim.iterrows()],

@@ -1,4 +1,4 @@
-"""The maps of networks by likeness, one file beside the page for each distance matrix."""
+"""Maps of networks, in one file beside the page for each distance matrix."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,11 +13,11 @@ from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
 from dynatlas.report.values import cells, rounded
 
-MOST_MATRIX_ROWS: Final = 300  # a larger matrix is thinned evenly; the stored one and the print figure are whole
+MOST_MATRIX_ROWS: Final = 300  # larger matrices are thinned evenly on the page only
 
 
 def map_list(atlas: AtlasLike) -> list[dict[str, str]]:
-    """The maps that the page offers, with the file of each."""
+    """Return the maps of the page, with their files."""
     return [
         {
             "task": task,
@@ -32,11 +32,11 @@ def map_list(atlas: AtlasLike) -> list[dict[str, str]]:
 
 
 def map_details(atlas: AtlasLike) -> Iterator[tuple[str, Json]]:
-    """(file, its content) for every map; a part that is missing is the sentence that says so."""
+    """Yield (file, content) for every map; a missing part is replaced by a message."""
     for one in map_list(atlas):
         task, measure = one["task"], one["measure"]
         content: Json = {}
-        for name, read in (("flat", _flat), ("solid", _solid), ("matrix", _matrix), ("effects", _effects)):
+        for name, read in (("flat", _map_2d), ("solid", _map_3d), ("matrix", _matrix), ("effects", _effects)):
             try:
                 content[name] = read(atlas, task, measure)
             except Missing as missing:
@@ -50,21 +50,21 @@ def map_details(atlas: AtlasLike) -> Iterator[tuple[str, Json]]:
         yield one["file"], content
 
 
-def _flat(atlas: AtlasLike, task: str, measure: str) -> Json:
+def _map_2d(atlas: AtlasLike, task: str, measure: str) -> Json:
     rows = embedding(atlas, task, measure)
     return {"network": rows["network"].tolist(), "x": rounded(rows["x"]), "y": rounded(rows["y"])}
 
 
-def _solid(atlas: AtlasLike, task: str, measure: str) -> Json:
+def _map_3d(atlas: AtlasLike, task: str, measure: str) -> Json:
     rows = table(atlas, "embeddings_3d", task)
     rows = rows[rows["measure"] == measure]
     if rows.empty:
-        raise Missing(f"No map of the {measure} distances in three dimensions is in this atlas.")
+        raise Missing(f"The atlas has no three-dimensional map of the {measure} distances.")
     return {"network": rows["network"].tolist()} | {axis: rounded(rows[axis]) for axis in "xyz"}
 
 
 def _matrix(atlas: AtlasLike, task: str, measure: str) -> Json:
-    """The distances sorted by architecture and activation, in 4 digits."""
+    """Return the distances sorted by architecture and activation, to 4 digits."""
     networks, matrix = distances(atlas, task, measure)
     count = len(networks)
     keep = even_selection(range(count), MOST_MATRIX_ROWS)

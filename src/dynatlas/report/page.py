@@ -1,4 +1,4 @@
-"""One page that shows an atlas, the details that it loads from files beside it, and the figures."""
+"""The page of an atlas, its detail files, and the figures beside it."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from dynatlas._util.json import Json
 from dynatlas._util.messages import count_of
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
-from dynatlas.figures.catalogue import FORMATS, Dynamics, Format, dynamics_of, pictures, save_all
+from dynatlas.figures.catalogue import FORMATS, DynamicsFigure, Format, dynamics_figures, pictures, save_all
 from dynatlas.figures.counts import composition, modal_composition
 from dynatlas.figures.looks import UNSTABLE, looks_of, unstable_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale
@@ -20,7 +20,7 @@ from dynatlas.figures.style import render
 from dynatlas.measures.aspects import TRANSITIONS, comparing
 from dynatlas.report import plots
 from dynatlas.report.details import MOST_EIGENVALUES, network_details
-from dynatlas.report.headline import claims_tested, sentence, shares, summary
+from dynatlas.report.headline import claim_results, sentence, shares, summary
 from dynatlas.report.maps import map_details, map_list
 from dynatlas.report.provenance import command, departures, history
 from dynatlas.report.rendering import detail_file, page_script, render_page
@@ -30,7 +30,7 @@ FIGURES = "report/figures"
 
 
 def build_page(atlas: AtlasLike) -> dict[str, bytes]:
-    """Write the page and its details; it links the figures, which may be drawn before or after."""
+    """Build the page and its detail files; the linked figures can be drawn before or after."""
     snapshot = Snapshot(atlas)
     shown = [
         {
@@ -48,26 +48,26 @@ def build_page(atlas: AtlasLike) -> dict[str, bytes]:
 def build_figures(
     atlas: AtlasLike, formats: Sequence[Format] = FORMATS, names: Sequence[str] | None = None
 ) -> dict[str, bytes]:
-    """Draw figures, by default all, in some formats."""
+    """Draw figures, by default all, in these formats."""
     return {f"{FIGURES}/{name}": content for name, content in save_all(atlas, formats, names).items()}
 
 
 def page(atlas: AtlasLike, figures: list[Json]) -> str:
-    """The page: its first view is in it; what a reader asks for next is in files beside it, as are the ``figures``."""
-    content, looks = _Content(atlas), looks_of(atlas.study)["architecture"]
-    sections = content.task_sections()  # which adds to the data
+    """Return the page with its first view; other views load files beside it, as do the ``figures``."""
+    content, looks = _PageContent(atlas), looks_of(atlas.study)["architecture"]
+    sections = content.task_sections()  # adds plots to the data
     return render_page(
         "report/template.html",
         atlas.study.name,
         page_script(),
         content.data(),
-        # file: is what lets a page from disk load the details beside it; 'self' is the same from a server.
+        # "file:" lets a page on disk load the details beside it; 'self' does the same on a server.
         sources="'self' file:",
         study=atlas.study,
         python_path=json.dumps(str(atlas.path), ensure_ascii=False),
         summary=content.get(summary),
         shares=content.get(shares),
-        findings=content.get(claims_tested),
+        findings=content.get(claim_results),
         departures=departures(atlas.study),
         task_sections=sections,
         command=command(atlas.provenance),
@@ -78,30 +78,30 @@ def page(atlas: AtlasLike, figures: list[Json]) -> str:
 
 
 def inline_svg(file: bytes, name: str) -> Markup:
-    """A figure's ``<svg>`` element, with ids that no other figure on the page has."""
+    """Return the ``<svg>`` element of a figure, with ids that are unique on the page."""
     element = re.sub("<metadata>.*</metadata>", "", file.decode(), flags=re.DOTALL)
-    element = element[element.index("<svg") :].replace("*{", "#figure_1 *{")  # its style must not reach the page
+    element = element[element.index("<svg") :].replace("*{", "#figure_1 *{")  # limits its style to the figure
     for reference in ('id="', 'href="#', "url(#", ">#"):
         element = element.replace(reference, f"{reference}{name}-")
     return Markup(element)  # noqa: S704 - drawn by matplotlib, which escapes its texts
 
 
-class _Content:
-    """Fills the page's data and notes, for each part that is missing, what to say instead."""
+class _PageContent:
+    """Collects the data of the page; missing parts are replaced by messages."""
 
     def __init__(self, atlas: AtlasLike) -> None:
         self.atlas = atlas
         self.plots: Json = {}
 
     def get(self, read: Callable[..., Any], *args: Any) -> Json:
-        """``{"value": …}`` or ``{"missing": why}``."""
+        """Return ``{"value": …, "missing": ""}`` or ``{"value": None, "missing": why}``."""
         try:
             return {"value": read(self.atlas, *args), "missing": ""}
         except Missing as missing:
             return {"value": None, "missing": str(missing)}
 
     def data(self) -> Json:
-        """What the page's script knows from the start."""
+        """Return the data that the page contains for its script."""
         networks = self.get(population)
         return {
             "plots": self.plots,
@@ -123,7 +123,7 @@ class _Content:
         }
 
     def task_sections(self) -> list[Json]:
-        """What the page says of each task."""
+        """Return the content of the section of each task."""
         return [self._task_section(kind) for kind in tasks(self.atlas)]
 
     def _task(self, kind: str) -> Json:
@@ -150,19 +150,19 @@ class _Content:
             "performance": self._plot(f"performance-{kind}", plots.performance_plot, kind),
             "representatives": self.get(representatives, kind)["value"] or [],
             "modal": modal and (composition(modal[0]), f"{modal[1]:,} of {count_of(modal[2], 'search', 'searches')}"),
-            "dynamics": [self._dynamics(kind, dynamics) for dynamics in dynamics_of(self.atlas.study, kind)],
+            "dynamics": [self._dynamics(kind, dynamics) for dynamics in dynamics_figures(self.atlas.study, kind)],
             "maps": [one for one in map_list(self.atlas) if one["task"] == kind],
         }
 
     def _plot(self, name: str, read: Callable[..., Any], *args: Any) -> dict[str, str]:
-        """Put a plot into the data; what the template needs to place it."""
+        """Add a plot to the data, and return what the template needs to place it."""
         got = self.get(read, *args)
         if got["value"] is not None:
             self.plots[name] = got["value"]
         return {"name": name, "missing": got["missing"]}
 
-    def _dynamics(self, kind: str, dynamics: Dynamics) -> dict[str, str]:
-        """A figure of what the fixed points form, as an element of the page."""
+    def _dynamics(self, kind: str, dynamics: DynamicsFigure) -> dict[str, str]:
+        """Return a dynamics figure as an element of the page."""
         caption = self.get(dynamics.describe, kind)
         content = {"heading": dynamics.heading, "missing": caption["missing"]}
         if caption["missing"]:

@@ -1,4 +1,4 @@
-"""The page's flat plots as plotly JSON; a colour that begins with “@” is the theme's, set in the browser."""
+"""Two-dimensional plots of the page as plotly JSON; colours that begin with “@” are set by the theme in the browser."""
 
 import html
 from typing import Any, SupportsFloat
@@ -8,27 +8,27 @@ import numpy as np
 from dynatlas._util.json import Json
 from dynatlas.atlas.view import AtlasLike, of_variant, table, variants
 from dynatlas.figures.looks import looks_of, variant_label
-from dynatlas.figures.performance import error_of
+from dynatlas.figures.performance import task_error
 from dynatlas.figures.style import side_by_side
 
 Plot = Json
 
 
 def text(value: Any) -> str:
-    """A name as plotly shows it: its own little markup language must not act on names."""
+    """Escape a name, so that plotly does not interpret it as markup."""
     return html.escape(str(value), quote=False)
 
 
 def number(value: SupportsFloat, digits: int = 5) -> float | None:
-    """Rounded for a lighter page; None where there is none, since JSON has no NaN."""
+    """Round a number for a smaller page; None if not finite, since JSON has no NaN."""
     plain = float(value)
     return float(f"{plain:.{digits}g}") if np.isfinite(plain) else None
 
 
 def performance_plot(atlas: AtlasLike, task: str) -> Plot:
-    """Every network's error against its task's threshold."""
+    """Plot the error of every network on a task, with the threshold."""
     networks = table(atlas, "networks", task)
-    error = error_of(atlas, task, networks)
+    error = task_error(atlas, task, networks)
     columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
     finite = error.values[np.isfinite(error.values) & (error.values > 0)]
     ceiling = 2.5 * max(float(finite.max()) if len(finite) else error.bound, error.bound)

@@ -1,4 +1,4 @@
-"""Where a study departs from the settings of Maheswaranathan et al. 2019."""
+"""Departures of a study from the settings of Maheswaranathan et al. 2019, and the provenance of an atlas."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -19,7 +19,7 @@ CELLS: Final = ("vanilla", "ugrnn", "gru", "lstm")
 
 
 class Departure(NamedTuple):
-    """One setting that differs."""
+    """One setting that differs from the paper."""
 
     setting: str
     paper: str
@@ -27,7 +27,7 @@ class Departure(NamedTuple):
 
 
 def departures(study: Study) -> list[Departure]:
-    """The settings in which a study differs from the paper; only real differences."""
+    """Return the settings in which a study differs from the paper; the order of values does not count."""
     return [
         Departure(setting, _text(paper), _text(here))
         for setting, paper, here in _settings(study)
@@ -36,7 +36,7 @@ def departures(study: Study) -> list[Departure]:
 
 
 def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
-    """(setting, the paper's value, the study's value); several values at once are tuples."""
+    """Yield (setting, value in the paper, value in the study); several values are a tuple."""
     population = study.population
     yield "tasks", _titles(study, BUILT_IN), _titles(study, (task.kind for task in study.tasks))
     yield "architectures", _labels(CELLS), _labels(population.architectures)
@@ -53,7 +53,7 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _task_settings(task: Task) -> Iterator[tuple[str, Any, Any]]:
-    """The settings of a task that the paper states: its value is the default."""
+    """Yield the settings of a task that the paper states; its values are the defaults."""
     for name in task.paper_settings:
         field = type(task).model_fields[name]
         if name == "steps":
@@ -63,10 +63,10 @@ def _task_settings(task: Task) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _optimizers(study: Study) -> str | tuple[str, ...]:
-    """The optimisers used; where only some networks have another than the rest, which."""
+    """Name the optimisers; if some networks differ from the others, list them."""
     users: dict[str, set[str]] = {}
     for member in study.members:
-        # A search draws the momentum, whatever the study file says.
+        # A search samples the momentum and ignores the one in the study file.
         momentum = 1.0 if study.search else member.training.momentum
         name = "Adam" if member.training.optimizer == "adam" else _sgd(momentum)
         label = f"{task_name(study, member.task)} {architecture_label(member.architecture)} {member.activation}"
@@ -79,7 +79,7 @@ def _optimizers(study: Study) -> str | tuple[str, ...]:
 
 
 def _searched(study: Study) -> str:
-    """Whether every configuration has settings of its own, as after a search."""
+    """State whether each configuration has separate settings, as after a search."""
     if study.search:
         return "searched for each configuration"
     configurations = set(study.configurations)
@@ -118,13 +118,13 @@ def _text(value: Any) -> str:
 
 
 def command(provenance: Mapping[str, Any]) -> str:
-    """The command that made the atlas, as it is typed."""
+    """Return the command that created the atlas."""
     stored = provenance.get("command", "")
     return " ".join(map(str, stored)) if isinstance(stored, list) else str(stored)
 
 
 def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(what, value): everything the provenance knows but the command, nested names joined by a dot."""
+    """Return (name, value) for all provenance except the command; nested names are joined by a dot."""
     return [(name.replace("_", " "), value) for name, value in _flat(provenance) if name != "command"]
 
 

@@ -1,4 +1,4 @@
-"""What every page is made with: a template, one style, plotly and the page's own script, and no others may run."""
+"""Rendering of pages: a template, one style sheet, plotly and one script; the security policy admits no others."""
 
 import base64
 import hashlib
@@ -12,16 +12,16 @@ from markupsafe import Markup
 
 
 def render_page(template: str, title: str, script: str, data: Any, *, sources: str = "", **content: Any) -> str:
-    """A page: everything that it shows is in it, unless scripts from other ``sources`` may run.
+    """Render a page, which is self-contained unless scripts from other ``sources`` are admitted.
 
     Args:
         template: a file of the package, such as ``report/template.html``, with ``report/head.html`` in its head and
             ``report/scripts.html`` at its end.
-        title: of the page.
-        script: the page's own; plotly is there before it.
-        data: what the script finds as JSON.
-        sources: from where the page may load further scripts, in the words of a security policy.
-        content: what else the template names.
+        title: title of the page.
+        script: script of the page, run after plotly is loaded.
+        data: JSON data for the script.
+        sources: sources of further scripts, in the syntax of a content security policy.
+        content: other variables of the template.
     """
     from plotly.offline import get_plotlyjs
 
@@ -30,7 +30,7 @@ def render_page(template: str, title: str, script: str, data: Any, *, sources: s
     )
     scripts = [get_plotlyjs().replace("</script", "<\\/script"), script]
     allowed = [*([sources] if sources else []), *map(content_hash, scripts)]
-    # Markup: our own files, and hashes.
+    # Markup is safe here: files of the package, and hashes.
     return environment.get_template(template).render(
         title=title,
         version=metadata.version("dynatlas"),
@@ -43,14 +43,14 @@ def render_page(template: str, title: str, script: str, data: Any, *, sources: s
 
 
 def text_of(name: str) -> str:
-    """A file of the package, such as ``report/page.css``."""
+    """Return the text of a file of the package, such as ``report/page.css``."""
     return (resources.files("dynatlas") / name).read_text(encoding="utf-8")
 
 
-# What the script of an atlas' page has for any page.
-OF_ANY_PAGE: Final = ("elements", "theme", "plots")
+# Parts of the script that the other pages share.
+SHARED_PARTS: Final = ("elements", "theme", "plots")
 
-# The page's own script, in the order in which it is read; each file is one idea.
+# Parts of the script of an atlas page, in order.
 PARTS: Final = (
     *("elements", "details", "theme", "plots", "population", "tables", "spaces", "spectra", "graphs"),
     *("maps", "networks", "comparison", "stored_tables", "views"),
@@ -58,35 +58,35 @@ PARTS: Final = (
 
 
 def script_json(value: Any) -> Markup:
-    """JSON that may stand in a ``<script>``: no text in it can end the element or open another one."""
+    """Return JSON that is safe inside ``<script>``: no text in it can end the element or open another."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 
 
 def detail_file(name: str, value: Any) -> bytes:
-    """A file beside the page that hands it one more piece of data.
+    """Return a file beside the page with further data.
 
-    A page opened from disk may not read files, but it may run scripts: so the data come as a call of the one function
-    that the page offers for it.
+    A page opened from disk cannot read files, but it can run scripts: each file calls the function of the page that
+    receives the data.
     """
     return f"dynatlas.receive({script_json(name)},{script_json(value)});\n".encode()
 
 
 def page_script() -> str:
-    """The page's script: its parts in one scope of their own."""
-    return in_one_scope(map(part, PARTS))
+    """Return the script of an atlas page."""
+    return in_one_scope(map(script_part, PARTS))
 
 
-def part(name: str) -> str:
-    """One file of the page's script."""
+def script_part(name: str) -> str:
+    """Return one part of the script."""
     return (resources.files("dynatlas.report") / "assets" / f"{name}.js").read_text(encoding="utf-8")
 
 
 def in_one_scope(parts: Iterable[str]) -> str:
-    """A script whose parts know each other, and whose names nobody else does."""
+    """Join parts of a script in one function scope, without global names."""
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 
 def content_hash(script: str) -> str:
-    """What the page's security policy calls an inline script that may run."""
+    """Return the hash of an inline script for the content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""A network's state space for the page: probe trajectories and fixed points in three principal components."""
+"""State space of a network for the page: probe trajectories and fixed points in three principal components."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 from dynatlas._util.json import Json
 from dynatlas.atlas.view import AtlasLike, Missing, arrays
-from dynatlas.figures.state_spaces import ColorScale, color_scale, space_of
+from dynatlas.figures.state_spaces import ColorScale, color_scale, select_state_space
 from dynatlas.report.values import rounded
 from dynatlas.study.members import Member
 
 
 def state_space(atlas: AtlasLike, member: Member, points: pd.DataFrame) -> Json:
-    """Paths with their colours, and which of the network's ``points`` (its rows of ``fixed_points``) lie where.
+    """Return trajectories with their colours, and the places of ``points``, the network's rows of ``fixed_points``.
 
     Raises:
-        Missing: they are not stored.
+        Missing: no state space is stored.
     """
     task = atlas.study.task(member.task)
-    space = space_of(task, _stored(atlas, member), points.reset_index(drop=True))
+    space = select_state_space(task, _load(atlas, member), points.reset_index(drop=True))
     scale = color_scale(atlas, member.task)
     extent = np.concatenate([space.trajectories.reshape(-1, space.points.shape[1]), space.points])
     return {
@@ -43,8 +43,8 @@ def _colors(values: Any, scale: ColorScale) -> list[str]:
     return [to_hex(colors(float(share))) for share in (values - scale.low) / max(scale.high - scale.low, 1e-12)]
 
 
-def _stored(atlas: AtlasLike, member: Member) -> xr.Dataset:
-    """The network's part of its block; of an atlas without it, the representative's own group."""
+def _load(atlas: AtlasLike, member: Member) -> xr.Dataset:
+    """Load the network's part of its block; without a block, the group ``trajectories`` of a representative."""
     block = atlas.study.block_of(member).name
     group = f"state_spaces/{block}"
     if atlas.has(f"arrays.zarr/{group}") and atlas.has(f"arrays.zarr/fixed_points/{block}"):
@@ -54,5 +54,5 @@ def _stored(atlas: AtlasLike, member: Member) -> xr.Dataset:
             return data.sel(network=member.id).isel(row=np.flatnonzero(rows))
     if atlas.has(f"arrays.zarr/trajectories/{member.id}"):
         return atlas.arrays(f"trajectories/{member.id}")
-    arrays(atlas, group, member.task)  # says what is missing, if that is why
+    arrays(atlas, group, member.task)  # raises if the whole block is missing
     raise Missing("No state space of this network is stored: only networks that passed are analysed.")

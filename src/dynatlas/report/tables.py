@@ -1,4 +1,4 @@
-"""The stored tables for the page, one file beside it for each."""
+"""Stored tables for the page, each in one file beside it."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -9,38 +9,38 @@ from dynatlas.atlas.view import AtlasLike, Missing, table
 from dynatlas.report.values import cells
 from dynatlas.study.study import Study
 
-MOST_ROWS: Final = 20_000  # more would keep a browser busy for seconds; the whole table is in the atlas
-# The tables that a reader of a study asks for first come first.
+MOST_ROWS: Final = 20_000  # more rows take seconds in a browser; the atlas has the whole table
+# These tables come first in the list.
 FIRST: Final = ("networks", "headline", "effects", "claims", "searches", "fixed_points")
 
 _ABOUT: Final = {
     "networks": "Every network: its settings, its error, whether it passed.",
-    "headline": "How the variance between networks is shared out among the factors.",
-    "effects": "Whether each factor tells networks apart, by each measure.",
+    "headline": "Partition of the variance between networks among the factors.",
+    "effects": "Effect of each factor on the distances, by each measure.",
     "claims": "The claims of the paper, each with a verdict.",
-    "searches": "How the search for fixed points went, for every network and static input.",
+    "searches": "Outcome of the fixed-point search for every network and static input.",
     "fixed_points": "Every fixed or slow point.",
     "losses": "Loss during training.",
     "samples": "The samples of the hyperparameter search.",
     "sample_losses": "Loss of the samples of the hyperparameter search.",
-    "mappings": "How fast networks of each shape train, by the number computed side by side.",
-    "transitions": "Which fixed point leads to which stable one, and how often.",
-    "transition_sensitivity": "How much a transition graph depends on the size of the displacement.",
-    "attractors": "What each network does when left alone after a trial.",
-    "oscillations": "Sine task: the frequency of each command, linearised.",
+    "mappings": "Training speed of each shape of network, by the number of networks trained in parallel.",
+    "transitions": "Transitions from each fixed point to stable ones, with their probabilities.",
+    "transition_sensitivity": "Dependence of transition graphs on the size of the displacement.",
+    "attractors": "The attractor that each network reaches under each static input.",
+    "oscillations": "Sine task: the linear frequency under each command.",
     "frequencies": "Sine task: frequencies averaged over networks.",
-    "line_attractors": "Integration task: the slow manifold that holds the sum.",
-    "spectra": "Integration task: mean eigenvalues along the manifold.",
-    "embeddings": "Places on the maps in two dimensions.",
-    "embeddings_3d": "Places on the maps in three dimensions.",
-    "maps": "How many networks each map shows, and how faithful it is.",
+    "line_attractors": "Integration task: line attractors.",
+    "spectra": "Integration task: mean eigenvalues along the line attractors.",
+    "embeddings": "Coordinates on the two-dimensional maps.",
+    "embeddings_3d": "Coordinates on the three-dimensional maps.",
+    "maps": "Number of networks on each map, and its stress.",
     "controls": "Reference values for the distances.",
-    "control_embeddings": "Where each network stands on its architecture’s map, trained and before training.",
+    "control_embeddings": "Coordinates of each network, trained and untrained, on the map of its architecture.",
 }
 
 
 def table_list(atlas: AtlasLike) -> list[Json]:
-    """Every table of the schema: its columns, their meaning, its file, or what is missing."""
+    """Return every table of the schema with its columns, their meaning and its file, or a message."""
     names = [*FIRST, *(name for name in TABLES if name not in FIRST)]
     return [_described(atlas, name) for name in names if name in TABLES]
 
@@ -62,22 +62,22 @@ def _described(atlas: AtlasLike, name: str) -> Json:
 
 
 def table_details(atlas: AtlasLike) -> Iterator[tuple[str, dict[str, list[Any]]]]:
-    """(file, column → values) for every table that is stored, of a large one the first rows."""
+    """Yield (file, column → values) for every stored table; large tables are cut after ``MOST_ROWS``."""
     for described in table_list(atlas):
         if not described["missing"]:
             rows = table(atlas, described["name"]).head(MOST_ROWS)
             yield described["file"], {column: cells(rows[column]) for column, _ in described["columns"]}
 
 
-# A file for each network would be thousands of entries in the manifest, one for each block megabytes to open one.
+# One file per network would add thousands of entries to the manifest; one per block would take megabytes to open.
 NETWORKS_PER_FILE: Final = 8
 
 
 def population(atlas: AtlasLike) -> Json:
-    """The table ``networks`` by column, and the detail ``file`` of each.
+    """Return the table ``networks`` by column, with the detail ``file`` of each network.
 
     Raises:
-        Missing: it is not stored.
+        Missing: the table is not stored.
     """
     networks = table(atlas, "networks")
     file_of = {network: name for name, ids in network_files(atlas.study).items() for network in ids}
@@ -86,7 +86,7 @@ def population(atlas: AtlasLike) -> Json:
 
 
 def network_files(study: Study) -> dict[str, list[str]]:
-    """The detail files of the networks: name → ids."""
+    """Return the detail files of the networks: name → ids."""
     return {
         f"network-{block.name}-{start // NETWORKS_PER_FILE}": [
             member.id for member in members[start : start + NETWORKS_PER_FILE]

@@ -1,4 +1,4 @@
-"""Values of tables and arrays as JSON has them: no NaN, no more digits than an eye can use."""
+"""Conversion of tables and arrays to JSON values: rounded, and None instead of NaN."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from dynatlas._util.json import Json
 
 
 def rounded(values: Any, digits: int = 4) -> list[Any]:
-    """Nested lists of numbers, rounded to this many digits of the largest of them; None where there is none."""
+    """Return nested lists of numbers, rounded to this many digits of the largest; None where not finite."""
     array = np.asarray(values, np.float64)
     finite = np.abs(array[np.isfinite(array)])
     largest = float(finite.max()) if finite.size else 0.0
@@ -19,7 +19,7 @@ def rounded(values: Any, digits: int = 4) -> list[Any]:
 
 
 def cells(column: "pd.Series[Any]", digits: int = 6) -> list[Any]:
-    """A column of a table: each number rounded by itself, None where there is none, lists as text."""
+    """Return a column of a table: each number rounded separately, None where not finite, lists as text."""
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_integer_dtype(column):
         return list(column.tolist())
     if pd.api.types.is_float_dtype(column):
@@ -28,7 +28,7 @@ def cells(column: "pd.Series[Any]", digits: int = 6) -> list[Any]:
 
 
 def records(table: pd.DataFrame) -> list[Json]:
-    """Its rows, for a template."""
+    """Return the rows of a table as dictionaries."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 

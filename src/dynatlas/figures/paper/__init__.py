@@ -1,4 +1,4 @@
-"""The figures of the paper, each drawn from the panels of the single figures."""
+"""Figures of the paper, composed of the panels of the single figures."""
 
 from dynatlas.figures.paper.errors import errors as errors
 from dynatlas.figures.paper.integration import integration as integration

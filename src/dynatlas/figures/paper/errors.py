@@ -1,4 +1,4 @@
-"""Appendix C: how well the networks of each kind do their task, as histograms."""
+"""Appendix C: histograms of the errors of all networks."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ from dynatlas.atlas.view import (
     variants,
 )
 from dynatlas.figures.looks import ACTIVATIONS, architecture_label
-from dynatlas.figures.performance import Error, error_of
+from dynatlas.figures.performance import TaskError, task_error
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, styled, write_message
 
 BINS = 24
 
 
 def errors(atlas: AtlasLike) -> Figure:
-    """A column for each task, a row for each architecture: how many networks have which error on held-out trials."""
+    """Draw histograms of the error on held-out trials, with a column per task and a row per architecture."""
     rows = architectures_of(atlas.study)
     kinds = tasks(atlas)
     with styled():
@@ -58,7 +58,7 @@ def errors(atlas: AtlasLike) -> Figure:
 
 def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures: list[str]) -> None:
     networks = table(atlas, "networks", task)
-    error = error_of(atlas, task, networks)
+    error = task_error(atlas, task, networks)
     known = error.values[np.isfinite(error.values) & (error.values > 0)]
     ends = [*known, error.bound]
     edges = np.geomspace(min(ends) / 1.3, max(ends) * 1.3, BINS + 1)
@@ -68,7 +68,7 @@ def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures:
 
 
 def _draw_histograms(
-    axes: Axes, atlas: AtlasLike, networks: pd.DataFrame, error: Error, architecture: str, edges: Any
+    axes: Axes, atlas: AtlasLike, networks: pd.DataFrame, error: TaskError, architecture: str, edges: Any
 ) -> None:
     unknown = 0
     for _, activation in (variant for variant in variants(atlas) if variant[0] == architecture):
@@ -94,10 +94,10 @@ def _draw_histograms(
 
 
 def errors_caption(atlas: AtlasLike) -> str:
-    """The caption of appendix C."""
+    """Return the caption of appendix C."""
     networks = table(atlas, "networks")
     return (
         f"Error on held-out trials of all {count_of(len(networks), 'trained network')}, on a logarithmic scale: lower "
         "is better. Networks beyond the dashed threshold of their task are left out of all analyses; errors that are "
-        f"not finite are counted in words. {left_out_sentence(networks)}"
+        f"not finite are given as a count. {left_out_sentence(networks)}"
     )

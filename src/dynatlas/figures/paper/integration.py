@@ -1,4 +1,4 @@
-"""Figure 3: the first task that asks for integration, in the paper by context."""
+"""Figure 3: the first task with integration, in the paper context-dependent integration."""
 
 import jax
 import numpy as np
@@ -13,27 +13,34 @@ from dynatlas.figures.distances import draw_map_legends
 from dynatlas.figures.legends import draw_legends, point_legend, style_legend
 from dynatlas.figures.line_attractors import draw_responses, draw_spectra, smallest_lines
 from dynatlas.figures.looks import variant_label
-from dynatlas.figures.paper.parts import _map, _measures, _population, _trajectories, draw_maps, figure_of
+from dynatlas.figures.paper.parts import (
+    compared_measures,
+    describe_map,
+    describe_population,
+    describe_trajectories,
+    draw_maps,
+    task_figure,
+)
 from dynatlas.figures.state_spaces import color_scale, colors_of, draw_variants, trial_conditions, trial_labels
-from dynatlas.figures.style import columns_of, heading, panel, rows_of, write_message
+from dynatlas.figures.style import heading, panel, split_columns, split_rows, write_message
 from dynatlas.figures.trial import HORIZONTAL, INPUT_COLOR, TARGET_COLOR, draw_line
 from dynatlas.measures.registry import measure_label
 from dynatlas.tasks.task import PROBE_SEED, Task
 
-NO_TRIAL = "The code of this task is not loaded, and without it no random trial can be drawn."
+NO_TRIAL = "The code of this task is not loaded; a random trial cannot be drawn without it."
 
 
 def integration(atlas: AtlasLike) -> Figure:
-    """Task and probe, trajectories with line attractors, distances, spectra along the lines, what modes integrate."""
-    return figure_of(atlas, "integration", 8.1, _draw)
+    """Draw task and probe, trajectories with line attractors, maps, spectra along the lines, and linear responses."""
+    return task_figure(atlas, "integration", 8.1, _draw)
 
 
 def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
     geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
-    top, middle, bottom, legends = rows_of(figure, [3.1, 2.1, 2.0, 0.9])
-    a, b = columns_of(top, [1.9, 5.2])
-    c, d = columns_of(middle, [1.0, 1.0])
-    e, f = columns_of(bottom, [1.0, 1.0])
+    top, middle, bottom, legends = split_rows(figure, [3.1, 2.1, 2.0, 0.9])
+    a, b = split_columns(top, [1.9, 5.2])
+    c, d = split_columns(middle, [1.0, 1.0])
+    e, f = split_columns(bottom, [1.0, 1.0])
     heading(a, "a", "Task and probe")
     _draw_task(a, atlas, task)
     heading(b, "b", "Trajectories and line attractors")
@@ -44,13 +51,13 @@ def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
     panel(e.subplots(), draw_spectra, atlas, task)
     heading(f, "f", "Integral against modes kept")
     panel(f.subplots(), draw_responses, atlas, task)
-    maps, lines = rows_of(legends, [1.0, 1.0])
+    maps, lines = split_rows(legends, [1.0, 1.0])
     draw_map_legends(maps, atlas, task)
     draw_legends(lines, [style_legend(atlas), point_legend(seen)])
 
 
 def _draw_task(part: SubFigure, atlas: AtlasLike, kind: str) -> None:
-    """Above, a random trial: the cued stream, another one, the target. Below, the probe and one network's answers."""
+    """Draw a random trial (cued stream, another stream, target), and below it the probe with one network's outputs."""
     task = atlas.study.task(kind)
     try:
         trial = task.trial(jax.random.key(PROBE_SEED, impl="threefry2x32"))
@@ -68,20 +75,20 @@ def _draw_task(part: SubFigure, atlas: AtlasLike, kind: str) -> None:
         draw_line(axes, inputs[:, stream], color)
         axes.set_ylabel(name, **HORIZONTAL)
     total.plot(targets[:, 0], color=INPUT_COLOR, linewidth=1.2)
-    total.set_ylabel("sum to\nreport", **HORIZONTAL)
+    total.set_ylabel("target", **HORIZONTAL)
     try:
         _draw_probe(probe, answers, atlas, kind)
     except Missing as missing:
         probe.set_axis_off()
         write_message(answers, str(missing))
     probe.set_ylabel("probe", **HORIZONTAL)
-    answers.set_ylabel("its\nanswers", **HORIZONTAL)
+    answers.set_ylabel("outputs", **HORIZONTAL)
     answers.set_xlabel("step")
     answers.set_xlim(-0.5, len(targets) - 0.5)
 
 
 def _streams(task: Task, inputs: NDArray[np.float32]) -> list[int]:
-    """The integrated inputs, from the one that counts in this trial ``[steps, inputs]`` on."""
+    """Return the integrated inputs, first the one that is cued in this trial ``[steps, inputs]``."""
     [condition] = trial_conditions(task, inputs.mean(axis=0, keepdims=True))
     channels = list(dict.fromkeys(task.integrated_inputs()))
     place = channels.index(task.integrated_inputs()[condition])
@@ -89,7 +96,7 @@ def _streams(task: Task, inputs: NDArray[np.float32]) -> list[int]:
 
 
 def _draw_probe(probe: Axes, answers: Axes, atlas: AtlasLike, kind: str) -> None:
-    """In the first context, the cued stream of each stored probe trial, and a network's answer, by the evidence."""
+    """Draw the cued stream and one network's output of each probe trial in the first context, by evidence."""
     task = atlas.study.task(kind)
     data = arrays(atlas, f"trajectories/{representatives(atlas, kind)[0].network}", kind)
     evidence, contexts = trial_labels(task, data)
@@ -105,23 +112,23 @@ def _draw_probe(probe: Axes, answers: Axes, atlas: AtlasLike, kind: str) -> None
 
 
 def integration_caption(atlas: AtlasLike) -> str:
-    """The caption of figure 3."""
+    """Return the caption of figure 3."""
     task = tasks_with(atlas.study, "integration")[0]
-    population = _population(atlas, task)
-    geometry, topology = _measures(atlas, task)
+    population = describe_population(atlas, task)
+    geometry, topology = compared_measures(atlas, task)
     one = representatives(atlas, task)[0]
     words = atlas.study.task(task).probe_words or "the integrated input of each trial"
     half = atlas.study.task(task).steps // 2
     return (
         f"{population} a, a random trial, and the probe: {words}, coloured by level, and the answers of one network "
         f"({variant_label(one.architecture, one.activation)}) in the first context. "
-        f"b, {_trajectories(atlas, task)} Marks are fixed and slow points; points "
-        "further from the activity than its own range are not drawn but "
-        f"counted. c, metric MDS of {measure_label(geometry)} distances. {_map(atlas, task, geometry)} "
-        f"d, metric MDS of {measure_label(topology)} distances. {_map(atlas, task, topology)} e, moduli of "
+        f"b, {describe_trajectories(atlas, task)} Marks are fixed and slow points; points "
+        "further from the activity than its range are counted, but not "
+        f"drawn. c, metric MDS of {measure_label(geometry)} distances. {describe_map(atlas, task, geometry)} "
+        f"d, metric MDS of {measure_label(topology)} distances. {describe_map(atlas, task, topology)} e, moduli of "
         f"the eigenvalues along the line attractors ({atlas.study.analysis.manifold_points} points in each context), "
-        f"by rank. f, the output {half} steps after a unit of the cued input, from the linear dynamics with "
+        f"by rank. f, the output {half} steps after a unit input, from the linear dynamics with "
         "only the largest modes kept; 1 is a perfect integral. The axis is linear up to 2 and logarithmic beyond. "
         f"e and f are means over the networks of {min(atlas.study.population.units)} units of each variant, "
-        f"{smallest_lines(atlas, task)} together."
+        f"{smallest_lines(atlas, task)} in all."
     )

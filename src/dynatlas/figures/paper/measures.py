@@ -9,30 +9,30 @@ from matplotlib.figure import Figure
 from dynatlas.atlas.view import AtlasLike, left_out_sentence, map_facts, table, task_name, task_title, tasks
 from dynatlas.figures.distances import draw_map, draw_map_legends, draw_matrix
 from dynatlas.figures.legends import SHOWN_FACTORS
-from dynatlas.figures.style import columns_of, heading, new_figure, panel, rows_of, styled, write_message
+from dynatlas.figures.style import heading, new_figure, panel, split_columns, split_rows, styled, write_message
 from dynatlas.measures.registry import measure_label
 
 COMPARED = ("svcca", "cka")
 MOST_IN_A_ROW = 3
 
 
-def letters() -> Iterator[str]:
-    """The names of the panels, one for each task: a … z, then a2 … z2, and so on."""
+def panel_letters() -> Iterator[str]:
+    """Yield the letters of the panels: a … z, then a2 … z2, and so on."""
     for number in count(1):
         for letter in ascii_lowercase:
             yield f"{letter}{number if number > 1 else ''}"
 
 
 def measures_compared(atlas: AtlasLike) -> Figure:
-    """For each task, matrices by both measures above their maps by architecture and by activation."""
+    """Draw for each task the matrices of both measures, above their maps by architecture and by activation."""
     kinds = tasks(atlas)
     with styled():
         n_rows = -(-len(kinds) // MOST_IN_A_ROW)
         figure = new_figure(0.5 + 3.1 * n_rows)
-        *rows, below = rows_of(figure, [3.1] * n_rows + [0.45])
-        columns = min(len(kinds), MOST_IN_A_ROW)  # in the last row too, so that panels have one size
-        parts = [part for row in rows for part in columns_of(row, [1.0] * columns)]
-        for part, letter, task in zip(parts, letters(), kinds, strict=False):
+        *rows, below = split_rows(figure, [3.1] * n_rows + [0.45])
+        columns = min(len(kinds), MOST_IN_A_ROW)  # also in the last row, so that all panels have the same size
+        parts = [part for row in rows for part in split_columns(row, [1.0] * columns)]
+        for part, letter, task in zip(parts, panel_letters(), kinds, strict=False):
             heading(part, letter, task_title(atlas.study, task), size=7.0)
             grid = part.subplots(3, len(COMPARED))
             for column, measure in enumerate(COMPARED):
@@ -57,9 +57,9 @@ def measures_compared(atlas: AtlasLike) -> Figure:
 
 
 def measures_caption(atlas: AtlasLike) -> str:
-    """The caption of appendix E."""
+    """Return the caption of appendix E."""
     parts = []
-    for letter, task in zip(letters(), tasks(atlas), strict=False):
+    for letter, task in zip(panel_letters(), tasks(atlas), strict=False):
         facts = [(measure, map_facts(atlas, task, measure)) for measure in COMPARED]
         said = "; ".join(
             f"{measure_label(measure)}: n = {row['n_networks']}, stress {row['stress']:.2f}"

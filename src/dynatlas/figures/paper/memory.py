@@ -1,4 +1,4 @@
-"""Figure 1: the first task that asks for memory, in the paper the flip-flop."""
+"""Figure 1: the first task with memory, in the paper the flip-flop."""
 
 from matplotlib.figure import Figure
 
@@ -7,60 +7,60 @@ from dynatlas.figures.distances import draw_map_legends, draw_matrix
 from dynatlas.figures.legends import point_legend
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.paper.parts import (
-    _map,
-    _measures,
-    _population,
-    _trajectories,
-    draw_example,
+    compared_measures,
+    describe_map,
+    describe_population,
+    describe_trajectories,
+    describe_trial,
+    draw_example_trial,
     draw_maps,
     draw_network,
-    figure_of,
-    trial_words,
+    task_figure,
 )
 from dynatlas.figures.state_spaces import draw_variants
-from dynatlas.figures.style import columns_of, heading, panel, rows_of
+from dynatlas.figures.style import heading, panel, split_columns, split_rows
 from dynatlas.figures.transition_graphs import draw_transitions
 from dynatlas.measures.registry import measure_label
 
 
 def memory(atlas: AtlasLike) -> Figure:
-    """A trial, trajectories, distances in geometry, fixed points with what leads where, distances in topology."""
-    return figure_of(atlas, "memory", 7.9, _draw)
+    """Draw a trial, trajectories, distances in geometry, fixed points with transitions, and a map in topology."""
+    return task_figure(atlas, "memory", 7.9, _draw)
 
 
 def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
     geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
-    top, middle, bottom, legends = rows_of(figure, [3.0, 2.2, 2.2, 0.5])
-    a, b = columns_of(top, [1.9, 5.2])
-    c, d = columns_of(middle, [2.95, 4.15])
-    e, f = columns_of(bottom, [3.4, 3.7])
+    top, middle, bottom, legends = split_rows(figure, [3.0, 2.2, 2.2, 0.5])
+    a, b = split_columns(top, [1.9, 5.2])
+    c, d = split_columns(middle, [2.95, 4.15])
+    e, f = split_columns(bottom, [3.4, 3.7])
     heading(a, "a", "Task")
-    draw_example(a, atlas, task)
+    draw_example_trial(a, atlas, task)
     heading(b, "b", "Trajectories")
     draw_variants(b, atlas, task, points=False)
     heading(c, "c", f"{measure_label(geometry)} distances")
     panel(c.subplots(), draw_matrix, atlas, task, geometry)
     draw_maps(d, "d", atlas, task, geometry)
     heading(e, "e", "Fixed points and transitions")
-    seen = draw_network(e, atlas, task, "its transitions, in outputs", draw_transitions)
+    seen = draw_network(e, atlas, task, "transitions, in readouts", draw_transitions)
     draw_maps(f, "f", atlas, task, topology)
     draw_map_legends(legends, atlas, task, point_legend(seen))
 
 
 def memory_caption(atlas: AtlasLike) -> str:
-    """The caption of figure 1."""
+    """Return the caption of figure 1."""
     task = tasks_with(atlas.study, "memory")[0]
-    population = _population(atlas, task)
-    geometry, topology = _measures(atlas, task)
+    population = describe_population(atlas, task)
+    geometry, topology = compared_measures(atlas, task)
     one = representatives(atlas, task)[0]
     settings = atlas.study.analysis
     return (
-        f"{population} a, {trial_words(atlas, task)} ({variant_label(one.architecture, one.activation)}). "
-        f"b, {_trajectories(atlas, task)} c, {measure_label(geometry)} distances between networks, sorted by "
+        f"{population} a, {describe_trial(atlas, task)} ({variant_label(one.architecture, one.activation)}). "
+        f"b, {describe_trajectories(atlas, task)} c, {measure_label(geometry)} distances between networks, sorted by "
         f"architecture (outer bar) and activation (inner bar). d, metric MDS of these distances. "
-        f"{_map(atlas, task, geometry)} e, fixed points of the network in a: left, in its state "
+        f"{describe_map(atlas, task, geometry)} e, fixed points of the network in a: left, in its state "
         "space, with their leading unstable directions; right, "
-        "at the places of their readouts, with an arrow to each stable point that at least 2 % of "
+        "at their readouts, with an arrow to each stable point that at least 2 % of "
         f"{settings.transition_trials} displaced states reach. f, metric MDS of the distances between "
-        f"{measure_label(topology)}s. {_map(atlas, task, topology)}"
+        f"{measure_label(topology)}s. {describe_map(atlas, task, topology)}"
     )

@@ -1,4 +1,4 @@
-"""Figure 2: the first task that asks for oscillation, in the paper the sine wave."""
+"""Figure 2: the first task with oscillation, in the paper the sine wave."""
 
 from matplotlib.figure import Figure
 
@@ -8,39 +8,39 @@ from dynatlas.figures.legends import SHOWN_FACTORS, point_legend
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.oscillations import draw_eigenvalues, draw_frequencies
 from dynatlas.figures.paper.parts import (
-    _map,
-    _measures,
-    _population,
-    _trajectories,
-    draw_example,
+    compared_measures,
+    describe_map,
+    describe_population,
+    describe_trajectories,
+    describe_trial,
+    draw_example_trial,
     draw_maps,
     draw_network,
-    figure_of,
-    trial_words,
+    task_figure,
 )
 from dynatlas.figures.state_spaces import draw_variants
-from dynatlas.figures.style import columns_of, heading, panel, rows_of
+from dynatlas.figures.style import heading, panel, split_columns, split_rows
 from dynatlas.measures.registry import measure_label
 
 
 def oscillation(atlas: AtlasLike) -> Figure:
-    """A trial, trajectories, distances in geometry, fixed points and spectra, distances in topology, frequencies."""
-    return figure_of(atlas, "oscillation", 7.7, _draw)
+    """Draw a trial, trajectories, a map in geometry, fixed points and spectra, a map in topology, and frequencies."""
+    return task_figure(atlas, "oscillation", 7.7, _draw)
 
 
 def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
     geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
-    top, middle, bottom, legends = rows_of(figure, [2.8, 2.2, 2.2, 0.5])
-    a, b = columns_of(top, [1.9, 5.2])
-    c, d = columns_of(middle, [3.7, 3.4])
-    e, f = columns_of(bottom, [3.7, 3.4])
+    top, middle, bottom, legends = split_rows(figure, [2.8, 2.2, 2.2, 0.5])
+    a, b = split_columns(top, [1.9, 5.2])
+    c, d = split_columns(middle, [3.7, 3.4])
+    e, f = split_columns(bottom, [3.7, 3.4])
     heading(a, "a", "Task")
-    draw_example(a, atlas, task)
+    draw_example_trial(a, atlas, task)
     heading(b, "b", "Trajectories")
     draw_variants(b, atlas, task, points=False)
     draw_maps(c, "c", atlas, task, geometry)
     heading(d, "d", "Fixed points and their eigenvalues")
-    seen = draw_network(d, atlas, task, "its spectra near |λ| = 1", draw_eigenvalues)
+    seen = draw_network(d, atlas, task, "spectra near |λ| = 1", draw_eigenvalues)
     draw_maps(e, "e", atlas, task, topology)
     heading(f, "f", "Frequency of the linear dynamics")
     grid = f.subplots(1, 2, sharey=True)
@@ -52,23 +52,23 @@ def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
 
 
 def oscillation_caption(atlas: AtlasLike) -> str:
-    """The caption of figure 2."""
+    """Return the caption of figure 2."""
     task = tasks_with(atlas.study, "oscillation")[0]
-    population = _population(atlas, task)
-    geometry, topology = _measures(atlas, task)
+    population = describe_population(atlas, task)
+    geometry, topology = compared_measures(atlas, task)
     one = representatives(atlas, task)[0]
     averaged = table(atlas, "frequencies")
     by_architecture = averaged[averaged["factor"] == "architecture"]
     counts = by_architecture.groupby("condition")["n_networks"].sum()
     n_averaged = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
     return (
-        f"{population} a, {trial_words(atlas, task)} ({variant_label(one.architecture, one.activation)}). "
-        f"b, {_trajectories(atlas, task)} c, metric MDS of "
-        f"{measure_label(geometry)} distances. {_map(atlas, task, geometry)} d, the network in a: left, its fixed "
-        "points, one search per command, coloured by their unstable directions; right, the eigenvalues at the point in "
-        "the middle of each oscillation, near the leading pairs. Trajectories and eigenvalues are coloured by the "
-        "command’s frequency; strokes on the unit circle stand at the frequencies asked for. "
-        f"e, metric MDS of {measure_label(topology)} distances. {_map(atlas, task, topology)} f, frequency "
-        "of the leading pair, |arg λ|/2π, against the one asked for: means over networks "
+        f"{population} a, {describe_trial(atlas, task)} ({variant_label(one.architecture, one.activation)}). "
+        f"b, {describe_trajectories(atlas, task)} c, metric MDS of "
+        f"{measure_label(geometry)} distances. {describe_map(atlas, task, geometry)} d, the network in a: left, its "
+        "fixed points, one search per command, coloured by their unstable directions; right, the eigenvalues at the "
+        "point in the middle of each oscillation, near the leading pairs. Trajectories and eigenvalues are coloured by "
+        "the commanded frequency; strokes on the unit circle mark the commanded frequencies. "
+        f"e, metric MDS of {measure_label(topology)} distances. {describe_map(atlas, task, topology)} f, frequency "
+        "of the leading pair, |arg λ|/2π, against the commanded frequency: means over networks "
         f"(n = {n_averaged} per command) ± standard error; dashed, equality."
     )

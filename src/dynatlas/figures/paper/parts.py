@@ -1,4 +1,4 @@
-"""Parts that the figures of the paper share: a trial, a pair of maps, one network."""
+"""Shared parts of the figures of the paper: a trial, a pair of maps, one network, and their captions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,16 +23,16 @@ from dynatlas.figures.legends import SHOWN_FACTORS
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale, draw_state_space, most_trials
 from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled, write_message
-from dynatlas.figures.trial import draw_trial, example, trial_handles
+from dynatlas.figures.trial import draw_trial, example_trial, trial_handles
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
 from dynatlas.tasks.task import Computation
 
 
-def figure_of(
+def task_figure(
     atlas: AtlasLike, computation: Computation, height: float, draw: Callable[[Figure, AtlasLike, str], None]
 ) -> Figure:
-    """A figure about the first task with this computation; of a study without one, a figure that says so."""
+    """Draw a figure of the first task with this computation, or a message if the study has no such task."""
     task = tasks_with(atlas.study, computation)[0]
     with styled():
         if task in tasks(atlas):
@@ -40,22 +40,22 @@ def figure_of(
             draw(figure, atlas, task)
         else:
             figure = new_figure(1.2)
-            write_message(figure.subplots(), not_studied(atlas, task))
+            write_message(figure.subplots(), missing_task_message(atlas, task))
     return figure
 
 
-def not_studied(atlas: AtlasLike, task: str) -> str:
-    """What to say of a task that the study does not have."""
+def missing_task_message(atlas: AtlasLike, task: str) -> str:
+    """Return the message for a task that the study does not have."""
     return (
         f"The study “{atlas.study.name}” has no {task_name(atlas.study, task)} task.\n"
         f'Add [[tasks]] with kind = "{task}" to its file, and run it into a new atlas.'
     )
 
 
-def draw_example(part: SubFigure, atlas: AtlasLike, task: str) -> None:
-    """A trial and an answer, or what is missing."""
+def draw_example_trial(part: SubFigure, atlas: AtlasLike, task: str) -> None:
+    """Draw a trial with one network's output, or a message."""
     try:
-        trial, answer = example(atlas, task)
+        trial, answer = example_trial(atlas, task)
     except Missing as missing:
         write_message(part.subplots(), str(missing))
     else:
@@ -71,14 +71,14 @@ def draw_example(part: SubFigure, atlas: AtlasLike, task: str) -> None:
         )
 
 
-def trial_words(atlas: AtlasLike, task: str) -> str:
-    """What ``draw_example`` draws, for captions."""
+def describe_trial(atlas: AtlasLike, task: str) -> str:
+    """Describe ``draw_example_trial`` for captions."""
     words = atlas.study.task(task).probe_words or "the inputs, the targets"
     return f"a trial of the probe: {words}, and one network’s answer"
 
 
 def draw_maps(part: SubFigure, letter: str, atlas: AtlasLike, task: str, measure: str) -> None:
-    """The map of one measure twice, coloured by architecture and by activation."""
+    """Draw the map of one measure twice, coloured by architecture and by activation."""
     heading(part, letter, f"{measure_label(measure)} distances, MDS")
     for axes, factor in zip(part.subplots(1, 2), SHOWN_FACTORS, strict=True):
         axes.set_title(f"by {factor}", fontsize=7, fontweight="normal")
@@ -86,9 +86,10 @@ def draw_maps(part: SubFigure, letter: str, atlas: AtlasLike, task: str, measure
 
 
 def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw: Callable[..., None]) -> set[Any]:
-    """One network: its fixed points in state space, and beside them what ``draw(axes, atlas, network)`` shows.
+    """Draw one network's fixed points in state space, and call ``draw(axes, atlas, network)`` for the panel beside it.
 
-    Gives the kinds of points and lines that were drawn.
+    Returns:
+        The kinds of points and lines that were drawn.
     """
     try:
         one = representatives(atlas, task)[0]
@@ -102,37 +103,37 @@ def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw:
     return panel(left, draw_state_space, atlas, one, color_scale(atlas, task)) or set()
 
 
-def _population(atlas: AtlasLike, task: str) -> str:
-    """The task, how many networks, and who was left out."""
+def describe_population(atlas: AtlasLike, task: str) -> str:
+    """State the task, the number of networks, and the networks left out."""
     if task not in tasks(atlas):
-        raise Missing(not_studied(atlas, task))
+        raise Missing(missing_task_message(atlas, task))
     networks = table(atlas, "networks", task)
     passed = int(networks["passed"].sum())
     trained = f"{passed:,} of {count_of(len(networks), 'trained network')}"
     return f"{task_title(atlas.study, task)}, {trained}. {left_out_sentence(networks)}"
 
 
-def _measures(atlas: AtlasLike, task: str) -> tuple[str, str]:
-    """What the maps compare: of geometry, of topology."""
+def compared_measures(atlas: AtlasLike, task: str) -> tuple[str, str]:
+    """Return the measures of geometry and of topology that the maps show."""
     return atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
 
 
-def _map(atlas: AtlasLike, task: str, measure: str) -> str:
-    """How many networks a map shows, and how well."""
+def describe_map(atlas: AtlasLike, task: str, measure: str) -> str:
+    """State the number of networks on a map, and its stress."""
     facts = map_facts(atlas, task, measure)
     if facts is None:
-        return "This map is not in this atlas."
+        return "This map is not in the atlas."
     left_out = f"; {facts['n_left_out']} left out: {facts['left_out_reason']}" if facts["n_left_out"] else ""
-    same = "; networks alike in it coincide" if aspect(measure) == "topology" else ""
+    same = "; networks with equal topology coincide" if aspect(measure) == "topology" else ""
     return f"(n = {facts['n_networks']}, stress {facts['stress']:.2f}{left_out}{same}.)"
 
 
-def _trajectories(atlas: AtlasLike, task: str) -> str:
-    """What is drawn of one network of each variant."""
+def describe_trajectories(atlas: AtlasLike, task: str) -> str:
+    """Describe the trajectories drawn for one network of each variant."""
     chosen = representatives(atlas, task)
     steps = f", the last {MOST_STEPS} steps of each" if atlas.study.task(task).steps > MOST_STEPS else ""
     return (
-        f"{count_of(len(chosen), 'network')}, one per variant, in the first three principal components of its own "
+        f"{count_of(len(chosen), 'network')}, one per variant, in the first three principal components of its "
         f"probe activity, each scaled to its range (at most {most_trials(atlas, task)} trials{steps}; percentages: "
         "shares of the variance)."
     )

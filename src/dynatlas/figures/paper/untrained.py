@@ -1,4 +1,4 @@
-"""Figure 4: trained against untrained networks. How much of a likeness is there before any training."""
+"""Figure 4: trained and untrained networks compared."""
 
 import math
 from typing import Any
@@ -19,29 +19,29 @@ from dynatlas.atlas.view import (
     task_title,
     tasks,
 )
-from dynatlas.figures.distances import draw_places, frame_map, groups
-from dynatlas.figures.legends import Legend, dot, draw_legends
+from dynatlas.figures.distances import draw_networks, frame_map, level_runs
+from dynatlas.figures.legends import Legend, draw_legends, marker_handle
 from dynatlas.figures.looks import ACTIVATIONS, architecture_label
-from dynatlas.figures.style import GREY, SMALLEST, heading, new_figure, panel, rows_of, styled
+from dynatlas.figures.style import GREY, SMALLEST, heading, new_figure, panel, split_rows, styled
 from dynatlas.measures.registry import measure_label
 
 LEAST_NETWORKS = 3
-NO_DISTANCES = ("reliability", "explained by training")
+NOT_DISTANCES = ("reliability", "explained by training")
 
-NOT_KEPT = (
+NO_UNTRAINED = (
     "This study keeps no untrained networks; set population.untrained_controls = true and run it into a new atlas."
 )
 
 
 def untrained(atlas: AtlasLike) -> Figure:
-    """For each task, trained and untrained networks of one architecture on a map, their distances, and the means."""
+    """Draw for each task a map of one architecture's trained and untrained networks, their distances, and means."""
     with styled():
         figure = new_figure(5.9)
-        maps, matrices, means, legends = rows_of(figure, [2.2, 1.7, 1.6, 0.4])
+        maps, matrices, means, legends = split_rows(figure, [2.2, 1.7, 1.6, 0.4])
         measure = atlas.study.analysis.measures[0]
         label = measure_label(measure)
         for part, letter, title, draw in (
-            (maps, "a", f"{chosen_label(atlas)} networks, trained and untrained: {label}, MDS", _draw_map),
+            (maps, "a", f"{shown_label(atlas)} networks, trained and untrained: {label}, MDS", _draw_map),
             (matrices, "b", "Their distances", _draw_matrix),
             (means, "c", "Mean distances, all architectures", _draw_controls),
         ):
@@ -55,31 +55,31 @@ def untrained(atlas: AtlasLike) -> Figure:
     return figure
 
 
-def chosen_architecture(atlas: AtlasLike) -> str:
-    """Vanilla, as in the paper, or the first that the study has."""
+def shown_architecture(atlas: AtlasLike) -> str:
+    """Return the architecture of the maps: vanilla, as in the paper, or the study's first."""
     return architectures_of(atlas.study)[0]
 
 
-def chosen_label(atlas: AtlasLike) -> str:
-    """Its name."""
-    return architecture_label(chosen_architecture(atlas))
+def shown_label(atlas: AtlasLike) -> str:
+    """Return the label of the architecture of the maps."""
+    return architecture_label(shown_architecture(atlas))
 
 
 def control_rows(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
-    """The rows of ``controls`` that are distances.
+    """Return the rows of ``controls`` that are distances.
 
     Raises:
-        Missing: there are none.
+        Missing: too few networks passed, or no controls are stored.
     """
     passed = int(table(atlas, "networks", task)["passed"].sum())
-    if passed < LEAST_NETWORKS:  # running the study again, as ``table`` says, would not help
-        raise Missing(f"Controls need {LEAST_NETWORKS} networks that passed; of this task {passed} did.")
+    if passed < LEAST_NETWORKS:  # to run the study again, as ``table`` advises, would not help
+        raise Missing(f"Controls need {LEAST_NETWORKS} networks that passed; {passed} passed on this task.")
     rows = table(atlas, "controls", task)
-    return rows[(rows["measure"] == measure) & ~rows["control"].isin(NO_DISTANCES)]
+    return rows[(rows["measure"] == measure) & ~rows["control"].isin(NOT_DISTANCES)]
 
 
 def reliability(atlas: AtlasLike, task: str, measure: str) -> float:
-    """How well the distances from half of the probe's trials predict those from the other half; NaN if not known.
+    """Return the reliability of the distances between the two halves of the probe; NaN if unknown.
 
     Raises:
         Missing: no controls are stored.
@@ -90,24 +90,24 @@ def reliability(atlas: AtlasLike, task: str, measure: str) -> float:
 
 
 def control_map(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
-    """The map of trained and untrained networks of the chosen architecture: a row for each, with its activation.
+    """Return the map of the shown architecture: a row per trained or untrained network, with its activation.
 
     Raises:
-        Missing: there is none.
+        Missing: the map is not stored.
     """
     if not atlas.study.population.untrained_controls:
-        raise Missing(NOT_KEPT)
+        raise Missing(NO_UNTRAINED)
     rows = table(atlas, "control_embeddings", task)
-    rows = rows[(rows["measure"] == measure) & (rows["architecture"] == chosen_architecture(atlas))]
+    rows = rows[(rows["measure"] == measure) & (rows["architecture"] == shown_architecture(atlas))]
     if rows.empty:
-        raise Missing(f"No {chosen_label(atlas)} network of this task passed.")
+        raise Missing(f"No {shown_label(atlas)} network of this task passed.")
     return rows.merge(table(atlas, "networks", task)[["network", "activation"]], on="network")
 
 
 def _legend(atlas: AtlasLike) -> Legend:
     looks = [ACTIVATIONS[name] for name in activations_of(atlas.study)]
     handles = [
-        dot(f"{look.label}, {state}", look.color, hollow=state == "untrained")
+        marker_handle(f"{look.label}, {state}", look.color, hollow=state == "untrained")
         for look in looks
         for state in ("trained", "untrained")
     ]
@@ -117,30 +117,30 @@ def _legend(atlas: AtlasLike) -> Legend:
 def _draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     rows = control_map(atlas, task, measure)
     for (activation, is_trained), of_kind in rows.groupby(["activation", "is_trained"], sort=False):
-        draw_places(axes, of_kind, ACTIVATIONS[str(activation)].color, "o", of=len(rows), hollow=not is_trained)
+        draw_networks(axes, of_kind, ACTIVATIONS[str(activation)].color, "o", of=len(rows), hollow=not is_trained)
     frame_map(axes)
     axes.set_xlabel(f"n = 2 × {len(rows) // 2}, stress {rows['stress'].iloc[0]:.2f}", color=GREY, fontsize=SMALLEST)
 
 
 def _draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     if not atlas.study.population.untrained_controls:
-        raise Missing(NOT_KEPT)
+        raise Missing(NO_UNTRAINED)
     stored = arrays(atlas, f"controls/{task}/{measure}", task)
     networks = table(atlas, "networks", task).set_index("network")
     rows = networks.loc[[name.removesuffix(" untrained") for name in stored["network"].values.astype(str)]]
     rows = rows.assign(is_trained=stored["is_trained"].values, place=np.arange(len(rows)))
-    rows = rows[rows["architecture"] == chosen_architecture(atlas)].sort_values(
+    rows = rows[rows["architecture"] == shown_architecture(atlas)].sort_values(
         ["activation", "is_trained"], ascending=False, kind="stable"
     )
     if rows.empty:
-        raise Missing(f"No {chosen_label(atlas)} network of this task passed.")
+        raise Missing(f"No {shown_label(atlas)} network of this task passed.")
     places = rows["place"].to_numpy(int)
     matrix = stored["distance"].values[np.ix_(places, places)]
     image = axes.imshow(matrix, cmap="cividis", vmin=0, interpolation="auto", rasterized=len(rows) > 100)
     scale: Any = axes.figure.colorbar(image, ax=axes, fraction=0.045, pad=0.03, label="distance")
     scale.outline.set_visible(False)
     ticks: list[tuple[float, str]] = []
-    for (activation, is_trained), start, stop in groups(rows, "activation", "is_trained"):
+    for (activation, is_trained), start, stop in level_runs(rows, "activation", "is_trained"):
         ticks.append(((start + stop - 1) / 2, f"{activation},\n{'trained' if is_trained else 'untrained'}"))
         if start:
             axes.axhline(start - 0.5, color="white", linewidth=0.7)
@@ -170,10 +170,10 @@ def _draw_controls(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> Non
     axes.set_xlabel("mean distance")
 
 
-# The rows of panel c of figure 4.
-CONTROLS = {
+# Rows of panel c.
+CONTROL_MEANINGS = {
     "trained": "between two trained networks",
-    "shuffled time": "the same with each network’s samples in an order of its own, which leaves nothing in common",
+    "shuffled time": "the same with the samples of each network shuffled, a reference without similarity",
     "untrained": "between two networks before training",
     "own untrained": "between a network and itself before training",
     "trained to untrained": "between a trained network and another one before training",
@@ -181,7 +181,7 @@ CONTROLS = {
 
 
 def untrained_caption(atlas: AtlasLike) -> str:
-    """The caption of figure 4."""
+    """Return the caption of figure 4."""
     measure = atlas.study.analysis.measures[0]
     mapped, compared, reliabilities, shown = [], [], [], set()
     lacking: list[Missing] = []
@@ -204,13 +204,13 @@ def untrained_caption(atlas: AtlasLike) -> str:
             mapped.append(f"{name} none")
     if not shown:
         raise lacking[0]
-    meanings = "; ".join(f"“{control}”, {meaning}" for control, meaning in CONTROLS.items() if control in shown)
+    meanings = "; ".join(f"“{control}”, {meaning}" for control, meaning in CONTROL_MEANINGS.items() if control in shown)
     reliable = (
         " Distances from the even trials of the probe predict those from the odd ones with these reliabilities: "
         f"{'; '.join(reliabilities)}."
     )
     return (
-        f"{chosen_label(atlas)} networks before and after training, an even selection of those that passed "
+        f"{shown_label(atlas)} networks before and after training, an even selection of those that passed "
         f"({'; '.join(mapped)}). a, metric MDS of the {measure_label(measure)} distances between all of them, trained "
         "and untrained. b, these distances. c, mean distances of networks of all architectures "
         f"({'; '.join(compared)}), with 95 % intervals over networks: {meanings}.{reliable if reliabilities else ''}"

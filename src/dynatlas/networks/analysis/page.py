@@ -9,7 +9,7 @@ from dynatlas.errors import NetworkError
 from dynatlas.figures.looks import UNSTABLE
 from dynatlas.networks.analysis.analyze import Analysis
 from dynatlas.networks.analysis.plots import MOST_POINTS, spectrum, state_spaces
-from dynatlas.report.rendering import OF_ANY_PAGE, in_one_scope, part, render_page, text_of
+from dynatlas.report.rendering import SHARED_PARTS, in_one_scope, render_page, script_part, text_of
 from dynatlas.report.values import records
 
 MOST_ROWS = 2000  # of the table of points; the file next to the page has all
@@ -29,7 +29,7 @@ def page(analysis: Analysis, title: str, verified: str = "") -> str:
     return render_page(
         "networks/analysis/page.html",
         title,
-        in_one_scope([*map(part, OF_ANY_PAGE), text_of("networks/analysis/page.js")]),
+        in_one_scope([*map(script_part, SHARED_PARTS), text_of("networks/analysis/page.js")]),
         {"plots": {"spectrum": spectrum(analysis)}, "spaces": {"network": scenes}},
         network=analysis.network,
         verified=verified,

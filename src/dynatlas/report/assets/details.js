@@ -1,4 +1,4 @@
-// Data that stand in files beside the page. A page from disk may not read files, but may run scripts: each of these
+// Data in files beside the page. A page opened from disk cannot read files, but can run scripts: each of these
 // files calls dynatlas.receive(name, value), the only global of this page.
 const atlas = JSON.parse(document.getElementById("atlas-data").textContent);
 const received = new Map(); // name → promise of a value
@@ -16,8 +16,8 @@ function detail(name) {
     received.set(name, new Promise((resolve, reject) => {
       const script = document.createElement("script");
       const fail = () => {
-        received.delete(name); // the reader may put the file there and try again
-        reject(new Error(`The file detail/${name}.js is not beside this page, or is damaged. Keep the folder “report” together; “dynatlas report” writes it anew.`));
+        received.delete(name); // the reader can add the file and try again
+        reject(new Error(`The file detail/${name}.js is not beside this page, or is damaged. Keep the folder “report” together; “dynatlas report” rewrites it.`));
       };
       awaited.set(name, resolve);
       script.onerror = fail;

@@ -1,4 +1,4 @@
-// Makes elements. Every text goes in as text: nothing in this page is ever parsed as HTML.
+// Creates elements. Text is inserted as text: this page never parses HTML.
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -25,7 +25,7 @@ function select(label, choices, chosen, onchange) {
   return element("label", {}, `${label} `, element("select", { onchange: (event) => onchange(event.target.value) }, options));
 }
 
-// One of a few, as a row of buttons; `choices` are [value, text].
+// A choice as a row of buttons; `choices` are [value, text].
 let nRadios = 0;
 function radios(label, choices, chosen, onchange) {
   const name = `radios-${nRadios++}`;
@@ -36,7 +36,7 @@ function radios(label, choices, chosen, onchange) {
   return element("fieldset", { class: "tabs" }, element("legend", {}, label), inputs);
 }
 
-// Several lines of code that can be copied.
+// A block of code with a button to copy it.
 function code(text) {
   const block = element("pre", { tabindex: 0 }, element("code", {}, text));
   return element("div", { class: "code" }, block, copyButton(block));
@@ -53,13 +53,13 @@ async function copy(button, source) {
     await navigator.clipboard.writeText(source.textContent);
     button.textContent = "Copied";
   } catch {
-    getSelection().selectAllChildren(source); // no clipboard here: the text is selected, to be copied by hand
+    getSelection().selectAllChildren(source); // no clipboard: select the text, to be copied by hand
     button.textContent = "Selected";
   }
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 }
 
-// Hand the reader a file.
+// Download a file.
 function save(name, type, content) {
   const address = URL.createObjectURL(new Blob([content], { type }));
   element("a", { href: address, download: name }).click();

@@ -1,4 +1,4 @@
-// A transition graph: from each saddle, the stable points that small displacements lead to.
+// A transition graph: from each saddle, the stable points that displaced states reach.
 function graphPlot(points, edges) {
   const roots = points.condition.map((_, point) => point).filter((point) => !points.is_slow[point]);
   const ranks = [...new Set(roots.map((point) => points.n_unstable[point]))].sort((a, b) => a - b);
@@ -34,19 +34,19 @@ function graphPlot(points, edges) {
   };
 }
 
-// The frequencies of an oscillating network: linearised about its fixed points, against those asked for.
+// The linear frequencies of an oscillating network, against the commanded ones.
 function frequencyPlot({ frequency, linear_frequency }) {
   const ends = [Math.min(...frequency), Math.max(...frequency)];
   return {
     data: [
       { type: "scatter", mode: "lines", x: ends, y: ends, line: { color: "@faint", dash: "dash" }, hoverinfo: "skip" },
-      { type: "scatter", mode: "markers", x: frequency, y: linear_frequency, marker: { color: "#0072B2", size: 8 }, hovertemplate: "asked for %{x}<br>linearised %{y}<extra></extra>" },
+      { type: "scatter", mode: "markers", x: frequency, y: linear_frequency, marker: { color: "#0072B2", size: 8 }, hovertemplate: "commanded %{x}<br>linear %{y}<extra></extra>" },
     ],
-    layout: { margin: { l: 60, r: 10, t: 10, b: 45 }, xaxis: { title: { text: "frequency asked for (cycles per step)" } }, yaxis: { title: { text: "arg λ / 2π (cycles per step)" } } },
+    layout: { margin: { l: 60, r: 10, t: 10, b: 45 }, xaxis: { title: { text: "commanded frequency (cycles per step)" } }, yaxis: { title: { text: "arg λ / 2π (cycles per step)" } } },
   };
 }
 
-// What the fixed points of a network form together, task by task.
+// The dynamics of a network, by the computation of its task.
 function formOf(network, details) {
   const task = valueOf(network, "task");
   const { fixed_points: points, transitions, oscillations, line_attractors: lines } = details;
@@ -54,27 +54,27 @@ function formOf(network, details) {
   if (graph) {
     const why = [points, transitions].find((part) => part.missing !== undefined);
     return section("Transition graph",
-      paragraph("Each point is a fixed point, in a row by its number of unstable directions. A line says where small displacements along these directions settle; the bolder, the more of them."),
-      why ? missing(why.missing || "This network has no fixed point from which anything leads away.") :
+      paragraph("Each point is a fixed point, in a row by its number of unstable directions. A line leads to the point where states displaced along these directions settle; a bolder line means more of them."),
+      why ? missing(why.missing || "This network has no transition.") :
       new Frame(`transitions-${nameOf(network)}`, `Transition graph of ${nameOf(network)}`, graphPlot(points, transitions)).element);
   }
   if (computations.includes("oscillation")) {
     return section("Frequencies",
-      paragraph("The frequency at which the linearised network turns about its fixed point, for each command. On the dashed line it is the one asked for. There is no transition graph: a command has one fixed point as a rule."),
+      paragraph("The frequency of the linearised network at its fixed point, for each command. On the dashed line it equals the commanded frequency. There is no transition graph: a command usually has one fixed point."),
       oscillations.missing !== undefined ? missing(oscillations.missing || "No oscillation was found.") :
       new Frame(`frequencies-${nameOf(network)}`, `Linearised against commanded frequency of ${nameOf(network)}`, frequencyPlot(oscillations)).element);
   }
   if (!computations.includes("integration")) {
-    return section("What they form", paragraph("This task declares no graph, frequencies or integrated inputs, so nothing more is drawn of its fixed points."));
+    return section("Dynamics", paragraph("This task declares no graph, frequencies or integrated inputs, so nothing more is drawn of its fixed points."));
   }
-  return section("Lines that hold the sum",
-    paragraph("For each context, the slow points along which the network keeps its sum: the share of their variance along one line, how fast the output drifts there (as a share of its range, per step), and the output that half a trial later answers a unit of input (1 would be perfect). There is no transition graph: nothing leads from point to point."),
+  return section("Line attractors",
+    paragraph("For each context, the slow points along which the network holds its sum: the share of their variance along one line, the drift of the output there (as a share of its range, per step), and the output half a trial after a unit input (1 is perfect). There is no transition graph, because states do not move from point to point."),
     lines.missing !== undefined ? missing(lines.missing || "No line was sampled.") : plainTable(lines, {
       condition_name: "context", low: "lowest output", high: "highest", line_share: "share along a line", drift_share: "drift", response: "response", modes_needed: "modes needed",
     }, "Line attractors"));
 }
 
-// A few columns as they are.
+// A plain table of a few columns.
 function plainTable(columns, titles, label) {
   const names = Object.keys(titles).filter((name) => name in columns);
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, element("table", {},

@@ -76,7 +76,7 @@ function mapOf(here, details, query) {
       compare),
     filters.length ? element("div", { class: "filters", role: "group", "aria-label": "Show only" }, filters) : null,
     legend, frame.element,
-    facts ? element("p", { class: "muted small" }, `${facts.n_networks} networks. Axes have no meaning of their own: only distances count. Stress says how much the map distorts them, 0 would be not at all: ${shown(facts.stress)} in two dimensions${facts.stress_3d === undefined || facts.stress_3d === null ? "" : `, ${shown(facts.stress_3d)} in three`}. ${facts.n_left_out ? `Left out: ${facts.n_left_out}, ${facts.left_out_reason}.` : "No network that passed is left out."}`) : null,
+    facts ? element("p", { class: "muted small" }, `${facts.n_networks} networks. The axes have no meaning; only distances count. Stress measures their distortion, and 0 is none: ${shown(facts.stress)} in two dimensions${facts.stress_3d === undefined || facts.stress_3d === null ? "" : `, ${shown(facts.stress_3d)} in three`}. ${facts.n_left_out ? `Left out: ${facts.n_left_out}, ${facts.left_out_reason}.` : "No network that passed is left out."}`) : null,
     element("details", {}, element("summary", {}, `All ${networks.length} networks on this map, as a list`), list),
   ].filter(Boolean).reduce((all, part) => { all.append(part); return all; }, element("section"));
 }
@@ -131,16 +131,16 @@ function legendOf(factor, networks) {
 
 function effectsOf(effects) {
   const about = paragraph("For each factor: the share of the variance of the distances that it explains (R², with a 95 % interval and the value to expect by chance), p after correction for the number of factors, how well its groups separate (silhouette, −1 to 1), and how often a network’s nearest other one is of the same kind.");
-  if (effects.missing !== undefined) return section("Does a factor tell networks apart?", missing(effects.missing));
+  if (effects.missing !== undefined) return section("Which factors separate the networks?", missing(effects.missing));
   const range = (value, low, high) => value.map((one, row) => `${shown(one)} (${shown(low[row])} to ${shown(high[row])})`);
   const e = effects;
-  return section("Does a factor tell networks apart?", about, plainTable({
+  return section("Which factors separate the networks?", about, plainTable({
     factor: e.factor.map(factorName), r2: range(e.r2, e.r2_low, e.r2_high), chance: e.r2_chance, p: e.p_adjusted, silhouette: e.silhouette, accuracy: e.accuracy, accuracy_chance: e.accuracy_chance, n: e.n_networks,
   }, { factor: "factor", r2: "R² (95 % interval)", chance: "by chance", p: "p, corrected", silhouette: "silhouette", accuracy: "nearest alike", accuracy_chance: "by chance", n: "networks" }, "Effects of the factors"));
 }
 
 function matrixOf(here, matrix) {
-  const title = "Every distance";
+  const title = "Distance matrix";
   if (matrix.missing !== undefined) return section(title, missing(matrix.missing));
   const names = matrix.network.map((network) => plotText(nameOf(network)));
   const count = names.length;
@@ -155,7 +155,7 @@ function matrixOf(here, matrix) {
     layout: { margin: { l: 100, r: 10, t: 10, b: 100 }, xaxis: { ...ticks, tickangle: -60 }, yaxis: { ...ticks, autorange: "reversed", scaleanchor: "x" } },
   };
   return section(title,
-    paragraph("The distance between every two networks, sorted by architecture and activation; dark is alike. Dark squares on the diagonal mean that networks of one kind resemble each other."),
+    paragraph("The distance between every two networks, sorted by architecture and activation; dark is similar. Dark squares on the diagonal mean that networks of one kind resemble each other."),
     matrix.n_all > count ? paragraph(`${count} of ${matrix.n_all} networks are drawn, evenly spaced.`) : "",
     new Frame(`matrix-${here.task}-${here.measure}`, `${here.label} distances of the networks on the task ${atlas.tasks[here.task].title}`, plot, { shape: "matrix" }).element);
 }

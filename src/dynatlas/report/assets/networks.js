@@ -1,4 +1,4 @@
-// One network: what it is, how it learned, what it computes, and which others are like it.
+// One network: state space, eigenvalues, neighbours, fixed points, training and settings.
 function networkView([network]) {
   if (network === undefined) return { title: "Networks", show: showNetworks };
   if (!indexOf.has(network)) return notFound(`There is no network “${network}”.`);
@@ -46,13 +46,13 @@ async function showNetwork(target, network) {
         neighborsOf(network, details.neighbors)),
       section("Fixed points",
         details.searches.missing !== undefined ? missing(details.searches.missing || "No search is stored.") : [
-          paragraph("How the search went under each static input. “Complete” means that the indices of all points found add up to 1, as those of all points must where the network maps a box into itself; it is not a proof, since two missing points can cancel."),
+          paragraph("The outcome of the search under each static input. “Complete” means that the indices of all points found add up to 1, as those of all points must where the network maps a box into itself; it is not a proof, since two missing points can cancel."),
           folded(details.searches.condition_name.length, "Every search", plainTable(details.searches, { condition_name: "input", n_roots: "fixed points", n_stable: "stable", n_slow: "slow", index_sum: "index sum", certificate: "certificate", n_starts: "starts" }, "Searches"))],
-        details.attractors.missing === undefined ? element("details", {}, element("summary", {}, "What it does when left alone after a trial"), plainTable(
+        details.attractors.missing === undefined ? element("details", {}, element("summary", {}, "Attractors after a trial"), plainTable(
           { ...details.attractors, condition: details.attractors.condition.map((condition) => atlas.tasks[task].conditions[condition] ?? condition) },
-          { condition: "input", kind: "it reaches", rotation_number: "turns per step", exponent_1: "largest Lyapunov exponent" }, "Attractors")) : null));
+          { condition: "input", kind: "attractor", rotation_number: "turns per step", exponent_1: "largest Lyapunov exponent" }, "Attractors")) : null));
   } else {
-    target.append(missing(`This network was left out of the analyses: ${valueOf(network, "reason")}. What is known of it is how it was trained.`));
+    target.append(missing(`This network was left out of the analyses: ${valueOf(network, "reason")}. Only its training is known.`));
   }
   target.append(
     section("Training", lossFrame(network, details.losses)),
@@ -61,7 +61,7 @@ async function showNetwork(target, network) {
 }
 
 function lossFrame(network, losses) {
-  if (losses.missing !== undefined) return missing(losses.missing || "No loss is stored of this network.");
+  if (losses.missing !== undefined) return missing(losses.missing || "No loss of this network is stored.");
   const line = (name, y, color, dash) => ({ type: "scatter", mode: "lines", name, x: losses.iteration, y, line: { color, dash, width: 2 } });
   return new Frame(`training-${nameOf(network)}`, `Loss of ${nameOf(network)} during training`, {
     data: [line("training loss", losses.training_loss, "#E69F00", "dot"), line("error on held-out trials (MSE)", losses.validation_mse, "#0072B2", "solid")],
@@ -69,7 +69,7 @@ function lossFrame(network, losses) {
   }).element;
 }
 
-// A long table waits until it is asked for.
+// A long table is folded.
 const folded = (rows, title, table) => (rows > 8 ? element("details", {}, element("summary", {}, `${title} (${rows})`), table) : table);
 
 function settingsOf(network) {
@@ -86,11 +86,11 @@ function neighborsOf(network, neighbors) {
     const ties = element("p", { class: "muted small" });
     const fill = (measure) => {
       const away = neighbors[measure].map(([, distance]) => distance);
-      ties.textContent = away.length > 1 && away[0] === away.at(-1) ? "All of these are equally near, and others may be: their order says nothing." : "";
+      ties.textContent = away.length > 1 && away[0] === away.at(-1) ? "These networks, and possibly others, have the same distance: their order has no meaning." : "";
       list.replaceChildren(...neighbors[measure].map(([other, distance]) => element("li", {},
       link(`#/network/${other}`, nameOf(other)), " ", element("span", { class: "muted small" }, `${kindOf(other)}, distance ${shown(distance)}`))));
     };
-    if (!stored.length) return element("div", {}, element("h3", {}, title), missing("It is in no such map: it was left out of them, or they are not in this atlas. Where a map leaves networks out, the map says why."));
+    if (!stored.length) return element("div", {}, element("h3", {}, title), missing("This network is on no such map: it was left out, or the atlas has no such map. Each map states why it leaves networks out."));
     fill(stored[0].measure);
     return element("div", {}, element("h3", {}, title),
       element("p", { class: "controls" }, select("By", stored.map((one) => [one.measure, one.label]), stored[0].measure, fill)), list, ties,

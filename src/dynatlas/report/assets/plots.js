@@ -3,12 +3,12 @@ const CONFIG = {
   responsive: true,
   displaylogo: false,
   scrollZoom: false,
-  showSendToCloud: false, // the page must never reach for a server
+  showSendToCloud: false, // the page must not contact a server
   plotlyServerURL: "",
 };
 const frames = new Set(); // those in the page
 
-// Plotly's texts have a small markup language of their own: names must not act in it.
+// Plotly interprets markup in texts: names must be escaped.
 const plotText = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
 class Frame {

@@ -1,4 +1,4 @@
-// The networks: what is known of each, how it looks on a plot, which differ in what.
+// The networks: their values, their looks on plots, and the factors in which they differ.
 const population = atlas.networks;
 const indexOf = new Map(population.network.map((network, index) => [network, index]));
 const FACTORS = ["architecture", "activation", "units", "l2", "seed", "optimizer", "learning_rate", "iterations", "mse", "r2"];
@@ -12,7 +12,7 @@ const labelOf = (factor, level) => atlas.looks[factor]?.[level]?.label ?? shown(
 const factorName = (factor) => ({ l2: "L2 penalty", mse: "error (MSE)", r2: "R²", learning_rate: "learning rate" })[factor] ?? factor;
 const kindOf = (network) => `${labelOf("architecture", valueOf(network, "architecture"))} ${labelOf("activation", valueOf(network, "activation"))}`;
 
-// A value as people read it.
+// Format a value.
 function shown(value) {
   if (value === null || value === undefined) return "—";
   if (typeof value === "boolean") return value ? "yes" : "no";
@@ -21,14 +21,14 @@ function shown(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-// The levels of a factor among some networks, in the order of every picture.
+// The levels of a factor among some networks, in canonical order.
 function levelsOf(factor, networks) {
   const found = [...new Set(networks.map((network) => valueOf(network, factor)))];
   const known = Object.keys(atlas.looks[factor] ?? {});
   return found.sort((a, b) => (known.length ? known.indexOf(a) - known.indexOf(b) : typeof a === "number" ? a - b : String(a).localeCompare(String(b))));
 }
 
-// The factors in which some networks differ; if none differ, the architecture is one all the same.
+// The factors in which some networks differ; the architecture if none differ.
 function varying(networks) {
   const found = FACTORS.filter((factor) => levelsOf(factor, networks).length > 1);
   return found.length ? found : ["architecture"];

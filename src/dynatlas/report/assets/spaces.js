@@ -1,4 +1,4 @@
-// The rotatable state space of one network: trajectories on probe trials, fixed points, where saddles lead away.
+// The rotatable state space of one network: trajectories on probe trials, fixed points, unstable directions of saddles.
 const lookOfPoint = (nUnstable) => atlas.unstable[Math.min(nUnstable, atlas.unstable.length - 1)];
 const colorOfPoint = (nUnstable) => (nUnstable === 0 ? "@ink" : lookOfPoint(nUnstable).color);
 
@@ -47,7 +47,7 @@ function spacePlot(space, points, task) {
   };
 }
 
-// A line through each of these saddles along its leading unstable direction; it comes and goes with them.
+// A line through each of these saddles along its leading unstable direction; shown and hidden with them.
 function directionsOf(space, places, color, legendgroup, at) {
   const saddles = places.filter((place) => space.directions.every((component) => component[place] !== null));
   if (!saddles.length) return null;
@@ -66,7 +66,7 @@ function spaceFrame(network, details) {
     spacePlot(details.space, details.fixed_points, task), { shape: "space" }).element;
 }
 
-// What the colours of the trajectories mean.
+// Colour scale of the trajectories.
 function scaleOf(task) {
   const { scale } = atlas.tasks[task];
   if (!scale) return null;

@@ -1,13 +1,13 @@
 // A table that sorts by a click on a heading, is searched, shows a page at a time, and is saved as CSV.
 const ROWS_PER_PAGE = 50;
 
-// Numbers by size, texts by alphabet, what is not there last.
+// Numbers by size, texts by alphabet, missing values last.
 function compareValues(a, b) {
   if (a === null || b === null || a === undefined || b === undefined) return (a ?? null) === (b ?? null) ? 0 : (a ?? null) === null ? 1 : -1;
   return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
-// A cell as RFC 4180 has it. A text that a spreadsheet would run as a formula is kept from it by an apostrophe.
+// A cell after RFC 4180. An apostrophe keeps spreadsheets from running a text as a formula.
 function csvCell(value) {
   if (value === null || value === undefined) return "";
   let text = String(value);

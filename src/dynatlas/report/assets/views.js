@@ -1,8 +1,8 @@
-// Which view is shown: the address after “#/” decides, so that every view can be linked to.
+// Router: the address after “#/” selects the view, so that every view has a link.
 const VIEWS = { map: mapView, network: networkView, compare: compareView, tables: tableView };
 const view = document.getElementById("view");
 const ready = document.getElementById("status");
-let latest = 0; // number of the latest view asked for: a slower one before it must not be shown over it
+let latest = 0; // number of the latest request: an earlier view that loads later must not replace it
 
 const notFound = (text) => ({
   title: "Not found",
@@ -50,7 +50,7 @@ function decode(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a stray “%”: it names no view, and is shown as it is
+    return text; // a malformed “%” names no view and is shown unchanged
   }
 }
 

@@ -24,7 +24,7 @@ class Claim(NamedTuple):
     statement: str
     test: Callable[[AtlasLike, str], Iterator[Finding]]
     computation: Computation | None = None
-    needs_task: bool = True  # False: the test itself handles a study without such a task
+    needs_task: bool = True  # False: the test handles a study without such a task
 
     def findings(self, atlas: AtlasLike) -> Iterator[Finding]:
         """Test the claim on an atlas, task by task."""
@@ -36,40 +36,40 @@ class Claim(NamedTuple):
 
 
 CLAIMS = (
-    Claim("1", "geometry by SVCCA", "SVCCA tells architectures and activations apart", geometry.svcca_separates),
-    Claim("2", "geometry by CKA", "CKA says the same as SVCCA", geometry.cka_separates),
+    Claim("1", "geometry by SVCCA", "SVCCA separates architectures and activations", geometry.svcca_separates),
+    Claim("2", "geometry by CKA", "CKA agrees with SVCCA", geometry.cka_separates),
     Claim(
         "3",
         "flip-flop topology",
-        "Transition graphs do not tell architectures apart",
+        "Transition graphs do not separate architectures",
         topology.transitions_do_not_separate,
         "memory",
     ),
     Claim(
         "4",
         "flip-flop fixed points",
-        "Most networks have 27 = 8 + 12 + 6 + 1 fixed points, and fewer than 10 % another number",
+        "Most networks have 27 = 8 + 12 + 6 + 1 fixed points, and fewer than 10 % have another number",
         topology.modal_count,
         "memory",
     ),
     Claim(
         "5",
         "sine oscillation",
-        "A command has one fixed point, with one complex pair just over |λ| = 1, near the frequency asked for",
+        "Each command has one fixed point, with one complex pair just over |λ| = 1, near the commanded frequency",
         dynamics.one_oscillation,
         "oscillation",
     ),
     Claim(
         "6a",
         "sine frequency offsets",
-        "Linear frequencies are off a little, by architecture and by activation",
+        "Linear frequencies have small offsets that depend on architecture and activation",
         dynamics.frequency_offsets,
         "oscillation",
     ),
     Claim(
         "6b",
         "sine topology",
-        "Chains of fixed points tell neither architectures nor activations apart",
+        "Chains of fixed points separate neither architectures nor activations",
         topology.chains_do_not_separate,
         "oscillation",
     ),
@@ -83,21 +83,21 @@ CLAIMS = (
     Claim(
         "7b",
         "integration topology",
-        "The line's topology tells activations apart, not architectures",
+        "The topology of the line separates activations, but not architectures",
         topology.lines_separate_activations,
         "integration",
     ),
     Claim(
         "8",
         "modes of integration",
-        "Vanilla networks integrate with one mode; gated ones have many near 1",
+        "Vanilla networks integrate with one mode; gated ones have many eigenvalues near 1",
         dynamics.modes_of_integration,
         "integration",
     ),
     Claim(
         "9",
         "unit integral",
-        "A unit of input is integrated to about 1, off it by architecture",
+        "The response to a unit input is near 1, with an offset that depends on the architecture",
         dynamics.unit_integral,
         "integration",
     ),

@@ -94,7 +94,7 @@ def modes_of_integration(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     every = spectra.groupby(list(FACTORS)).size()
     counts = near.reindex(every.index, fill_value=0).reset_index(name="count")
     vanilla, gated = (counts[counts.architecture.isin(of)]["count"] for of in (("vanilla",), GATED))
-    quantity = f"mean number of modes with |λ| > {NEAR_ONE:g} in gated networks; asked: more than in vanilla ones"
+    quantity = f"mean number of modes with |λ| > {NEAR_ONE:g} in gated networks; claimed: more than in vanilla ones"
     if not len(vanilla) or not len(gated):
         yield untestable(task, "needs vanilla and gated networks", quantity, "spectra: modulus")
         return
@@ -132,7 +132,7 @@ def relu_lstm_does_not_learn(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     yield Finding(
         task,
         HOLDS if passed == 0 else DOES_NOT_HOLD,
-        "share of relu LSTMs that learn the task; asked: none",
+        "share of relu LSTMs that learn the task; claimed: none",
         passed / len(rows),
         source="networks: passed",
         note=f"{passed} of {len(rows)}, trained with {optimizers}, {atlas.study.task(task).steps} steps a trial",

@@ -41,7 +41,7 @@ def cka_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
 def untrained_are_nearer(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Relu vanilla networks are nearer to untrained relu ones than to trained tanh ones."""
     group = f"controls/{task}/svcca"
-    quantity = "mean distance of trained relu vanilla networks to untrained relu ones, less that to trained tanh ones"
+    quantity = "mean distance of trained relu vanilla networks to untrained relu ones, minus that to trained tanh ones"
     if not atlas.has(f"arrays.zarr/{group}"):
         yield untestable(task, "needs population.untrained_controls = true and the measure svcca", quantity, group)
         return

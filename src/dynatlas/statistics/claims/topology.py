@@ -51,7 +51,7 @@ def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     yield Finding(
         task,
         HOLDS if composition == wanted else DOES_NOT_HOLD,
-        f"modal number of fixed points; asked: {values**channels} = {' + '.join(map(str, wanted))}",
+        f"modal number of fixed points; claimed: {values**channels} = {' + '.join(map(str, wanted))}",
         float(modal),
         source="searches: n_roots; fixed_points: n_unstable",
         note=f"{count} of {len(searches)} networks have {modal} = {parts}",

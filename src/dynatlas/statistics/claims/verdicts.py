@@ -38,12 +38,12 @@ def untestable(task: str, note: str, quantity: str = "", source: str = "") -> Fi
 
 def below(task: str, quantity: str, value: float, ends: Interval, limit: float, source: str, note: str = "") -> Finding:
     """Test the claim that a number is below a limit."""
-    return _on_a_side(task, f"{quantity}; asked: below {limit:g}", value, ends, limit, source, note, lower=True)
+    return _on_a_side(task, f"{quantity}; claimed: below {limit:g}", value, ends, limit, source, note, lower=True)
 
 
 def above(task: str, quantity: str, value: float, ends: Interval, limit: float, source: str, note: str = "") -> Finding:
     """Test the claim that a number is above a limit."""
-    return _on_a_side(task, f"{quantity}; asked: above {limit:g}", value, ends, limit, source, note, lower=False)
+    return _on_a_side(task, f"{quantity}; claimed: above {limit:g}", value, ends, limit, source, note, lower=False)
 
 
 def _on_a_side(
@@ -51,9 +51,9 @@ def _on_a_side(
 ) -> Finding:
     low, high = ends
     if not math.isfinite(value):
-        return Finding(task, NOT_TESTABLE, quantity, source=source, note=note or "there is no number")
+        return Finding(task, NOT_TESTABLE, quantity, source=source, note=note or "the number is not defined")
     if math.isnan(low) or low < limit < high:
-        why = "the interval holds the limit: more networks would decide"
+        why = "the interval contains the limit: more networks are needed"
         return Finding(task, NOT_TESTABLE, quantity, value, low, high, source, f"{note}; {why}" if note else why)
     verdict = HOLDS if (high <= limit if lower else low >= limit) else DOES_NOT_HOLD
     return Finding(task, verdict, quantity, value, low, high, source, note)
@@ -75,8 +75,10 @@ def does_not_separate(atlas: AtlasLike, task: str, measure: str, factor: str) ->
 
 
 def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, *, claimed: bool) -> Finding:
-    asked = f"p < {SIGNIFICANT:g}" if claimed else f"p ≥ {SIGNIFICANT:g}, and less than {NEGLIGIBLE_R2:g} beyond chance"
-    quantity = f"R² of {factor} in {measure}; asked: {asked}"
+    criterion = (
+        f"p < {SIGNIFICANT:g}" if claimed else f"p ≥ {SIGNIFICANT:g}, and less than {NEGLIGIBLE_R2:g} beyond chance"
+    )
+    quantity = f"R² of {factor} in {measure}; claimed: {criterion}"
     source = f"effects: task={task}, measure={measure}, factor={factor}"
     row = effect(atlas, task, measure, factor)
     if row is None:
@@ -96,7 +98,7 @@ def differs(task: str, quantity: str, groups: Mapping[str, ArrayLike], source: s
     arrays = {name: np.asarray(group, np.float64) for name, group in groups.items()}
     finite = {name: group[np.isfinite(group)] for name, group in arrays.items()}
     values = {name: group for name, group in finite.items() if len(group)}
-    quantity = f"largest difference between median {quantity}; asked: p < {SIGNIFICANT:g}"
+    quantity = f"largest difference between median {quantity}; claimed: p < {SIGNIFICANT:g}"
     if len(values) < 2 or min(map(len, values.values())) < 2 or np.ptp(np.concatenate(list(values.values()))) == 0:
         return untestable(task, "needs two groups of at least two networks that differ", quantity, source)
     p = float(kruskal(*values.values()).pvalue)
