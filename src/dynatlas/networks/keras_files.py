@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
-from dynatlas._io.untrusted import DAMAGE, Arrays, Declared, check_sizes, refuse_unsafe_members
+from dynatlas._io.sizes import Declared, check_sizes
+from dynatlas._io.untrusted import DAMAGE, Arrays, refuse_unsafe_members
 from dynatlas.errors import NetworkError
 
 LONGEST_CONFIGURATION: Final = 50_000_000  # bytes
@@ -36,7 +37,9 @@ def read_keras_archive(path: Path) -> Hdf5:
                 raise NetworkError(
                     f"{path}: config.json takes {sizes['config.json']:.3g} bytes; expected a configuration"
                 )
-            configuration, weights = archive.read("config.json").decode(), archive.read(WEIGHTS)
+            # Read by size: an archive may inflate to more than it declares.
+            members = {name: archive.open(name).read(size + 1) for name, size in sizes.items()}
+            configuration, weights = members["config.json"].decode(), members[WEIGHTS]
     except DAMAGE as error:
         raise NetworkError(f"{path} is damaged or truncated: {error}") from None
     try:
