@@ -23,7 +23,6 @@ from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.tasks.sine_wave import SineWave
 
 
-
 def read_recording(path, **options):
     """Read without another process, in which memory could not be watched."""
     return Recording(*read_here(path, **options))

@@ -70,7 +70,7 @@ def arranged(path: Path | str, frame: pd.DataFrame, window: Window | None = None
     first = ", trials in order of first appearance" if named is not None and not _is_ordered(named) else ""
     facts.append(f"rows in the order of {' and '.join(said)}{first}")
     if window is not None:
-        facts.append(f"times {window.said}")
+        facts.append(f"times {_span(window)}")
     if outer == "trial" or (outer and len(keys.columns) > 1):
         lengths = keys[outer].value_counts().unique()
         if len(lengths) != 1:
@@ -128,8 +128,8 @@ def classified(path: Path | str, frame: pd.DataFrame) -> Columns:
 
 
 def _refuse_mixed(path: Path | str, units: list[str]) -> None:
-    """Check that all or no unknown names end in a number: a name that does not fit may be a label."""
-    numbered = [name for name in units if name.strip()[-1:].isdigit()]
+    """Check that all or no unknown names have a number: a name that does not fit may be a label."""
+    numbered = [name for name in units if any(letter.isdigit() for letter in name)]
     odd = [name for name in units if name not in set(numbered)]
     if numbered and odd:
         raise NetworkError(
@@ -210,9 +210,13 @@ def _keys(path: Path | str, frame: pd.DataFrame, labels: dict[Role, list[str]], 
         raise NetworkError(
             f"{path}: {count_of(len(lost), 'trial')} of {keys['trial'].nunique()} "
             f"{'has' if len(lost) == 1 else 'have'} no "
-            f"times {window.said}, such as trial {next(iter(lost))}; choose a window that all have"
+            f"times {_span(window)}, such as trial {next(iter(lost))}; choose a window that all have"
         )
     return pd.DataFrame(keys, frame.index)[kept]
+
+
+def _span(window: Window) -> str:
+    return window.said if window.event else f"from {window.begin:g} to {window.end:g}"
 
 
 def _events(path: Path | str, frame: pd.DataFrame, event: str) -> pd.Series:

@@ -100,7 +100,8 @@ def refuse_unsorted(path: Path | str, index: pd.DataFrame) -> None:
     for name in index.columns:
         if not pd.api.types.is_numeric_dtype(index[name]) or not index[name].is_monotonic_increasing:
             raise NetworkError(
-                f"{path}: its rows are not in the order of their index, such as {index[name].iloc[0]!r} in the first; "
+                f"{path}: its rows are not in the order of their index, such as {str(index[name].iloc[0])[:40]} in "
+                f"the first; "
                 f"sort "
                 "them (frame.sort_index()), name the index (trial, time), or drop it (frame.reset_index(drop=True))"
             )
