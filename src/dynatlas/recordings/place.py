@@ -16,7 +16,7 @@ from dynatlas.recordings.alignment import Aligned
 from dynatlas.recordings.alignment import align as align_rows
 from dynatlas.recordings.distances import MeasureDistances, responses_of
 from dynatlas.recordings.formats.series import Read
-from dynatlas.recordings.formats.windows import Window
+from dynatlas.recordings.formats.windows import Bounds, Window
 from dynatlas.recordings.in_memory import plain
 from dynatlas.recordings.probe import probe_of
 from dynatlas.recordings.reading import read_recording
@@ -76,7 +76,7 @@ def place_recording(
     series: str | None = None,
     bin_width: float | None = None,
     align: str | None = None,
-    window: tuple[float, float] | None = None,
+    window: Bounds | None = None,
     max_gb: float | None = None,
     shuffles: int = 99,
     seed: int = 0,

@@ -4,6 +4,7 @@ The first bytes determine the format. No file is trusted: sizes are checked in h
 in files are not followed, nothing is unpickled, and what C libraries read is read in a process of its own.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from dynatlas.recordings.formats.netcdf3 import read_netcdf3
 from dynatlas.recordings.formats.nwb import is_nwb, read_nwb
 from dynatlas.recordings.formats.series import Read, choose, read_series
 from dynatlas.recordings.formats.tables import read_csv, read_parquet
-from dynatlas.recordings.formats.windows import Window
+from dynatlas.recordings.formats.windows import Bounds, Window
 
 EXPECTED = "a recording: .npy, .npz, .nc (NetCDF), .parquet, .nwb or .csv"
 HDF5, PARQUET = b"\x89HDF\r\n\x1a\n", b"PAR1"
@@ -43,7 +44,7 @@ def read_recording(
     series: str | None = None,
     bin_width: float | None = None,
     align: str | None = None,
-    window: tuple[float, float] | None = None,
+    window: Bounds | None = None,
     max_gb: float | None = None,
 ) -> Recording:
     """Read a recording.
@@ -75,7 +76,7 @@ def read_here(
     *,
     series: str | None = None,
     bin_width: float | None = None,
-    window: tuple[float, float, str] | None = None,
+    window: Sequence[float | str] | None = None,
 ) -> Read:
     """Read a recording in this process, which damage in a Parquet or HDF5 file could crash.
 
@@ -83,7 +84,7 @@ def read_here(
         NetworkError: as in ``read_recording``.
     """
     head = first_bytes(path, EXPECTED)
-    around = None if window is None else Window(*window)
+    around = None if window is None else Window(*window)  # type: ignore[arg-type]
     if head.startswith(HDF5):
         with open_hdf5(path) as (file, h5py):
             if is_nwb(file):

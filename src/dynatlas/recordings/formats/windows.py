@@ -1,9 +1,12 @@
 """A window of time around an event of each trial."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dynatlas.errors import NetworkError
+
+Bounds = Sequence[float | int]  # begin and end
 
 
 class Window(NamedTuple):
@@ -25,7 +28,7 @@ class Window(NamedTuple):
         return f"from {self.begin:g} to {self.end:g} around {self.event or 'the start of the trial'}"
 
     @classmethod
-    def of(cls, align: str | None, window: tuple[float, float] | None) -> "Window | None":
+    def of(cls, align: str | None, window: Bounds | None) -> "Window | None":
         """Check an event and a window; None if neither is set.
 
         Raises:
@@ -44,7 +47,7 @@ class Window(NamedTuple):
             return None
         if len(window) != 2 or not all(map(math.isfinite, window)) or not window[0] < window[1]:
             raise NetworkError(
-                f"window is {window}; expected two times, begin < end, such as (0, 0.6) (--window 0:0.6)"
+                f"window is {tuple(window)}; expected two times, begin < end, such as (0, 0.6) (--window 0:0.6)"
             )
         return cls(float(window[0]), float(window[1]), align or "")
 
