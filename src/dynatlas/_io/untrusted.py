@@ -150,7 +150,7 @@ def _read_safetensors(path: Path, file: BinaryIO) -> Arrays:
         if not all(type(number) is int for number in numbers) or any(len(place) != 2 for place in places.values()):
             raise ValueError("shapes and offsets must be whole numbers")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise NetworkError(f"{path} is damaged: its header is not a safetensors header ({error})") from None
+        raise NetworkError(f"{path} is damaged: its header is not a safetensors header ({str(error)[:200]})") from None
     for name, kind in types.items():
         if kind is None:
             raise NetworkError(f"{path}: {name!r} has the type {entries[name]['dtype']!r}; expected floats or integers")
@@ -198,7 +198,7 @@ def _read_npz(path: Path, file: BinaryIO) -> Arrays:
                 check_sizes(path, declared)  # small types take more memory as float64 than in the file
             return loaded
     except DAMAGE as error:
-        raise NetworkError(f"{path} is damaged or truncated: {error}") from None
+        raise NetworkError(f"{path} is damaged or truncated: {str(error)[:200]}") from None
 
 
 def _names(path: Path) -> set[str]:

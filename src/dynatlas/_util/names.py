@@ -5,8 +5,10 @@ neuron_3, unit 12, spikes_1001, 7 → "unit"    session, subject → "session"  
 """
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
+MOST_NAMES: Final = 100_000  # remembered
 Role = Literal["unit", "trial", "condition", "time", "session", "label", ""]  # "" for an unknown name
 
 
@@ -57,6 +59,7 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
 
 
+@lru_cache(MOST_NAMES)
 def role_of(name: str) -> Role:
     """Return what a column or an axis of this name holds.
 
@@ -84,6 +87,7 @@ def role_of(name: str) -> Role:
     return "label" if set(words) & (LABELS | TRIALS | CONDITIONS | SESSIONS | TIMES | UNITS) else ""
 
 
+@lru_cache(MOST_NAMES)
 def is_numbered(name: str) -> bool:
     """Whether a name is that of one unit: a word for units with a number or a letter, or a number alone.
 

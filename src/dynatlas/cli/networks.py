@@ -155,8 +155,7 @@ def _inputs(path: Path | None) -> dict[str, Any]:
     if values.ndim == 2:
         print(
             f"{path} {list(values.shape)} is read as {values.shape[0]} static inputs of {values.shape[1]}; if it is "
-            f"one trial "
-            f"of {values.shape[0]} steps, pass it with --trials"
+            f"one trial of {values.shape[0]} steps, pass it with --trials"
         )
     return {"trials" if values.ndim == 3 else "conditions": values}
 

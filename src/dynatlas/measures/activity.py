@@ -68,7 +68,7 @@ def rows_of(activity: Any) -> NDArray[Any] | None:
     if hasattr(activity, "dims") and hasattr(activity, "coords"):
         sample = next((axis for axis in activity.dims if role_of(str(axis)) != "unit"), None)
         return np.asarray(activity.coords[sample]) if sample in activity.coords else None
-    index = getattr(activity, "index", None)
+    index: Any = getattr(activity, "index", None)
     if getattr(activity, "ndim", 0) != 2 or not hasattr(index, "equals"):
         return None
     if getattr(index, "start", None) == 0 and getattr(index, "step", None) == 1:  # a RangeIndex: no labels

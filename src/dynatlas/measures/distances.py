@@ -136,8 +136,7 @@ def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[
             if rows is not None and labelled_rows is not None and not np.array_equal(rows, labelled_rows[1]):
                 raise ValueError(
                     f"the samples of networks {labelled_rows[0]} and {name} have different labels; show all networks "
-                    f"the "
-                    "same samples in the same order (pandas: reindex, xarray: align), or pass arrays without labels"
+                    "the same samples in the same order (pandas: reindex, xarray: align), or pass arrays without labels"
                 )
             labelled_rows = (name, rows) if rows is not None else labelled_rows
             if measure.unit_bias and len(checked) < checked.shape[1]:

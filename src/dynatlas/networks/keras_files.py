@@ -41,11 +41,11 @@ def read_keras_archive(path: Path) -> Hdf5:
             members = {name: archive.open(name).read(size + 1) for name, size in sizes.items()}
             configuration, weights = members["config.json"].decode(), members[WEIGHTS]
     except DAMAGE as error:
-        raise NetworkError(f"{path} is damaged or truncated: {error}") from None
+        raise NetworkError(f"{path} is damaged or truncated: {str(error)[:200]}") from None
     try:
         names = own_names(json.loads(configuration))
     except (ValueError, RecursionError) as error:
-        raise NetworkError(f"{path}: the model's configuration is not JSON ({error})") from None
+        raise NetworkError(f"{path}: the model's configuration is not JSON ({str(error)[:200]})") from None
     arrays = read_hdf5(path / WEIGHTS, weights).arrays
     return Hdf5(_by_own_names(path, arrays, names), {"model_config": configuration})
 
@@ -132,7 +132,7 @@ def read_configuration(text: str | None) -> Configuration:
         try:
             model = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise NetworkError(f"the model's configuration is not JSON ({error})") from None
+            raise NetworkError(f"the model's configuration is not JSON ({str(error)[:200]})") from None
         _visit(model, found, in_layers=False, depth=0)
     return found
 

@@ -45,7 +45,7 @@ def plain(values: Any, name: str, window: Window | None = None) -> Read:
         coordinates = {str(axis): np.asarray(each) for axis, each in values.coords.items() if axis in values.dims}
         return ordered(name, np.asarray(values), [str(axis) for axis in values.dims], coordinates)
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
-        return values.astype(np.float64).filled(np.nan), ()
+        return np.where(values.mask, np.nan, values.data), ()
     return np.asarray(values), ()
 
 

@@ -56,8 +56,9 @@ class DistanceMatrix:
         if isinstance(distances, cls):
             return distances
         # Masked distances are missing ones; NumPy would return what lies under the mask.
-        masked = isinstance(distances, np.ma.MaskedArray)
-        values = np.asarray(np.ma.filled(distances.astype(float), np.nan) if masked else distances, np.float64)
+        if isinstance(distances, np.ma.MaskedArray):
+            distances = np.where(distances.mask, np.nan, distances.data)
+        values = np.asarray(distances, np.float64)
         numbers = np.arange(len(values) if values.ndim else 0)
         labels = np.asarray(getattr(distances, "coords", {}).get("network", numbers))
         return cls(values, tuple(map(str, labels if labels.shape == numbers.shape else numbers)))

@@ -204,8 +204,7 @@ def _by_name(labels: Any, name: str, networks: tuple[str, ...]) -> Any:
         lost = sorted(set(networks) - set(index)) or sorted(set(index) - set(networks)) or ["names that repeat"]
         raise ValueError(
             f"the index of {name} does not have the {len(networks)} networks of the distances: {lost[0]} differs; "
-            f"expected "
-            "one label for each, by its name or in their order without an index"
+            "expected one label for each, by its name or in their order without an index"
         )
     places = {each: place for place, each in enumerate(index)}
     return np.asarray(labels, dtype=object)[[places[network] for network in networks]]

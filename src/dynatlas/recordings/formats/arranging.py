@@ -49,7 +49,7 @@ def arranged(path: Path | str, frame: pd.DataFrame, window: Window | None = None
     Raises:
         NetworkError: columns that are neither units nor labels, ambiguous labels, or trials of different lengths.
     """
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
     columns = classified(path, frame)
     facts = [_said("columns as units", columns.units)]
     if columns.left_out:
@@ -115,7 +115,8 @@ def classified(path: Path | str, frame: pd.DataFrame) -> Columns:
                 f"frame.pivot(index=['trial', 'time'], columns={listing[0]!r}) makes one"
             )
         units = [*unknown, *(name for name in others if role_of(name) == "unit")]
-        units = [name for name in names if name in set(units)]
+        chosen = set(units)
+        units = [name for name in names if name in chosen]
         _refuse_mixed(path, units)
         others = [name for name in others if role_of(name) == "label"]
         unknown = []
@@ -130,7 +131,7 @@ def classified(path: Path | str, frame: pd.DataFrame) -> Columns:
 def _refuse_mixed(path: Path | str, units: list[str]) -> None:
     """Check that all or no unknown names have a number: a name that does not fit may be a label."""
     numbered = [name for name in units if any(letter.isdigit() for letter in name)]
-    odd = [name for name in units if name not in set(numbered)]
+    odd = [name for name in units if not any(letter.isdigit() for letter in name)]
     if numbered and odd:
         raise NetworkError(
             f"{path}: the column {odd[0]!r} is no label that is known, and not numbered as {numbered[0]!r} is; drop it "
@@ -153,31 +154,31 @@ def _refuse_sessions(path: Path | str, frame: pd.DataFrame, labels: dict[Role, l
 
 def _refuse_hidden_labels(path: Path | str, frame: pd.DataFrame, columns: Columns, keys: pd.DataFrame) -> None:
     """Check that no column with an unknown name has the values of a label: of a trial, of time, or of a clock."""
-    for name in [name for name in columns.units if not is_numbered(name)]:
-        values = frame[name]
-        changes = np.diff(values.to_numpy(np.float64, na_value=np.nan))
-        seen = ""
-        if len(changes) >= FEWEST_ROWS and ((changes > 0).all() or (changes < 0).all()):
-            seen = "changes in one direction over all rows, like a clock"
-        elif "trial" in keys:
-            spread = values.groupby(keys["trial"]).agg(["nunique", "size"])
-            if (
-                len(spread) > 1
-                and (spread["nunique"] == 1).all()
-                and (spread["size"] > 1).all()
-                and values.nunique() > 1
-            ):
-                seen = "has one value in each trial, like a label of trials"
-            elif spread["size"].nunique() == 1 and spread["size"].iloc[0] >= FEWEST_ROWS // 2 and len(spread) > 1:
-                order = keys.sort_values(list(keys.columns), kind="stable").index
-                course = values.loc[order].to_numpy(np.float64, na_value=np.nan).reshape(len(spread), -1)
-                if (course == course[:1]).all() and (np.diff(course[0]) > 0).all():
-                    seen = "grows in the same way in each trial, like a time"
-        if seen:
+    names = [name for name in columns.units if not is_numbered(name)]
+    values: NDArray[np.float64] = frame[names].to_numpy(np.float64, na_value=np.nan)
+    seen: dict[str, NDArray[np.bool_]] = {}
+    if len(values) > FEWEST_ROWS:
+        changes = np.diff(values, axis=0)
+        one_way = (changes > 0).all(axis=0) | (changes < 0).all(axis=0)
+        seen["changes in one direction over all rows, like a clock"] = one_way
+    if "trial" in keys and names:
+        order = frame.index.get_indexer(keys.sort_values(list(keys.columns), kind="stable").index)
+        of_trial = pd.factorize(keys["trial"].sort_values(kind="stable"))[0]
+        begins = np.flatnonzero(np.diff(of_trial, prepend=-1))
+        lengths = np.diff(begins, append=len(of_trial))
+        low, high = (extreme.reduceat(values[order], begins, axis=0) for extreme in (np.minimum, np.maximum))
+        constant = (low == high).all(axis=0) & (low != low[:1]).any(axis=0)
+        if len(begins) > 1 and (lengths > 1).all():
+            seen["has one value in each trial, like a label of trials"] = constant
+        if len(begins) > 1 and (lengths == lengths[0]).all() and lengths[0] >= FEWEST_ROWS // 2:
+            course = values[order].reshape(len(begins), int(lengths[0]), -1)
+            same = (course == course[:1]).all(axis=(0, 1)) & (np.diff(course[0], axis=0) > 0).all(axis=0)
+            seen["grows in the same way in each trial, like a time"] = same
+    for what, found in seen.items():
+        if found.any():
             raise NetworkError(
-                f"{path}: the column {name!r} {seen}; drop it, or call it trial, condition or time if it is one; if "
-                f"it is "
-                "a unit, name the units unit_0, unit_1, …"
+                f"{path}: the column {names[int(found.argmax())]!r} {what}; drop it, or call it trial, condition or "
+                "time if it is one; if it is a unit, name the units unit_0, unit_1, …"
             )
 
 
@@ -185,7 +186,7 @@ def _keys(path: Path | str, frame: pd.DataFrame, labels: dict[Role, list[str]], 
     """Return the keys by which rows are sorted, each a column: trial or condition, then time; rows of the window."""
     keys: dict[str, pd.Series] = {}
     for role in ("trial", "condition"):
-        names = labels.get(role, [])  # type: ignore[call-overload]
+        names = labels.get(role, [])
         if names and not keys:
             keys[role] = _key(path, role, frame[names[0]])
             codes = pd.factorize(frame[names[0]])[0]

@@ -53,8 +53,7 @@ def ordered(
         raise NetworkError(
             f"{name} has the axes {', '.join(axis[:40] or '(no name)' for axis in axes)}, of the sizes "
             f"{list(values.shape)}; expected trial, time and unit, or time (sample) and unit: rename the axes, or "
-            f"save the "
-            "values as .npy in the order [trials, time, units]"
+            "save the values as .npy in the order [trials, time, units]"
         )
     places = [roles.index(role) for role in wanted]
     facts = []

@@ -33,9 +33,9 @@ class _Capped(io.FileIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads += 1
         left = max(self.size - self.tell(), 0)
-        if self.reads > MOST_READS or (size and left == 0):
+        if self.reads > MOST_READS or size is None or size < 0 or (size and not left):
             raise OSError("its header does not end")
-        return super().read(left if size is None or size < 0 else min(size, left)) or b""
+        return super().read(min(size, left)) or b""
 
 
 def read_netcdf3(path: Path, series: str | None) -> Read:

@@ -35,20 +35,17 @@ def check_spikes(path: Path, spikes: list[Times], starts: Times, stops: Times) -
         if descents:
             raise NetworkError(
                 f"{path}: the spike times of unit {unit} descend {descents} times; expected seconds from the start of "
-                f"the "
-                "session, in order. If they restart at each trial, add the trial's start to them; else sort them"
+                "the session, in order. If they restart at each trial, add the trial's start to them; else sort them"
             )
     every = np.concatenate(spikes)
     last, end = float(every.max()), float(stops.max())
     inside = float(((every >= starts.min()) & (every < end)).mean())
     if len(starts) > 1 and end > 0 and last > FAR * end and inside < FEW:
-        unit = "milliseconds" if last < 5000 * end else "samples"
+        scale = "milliseconds" if last < 5000 * end else "samples"
         raise NetworkError(
             f"{path}: the last spike is at {last:.6g}, the last trial stops at {end:.6g} s, and {inside:.1%} of the "
-            f"spikes "
-            f"lie between the trials' first start and last stop; spike times seem to be in {unit}; expected seconds. "
-            f"If "
-            "they are right, remove the spikes beyond the trials"
+            f"spikes lie between the trials' first start and last stop; the times seem to be in {scale}; expected "
+            "seconds. If they are right, remove the spikes beyond the trials"
         )
 
 
@@ -103,8 +100,7 @@ def observed(path: Path, spikes: list[Times], intervals: list[Times], starts: Ti
     if not kept.any():
         raise NetworkError(
             f"{path}: by its obs_intervals none of the {len(kept)} units was observed in all {len(starts)} trials; "
-            f"expected "
-            "trials in which units were recorded: leave out the others"
+            "expected trials in which units were recorded: leave out the others"
         )
     return kept
 

@@ -101,8 +101,7 @@ def refuse_unsorted(path: Path | str, index: pd.DataFrame) -> None:
         if not pd.api.types.is_numeric_dtype(index[name]) or not index[name].is_monotonic_increasing:
             raise NetworkError(
                 f"{path}: its rows are not in the order of their index, such as {str(index[name].iloc[0])[:40]} in "
-                f"the first; "
-                f"sort "
+                "the first; sort "
                 "them (frame.sort_index()), name the index (trial, time), or drop it (frame.reset_index(drop=True))"
             )
 
@@ -217,6 +216,5 @@ def _refuse_numbers(path: Path, names: list[str]) -> None:
     ):
         raise NetworkError(
             f"{path}: its first line has only numbers, such as {names[0][:40]!r}; expected names of the columns, such "
-            f"as "
-            "unit_0, unit_1, …"
+            "as unit_0, unit_1, …"
         )
