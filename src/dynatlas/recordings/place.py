@@ -123,10 +123,10 @@ def place_recording(
     probe = probe_of(opened.study.task(kind))
     options = {"series": series, "bin_width": bin_width, "align": align, "window": window, "max_gb": max_gb}
     recordings = {}
-    for name, each in _by_name(recording).items():
-        values, facts = _read(each, name, options)
-        one = align_rows(values, probe, name, rows, resample=resample)
-        recordings[name] = replace(one, facts=(*facts, *one.facts))
+    for name, source in _by_name(recording).items():
+        values, facts = _read(source, name, options)
+        found = align_rows(values, probe, name, rows, resample=resample)
+        recordings[name] = replace(found, facts=(*facts, *found.facts))
     aligned = next(iter(recordings.values())).rows
     for name, each in recordings.items():
         if not np.array_equal(each.rows.of_sample, aligned.of_sample):

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import threading
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def read_apart(path: Path, options: dict[str, Any]) -> Read:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | quiet
     )
     timer = threading.Timer(STALLED * seconds, process.kill)
-    with process, process.stdout as answered:  # type: ignore[union-attr]
+    with process, cast(BufferedReader, process.stdout) as answered:  # type: ignore[union-attr]
         timer.start()
         try:
             line = answered.readline(1_000_000)
@@ -53,7 +54,7 @@ def read_apart(path: Path, options: dict[str, Any]) -> Read:
             values = np.empty(0)
             if "dtype" in reply:
                 values = np.empty(reply["shape"], reply["dtype"])
-                filled = answered.readinto(memoryview(values.reshape(-1)).cast("B"))  # type: ignore[attr-defined]
+                filled = answered.readinto(values.reshape(-1).view(np.uint8).data)
                 reply = reply if filled == values.nbytes else {}
         finally:
             timed_out = timer.finished.is_set()
@@ -90,7 +91,7 @@ def answer(request: dict[str, Any]) -> None:
         reply = {"error": f"{request['path']} needs more memory than expected of {request['max_gb']:g} GB (--max-gb)"}
     out.write(json.dumps(reply).encode() + b"\n")
     if values.size:
-        out.write(memoryview(values.reshape(-1)).cast("B"))
+        out.write(values.reshape(-1).view(np.uint8).data)
     out.flush()
 
 

@@ -160,7 +160,7 @@ def _refuse_hidden_labels(path: Path | str, frame: pd.DataFrame, columns: Column
     if len(values) > FEWEST_ROWS:
         changes = np.diff(values, axis=0)
         one_way = (changes > 0).all(axis=0) | (changes < 0).all(axis=0)
-        seen["changes in one direction over all rows, like a clock"] = one_way
+        seen["changes in one direction over all rows, like a clock"] = np.asarray(one_way)
     if "trial" in keys and names:
         order = frame.index.get_indexer(keys.sort_values(list(keys.columns), kind="stable").index)
         of_trial = pd.factorize(keys["trial"].sort_values(kind="stable"))[0]
@@ -169,11 +169,11 @@ def _refuse_hidden_labels(path: Path | str, frame: pd.DataFrame, columns: Column
         low, high = (extreme.reduceat(values[order], begins, axis=0) for extreme in (np.minimum, np.maximum))
         constant = (low == high).all(axis=0) & (low != low[:1]).any(axis=0)
         if len(begins) > 1 and (lengths > 1).all():
-            seen["has one value in each trial, like a label of trials"] = constant
+            seen["has one value in each trial, like a label of trials"] = np.asarray(constant)
         if len(begins) > 1 and (lengths == lengths[0]).all() and lengths[0] >= FEWEST_ROWS // 2:
             course = values[order].reshape(len(begins), int(lengths[0]), -1)
             same = (course == course[:1]).all(axis=(0, 1)) & (np.diff(course[0], axis=0) > 0).all(axis=0)
-            seen["grows in the same way in each trial, like a time"] = same
+            seen["grows in the same way in each trial, like a time"] = np.asarray(same)
     for what, found in seen.items():
         if found.any():
             raise NetworkError(
