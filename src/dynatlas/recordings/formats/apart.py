@@ -46,7 +46,7 @@ def read_apart(path: Path, options: dict[str, Any]) -> Read:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | quiet
     )
     timer = threading.Timer(STALLED * seconds, process.kill)
-    with process, cast(BufferedReader, process.stdout) as answered:  # type: ignore[union-attr]
+    with process, cast(BufferedReader, process.stdout) as answered:
         timer.start()
         try:
             line = answered.readline(1_000_000)
