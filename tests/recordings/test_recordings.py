@@ -17,10 +17,16 @@ import pytest
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.alignment import align
 from dynatlas.recordings.probe import probe_of, write_probe
-from dynatlas.recordings.reading import read_labels, read_recording
+from dynatlas.recordings.reading import Recording, read_here, read_labels
 from dynatlas.tasks.context_integration import ContextIntegration
 from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.tasks.sine_wave import SineWave
+
+
+def read_recording(path, **options):
+    """Read without another process, in which memory could not be watched."""
+    return Recording(*read_here(path, **options))
+
 
 DATA = Path(__file__).parents[1] / "data"
 # What record_neuro.py wrote: counts of 4 trials, 5 steps and 3 units.
@@ -114,7 +120,7 @@ class TestFormats:
         frame.to_parquet(tmp_path / "a.parquet")
         values, facts = read_recording(tmp_path / "a.parquet")
         np.testing.assert_array_equal(values, [[5, 2], [6, 3], [7, 1]])
-        assert facts == ("columns as units: 2", "rows in the order of condition")
+        assert facts == ("columns as units: 2 (a, b)", "rows in the order of condition")
 
     def test_labels_are_known_in_any_capitals_and_as_an_index(self, tmp_path):
         long_table(COUNTS).rename(columns={"trial": "Trial", "time": " TIME"}).to_csv(tmp_path / "a.csv", index=False)
@@ -196,7 +202,7 @@ class TestHostile:
             ("a.csv", b"a,b\n1,x\n", "has columns that are not numeric: b; expected a column for each unit"),
             ("a.csv", b"trial,time\n1,2\n", "has no column of numbers"),
             ("a.csv", b"trial,a\n1,2\n1,3\n2,5\n", "its trials have 1 to 2 rows"),
-            ("a.csv", b",a\n0,1\n1,2\n", r"column 1 has no name .'Unnamed: 0'.*save the table with index=False"),
+            ("a.csv", b",a\n0,1\n1,2\n", r"column 1 has no name .''.*save the table with index=False"),
             ("a.csv", b"trial,a, \n1,2,3\n", "column 3 has no name"),
             ("a.csv", b"a\n1,2\n", "more values in a row than names"),
             ("a.csv", b"Trial,trial,a\n1,1,2\n", "has 2 columns called 'trial'"),
@@ -230,8 +236,7 @@ class TestHostile:
     def test_links_and_folders(self, watched):
         np.save(watched / "a.npy", COUNTS)
         (watched / "link.npy").symlink_to(watched / "a.npy")
-        with pytest.raises(NetworkError, match="is a symbolic link; name the file"):
-            read_recording(watched / "link.npy")
+        np.testing.assert_array_equal(read_recording(watched / "link.npy").values, COUNTS)
         with pytest.raises(NetworkError, match="is a folder; expected a recording"):
             read_recording(watched)
 
@@ -319,8 +324,8 @@ class TestHostile:
             read_recording(watched / "wide.nwb")
         with h5py.File(watched / "late.nwb", "w") as file:
             file.attrs["nwb_version"] = "2"
-            file["units/spike_times"], file["units/spike_times_index"] = [1e12], np.zeros(0, int)
-        with pytest.raises(NetworkError, match=r"'ends of bins' has the shape .* and would take"):
+            file["units/spike_times"], file["units/spike_times_index"] = [1e12], [1]
+        with pytest.raises(NetworkError, match=r"'counts of spikes' has the shape .* and would take"):
             read_recording(watched / "late.nwb", bin_width=0.02)
 
     def test_bins_are_for_nwb_alone_and_a_name_must_fit(self, watched):

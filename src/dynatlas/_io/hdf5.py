@@ -4,6 +4,7 @@ HDF5 can point to other files, compute datasets from others, and load filters fr
 that, and all of it is refused.
 """
 
+import errno
 import io
 import math
 from collections.abc import Iterator
@@ -14,13 +15,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from dynatlas._io.untrusted import MAX_ARRAYS, AnyArray, Arrays, Declared, check_sizes
+from dynatlas._io.sizes import MAX_ARRAYS, Declared, check_bytes, check_sizes, short
+from dynatlas._io.untrusted import AnyArray, Arrays
 from dynatlas.errors import NetworkError
 
 if TYPE_CHECKING:
     from h5py import Dataset, File, Group  # optional at run time
 
 MAX_DEPTH: Final = 32  # of nested groups
+# Errors of h5py on damaged files.
+DAMAGE: Final = (
+    *(OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeError, OverflowError, MemoryError),
+    *(AttributeError, IndexError, RecursionError),
+)
 FILTERS: Final = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  # HDF5's identifiers of its built-in filters
 
 
@@ -43,7 +50,7 @@ def read_hdf5(path: Path, content: bytes | None = None) -> Hdf5:
     """
     with open_hdf5(path, content) as (file, h5py):
         datasets: dict[str, Dataset] = {}
-        _walk(path, file, "", datasets, h5py, strict=True)
+        _walk(path, file, "", datasets, h5py, set(), strict=True)
         check_sizes(path, {name: _declared(each) for name, each in datasets.items()})
         texts = {name: file.attrs[name] for name in file.attrs if _is_text(file, name, h5py)}
         decoded = {name: text.decode() if isinstance(text, bytes) else str(text) for name, text in texts.items()}
@@ -62,16 +69,35 @@ def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[tuple["File"
     except ImportError:
         raise NetworkError(f"{path} is HDF5, which needs h5py: pip install h5py") from None
     try:
-        with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
+        with _opened(path, h5py) if content is None else h5py.File(io.BytesIO(content), "r") as file:
             yield file, h5py
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeDecodeError, OverflowError) as error:
-        raise NetworkError(f"{path} is damaged or truncated: {str(error).splitlines()[0]}") from None
+    except DAMAGE as error:
+        lines = str(error).splitlines()
+        raise NetworkError(f"{path} is damaged or truncated: {(lines or [type(error).__name__])[0][:200]}") from None
+
+
+def _opened(path: Path, h5py: ModuleType) -> "File":
+    """Open a file; if the file system has no locks, without a lock.
+
+    HDF5 locks files even for reading. A file that another program writes is refused, since half of it may be on disk.
+    """
+    try:
+        return h5py.File(path, "r")
+    except (OSError, RuntimeError) as error:
+        said = str(error)
+        if "lock" in said and getattr(error, "errno", None) not in (errno.EAGAIN, errno.EACCES):
+            return h5py.File(path, "r", locking=False)
+        if "lock" in said or "already open for write" in said:
+            raise NetworkError(
+                f"{path} is open for writing in another program; close it there, or read a copy of the closed file"
+            ) from None
+        raise
 
 
 def datasets_in(path: Path, file: "File", h5py: ModuleType) -> dict[str, "Dataset"]:
     """Return the datasets of an open file by path, without reading them and without following links."""
     datasets: dict[str, Dataset] = {}
-    _walk(path, file, "", datasets, h5py, strict=False)
+    _walk(path, file, "", datasets, h5py, set(), strict=False)
     return datasets
 
 
@@ -96,10 +122,14 @@ def _walk(
     prefix: str,
     datasets: dict[str, "Dataset"],
     h5py: ModuleType,
+    seen: set[int],
     *,
     strict: bool,
 ) -> None:
-    """Collect datasets by path. If ``strict``, refuse links and datasets without numbers; else skip links."""
+    """Collect datasets by path. If ``strict``, refuse links and datasets without numbers; else skip links.
+
+    A group is entered once, by its address: groups that contain each other have any number of paths.
+    """
     if prefix.count("/") > MAX_DEPTH:
         raise NetworkError(f"{path}: groups are nested more than {MAX_DEPTH} deep; expected a file of arrays")
     for name in group:
@@ -111,13 +141,16 @@ def _walk(
             raise NetworkError(f"{path}: {full!r} is a link ({type(link).__name__}); links are not followed")
         item = group[name]
         if isinstance(item, h5py.Group):
-            _walk(path, item, f"{full}/", datasets, h5py, strict=strict)
+            address = h5py.h5o.get_info(item.id).addr
+            if address not in seen:
+                seen.add(address)
+                _walk(path, item, f"{full}/", datasets, h5py, seen, strict=strict)
         elif isinstance(item, h5py.Dataset):
             if strict:
                 _refuse_odd_dataset(path, full, item)
             datasets[full] = item
-        if len(datasets) > MAX_ARRAYS:
-            raise NetworkError(f"{path} holds more than {MAX_ARRAYS} arrays; expected fewer")
+        if len(datasets) > MAX_ARRAYS or len(seen) > MAX_ARRAYS:
+            raise NetworkError(f"{path} holds more than {MAX_ARRAYS} arrays or groups; expected fewer")
 
 
 def _refuse_odd_dataset(path: Path, name: str, dataset: "Dataset") -> None:
@@ -127,6 +160,9 @@ def _refuse_odd_dataset(path: Path, name: str, dataset: "Dataset") -> None:
         raise NetworkError(f"{path}: {name!r} stores its values in another file; it is not read")
     if dataset.shape is None:
         raise NetworkError(f"{path}: {name!r} has no shape; expected an array")
+    if dataset.chunks:  # a chunk is allocated whole, and may be larger than the dataset
+        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        check_bytes(f"{path}: {name[:80]!r}", chunk, f"has chunks of {short(dataset.chunks)}, which take {{}} bytes")
     creation = dataset.id.get_create_plist()
     filters = {creation.get_filter(number)[0] for number in range(creation.get_nfilters())}
     if filters - FILTERS.keys():

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from dynatlas._io.hdf5 import datasets_in, load, open_hdf5
-from dynatlas._io.untrusted import MAX_BYTES, AnyArray, Arrays, Declared, check_sizes, first_bytes
+from dynatlas._io.sizes import Declared, check_bytes, check_sizes, max_bytes
+from dynatlas._io.untrusted import AnyArray, Arrays, first_bytes
 from dynatlas.errors import NetworkError
 
 MAGIC: Final = b"MATLAB 5.0 MAT-f"
@@ -104,12 +105,11 @@ def _check_expanded(path: Path) -> None:
                         while block:
                             total += len(expand.decompress(block, CHUNK))
                             block = expand.unconsumed_tail
-                            if total > MAX_BYTES:
+                            if total > max_bytes():
                                 break
                     except zlib.error as error:
                         raise NetworkError(f"{path} is damaged or truncated: {error}") from None
-            if total > MAX_BYTES:
-                raise NetworkError(f"{path} expands to more than {MAX_BYTES:.3g} bytes; expected at most that")
+            check_bytes(path, total, "expands to {} bytes or more")
 
 
 def _read_73(path: Path, leave_out: Callable[[str], bool]) -> Arrays:

@@ -12,23 +12,22 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NamedTuple, Protocol, runtime_checkable
+from tokenize import TokenError
+from typing import Any, BinaryIO, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._io.pickles import is_pickled_none
 from dynatlas._io.pointers import POINTER_BYTES, refuse_pointer
+from dynatlas._io.sizes import Declared, check_sizes, short
 from dynatlas.errors import NetworkError
 
 AnyArray = NDArray[Any]  # the file decides on the dtype
 Arrays = dict[str, AnyArray]
 Format = Literal["safetensors", "npz", "npy", "hdf5", "keras"]
 
-MAX_BYTES: Final = 2 * 2**30  # of all arrays of a file together
-MAX_ARRAYS: Final = 10_000
 MAX_HEADER_BYTES: Final = 100_000_000  # as in the definition of safetensors
-MAX_DIMENSIONS: Final = 32
 MAX_TEXT_LENGTH: Final = 1000
 KERAS_MEMBERS: Final = {"config.json", "model.weights.h5"}  # of a whole model saved by Keras 3
 
@@ -41,6 +40,12 @@ SAFETENSORS_TYPES: Final = (
 
 # Errors of zipfile on damaged archives; RuntimeError and NotImplementedError are for encryption and unknown methods.
 DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+
+# Errors of NumPy on damaged array headers, which it parses as Python text.
+HEADER_DAMAGE: Final = (
+    *(ValueError, KeyError, EOFError, SyntaxError, TokenError, RecursionError, MemoryError, TypeError, IndexError),
+    *(OverflowError, AttributeError),
+)
 
 PICKLED: Final = (
     "is a pickle, which runs code when loaded; it is not opened. To convert a PyTorch checkpoint, run: "
@@ -66,13 +71,6 @@ class Readable(Protocol):
 
     def read(self, size: int = -1, /) -> bytes:
         """Read at most ``size`` bytes."""
-
-
-class Declared(NamedTuple):
-    """Shape and byte count of an array, as its header declares them."""
-
-    shape: tuple[int, ...]
-    bytes: int
 
 
 def read_arrays(path: Path, leave_out: Callable[[str], bool] | None = None) -> tuple[Format, Arrays]:
@@ -132,6 +130,9 @@ def format_of(path: Path) -> Format:
 def first_bytes(path: Path, expected: str) -> bytes:
     """Return the first 16 bytes of a file, which identify its format better than its name.
 
+    A file that the user names may be a symbolic link, as in a DataLad data set. Only a regular file is opened: a FIFO
+    would block.
+
     Args:
         path: the file.
         expected: what messages say was expected, such as "a file of weights".
@@ -140,11 +141,14 @@ def first_bytes(path: Path, expected: str) -> bytes:
         NetworkError: the file is missing or not a regular file.
     """
     try:
-        kind = path.lstat()
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror}") from None
-    if stat.S_ISLNK(kind.st_mode):
-        raise NetworkError(f"{path} is a symbolic link; name the file that it points to: {path.resolve()}")
+        kind = path.stat()
+    except (OSError, ValueError) as error:
+        if path.is_symlink():
+            raise NetworkError(
+                f"{path} is a symbolic link to {path.readlink()}, which cannot be read; fetch the content first "
+                f"(DataLad: datalad get {path})"
+            ) from None
+        raise NetworkError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
     if not stat.S_ISREG(kind.st_mode):
         what = "a folder" if path.is_dir() else "not a regular file"
         raise NetworkError(f"{path} is {what}; expected {expected}")
@@ -155,32 +159,6 @@ def first_bytes(path: Path, expected: str) -> bytes:
         raise NetworkError(f"cannot read {path}: {error.strerror}") from None
     refuse_pointer(path, head, kind.st_size)
     return head[:16]
-
-
-def check_sizes(path: Path | str, declared: dict[str, Declared]) -> None:
-    """Refuse a file whose declared arrays are too many or too large, before anything is allocated.
-
-    Raises:
-        NetworkError: an array has an impossible shape, or the file exceeds a limit.
-    """
-    if len(declared) > MAX_ARRAYS:
-        raise NetworkError(f"{path} lists {len(declared)} arrays; expected at most {MAX_ARRAYS}")
-    for name, one in declared.items():
-        if len(one.shape) > MAX_DIMENSIONS or any(size < 0 for size in one.shape):
-            raise NetworkError(f"{path}: {name!r} has the shape {_short(one.shape)}, which no array can have")
-        if one.bytes > MAX_BYTES:
-            raise NetworkError(
-                f"{path}: {name!r} has the shape {_short(one.shape)} and would take {one.bytes:.3g} bytes; expected at "
-                f"most {MAX_BYTES:.3g}"
-            )
-    total = sum(one.bytes for one in declared.values())
-    if total > MAX_BYTES:
-        raise NetworkError(f"{path} holds {total:.3g} bytes of arrays; expected at most {MAX_BYTES:.3g}")
-
-
-def _short(shape: tuple[int, ...]) -> str:
-    text = str(shape)
-    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _read_safetensors(path: Path, file: BinaryIO, leave_out: Callable[[str], bool]) -> Arrays:
@@ -199,7 +177,7 @@ def _read_safetensors(path: Path, file: BinaryIO, leave_out: Callable[[str], boo
         if not all(type(number) is int for number in numbers) or any(len(place) != 2 for place in places.values()):
             raise ValueError("shapes and offsets must be whole numbers")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise NetworkError(f"{path} is damaged: its header is not a safetensors header ({error})") from None
+        raise NetworkError(f"{path} is damaged: its header is not a safetensors header ({str(error)[:200]})") from None
     for name, kind in types.items():
         if kind is None:
             raise NetworkError(f"{path}: {name!r} has the type {entries[name]['dtype']!r}; expected floats or integers")
@@ -237,18 +215,21 @@ def _read_npz(path: Path, file: BinaryIO, leave_out: Callable[[str], bool]) -> A
             kept = {member.filename.removesuffix(".npy"): member for member in members}
             if len(kept) != len(members):
                 raise NetworkError(f"{path} is damaged: two arrays have the same name")
-            check_sizes(path, {name: Declared((), member.file_size) for name, member in kept.items()})
+            declared = {name: Declared((), member.file_size) for name, member in kept.items()}
+            check_sizes(path, declared)
             loaded: Arrays = {}
             for name, member in kept.items():
                 if leave_out(name):
                     continue
                 with archive.open(member) as content:
-                    loaded[name] = _read_npy(f"{path}: {name!r}", content, member.file_size, name)
+                    loaded[name] = _read_npy(f"{path}: {name[:80]!r}", content, member.file_size, name)
+                declared[name] = Declared(loaded[name].shape, loaded[name].nbytes)
+                check_sizes(path, declared)  # small types take more memory as float64 than in the file
             return loaded
     except UnreadableArrayError:
         raise
     except DAMAGE as error:
-        raise NetworkError(f"{path} is damaged or truncated: {error}") from None
+        raise NetworkError(f"{path} is damaged or truncated: {str(error)[:200]}") from None
 
 
 def _names(path: Path) -> set[str]:
@@ -296,8 +277,9 @@ def _read_npy(what: str, content: Readable, size: int, name: str = "") -> AnyArr
         version = np.lib.format.read_magic(content)
         head = io.BytesIO(content.read(min(size, 20_000)))  # NumPy refuses headers above 10,000 bytes
         shape, fortran, kind = formats[version](head)
-    except (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
-        raise NetworkError(f"{what} is damaged: its header is not an array header ({error})") from None
+    except HEADER_DAMAGE as error:
+        reason = str(error)[:200]
+        raise NetworkError(f"{what} is damaged: its header is not an array header ({reason})") from None
     if kind.hasobject:
         if shape == () and size < 1000 and is_pickled_none(head.read() + content.read(size)):
             return np.array("None")
@@ -307,14 +289,13 @@ def _read_npy(what: str, content: Readable, size: int, name: str = "") -> AnyArr
     if kind.kind not in "fiubU" or (kind.kind == "U" and kind.itemsize > 4 * MAX_TEXT_LENGTH):
         raise UnreadableArrayError(f"{what} has dtype {str(kind)[:80]}; expected numbers", name)
     if not all(type(number) is int for number in shape):
-        raise NetworkError(f"{what} has the shape {_short(shape)}, which no array can have")
+        raise NetworkError(f"{what} has the shape {short(shape)}, which no array can have")
     nbytes = math.prod(shape) * kind.itemsize
     check_sizes(what, {"array": Declared(shape, nbytes)})
     header = 8 + head.tell()
     if header + nbytes != size:
         raise NetworkError(
-            f"{what} is truncated or damaged: the shape {_short(shape)} takes {nbytes} bytes, but it has "
-            f"{size - header}"
+            f"{what} is truncated or damaged: the shape {short(shape)} takes {nbytes} bytes, but it has {size - header}"
         )
     beginning = head.read()
     values = beginning + content.read(nbytes - len(beginning))

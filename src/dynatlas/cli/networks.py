@@ -15,11 +15,13 @@ def analyze(
     /,
     *,
     inputs: Path | None = None,
+    trials: Path | None = None,
     activity: Path | None = None,
     check: Path | None = None,
     out: Path | None = None,
     seed: int = 0,
     max_starts: int | None = None,
+    max_gb: float | None = None,
     layer: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
     readout: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
     activation: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
@@ -36,12 +38,14 @@ def analyze(
         network: A file of weights.
         inputs: A .npy or .npz file: static inputs [conditions, inputs], or trials [trials, steps, inputs] whose states
             the searches start from, or both as `conditions` and `trials`. By default no input, and random trials.
+        trials: A .npy or .npz file: trials [trials, steps, inputs], or one trial [steps, inputs].
         activity: A .npy or .npz file of states that the searches start from, [trials, steps, states] or [samples,
             states].
         check: A .npz file with recorded `inputs` and `states` (or `hidden`, or `outputs`) of the original.
         out: The folder of the result; by default NETWORK-analysis.
         seed: Seed of the random starts.
         max_starts: Budget of starts of each search; by default 16384 for up to 64 state dimensions, fewer beyond.
+        max_gb: Most memory that the numbers of a file may take, in units of 1e9 bytes; by default 0.5.
         layer: The recurrent layer to read, if there are several that are not stacked.
         readout: The linear layer used as readout, if several fit; "" for none.
         activation: The activation; by default tanh.
@@ -55,24 +59,28 @@ def analyze(
     """
     import jax
 
+    from dynatlas._io.sizes import at_most
     from dynatlas._io.untrusted import read_arrays
     from dynatlas.networks.analysis import analyze as analyze_network
     from dynatlas.networks.analysis.page import write_folder
     from dynatlas.networks.checking import check as check_steps
     from dynatlas.networks.reading import read_network
 
-    read = read_network(
-        network,
-        layer=layer,
-        readout=readout,
-        activation=activation,
-        reset=reset,
-        alpha=alpha,
-        form=form,
-        orientation=orientation,
-        parts=_parts(part or []),
-        ignore=ignore or (),
-    )
+    with at_most(max_gb):
+        read = read_network(
+            network,
+            layer=layer,
+            readout=readout,
+            activation=activation,
+            reset=reset,
+            alpha=alpha,
+            form=form,
+            orientation=orientation,
+            parts=_parts(part or []),
+            ignore=ignore or (),
+        )
+        given = _inputs(inputs) | ({} if trials is None else {"trials": _trials(trials)})
+        states = None if activity is None else _one_array(activity)
     print(f"{network}:")
     for sentence in read.source:
         print(f"  {sentence}")
@@ -80,8 +88,6 @@ def analyze(
     if check is not None:
         verified = str(check_steps(read, read_arrays(check)[1]))
     print(f"  {verified}")
-    given = _inputs(inputs)
-    states = None if activity is None else _one_array(activity)
     try:
         found = analyze_network(read, **given, activity=states, max_starts=max_starts, key=jax.random.key(seed))
     except ValueError as error:
@@ -95,17 +101,20 @@ def analyze(
     print(f"page: {page.resolve()}")
 
 
-def convert(source: Path, target: Path, /, *, ignore: list[str] | None = None) -> None:
+def convert(source: Path, target: Path, /, *, ignore: list[str] | None = None, max_gb: float | None = None) -> None:
     """Write the tensors of a PyTorch checkpoint (.pt, .pth) as a safetensors file; needs PyTorch 2.6 or newer.
 
     Args:
         source: The checkpoint. PyTorch opens it with weights_only=True, which does not run code from the file.
         target: The .safetensors file to write.
         ignore: The name of a tensor to leave out, with * for any characters; may be repeated.
+        max_gb: Most memory that the tensors may take, in units of 1e9 bytes; by default 0.5.
     """
+    from dynatlas._io.sizes import at_most
     from dynatlas.networks.conversion import convert as convert_file
 
-    names = convert_file(source, target, ignore or ())
+    with at_most(max_gb):
+        names = convert_file(source, target, ignore or ())
     print(f"wrote {target}: {len(names)} tensors\nnow: dynatlas analyze {target}")
 
 
@@ -174,17 +183,33 @@ def _inputs(path: Path | None) -> dict[str, Any]:
     if len(arrays) != 1:
         raise NetworkError(f"{path} holds {', '.join(arrays)}; expected one array, or `conditions` and `trials`")
     (values,) = arrays.values()
+    if values.ndim == 2:
+        print(
+            f"{path} {list(values.shape)} is read as {values.shape[0]} static inputs of {values.shape[1]}; if it is "
+            f"one trial of {values.shape[0]} steps, pass it with --trials"
+        )
     return {"trials" if values.ndim == 3 else "conditions": values}
 
 
-def _one_array(path: Path) -> Any:
-    """Read the array in a file that is called ``activity`` or ``states``, or is the only one."""
+def _trials(path: Path) -> Any:
+    """Read trials [trials, steps, inputs]; a file with one trial may hold [steps, inputs]."""
+    values = _one_array(path, ("trials",))
+    if values.ndim not in (2, 3):
+        raise NetworkError(
+            f"{path} has the shape {list(values.shape)}; expected trials [trials, steps, inputs], or one trial "
+            f"[steps, inputs]"
+        )
+    return values[None] if values.ndim == 2 else values
+
+
+def _one_array(path: Path, names: tuple[str, ...] = ("activity", "states")) -> Any:
+    """Read the array in a file that has one of the names, or is the only one."""
     from dynatlas._io.untrusted import read_arrays
 
     _, arrays = read_arrays(path)
-    for name in ("activity", "states"):
+    for name in names:
         if name in arrays:
             return arrays[name]
     if len(arrays) != 1:
-        raise NetworkError(f"{path} holds {', '.join(arrays) or 'no array'}; expected one array, or `activity`")
+        raise NetworkError(f"{path} holds {', '.join(arrays) or 'no array'}; expected one array, or `{names[0]}`")
     return next(iter(arrays.values()))

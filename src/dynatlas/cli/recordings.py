@@ -50,6 +50,9 @@ def place(
     measure: list[str] | None = None,
     series: str | None = None,
     bin_width: Annotated[float | None, Parameter(name="--bin")] = None,
+    align: str | None = None,
+    window: str | None = None,
+    max_gb: float | None = None,
     rows: Path | None = None,
     resample: Annotated[bool, Parameter(negative="")] = False,
     shuffles: int = 99,
@@ -69,6 +72,12 @@ def place(
         measure: A measure of the study; may be repeated; by default all.
         series: The array, variable or TimeSeries, if a file has several.
         bin_width: Width of the bins, in seconds, in which the spikes of an NWB file are counted.
+        align: An event, a column of the trials of an NWB file or of a table, from whose time the window counts; by
+        default
+            the start of the trial.
+        window: The part of each trial that is read, as begin:end relative to the event, such as 0:0.6 or
+            --window=-0.2:0.6; by default whole trials, of equal lengths.
+        max_gb: Most memory that the numbers of a file may take, in units of 1e9 bytes; by default 0.5.
         rows: A .npy file of integers [trials, steps]: the row of the recording to which each of the probe's samples
             belongs, -1 for none.
         resample: Interpolate the recording in time to the probe's steps.
@@ -78,9 +87,10 @@ def place(
         plugin: A Python file with user-defined tasks, cells or measures of the atlas; may be repeated. Its code is run:
             name only files that you trust.
     """
+    from dynatlas.recordings.formats.windows import parse_window
     from dynatlas.recordings.page import write_folder
     from dynatlas.recordings.place import place_recording
-    from dynatlas.recordings.reading import read_labels, read_recording
+    from dynatlas.recordings.reading import read_labels
     from dynatlas.study.plugins import load_plugins
 
     if not recordings:
@@ -88,11 +98,15 @@ def place(
     if len({path.name for path in recordings}) < len(recordings):
         raise NetworkError("two recordings have the same name; expected unique file names")
     load_plugins(plugin or ())
-    read = {path.name: read_recording(path, series=series, bin_width=bin_width) for path in recordings}
     placement = place_recording(
         atlas,
-        {name: one.values for name, one in read.items()},
+        {path.name: path for path in recordings},
         task,
+        series=series,
+        bin_width=bin_width,
+        align=align,
+        window=None if window is None else parse_window(window),
+        max_gb=max_gb,
         measures=measure,
         rows=None if rows is None else read_labels(rows),
         resample=resample,
@@ -101,8 +115,8 @@ def place(
     )
     default = recordings[0].with_name(f"{recordings[0].stem}-{placement.task}-placement")
     page = write_folder(placement, out or default, replaces_any=out is not None)
-    for name, one in read.items():
-        _print(f"{name}: {'; '.join((*one.facts, *placement.recordings[name].facts))}")
+    for name, one in placement.recordings.items():
+        _print(f"{name}: {'; '.join(one.facts)}")
     _print_placement(placement)
     print(f"\npage: {page.resolve()}")
 

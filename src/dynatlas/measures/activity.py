@@ -1,8 +1,13 @@
 """One network's activity: checked, centred, and along its principal axes."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
+
+from dynatlas._util.names import role_of
 
 # A principal component with less than this share of the largest one's variance is rounding, not activity: the
 # covariance squares the singular values, and its eigenvalues are known to about 1e-15 of the largest.
@@ -11,13 +16,14 @@ Array = NDArray[np.float64]
 
 
 def centred(activity: object, name: str) -> Float[np.ndarray, "samples units"]:
-    """Check and centre one network's activity.
+    """Check and centre one network's activity; dimensions of xarray are put in order by their names.
 
     Raises:
-        ValueError: the activity is not [samples, units], not finite, or constant.
+        ValueError: the activity is not [samples, units], masked, not finite, or constant.
     """
+    named = _by_names(activity, name)
     try:
-        array = np.asarray(activity)
+        array = np.asarray(named)
         array = array.astype(np.float64, casting="same_kind" if array.dtype.kind == "c" else "unsafe")
     except (TypeError, ValueError) as error:
         raise ValueError(f"network {name} has activity that is not an array of real numbers: {error}") from error
@@ -40,6 +46,36 @@ def centred(activity: object, name: str) -> Float[np.ndarray, "samples units"]:
     if not centre.any():
         raise ValueError(f"network {name} has constant activity in all {array.shape[1]} units; leave the network out")
     return np.asarray(np.ldexp(centre, exponent))
+
+
+def _by_names(activity: Any, name: str) -> Any:
+    """Honour masks and the names of axes, or refuse them: NumPy would drop both."""
+    if isinstance(activity, np.ma.MaskedArray) and activity.mask.any():
+        samples = int(activity.mask.reshape(len(activity), -1).any(axis=1).sum())
+        raise ValueError(
+            f"network {name} has masked values in {samples} of {len(activity)} samples; leave these samples out of all "
+            "networks"
+        )
+    axes = [str(axis) for axis in getattr(activity, "dims", ())]
+    if isinstance(getattr(activity, "index", None), Iterable) and getattr(activity, "ndim", 0) == 2:  # a DataFrame
+        axes = [str(activity.index.name or ""), str(activity.columns.name or "")]
+    roles = [role_of(axis) for axis in axes]
+    return activity.T if len(roles) == 2 and roles[0] == "unit" and roles[1] != "unit" else activity
+
+
+def rows_of(activity: Any) -> NDArray[Any] | None:
+    """Return the labels of the samples, if a DataFrame's index or a coordinate of xarray has any; else None."""
+    if hasattr(activity, "dims") and hasattr(activity, "coords"):
+        sample = next((axis for axis in activity.dims if role_of(str(axis)) != "unit"), None)
+        return np.asarray(activity.coords[sample]) if sample in activity.coords else None
+    index: Any = getattr(activity, "index", None)
+    if getattr(activity, "ndim", 0) != 2 or not hasattr(index, "equals"):
+        return None
+    if getattr(index, "start", None) == 0 and getattr(index, "step", None) == 1:  # a RangeIndex: no labels
+        return None
+    if role_of(str(index.name or "")) == "unit":
+        index = activity.columns
+    return np.asarray(index, dtype=object)
 
 
 def on_unit_scale(activity: Float[np.ndarray, "samples units"]) -> Float[np.ndarray, "samples units"]:

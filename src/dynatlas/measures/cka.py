@@ -43,6 +43,11 @@ class CKA(Measure):
         is_share = isinstance(self.tolerance, Real) and 0 <= float(self.tolerance) < 1
         expected("tolerance", self.tolerance, "a number in [0, 1)", is_share)
 
+    @property
+    def unit_bias(self) -> str:
+        """The bias of the products, which ``debiased`` removes."""
+        return "" if self.debiased else "biased cka is then small for any networks. Give more samples, or debiased=True"
+
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
         """Return the activity along its leading principal axes [samples, k], scaled to ⟨K, K⟩ = 1."""
         if self.debiased and len(activity) < 4:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike
 from dynatlas._util.cores import available_cores, single_threaded_algebra
-from dynatlas.measures.activity import centred
+from dynatlas.measures.activity import centred, rows_of
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, all_pairs, labelled
 from dynatlas.measures.registry import measure_of
@@ -39,7 +40,9 @@ def distance(X: ArrayLike, Y: ArrayLike, measure: str = "svcca", **options: Any)
             samples, or only constant units; different numbers of samples.
 
     Warns:
-        UserWarning: so few samples that some canonical correlations (svcca, pwcca, cca) are 1 for any networks.
+        UserWarning: so few samples that some canonical correlations (svcca, pwcca, cca) are 1 for any networks; or
+        fewer
+            samples than units, for which cka without ``debiased`` and procrustes are near for any networks.
 
     Example:
         >>> import numpy as np
@@ -114,7 +117,9 @@ def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[
     """Reduce every network, by name; warnings point ``stacklevel`` calls up."""
     futures: dict[str, Future[Reduced]] = {}
     running: deque[Future[Reduced]] = deque()
+    few: list[str] = []
     samples = 0
+    labelled_rows: tuple[str, NDArray[Any]] | None = None
     # The iterable may reuse its buffer, so each activity is copied (by centring) before a thread takes it.
     with single_threaded_algebra(), ThreadPoolExecutor(available_cores()) as pool:
         for name, activity in _named(activities):
@@ -127,6 +132,15 @@ def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[
                     "all networks the same samples in the same order"
                 )
             samples = len(checked)
+            rows = rows_of(activity)
+            if rows is not None and labelled_rows is not None and not np.array_equal(rows, labelled_rows[1]):
+                raise ValueError(
+                    f"the samples of networks {labelled_rows[0]} and {name} have different labels; show all networks "
+                    "the same samples in the same order (pandas: reindex, xarray: align), or pass arrays without labels"
+                )
+            labelled_rows = (name, rows) if rows is not None else labelled_rows
+            if measure.unit_bias and len(checked) < checked.shape[1]:
+                few.append(name)
             futures[name] = pool.submit(_of_centred, checked, name, measure)
             running.append(futures[name])
             # No more activities in memory than there are threads to reduce them.
@@ -134,6 +148,14 @@ def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[
                 running.popleft().result()
         kept = {name: future.result() for name, future in futures.items()}
     _warn_of_few_samples(kept, samples, measure, stacklevel + 1)
+    if few:
+        listed = ", ".join(few[:3]) + (", …" if len(few) > 3 else "")
+        warnings.warn(
+            f"{samples} samples are fewer than the units of network{'s' * (len(few) > 1)} {listed}: "
+            f"{measure.unit_bias}",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
     return list(kept.items())
 
 

@@ -22,6 +22,11 @@ class Measure(Comparison):
     study_options: ClassVar[Mapping[str, object]] = {}  # its defaults in a study, where they differ
     kept_components: ClassVar[float] = inf  # principal components that it usually keeps of a network, for plans
 
+    @property
+    def unit_bias(self) -> str:
+        """What fewer samples than units do to the distance, as a sentence; "" if nothing is known."""
+        return ""
+
     @abstractmethod
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
         """Reduce one network's centred activity to arrays by name."""

@@ -30,6 +30,11 @@ class Procrustes(Measure):
     def __post_init__(self) -> None:
         expected("euclidean", self.euclidean, "True or False", isinstance(self.euclidean, bool))
 
+    @property
+    def unit_bias(self) -> str:
+        """The freedom of a rotation of more units than samples."""
+        return "a rotation then brings any networks near each other. Give more samples, or compare principal components"
+
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
         """Return the activity along its principal axes [samples, k], scaled to ‖X‖_F = 1; and ‖X‖_F / √samples."""
         scaled = on_unit_scale(activity)

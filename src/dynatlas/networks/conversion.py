@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from dynatlas._io.atomic import publish, temporary_beside
-from dynatlas._io.untrusted import DAMAGE, Declared, check_sizes, first_bytes
+from dynatlas._io.sizes import Declared, check_sizes
+from dynatlas._io.untrusted import DAMAGE, first_bytes
 from dynatlas.errors import NetworkError
 
 # Before 2.6 ``weights_only=True`` could be bypassed (CVE-2025-32434).

@@ -1,14 +1,9 @@
-"""Recordings placed among the networks of an atlas: distances, controls, a page."""
+"""Recordings placed among the networks of an atlas: distances, controls, a page.
 
-from dynatlas.recordings.alignment import Aligned as Aligned
-from dynatlas.recordings.alignment import Rows as Rows
-from dynatlas.recordings.alignment import align as align
-from dynatlas.recordings.page import write_folder as write_folder
-from dynatlas.recordings.place import Placement as Placement
-from dynatlas.recordings.place import place_recording as place_recording
-from dynatlas.recordings.probe import Probe as Probe
-from dynatlas.recordings.probe import probe_of as probe_of
-from dynatlas.recordings.probe import write_probe as write_probe
-from dynatlas.recordings.reading import Recording as Recording
-from dynatlas.recordings.reading import read_labels as read_labels
-from dynatlas.recordings.reading import read_recording as read_recording
+``__init__.pyi`` lists the exported names. Each is imported on first use: the process that reads a file needs few of
+them.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

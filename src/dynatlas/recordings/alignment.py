@@ -7,7 +7,7 @@ means over groups of samples, such as conditions, over which the networks' activ
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynatlas._util.messages import count_of
 from dynatlas.errors import NetworkError
+from dynatlas.recordings.in_memory import plain
 from dynatlas.recordings.probe import Probe
 
 FEWEST_ROWS: Final = 4
@@ -77,7 +78,9 @@ def align(
     """Check a recording and assign the probe's samples to its rows.
 
     Args:
-        values: [trials, time, units], or [samples or conditions, units].
+        values: [trials, time, units], or [samples or conditions, units]; xarray's dimensions and a DataFrame's index
+        and
+            columns are honoured (``in_memory.plain``).
         probe: the probe of the task.
         name: name of the recording, for errors.
         rows: integers [trials, steps] or [samples]: the row of each of the probe's samples, −1 for none; by default
@@ -94,7 +97,8 @@ def align(
         >>> align(np.eye(4), probe, "means").rows.said
         'means over the 4 conditions of the probe'
     """
-    array = _checked(values, name)
+    given, read = plain(values, name)
+    array = _checked(given, name)
     array, resampled = _resampled(array, probe, name) if resample else (array, [])
     flat = array.reshape(-1, array.shape[-1])
     found = _rows(array, probe, name, rows)
@@ -103,16 +107,17 @@ def align(
     moves = (flat != flat[:1]).any(axis=0)
     if not moves.any():
         raise NetworkError(f"{name} is constant in all {len(moves)} units; expected activity")
-    facts = [f"{count_of(found.count, 'row')}, {found.said}; {count_of(int(moves.sum()), 'unit')}", *resampled]
+    facts = [f"{count_of(found.count, 'row')}, {found.said}; {count_of(int(moves.sum()), 'unit')}", *read, *resampled]
     if not moves.all():
         facts.append(f"{count_of(int((~moves).sum()), 'constant unit')} left out")
     if moves.sum() >= found.count:
         facts.append("at least as many units as rows: is the recording transposed? Expected [samples, units]")
+    if not read and array.ndim == 3 and array.shape[1] == array.shape[2]:
+        facts.append(f"as many units as times ({array.shape[1]}): their axes are taken as [trials, time, units]")
     return Aligned(flat[:, moves], found, tuple(facts))
 
 
-def _checked(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    array = np.asarray(values)
+def _checked(array: NDArray[Any], name: str) -> NDArray[np.float64]:
     if array.dtype.kind not in "fiub":
         raise NetworkError(f"{name} is of the type {array.dtype}; expected numbers")
     if array.ndim not in (2, 3) or 0 in array.shape:
@@ -120,7 +125,7 @@ def _checked(values: ArrayLike, name: str) -> NDArray[np.float64]:
             f"{name} has the shape {list(array.shape)}; expected [trials, time, units], or [samples or conditions, "
             "units], each at least 1"
         )
-    array = array.astype(np.float64)
+    array = array.astype(np.float64, copy=False)
     missing = ~np.isfinite(array).reshape(-1, array.shape[-1])
     if missing.any():
         units = np.flatnonzero(missing.any(axis=0))

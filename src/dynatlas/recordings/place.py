@@ -1,9 +1,9 @@
 """Place recordings among the networks of an atlas by the measures of its study."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,12 @@ from numpy.typing import ArrayLike
 from dynatlas._util.cores import single_threaded_algebra
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.errors import AtlasError, NetworkError
-from dynatlas.recordings.alignment import Aligned, align
+from dynatlas.recordings.alignment import Aligned
+from dynatlas.recordings.alignment import align as align_rows
 from dynatlas.recordings.distances import MeasureDistances, responses_of
+from dynatlas.recordings.formats.series import Read
+from dynatlas.recordings.formats.windows import Bounds, Window
+from dynatlas.recordings.in_memory import plain
 from dynatlas.recordings.probe import probe_of
 from dynatlas.recordings.reading import read_recording
 from dynatlas.recordings.result_tables import Rows, control_rows, distance_rows, effect_rows, level_rows, map_rows
@@ -69,6 +73,11 @@ def place_recording(
     measures: Sequence[str] | None = None,
     rows: ArrayLike | None = None,
     resample: bool = False,
+    series: str | None = None,
+    bin_width: float | None = None,
+    align: str | None = None,
+    window: Bounds | None = None,
+    max_gb: float | None = None,
     shuffles: int = 99,
     seed: int = 0,
 ) -> Placement:
@@ -80,13 +89,19 @@ def place_recording(
 
     Args:
         atlas: an atlas with trained networks, or its folder.
-        recording: [trials, time, units] or [samples or conditions, units]; or the path of a file; or several of these
-            by name.
+        recording: [trials, time, units] or [samples or conditions, units]; or a DataFrame with a column for each
+        unit; or
+            the path of a file; or several of these by name.
         task: the task; optional if the study has only one.
         measures: measures of the study; by default all.
         rows: the row of the recording to which each of the probe's samples belongs (``recordings.align``); by default
             the rows are the probe's samples, or its conditions.
         resample: interpolate the recording in time to the probe's steps.
+        series: of a file, as are ``bin_width`` and ``max_gb``: see ``recordings.read_recording``.
+        bin_width: width of the bins in which the spikes of an NWB file are counted, in seconds.
+        align: the event around which the window of each trial is read, of an NWB file or a table.
+        window: begin and end of that window, relative to the event or to the start of the trial.
+        max_gb: most memory that the numbers of a file may take, in units of 1e9 bytes.
         shuffles: number of surrogates of each kind.
         seed: seed of surrogates, halves and resamples.
 
@@ -106,9 +121,12 @@ def place_recording(
     if shuffles < FEWEST_SHUFFLES:
         raise NetworkError(f"shuffles is {shuffles}; expected at least {FEWEST_SHUFFLES}, for a p of 0.05")
     probe = probe_of(opened.study.task(kind))
-    recordings = {
-        name: align(values, probe, name, rows, resample=resample) for name, values in _by_name(recording).items()
-    }
+    options = {"series": series, "bin_width": bin_width, "align": align, "window": window, "max_gb": max_gb}
+    recordings = {}
+    for name, source in _by_name(recording).items():
+        values, facts = _read(source, name, options)
+        found = align_rows(values, probe, name, rows, resample=resample)
+        recordings[name] = replace(found, facts=(*facts, *found.facts))
     aligned = next(iter(recordings.values())).rows
     for name, each in recordings.items():
         if not np.array_equal(each.rows.of_sample, aligned.of_sample):
@@ -187,14 +205,20 @@ def _measures(atlas: Atlas, measures: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(measures or known))
 
 
-def _by_name(recording: Source | Mapping[str, Source]) -> dict[str, ArrayLike]:
+def _by_name(recording: Source | Mapping[str, Source]) -> dict[str, Source]:
     several = recording if isinstance(recording, Mapping) else {_name(recording): recording}
     if not several:
         raise NetworkError("there is no recording; expected at least one")
-    return {
-        str(name): read_recording(Path(each)).values if isinstance(each, str | Path) else each
-        for name, each in several.items()
-    }
+    return {str(name): each for name, each in several.items()}
+
+
+def _read(source: Source, name: str, options: dict[str, Any]) -> Read:
+    """Read a file or an array, and say how."""
+    if isinstance(source, str | Path):
+        return read_recording(Path(source), **options)
+    if unused := [one for one in ("series", "bin_width") if options[one] is not None]:
+        raise NetworkError(f"{unused[0]} is {options[unused[0]]!r}, and {name} is no file; leave it out")
+    return plain(source, name, Window.of(options["align"], options["window"]))
 
 
 def _name(recording: Source) -> str:

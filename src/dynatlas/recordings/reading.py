@@ -1,9 +1,10 @@
 """Read recordings: activity [trials, time, units] or [samples, units] from a file.
 
 The first bytes determine the format. No file is trusted: sizes are checked in headers before memory is allocated, links
-are not followed, and nothing is unpickled.
+in files are not followed, nothing is unpickled, and what C libraries read is read in a process of its own.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import open_hdf5
+from dynatlas._io.sizes import at_most
 from dynatlas._io.untrusted import first_bytes, read_arrays
 from dynatlas.errors import NetworkError
-from dynatlas.recordings.nwb import is_nwb, read_nwb
-from dynatlas.recordings.series import choose, read_netcdf3, read_series
-from dynatlas.recordings.table_files import read_csv, read_parquet
+from dynatlas.recordings.formats.apart import read_apart
+from dynatlas.recordings.formats.netcdf3 import read_netcdf3
+from dynatlas.recordings.formats.nwb import is_nwb, read_nwb
+from dynatlas.recordings.formats.series import Read, choose, read_series
+from dynatlas.recordings.formats.tables import read_csv, read_parquet
+from dynatlas.recordings.formats.windows import Bounds, Window
 
 EXPECTED = "a recording: .npy, .npz, .nc (NetCDF), .parquet, .nwb or .csv"
+HDF5, PARQUET = b"\x89HDF\r\n\x1a\n", b"PAR1"
 
 
 class Recording(NamedTuple):
@@ -32,36 +38,71 @@ class Recording(NamedTuple):
     facts: tuple[str, ...]
 
 
-def read_recording(path: Path, *, series: str | None = None, bin_width: float | None = None) -> Recording:
+def read_recording(
+    path: Path,
+    *,
+    series: str | None = None,
+    bin_width: float | None = None,
+    align: str | None = None,
+    window: Bounds | None = None,
+    max_gb: float | None = None,
+) -> Recording:
     """Read a recording.
 
     Args:
         path: ``.npy``, ``.npz``, NetCDF 3 or 4, Parquet or CSV (a column for each unit), NWB.
         series: the array, variable or TimeSeries, if the file has several.
         bin_width: width of the bins in which an NWB file's spikes are counted, in the file's unit of time (seconds).
+        align: the event from whose time in each trial the window counts: a column of the trials of an NWB file, or of a
+            table; by default the start of the trial.
+        window: begin and end of the part of each trial that is read, relative to the event; by default whole trials,
+            which then must have equal lengths.
+        max_gb: most memory that the file's numbers may take, in units of 1e9 bytes; by default 0.5.
 
     Raises:
-        NetworkError: the file does not exist, is of no supported format, damaged or unsafe, or has several arrays and
-            ``series`` is not set.
+        NetworkError: the file does not exist, is of no supported format, damaged, unsafe or too large; has several
+            arrays and ``series`` is not set; or its times, trials or labels are ambiguous or implausible.
+    """
+    checked = Window.of(align, window)
+    with at_most(max_gb):
+        options = {"series": series, "bin_width": bin_width, "window": None if checked is None else list(checked)}
+        if first_bytes(path, EXPECTED).startswith((HDF5, PARQUET)):
+            return Recording(*read_apart(path, options))
+        return Recording(*read_here(path, series=series, bin_width=bin_width, window=checked))
+
+
+def read_here(
+    path: Path,
+    *,
+    series: str | None = None,
+    bin_width: float | None = None,
+    window: Sequence[float | str] | None = None,
+) -> Read:
+    """Read a recording in this process, which damage in a Parquet or HDF5 file could crash.
+
+    Raises:
+        NetworkError: as in ``read_recording``.
     """
     head = first_bytes(path, EXPECTED)
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+    around = None if window is None else Window(*window)  # type: ignore[arg-type]
+    if head.startswith(HDF5):
         with open_hdf5(path) as (file, h5py):
             if is_nwb(file):
-                return Recording(*read_nwb(path, file, h5py, series, bin_width))
-            _refuse_bins(path, bin_width)
-            return Recording(*read_series(path, file, h5py, series))
-    _refuse_bins(path, bin_width)
+                return read_nwb(path, file, h5py, series, bin_width, around)
+            _refuse_options(path, bin_width, around)
+            return read_series(path, file, h5py, series)
+    table = head.startswith(PARQUET) or path.suffix.lower() in (".csv", ".tsv")
+    _refuse_options(path, bin_width, None if table else around)
     if head.startswith((b"\x93NUMPY", b"PK")):
         _, arrays = read_arrays(path)
         name = choose(path, {name: each.shape for name, each in arrays.items() if each.dtype.kind in "fiub"}, series)
-        return Recording(arrays[name], ())
+        return arrays[name], ()
     if head.startswith(b"CDF"):
-        return Recording(*read_netcdf3(path, series))
-    if head.startswith(b"PAR1"):
-        return Recording(*read_parquet(path))
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return Recording(*read_csv(path))
+        return read_netcdf3(path, series)
+    if head.startswith(PARQUET):
+        return read_parquet(path, around)
+    if table:
+        return read_csv(path, around)
     raise NetworkError(
         f"{path} ({path.stat().st_size} bytes) is no recording of a supported format; expected {EXPECTED}"
     )
@@ -80,6 +121,8 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     return arrays[name].astype(np.int64)
 
 
-def _refuse_bins(path: Path, bin_width: float | None) -> None:
+def _refuse_options(path: Path, bin_width: float | None, window: Window | None) -> None:
     if bin_width is not None:
         raise NetworkError(f"{path} is no NWB file: it has no spikes to count in bins of {bin_width:g}")
+    if window is not None:
+        raise NetworkError(f"{path} is no NWB file or table: it has no times and events for the window; cut its trials")

@@ -55,6 +55,9 @@ class DistanceMatrix:
         """Validate the distances passed to a public function; networks without labels are named by their index."""
         if isinstance(distances, cls):
             return distances
+        # Masked distances are missing ones; NumPy would return what lies under the mask.
+        if isinstance(distances, np.ma.MaskedArray):
+            distances = np.where(distances.mask, np.nan, distances.data)
         values = np.asarray(distances, np.float64)
         numbers = np.arange(len(values) if values.ndim else 0)
         labels = np.asarray(getattr(distances, "coords", {}).get("network", numbers))

@@ -1,9 +1,10 @@
 """Tests of a grouping of networks on their distances: PERMANOVA, silhouette, and nearest-neighbour accuracy."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
@@ -46,7 +47,8 @@ def permanova(
 
     Args:
         distances: [n, n].
-        groups: [n], level of the factor of each network.
+        groups: [n], level of the factor of each network; a pandas Series whose index names the networks is put in their
+            order.
         strata: [n] or None. Labels are exchanged only among networks of one stratum, so that an effect of the strata
             does not make the factor significant.
         permutations: number of permutations; p is never below 1/(1 + permutations).
@@ -68,7 +70,7 @@ def permanova(
     Source: Anderson 2001; Anderson & ter Braak 2003 for strata. Agrees with scikit-bio, which has no strata.
     """
     matrix, levels = _checked(distances, groups)
-    blocks = np.zeros(len(levels), np.int64) if strata is None else _codes(strata, len(levels), "strata")
+    blocks = np.zeros(len(levels), np.int64) if strata is None else _codes(strata, len(levels), "strata", matrix.labels)
     if not any(len(np.unique(levels[blocks == block])) > 1 for block in np.unique(blocks)):
         raise ValueError(
             f"within each of the {blocks.max() + 1} strata all networks have the same level, so that nothing can be "
@@ -142,7 +144,7 @@ def nearest_neighbour_accuracy(
         0.667
     """
     matrix, levels = _checked(distances, groups)
-    blocks = np.zeros_like(levels) if strata is None else _codes(strata, len(levels), "strata")
+    blocks = np.zeros_like(levels) if strata is None else _codes(strata, len(levels), "strata", matrix.labels)
     network, neighbour, votes = matrix.neighbours
 
     def accuracies(labels: Int[np.ndarray, "permutations n"]) -> Float[np.ndarray, " permutations"]:
@@ -166,7 +168,7 @@ def neighbour_votes(distances: Distances, groups: ArrayLike) -> Float[np.ndarray
 
 def _checked(distances: Distances, groups: ArrayLike) -> tuple[DistanceMatrix, Int[np.ndarray, " n"]]:
     matrix = DistanceMatrix.of(distances)
-    levels = _codes(groups, len(matrix), "groups")
+    levels = _codes(groups, len(matrix), "groups", matrix.labels)
     count = len(np.unique(levels))
     if not 1 < count < len(levels):
         raise ValueError(
@@ -176,20 +178,36 @@ def _checked(distances: Distances, groups: ArrayLike) -> tuple[DistanceMatrix, I
     return matrix, levels
 
 
-def _codes(labels: ArrayLike, n: int, name: str) -> Int[np.ndarray, " n"]:
-    """Check labels and encode them as integers from 0."""
+def _codes(labels: ArrayLike, n: int, name: str, networks: tuple[str, ...] | None = None) -> Int[np.ndarray, " n"]:
+    """Check labels and encode them as integers from 0; the index of a Series may name the networks."""
     # As objects: NumPy would convert a NaN among strings to the label "nan".
-    array = np.asarray(labels, dtype=object)
+    array = np.asarray(_by_name(labels, name, networks or ()), dtype=object)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape} for {n} networks; expected one label for each network")
-    # Only NaN differs from itself.
-    missing = [position for position, label in enumerate(array.tolist()) if label is None or label != label]  # noqa: PLR0124
-    if missing:
+    masked = labels.mask if isinstance(labels, np.ma.MaskedArray) else np.False_
+    # None, NaN, pandas.NA, NaT, and what NumPy masks.
+    missing = np.flatnonzero(pd.isna(array) | masked)
+    if len(missing):
         raise ValueError(
             f"{name} has no label for {len(missing)} of {n} networks (first: number {missing[0]}); leave those out"
         )
     codes: NDArray[np.int64] = np.unique(array.astype(str), return_inverse=True)[1]
     return codes
+
+
+def _by_name(labels: Any, name: str, networks: tuple[str, ...]) -> Any:
+    """Return the labels in the order of the networks, if an index names these."""
+    index = [str(each) for each in getattr(labels, "index", ())] if hasattr(labels, "reindex") else []
+    if not set(index) & set(networks) or index == list(networks) or type(labels.index).__name__ == "RangeIndex":
+        return labels
+    if set(index) != set(networks) or len(index) != len(networks):
+        lost = sorted(set(networks) - set(index)) or sorted(set(index) - set(networks)) or ["names that repeat"]
+        raise ValueError(
+            f"the index of {name} does not have the {len(networks)} networks of the distances: {lost[0]} differs; "
+            "expected one label for each, by its name or in their order without an index"
+        )
+    places = {each: place for place, each in enumerate(index)}
+    return np.asarray(labels, dtype=object)[[places[network] for network in networks]]
 
 
 def explained(squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, " n"]) -> float:

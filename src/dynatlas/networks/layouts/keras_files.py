@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
-from dynatlas._io.untrusted import DAMAGE, Arrays, Declared, check_sizes, refuse_unsafe_members
+from dynatlas._io.sizes import Declared, check_sizes
+from dynatlas._io.untrusted import DAMAGE, Arrays, refuse_unsafe_members
 from dynatlas.errors import NetworkError
 
 LONGEST_CONFIGURATION: Final = 50_000_000  # bytes
@@ -37,13 +38,15 @@ def read_keras_archive(path: Path) -> Hdf5:
                 raise NetworkError(
                     f"{path}: config.json takes {sizes['config.json']:.3g} bytes; expected a configuration"
                 )
-            configuration, weights = archive.read("config.json").decode(), archive.read(WEIGHTS)
+            # Read by size: an archive may inflate to more than it declares.
+            members = {name: archive.open(name).read(size + 1) for name, size in sizes.items()}
+            configuration, weights = members["config.json"].decode(), members[WEIGHTS]
     except DAMAGE as error:
-        raise NetworkError(f"{path} is damaged or truncated: {error}") from None
+        raise NetworkError(f"{path} is damaged or truncated: {str(error)[:200]}") from None
     try:
         names = own_names(json.loads(configuration))
     except (ValueError, RecursionError) as error:
-        raise NetworkError(f"{path}: the model's configuration is not JSON ({error})") from None
+        raise NetworkError(f"{path}: the model's configuration is not JSON ({str(error)[:200]})") from None
     arrays = read_hdf5(path / WEIGHTS, weights).arrays
     return Hdf5(_by_own_names(path, arrays, names), {"model_config": configuration})
 
@@ -160,7 +163,7 @@ def read_configuration(text: str | None) -> Configuration:
         try:
             model = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise NetworkError(f"the model's configuration is not JSON ({error})") from None
+            raise NetworkError(f"the model's configuration is not JSON ({str(error)[:200]})") from None
         _visit(model, found, in_layers=False, depth=0)
     return found
 

@@ -1,7 +1,5 @@
-"""The choice of the recording among the arrays of a file, and variables of NetCDF and HDF5 files."""
+"""The choice of the recording among the arrays of a file, and variables of HDF5 and NetCDF 4 files."""
 
-import io
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -11,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import datasets_in, load
-from dynatlas._io.untrusted import MAX_BYTES
 from dynatlas._util.messages import did_you_mean
 from dynatlas.errors import NetworkError
+from dynatlas.recordings.formats.axes import ordered
 
 if TYPE_CHECKING:
-    from h5py import File
+    from h5py import Dataset, File
 
 USUAL: Final = ("activity", "recording")
 MOST_LISTED: Final = 12
@@ -75,7 +73,23 @@ def read_series(path: Path, file: "File", h5py: ModuleType, series: str | None) 
     shapes = {name: each.shape for name, each in datasets.items() if each.dtype.kind in "fiub" and each.shape}
     name = choose(path, shapes, series)
     attributes = {key: datasets[name].attrs[key] for key in MARKS if key in datasets[name].attrs}
-    return decoded(load(path, name, datasets[name]), attributes), (f"variable {name}",)
+    values = decoded(load(path, name, datasets[name]), attributes)
+    axes = [_axis(datasets[name], place) for place in range(values.ndim)]
+    folder = name.rpartition("/")[0]
+    coordinates = {}
+    for axis in axes:
+        found = next((one for one in (f"{folder}/{axis}".strip("/"), axis) if one in shapes and one != name), None)
+        if found is not None and len(shapes[found]) == 1:
+            coordinates[axis] = load(path, found, datasets[found])
+    values, facts = ordered(str(path), values, axes, coordinates)
+    return values, (f"variable {name}", *facts)
+
+
+def _axis(dataset: "Dataset", place: int) -> str:
+    """Return the name of an axis: of its dimension scale, as in NetCDF 4, or its label; "" for none."""
+    dimension = dataset.dims[place]
+    scales = [dimension[number].name for number in range(len(dimension))]
+    return str((scales[0] if scales else dimension.label) or "").rpartition("/")[2]
 
 
 def decoded(values: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]:
@@ -95,42 +109,3 @@ def decoded(values: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[Any]
     if missing.any() or (scale, offset) != (1, 0):
         return np.where(missing, np.nan, values * scale + offset)
     return values
-
-
-class _Capped(io.FileIO):
-    """A file whose reads are capped at the bytes that are left: a damaged header may ask for any number."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "r")
-        self.size = path.stat().st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        left = max(self.size - self.tell(), 0)
-        return super().read(left if size is None or size < 0 else min(size, left)) or b""
-
-
-def read_netcdf3(path: Path, series: str | None) -> Read:
-    """Read one variable of a NetCDF 3 file.
-
-    Raises:
-        NetworkError: no variable or several have the name, or the file is damaged or too large.
-    """
-    from scipy.io import netcdf_file
-
-    if path.stat().st_size > MAX_BYTES:
-        raise NetworkError(f"{path} takes {path.stat().st_size:.3g} bytes; expected at most {MAX_BYTES:.3g}")
-    try:
-        with _Capped(path) as file, netcdf_file(file, "r", mmap=False) as content:
-            numbers: dict[str, Any] = {
-                name: each for name, each in content.variables.items() if each.data.dtype.kind in "fiu"
-            }
-            name = choose(path, {name: each.shape for name, each in numbers.items()}, series)
-            values = np.array(numbers[name].data)
-            attributes = {mark: getattr(numbers[name], mark) for mark in MARKS if hasattr(numbers[name], mark)}
-    # SciPy does not validate the file: damage raises any of these.
-    except (
-        *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError),
-        *(UnicodeDecodeError, struct.error, AssertionError),
-    ) as error:
-        raise NetworkError(f"{path} is damaged, or is not NetCDF 3 or 4: {error or type(error).__name__}") from None
-    return decoded(values, attributes), (f"variable {name}",)

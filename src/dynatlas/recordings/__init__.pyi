@@ -1,0 +1,12 @@
+from .alignment import Aligned as Aligned
+from .alignment import Rows as Rows
+from .alignment import align as align
+from .page import write_folder as write_folder
+from .place import Placement as Placement
+from .place import place_recording as place_recording
+from .probe import Probe as Probe
+from .probe import probe_of as probe_of
+from .probe import write_probe as write_probe
+from .reading import Recording as Recording
+from .reading import read_labels as read_labels
+from .reading import read_recording as read_recording

@@ -1,0 +1,1 @@
+"""Formats of recordings: each file reads one, or names its axes, labels and units."""
