@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.atomic import open_regular, publish, temporary_beside
 
 FOLDER = "checkpoints"
 
@@ -29,6 +29,8 @@ def write(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
 def read(folder: Path, name: str) -> dict[str, np.ndarray] | None:
     """Read the arrays of a checkpoint; None if it is missing or damaged."""
     try:
+        with open_regular(_path(folder, name)):
+            pass  # it is no pipe, which would be waited for
         with safe_open(_path(folder, name), framework="numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
             return arrays if (file.metadata() or {}).get("sha256") == _digest(arrays) else None

@@ -23,7 +23,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from dynatlas._io import journal
-from dynatlas._io.atomic import fingerprint, write_bytes
+from dynatlas._io.atomic import fingerprint, open_regular, write_bytes
+from dynatlas._io.links import leads_outside
 from dynatlas._util.json import Json
 from dynatlas.atlas.lock import as_writer
 from dynatlas.errors import AtlasError, DamagedAtlasError
@@ -35,6 +36,7 @@ FORMAT: Final = 2  # raised when an older dynatlas could no longer read what thi
 SUPERSEDED: Final = 1000  # updates in the log that no longer count, from which on it is compacted, if they are most
 # Seconds to wait before a line is called damaged: of two pages of a file, a network filesystem may have an older one.
 PATIENCE: Final = (0.02, 0.2)
+LINK: Final = "a link out of the atlas"
 _MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _UNPLAIN: Final = frozenset(["", ".", ".."])  # parts of a path that is not in its plainest form
 _one_thread = threading.RLock()
@@ -53,7 +55,9 @@ class Entry(NamedTuple):
         return cls(name, *fingerprint(at or folder / name))
 
     def damage(self, folder: Path) -> str | None:
-        """How what is on the disk differs: "missing", "truncated", "changed", "unreadable", or None."""
+        """How what is on the disk differs: "missing", "truncated", "changed", "unreadable", a link, or None."""
+        if leads_outside(folder, self.name):
+            return LINK
         if not (folder / self.name).exists():
             return "missing"
         try:
@@ -175,7 +179,7 @@ class Manifest:
     def _read_head(self) -> Head:
         path = self._folder / MANIFEST
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 status = os.fstat(file.fileno())
                 identity = status.st_ino, status.st_size, status.st_mtime_ns
                 if self._head and identity == self._identity:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.targets import refuse_odd_target, write_file
 from dynatlas._io.untrusted import Arrays
 from dynatlas.cells.architectures import GRU, LSTM, Vanilla
 from dynatlas.errors import NetworkError
@@ -157,15 +157,19 @@ def _describe(prefix: str, stack: Stack, parts: Parts, options: Options) -> tupl
     return tuple(sentences)
 
 
-def convert(source: Path, target: Path) -> list[str]:
+def convert(source: Path, target: Path, *, force: bool = False) -> list[str]:
     """Write the tensors of a PyTorch checkpoint as a safetensors file and return their names.
 
     PyTorch opens it with ``weights_only=True``, which builds only tensors and containers and refuses all other objects.
     Keys of nested dictionaries, as in a checkpoint with an optimiser, are joined by dots.
 
     Raises:
-        NetworkError: PyTorch is missing or too old, or the file is no checkpoint of tensors.
+        NetworkError: PyTorch is missing or too old, the file is no checkpoint of tensors, or the target exists and
+            differs (``force`` replaces it).
     """
+    refuse_odd_target(target, force=force, error=NetworkError)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise NetworkError(f"{target} is the checkpoint itself; name another file to write, such as NEW.safetensors")
     try:
         import torch
         from safetensors.torch import save_file
@@ -190,9 +194,7 @@ def convert(source: Path, target: Path) -> list[str]:
     tensors = {name: value.detach().contiguous().clone() for name, value in _tensors(loaded, "", torch.Tensor)}
     if not tensors:
         raise NetworkError(f"{source} holds no tensors; expected a state dict")
-    with temporary_beside(target) as temporary:
-        save_file(tensors, temporary)
-        publish(temporary, target)
+    write_file(target, lambda path: save_file(tensors, path), force=force, error=NetworkError)
     return list(tensors)
 
 

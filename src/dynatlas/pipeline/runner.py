@@ -349,7 +349,12 @@ def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds:
     for job in jobs:
         by_stage[job.stage] += seconds.get(job.name, 0.0)
     packages = ("dynatlas", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn", "distributed")
-    runs = [item for item in atlas.provenance.get("runs", []) if item["started"] != started.isoformat()]
+    before = atlas.provenance.get("runs", [])
+    runs = [
+        item
+        for item in (before if isinstance(before, list) else [])
+        if isinstance(item, dict) and item.get("started") != started.isoformat()
+    ]
     atlas.write_provenance(
         {
             "versions": {name: metadata.version(name) for name in packages} | {"python": platform.python_version()},
