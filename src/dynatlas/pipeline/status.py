@@ -14,7 +14,7 @@ from typing import Any
 from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.errors import AtlasError
-from dynatlas.pipeline.progress import RunProgress
+from dynatlas.pipeline.progress import LOG, RunProgress
 
 INTERVAL = 5.0  # seconds between writes
 SILENCE = 60.0  # seconds without a write after which the run counts as dead
@@ -36,7 +36,7 @@ class StatusFile:
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Report the finished units of a stage."""
-        self._display.stage(name, done, total)
+        self._shown(lambda: self._display.stage(name, done, total))
         with self._lock:
             self._stages[name] = {"done": done, "total": total}
             if name == "training":  # blocks at their last iteration are counted in ``done``
@@ -46,7 +46,7 @@ class StatusFile:
 
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
         """Report the progress of a block."""
-        self._display.training(block, networks, iterations, of, loss)
+        self._shown(lambda: self._display.training(block, networks, iterations, of, loss))
         with self._lock:
             # Count from a block's first report: it may have resumed from a checkpoint.
             before = self._running.get(block, {}).get("iterations", iterations)
@@ -64,7 +64,14 @@ class StatusFile:
 
     def note(self, text: str) -> None:
         """Forward a note."""
-        self._display.note(text)
+        self._shown(lambda: self._display.note(text))
+
+    def _shown(self, show: Callable[[], None]) -> None:
+        """Show something: a display that fails must not end the work."""
+        try:
+            show()
+        except Exception as error:
+            LOG.debug("the progress display failed: %r", error)
 
     def write(self) -> None:
         """Write the file if the interval has passed."""
