@@ -186,6 +186,8 @@ class Manifest:
                     return self._head
                 content = json.loads(file.read())
             version = content["format"]
+            if type(version) is not int:
+                raise TypeError(f"the format is {version!r}")
             if version in (1, FORMAT):
                 self._forget()
                 self._head, self._entries = _parsed(content)
@@ -266,7 +268,7 @@ def check_name(name: str) -> str:
     Raises:
         ValueError: it is anything else.
     """
-    if "\0" in name or not _UNPLAIN.isdisjoint(name.split("/")):
+    if not name.isprintable() or not _UNPLAIN.isdisjoint(name.split("/")):
         raise ValueError(
             f"{name!r} is not a name inside an atlas; expected a plain relative path such as 'report/a.svg'"
         )
@@ -300,7 +302,7 @@ def _line(update: Mapping[str, Entry | None]) -> Json:
 
 def _entry(name: str, sha256: Any, size: Any) -> Entry:
     """An entry that was read, and may be anything."""
-    if not isinstance(sha256, str) or not isinstance(size, int):
+    if not isinstance(sha256, str) or type(size) is not int or size < 0:
         raise TypeError(f"the entry {name!r} has the SHA-256 {sha256!r} and the size {size!r}")
     return Entry(check_name(name), sha256, size)
 

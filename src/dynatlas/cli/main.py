@@ -208,7 +208,7 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.pipeline.jobs import jobs_of
-    from dynatlas.pipeline.status import age, seems_gone
+    from dynatlas.pipeline.status import age, progress_of, seems_gone
 
     opened = Atlas.open(atlas)
     stages: dict[str, dict[str, int]] = {}
@@ -218,7 +218,7 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         counts["done"] += job.is_done(entries)
         counts["total"] += 1
     finished = all(counts["done"] == counts["total"] for counts in stages.values())
-    progress = opened.progress
+    progress = progress_of(opened)
     if as_json:
         latest = progress | {"age": age(progress), "seems_gone": seems_gone(progress)} if progress else None
         print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages, "run": latest}))
@@ -257,7 +257,7 @@ def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False
         print(json.dumps({"entries": len(opened.entries), "problems": found}))
     else:
         for problem in problems:
-            print(f"{problem.what}: {problem.name}")
+            print(f"{problem.what}: {problem.name if problem.name.isprintable() else ascii(problem.name)}")
         print(f"{len(opened.entries)} entries checked, {len(damaged)} damaged")
     if damaged and not repair:
         raise DamagedAtlasError(

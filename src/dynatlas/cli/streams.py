@@ -4,13 +4,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 
 class Unfailing:
     """A text stream whose output is lost where it cannot be written."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -53,19 +53,19 @@ def unfailing_errors() -> Iterator[None]:
         yield
         return
     try:
-        with contextlib.redirect_stderr(Unfailing(stream)):  # type: ignore[type-var]
+        with contextlib.redirect_stderr(Unfailing(stream)):
             yield
     finally:
         _flush_or_drop(stream)
 
 
-def drop_output(stream: TextIO) -> None:
+def drop_output(stream: Any) -> None:
     """Send what a stream still holds, and all that follows, nowhere."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _flush_or_drop(stream: TextIO) -> None:
+def _flush_or_drop(stream: Any) -> None:
     try:
         stream.flush()
     except (OSError, ValueError):

@@ -5,7 +5,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -189,7 +189,8 @@ class _Noting(logging.Handler):
         self._display = display
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._display.note(self.format(record))
+        with suppress(Exception):  # a display that fails must not end the work
+            self._display.note(self.format(record))
 
 
 def _loss(loss: float) -> str:
