@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from dynatlas._io.targets import write_file
+from dynatlas._io.tensors import save_tensors
 from dynatlas._io.untrusted import format_of
 from dynatlas.cells.architectures import LSTM, StagedCell, Vanilla
 from dynatlas.cells.cell import Cell
@@ -49,7 +49,7 @@ def export_network(cell: Cell, path: Path, *, force: bool = False) -> float:
 
     def write(temporary: Path) -> float:
         if path.suffix == ".safetensors":
-            save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, temporary)
+            save_tensors(arrays, temporary)
         else:
             with temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)

@@ -116,8 +116,7 @@ def slurm_cluster(slurm: Slurm, folder: Path) -> Iterator[Cluster]:
             dask.config.set(_SETTINGS | local.NO_PAGES),
             SLURMCluster(
                 scheduler_options=options,
-                security=local.run_security(),
-                shared_temp_directory=str(keys),
+                security=local.security_in_files(keys),
                 **slurm.job_arguments(WORKER_ENVIRONMENT),
             ) as cluster,
             Client(cluster) as client,

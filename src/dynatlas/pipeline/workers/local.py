@@ -92,6 +92,22 @@ def run_security() -> Any:
     return Security.temporary()
 
 
+def security_in_files(folder: Path) -> Any:
+    """Return a key as ``run_security`` does, in files of a folder that only the user can read."""
+    from distributed.security import Security
+
+    made = run_security()
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_text(made.tls_ca_file)
+    key.write_text(made.tls_worker_key)
+    roles = {
+        f"tls_{role}_{what}": str(path)
+        for role in ("client", "scheduler", "worker")
+        for what, path in (("cert", certificate), ("key", key))
+    }
+    return Security(require_encryption=True, tls_ca_file=str(certificate), **roles)
+
+
 def shared_programs(folder: Path) -> dict[str, str]:
     """Return the environment that makes workers share compiled programs, most of the work on small networks.
 
