@@ -8,8 +8,8 @@ from pathlib import Path
 from faults import runs
 from faults.counts import Counts
 
-SIZES_KB = (*range(4, 100, 16), *range(100, 1200, 75))
-INODES = (3, 6, 10, 14, 20, 30, 45, 60, 90, 130, 180, 240)
+SIZES_KB = (4, 20, 36, 68, 100, 250, 400, 700, 1000)
+INODES = (3, 6, 10, 20, 45, 90, 180)
 
 
 def disks(work: Path, number: int, seed: int) -> list[Counts]:
@@ -20,7 +20,7 @@ def disks(work: Path, number: int, seed: int) -> list[Counts]:
     if runs.wait(runs.start(study, reference, work / "log")) != 0:
         raise SystemExit((work / "log").read_text()[-2000:])
     wanted = runs.results(reference)
-    small, few = Counts("disk of 4 to 1,150 kB, then enlarged"), Counts("disk of 3 to 240 inodes, then enlarged")
+    small, few = Counts("disk of 4 to 1,000 kB, then enlarged"), Counts("disk of 3 to 180 inodes, then enlarged")
     tries = [(small, f"size={size}k,nr_inodes=0") for size in SIZES_KB]
     tries += [(few, f"size=50m,nr_inodes={inodes}") for inodes in INODES]
     for (counts, options), at in zip(tries, itertools.count(), strict=False):

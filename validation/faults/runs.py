@@ -1,5 +1,6 @@
 """Runs of a tiny study that can be killed: the main process is forked from this one, which has imported everything."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -50,11 +51,13 @@ KINDS = ("networks/", "tables/", "parts/", "arrays.zarr/", "reduced/")
 
 
 def start(study: Path, folder: Path, log: Path, *more: str) -> int:
-    """Start a run in a process of its own session; return its id."""
+    """Start a run in a process group of its own; return its id."""
     pid = os.fork()
     if pid:
+        with contextlib.suppress(OSError):  # whichever of the two is first
+            os.setpgid(pid, pid)
         return pid
-    os.setsid()
+    os.setpgid(0, 0)  # a group to kill; a session would have another priority
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)

@@ -129,7 +129,12 @@ def explain(error: ErrorDetails, valid_keys: Callable[[Sequence[int | str]], lis
 
 def _short(value: object, as_text: Callable[[object], str] = str) -> str:
     """Return the text of a value that a file holds, at most 80 characters of it."""
-    text = as_text(value[:SHOWN]) if isinstance(value, str) else as_text(value)
+    if isinstance(value, str):
+        return as_text(value) if len(value) <= SHOWN else f"{as_text(value[:SHOWN])}…"
+    try:
+        text = as_text(value)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= SHOWN + 2 else f"{text[:SHOWN]}…"
 
 
