@@ -1,10 +1,33 @@
 """Errors that a user can correct, each with its exit code on the command line."""
 
+from typing import Final
+
+LONGEST: Final = 500  # characters of a message
+
 
 class DynatlasError(Exception):
-    """Base class. The message states the value seen, what was expected, and what to do."""
+    """Base class. The message states the value seen, what was expected, and what to do.
+
+    Values come from files that anybody may have written, so a message of more than 500 characters loses its middle.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *more: object) -> None:
+        super().__init__(shortened(message, LONGEST), *more)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Replace the middle of a text that is longer than ``longest`` characters by “ … ”.
+
+    Example:
+        >>> shortened("a" * 10 + "b" * 10, 11)
+        'aaaaaa … bb'
+    """
+    if len(text) <= longest:
+        return text
+    end = longest // 4
+    return f"{text[: longest - end - 3]} … {text[-end:]}"
 
 
 class StudyError(DynatlasError):

@@ -61,6 +61,21 @@ def test_a_log_has_a_line_a_minute_and_one_for_the_end_of_each_stage(monkeypatch
     assert all(abs((datetime.now(UTC) - moment).total_seconds()) < 60 for moment in moments)
 
 
+def test_the_time_left_is_told_from_the_speed_since_the_first_report(monkeypatch):
+    """Compiling took 55 s and an earlier run trained half of the networks: neither is the speed of this run."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    file = io.StringIO()
+    with PlainProgress(Console(file=file, force_terminal=False, width=200)) as display:
+        display.stage("training", 500, 1000)
+        for second in range(55, 255):
+            now[0] = float(second)
+            display.training("block", 500, second - 55, 200, 1.0)
+    first, *later = [line.split("] ")[1] for line in file.getvalue().splitlines()]
+    assert first == "training: 512.5 of 1000 networks; block at 5/200, loss 1"  # too soon to tell
+    assert [re.search(r"about (\d+) s left", line)[1] for line in later] == ["135", "75", "15"]
+
+
 def test_what_is_logged_is_noted_only_when_asked_for():
     file = io.StringIO()
     display = PlainProgress(Console(file=file))

@@ -140,3 +140,66 @@ def test_a_file_that_is_damaged_is_as_good_as_none(atlas, capsys):
     assert atlas.progress == {}
     assert call("status", atlas.path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["run"] is None
+
+
+class Failing:
+    """A display that always fails."""
+
+    def stage(self, *_):
+        raise BrokenPipeError
+
+    training = note = stage
+
+
+def test_a_display_that_fails_does_not_end_the_work(atlas):
+    status = StatusFile(atlas, Failing())
+    status.stage("training", 0, 2)
+    status.training("block", 1, 10, 100, 0.5)
+    status.note("note")
+    status.close("finished")
+    assert atlas.progress["stages"] == {"training": {"done": 0, "total": 2}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        '{"state": "running"}',
+        '{"state": "finished", "updated": "yesterday"}',
+        '{"state":"running","host":"h","pid":1,"updated":"2020-01-01T00:00:00+00:00","stages":[],"blocks":"x","networks_per_hour":1}',
+        *(
+            json.dumps(
+                {
+                    "state": "running",
+                    "started": "2020-01-01T00:00:00+00:00",
+                    "updated": "2020-01-01T00:00:00+00:00",
+                    "host": socket.gethostname(),
+                    "pid": 1,
+                    "stages": {},
+                    "blocks": {},
+                    "iterations_per_second": None,
+                    "networks_per_hour": None,
+                    "training_seconds_left": None,
+                }
+                | change
+            )
+            for change in (
+                *({"pid": pid} for pid in (-1, 0, "x", True, 10**20, 1.5)),
+                *({"updated": text} for text in ("yesterday", 7, "2020-01-01", "9999-12-31T23:59:59+00:00")),
+                *({"state": state} for state in ([], "odd", None)),
+                *({"stages": stages} for stages in ([], {"training": 1}, {"training": {"done": "x", "total": 1}})),
+                *({"blocks": blocks} for blocks in ("x", {"b": 1}, {"b": {"iterations": 1, "of": "x", "loss": 1}})),
+                *({"networks_per_hour": rate} for rate in (float("nan"), "fast", [], 10**400)),
+                {"networks_per_hour": 1.0, "iterations_per_second": 1.0, "training_seconds_left": "soon"},
+                {"host": ["a"]},
+            )
+        ),
+    ],
+)
+def test_a_file_that_anybody_may_have_written_is_read_or_ignored(atlas, content, capsys):
+    (atlas.path / "progress.json").write_text(content)
+    for options in ((), ("--json",)):
+        assert call("status", atlas.path, *options) == 0
+        captured = capsys.readouterr()
+        assert captured.err == ""
+    json.loads(captured.out, parse_constant=pytest.fail)

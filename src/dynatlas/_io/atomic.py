@@ -9,8 +9,10 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
@@ -34,7 +36,7 @@ def publish(temporary: Path, target: Path) -> None:
     no manifest may list the old folder while it is replaced.
     """
     _flush(temporary)
-    if target.is_dir() or (temporary.is_dir() and target.exists()):
+    if _is_folder(target) or (temporary.is_dir() and os.path.lexists(target)):
         with temporary_beside(target) as old:
             os.replace(target, old)
             os.replace(temporary, target)
@@ -42,6 +44,24 @@ def publish(temporary: Path, target: Path) -> None:
     else:
         os.replace(temporary, target)
         _flush_folder(target.parent)
+
+
+def publish_new(temporary: Path, target: Path) -> None:
+    """Flush a finished file to disk and give it the name ``target``, which must be unused.
+
+    Raises:
+        FileExistsError: something has the name, if only a dangling link.
+    """
+    _flush(temporary)
+    try:
+        os.link(temporary, target)  # in one step; a renaming would replace a file that was made meanwhile
+    except FileExistsError:
+        raise
+    except OSError:  # a filesystem without hard links
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        os.replace(temporary, target)
+    _flush_folder(target.parent)
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -57,18 +77,44 @@ def fingerprint(tree: Path) -> tuple[str, int]:
     A folder is hashed over the sorted relative paths of its files, each with its hash.
 
     Raises:
-        OSError: the tree is missing or cannot be read.
+        OSError: the tree is missing, cannot be read, or has something other than files and folders in it.
     """
     if not tree.is_dir():
-        with tree.open("rb") as file:
+        with open_regular(tree) as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
     digest, total = hashlib.sha256(), 0
     for name, path in sorted((path.relative_to(tree).as_posix(), path) for path in tree.rglob("*")):
+        if path.is_symlink():
+            raise _not_regular(path)
         if not path.is_dir():
             content, size = fingerprint(path)
             digest.update(f"{name}\0{content}\n".encode())
             total += size
     return digest.hexdigest(), total
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file to read; a pipe or a device is refused at once, where reading would not end.
+
+    Raises:
+        OSError: the file is missing, cannot be opened, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) if path.is_dir() else _not_regular(path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _not_regular(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def is_temporary(path: Path) -> bool:
@@ -113,7 +159,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _remove(tree: Path) -> None:
-    if tree.is_dir():
+    if _is_folder(tree):
         shutil.rmtree(tree, ignore_errors=True)
     else:
         tree.unlink(missing_ok=True)

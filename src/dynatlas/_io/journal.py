@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dynatlas._io.atomic import write_bytes
+from dynatlas._io.atomic import open_regular, write_bytes
 
 _MARK = 9  # bytes at the end of a line: the checksum and the newline
 
@@ -90,10 +90,10 @@ def read(path: Path, since: Place = Place()) -> Reading:  # noqa: B008 - immutab
         JournalDamagedError: a line does not match its checksum, or there is no line.
         OSError: the file cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         start = _MARK if since.offset else 0
         file.seek(since.offset - start)
-        content = file.readall()
+        content = file.read()
     if start and content[:start] != _mark(since.checksum):
         raise JournalReplacedError
     values, end = [], since

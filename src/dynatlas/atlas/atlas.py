@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dynatlas._io.atomic import publish, remove_temporaries, temporary_beside, write_bytes
+from dynatlas._io.atomic import open_regular, publish, remove_temporaries, temporary_beside, write_bytes
+from dynatlas._io.links import leads_outside
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.json import Json
 from dynatlas.atlas import checkpoints, formats, schema
@@ -97,7 +98,8 @@ class Atlas(SummaryRepr):
         path = _absolute(path)
         head = manifest_of(path).head()
         try:
-            study = Study.parse((path / STUDY).read_text(encoding="utf-8"), str(path / STUDY))
+            with open_regular(path / STUDY) as file:
+                study = Study.parse(file.read().decode(), str(path / STUDY))
         except (OSError, UnicodeDecodeError, StudyError) as error:
             raise DamagedAtlasError(
                 f"the study file of the atlas {path} is damaged: {reason(error)}. Put its {STUDY} back; "
@@ -305,6 +307,7 @@ class Atlas(SummaryRepr):
 
     def write_checkpoint(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep what an unfinished job has so far, in place of what was kept of it before."""
+        self._refuse_link(checkpoints.FOLDER)
         with self._writing(f"{checkpoints.FOLDER}/{name}"):
             checkpoints.write(self.path, name, arrays)
 
@@ -322,10 +325,11 @@ class Atlas(SummaryRepr):
         """What is known of the runs: versions, machines, times; empty before the first."""
         path = self.path / PROVENANCE
         try:
-            return json.loads(path.read_bytes())
+            with open_regular(path) as file:
+                return dict(json.loads(file.read()))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise DamagedAtlasError(f"{path} is damaged: {reason(error)}. Delete it: a run rewrites it") from error
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
@@ -338,8 +342,9 @@ class Atlas(SummaryRepr):
     def progress(self) -> Json:
         """What the latest run last wrote of how far it is; empty before the first, or if it cannot be read."""
         try:
-            return dict(json.loads((self.path / PROGRESS).read_bytes()))
-        except (OSError, ValueError, TypeError):
+            with open_regular(self.path / PROGRESS) as file:
+                return dict(json.loads(file.read()))
+        except (OSError, ValueError, TypeError, RecursionError):
             return {}
 
     def write_progress(self, progress: Mapping[str, Any]) -> None:
@@ -385,6 +390,7 @@ class Atlas(SummaryRepr):
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> Entry:
         target = self.path / check_name(name)
+        self._refuse_link(name.rpartition("/")[0])
         with self._writing(name), temporary_beside(target) as temporary:
             write(temporary)
             entry = Entry.of(self.path, name, at=temporary)
@@ -421,6 +427,13 @@ class Atlas(SummaryRepr):
         if damage:
             raise self._damaged(name, damage)
         return read(self.path / name)
+
+    def _refuse_link(self, folder: str) -> None:
+        """Refuse to write into a folder of the atlas that is a link to a place outside."""
+        if leads_outside(self.path, folder):
+            raise AtlasError(
+                f"{self.path / folder} is a link out of the atlas, which is not followed; put a folder in its place"
+            )
 
     def _damaged(self, name: str, damage: str) -> DamagedAtlasError:
         return DamagedAtlasError(

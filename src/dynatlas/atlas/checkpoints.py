@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.atomic import open_regular, publish, temporary_beside
+from dynatlas._io.tensors import save_tensors
 
 FOLDER = "checkpoints"
 
@@ -22,13 +22,15 @@ def write(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a checkpoint atomically."""
     contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
     with temporary_beside(_path(folder, name)) as temporary:
-        save_file(contiguous, temporary, {"sha256": _digest(contiguous)})
+        save_tensors(contiguous, temporary, {"sha256": _digest(contiguous)})
         publish(temporary, _path(folder, name))
 
 
 def read(folder: Path, name: str) -> dict[str, np.ndarray] | None:
     """Read the arrays of a checkpoint; None if it is missing or damaged."""
     try:
+        with open_regular(_path(folder, name)):
+            pass  # it is no pipe, which would be waited for
         with safe_open(_path(folder, name), framework="numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
             return arrays if (file.metadata() or {}).get("sha256") == _digest(arrays) else None

@@ -8,35 +8,34 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.targets import write_file
 from dynatlas.errors import AtlasError
 
 
-def write_table(table: pd.DataFrame, target: Path) -> int:
+def write_table(table: pd.DataFrame, target: Path, *, force: bool = False) -> int:
     """Write a table as CSV or Parquet and return its number of rows. Lists become JSON in CSV.
 
     Raises:
-        AtlasError: the file cannot be written.
+        AtlasError: the file exists and differs (``force`` replaces it), or cannot be written.
     """
-    try:
-        with temporary_beside(target) as temporary:
-            if target.suffix == ".csv":
-                table.map(_as_text).to_csv(temporary, index=False)
-            else:
-                table.to_parquet(temporary, index=False)
-            publish(temporary, target)
-    except OSError as error:
-        raise AtlasError(f"cannot write {target}: {error.strerror}") from error
+
+    def write(temporary: Path) -> None:
+        if target.suffix == ".csv":
+            table.map(_as_text).to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
+
+    write_file(target, write, force=force, error=AtlasError)
     return len(table)
 
 
-def write_arrays(arrays: xr.Dataset, target: Path) -> list[str]:
+def write_arrays(arrays: xr.Dataset, target: Path, *, force: bool = False) -> list[str]:
     """Write labelled arrays as NetCDF 3, which SciPy writes, and return their names.
 
     NetCDF 3 has neither complex numbers (x becomes x_real and x_imag) nor 64-bit integers (they must fit into 32 bits).
 
     Raises:
-        AtlasError: the file cannot be written.
+        AtlasError: the file exists and differs (``force`` replaces it), or cannot be written.
 
     Example:
         >>> dataset = xr.Dataset({"eigenvalues": ("mode", np.array([1 + 2j]))})
@@ -45,10 +44,8 @@ def write_arrays(arrays: xr.Dataset, target: Path) -> list[str]:
     """
     plain = _without_complex(arrays)
     try:
-        with temporary_beside(target) as temporary:
-            plain.to_netcdf(temporary, engine="scipy")
-            publish(temporary, target)
-    except (OSError, ValueError) as error:
+        write_file(target, lambda path: plain.to_netcdf(path, engine="scipy"), force=force, error=AtlasError)
+    except ValueError as error:
         raise AtlasError(f"cannot write {target}: {error}") from error
     return [str(name) for name in plain.data_vars]
 

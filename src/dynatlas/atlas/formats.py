@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import xarray as xr
 import zarr
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from dynatlas._io.tensors import save_tensors
 from dynatlas.atlas import schema
 from dynatlas.study.members import Block, Member
 
@@ -50,10 +50,8 @@ def write_block(path: Path, block: Block, members: Iterable[Member], arrays: Map
     metadata = {
         METADATA: json.dumps({"format": BLOCK_FORMAT, "block": block._asdict(), "members": ids}, sort_keys=True)
     }
-    # Safetensors ignores strides: a transposed array would be read back shuffled.
-    contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
     try:
-        save_file(contiguous, path, metadata)
+        save_tensors(arrays, path, metadata)
     except SafetensorError as error:
         types = {key: str(array.dtype) for key, array in arrays.items()}
         raise ValueError(f"the arrays of {block.name} cannot be stored: {error} (they are {types})") from error
@@ -69,8 +67,7 @@ def read_block(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
 def write_reduced(path: Path, reduced: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Write the reduced networks of a measure: network → name → array."""
     arrays = {f"{network}/{name}": array for network, kept in reduced.items() for name, array in kept.items()}
-    contiguous = {key: np.ascontiguousarray(array).reshape(array.shape) for key, array in arrays.items()}
-    save_file(contiguous, path, {METADATA: json.dumps({"networks": list(reduced)})})
+    save_tensors(arrays, path, {METADATA: json.dumps({"networks": list(reduced)})})
 
 
 def read_reduced(path: Path) -> dict[str, dict[str, np.ndarray]]:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,10 +48,14 @@ def one_writer(folder: Path) -> Iterator[bool]:
     """
     file = folder / LOCK
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR):
+            raise AtlasError(_odd(file)) from None
         raise AtlasError(f"cannot write in {folder}: {error.strerror}") from error
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise AtlasError(_odd(file))
         exclusive = _take(descriptor, folder)
         holder = (os.getpid(), folder)
         _held.add(holder)
@@ -63,6 +68,10 @@ def one_writer(folder: Path) -> Iterator[bool]:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def _odd(file: Path) -> str:
+    return f"{file} is a link, a folder or a device; expected a file: remove it"
 
 
 def _take(descriptor: int, folder: Path) -> bool:

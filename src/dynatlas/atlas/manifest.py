@@ -23,7 +23,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from dynatlas._io import journal
-from dynatlas._io.atomic import fingerprint, write_bytes
+from dynatlas._io.atomic import fingerprint, open_regular, write_bytes
+from dynatlas._io.links import leads_outside
 from dynatlas._util.json import Json
 from dynatlas.atlas.lock import as_writer
 from dynatlas.errors import AtlasError, DamagedAtlasError
@@ -35,6 +36,7 @@ FORMAT: Final = 2  # raised when an older dynatlas could no longer read what thi
 SUPERSEDED: Final = 1000  # updates in the log that no longer count, from which on it is compacted, if they are most
 # Seconds to wait before a line is called damaged: of two pages of a file, a network filesystem may have an older one.
 PATIENCE: Final = (0.02, 0.2)
+LINK: Final = "a link out of the atlas"
 _MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _UNPLAIN: Final = frozenset(["", ".", ".."])  # parts of a path that is not in its plainest form
 _one_thread = threading.RLock()
@@ -53,7 +55,9 @@ class Entry(NamedTuple):
         return cls(name, *fingerprint(at or folder / name))
 
     def damage(self, folder: Path) -> str | None:
-        """How what is on the disk differs: "missing", "truncated", "changed", "unreadable", or None."""
+        """How what is on the disk differs: "missing", "truncated", "changed", "unreadable", a link, or None."""
+        if leads_outside(folder, self.name):
+            return LINK
         if not (folder / self.name).exists():
             return "missing"
         try:
@@ -175,13 +179,15 @@ class Manifest:
     def _read_head(self) -> Head:
         path = self._folder / MANIFEST
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 status = os.fstat(file.fileno())
                 identity = status.st_ino, status.st_size, status.st_mtime_ns
                 if self._head and identity == self._identity:
                     return self._head
                 content = json.loads(file.read())
             version = content["format"]
+            if type(version) is not int:
+                raise TypeError(f"the format is {version!r}")
             if version in (1, FORMAT):
                 self._forget()
                 self._head, self._entries = _parsed(content)
@@ -262,7 +268,7 @@ def check_name(name: str) -> str:
     Raises:
         ValueError: it is anything else.
     """
-    if "\0" in name or not _UNPLAIN.isdisjoint(name.split("/")):
+    if not name.isprintable() or not _UNPLAIN.isdisjoint(name.split("/")):
         raise ValueError(
             f"{name!r} is not a name inside an atlas; expected a plain relative path such as 'report/a.svg'"
         )
@@ -296,7 +302,7 @@ def _line(update: Mapping[str, Entry | None]) -> Json:
 
 def _entry(name: str, sha256: Any, size: Any) -> Entry:
     """An entry that was read, and may be anything."""
-    if not isinstance(sha256, str) or not isinstance(size, int):
+    if not isinstance(sha256, str) or type(size) is not int or size < 0:
         raise TypeError(f"the entry {name!r} has the SHA-256 {sha256!r} and the size {size!r}")
     return Entry(check_name(name), sha256, size)
 

@@ -13,7 +13,7 @@ class Problem(NamedTuple):
     """Something in an atlas that is not as its manifest says."""
 
     name: str
-    what: str  # "missing", "truncated", "changed", "unreadable"; or "unknown" to the manifest: no damage
+    what: str  # "missing", "truncated", "changed", "unreadable", a link; or "unknown" to the manifest: no damage
 
 
 def find_problems(folder: Path, own: Container[str]) -> list[Problem]:
@@ -35,11 +35,17 @@ def _names(root: Path, folder: Path, complete: Container[str]) -> Iterator[str]:
         name = path.relative_to(root).as_posix()
         if name in complete or is_temporary(path) or _is_marker(path):
             continue
-        if path.is_dir() and (not (path / "zarr.json").is_file() or _is_marker(path / "zarr.json")):
+        if (
+            not path.is_symlink()
+            and path.is_dir()
+            and (not (path / "zarr.json").is_file() or _is_marker(path / "zarr.json"))
+        ):
             yield from _names(root, path, complete)
         else:
             yield name
 
 
 def _is_marker(path: Path) -> bool:
-    return path.name == "zarr.json" and path.read_bytes() == GROUP
+    if path.name != "zarr.json" or path.is_symlink() or not path.is_file():
+        return False
+    return path.stat().st_size == len(GROUP) and path.read_bytes() == GROUP

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from dynatlas._io.atomic import write_bytes
+from dynatlas._io.targets import write_files
 from dynatlas.errors import AtlasError, DynatlasError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def figures(
         list[Literal["svg", "pdf", "png"]] | None, Parameter("--format", consume_multiple=True, negative="")
     ] = None,
     out: Path | None = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Draw figures from the stored tables and print their paths. A panel without its analysis shows a note.
 
@@ -31,6 +32,7 @@ def figures(
         only: Names of figures, such as fig2 or performance; by default all.
         formats: svg, pdf, png; by default all three.
         out: A folder outside the atlas to write to; by default report/figures in the atlas.
+        force: Replace files of the same names in that folder.
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.figures.catalogue import FORMATS, save_all
@@ -43,7 +45,7 @@ def figures(
         folder = out.expanduser().absolute()
         if folder.resolve().is_relative_to(opened.path.resolve()):
             raise AtlasError(f"--out {out} is in the atlas; omit --out, or choose a folder outside {atlas}")
-        written = _into_folder(folder, save_all(opened, chosen, only))
+        written = _into_folder(folder, save_all(opened, chosen, only), force=force)
     for path in written:
         print(path)
 
@@ -66,10 +68,9 @@ def _into_atlas(atlas: "Atlas", names: list[str] | None, formats: "Sequence[Form
     return [atlas.path / name for name in files]
 
 
-def _into_folder(folder: Path, files: dict[str, bytes]) -> list[Path]:
-    try:
-        for name, content in files.items():
-            write_bytes(folder / name, content)
-    except OSError as error:
-        raise DynatlasError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from error
-    return [folder / name for name in files]
+def _into_folder(folder: Path, files: dict[str, bytes], *, force: bool) -> list[Path]:
+    if folder.exists() and not folder.is_dir():
+        raise DynatlasError(f"cannot write to {folder}: it is a file; choose another folder with --out")
+    paths = {folder / name: content for name, content in files.items()}
+    write_files(paths, force=force)
+    return list(paths)

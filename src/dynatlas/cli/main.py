@@ -1,7 +1,7 @@
 """The application and the commands for studies and atlases."""
 
+import errno
 import json
-import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from rich.table import Table
 from dynatlas.cli import figures as figure_commands
 from dynatlas.cli import networks as network_commands
 from dynatlas.cli import recordings as recording_commands
+from dynatlas.cli.streams import drop_output, unfailing_errors
 from dynatlas.errors import AtlasError, DamagedAtlasError, DynatlasError, StudyError
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.pipeline.jobs import jobs_of
-    from dynatlas.pipeline.status import age, seems_gone
+    from dynatlas.pipeline.status import age, progress_of, seems_gone
 
     opened = Atlas.open(atlas)
     stages: dict[str, dict[str, int]] = {}
@@ -217,7 +218,7 @@ def status(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         counts["done"] += job.is_done(entries)
         counts["total"] += 1
     finished = all(counts["done"] == counts["total"] for counts in stages.values())
-    progress = opened.progress
+    progress = progress_of(opened)
     if as_json:
         latest = progress | {"age": age(progress), "seems_gone": seems_gone(progress)} if progress else None
         print(json.dumps({"study": opened.study.name, "finished": finished, "stages": stages, "run": latest}))
@@ -256,7 +257,7 @@ def verify(atlas: AtlasFolder, /, *, repair: bool = False, as_json: Json = False
         print(json.dumps({"entries": len(opened.entries), "problems": found}))
     else:
         for problem in problems:
-            print(f"{problem.what}: {problem.name}")
+            print(f"{problem.what}: {problem.name if problem.name.isprintable() else ascii(problem.name)}")
         print(f"{len(opened.entries)} entries checked, {len(damaged)} damaged")
     if damaged and not repair:
         raise DamagedAtlasError(
@@ -316,8 +317,15 @@ app.command(recording_commands.place)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line, and convert errors to messages and exit codes."""
+    with unfailing_errors():
+        _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> None:
     try:
         app(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except DynatlasError as error:
         if error.__cause__ is not None and not isinstance(error.__cause__, OSError | ValueError):
             traceback.print_exception(error.__cause__)  # a bug, not a user's error
@@ -326,7 +334,13 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output(sys.stdout)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF):
+            raise
+        drop_output(sys.stdout)
+        print(f"dynatlas: cannot write the output: {error.strerror}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -60,9 +60,10 @@ def analyze(
     import jax
 
     from dynatlas._io.sizes import at_most
+    from dynatlas._io.targets import check_folder
     from dynatlas._io.untrusted import read_arrays
     from dynatlas.networks.analysis import analyze as analyze_network
-    from dynatlas.networks.analysis.page import write_folder
+    from dynatlas.networks.analysis.page import results_of, write_folder
     from dynatlas.networks.checking import check as check_steps
     from dynatlas.networks.reading import read_network
 
@@ -88,6 +89,8 @@ def analyze(
     if check is not None:
         verified = str(check_steps(read, read_arrays(check)[1]))
     print(f"  {verified}")
+    folder = out if out is not None else network.with_name(f"{network.stem}-analysis")
+    check_folder(folder, results_of(network.name), replaces_any=out is not None)  # before minutes of work
     try:
         found = analyze_network(read, **given, activity=states, max_starts=max_starts, key=jax.random.key(seed))
     except ValueError as error:
@@ -96,12 +99,19 @@ def analyze(
     print(found)
     for warning in found.warnings:
         print(f"note: {warning}")
-    folder = out if out is not None else network.with_name(f"{network.name.split('.')[0]}-analysis")
-    page = write_folder(found, folder, network.name, verified)
+    page = write_folder(found, folder, network.name, verified, replaces_any=out is not None)
     print(f"page: {page.resolve()}")
 
 
-def convert(source: Path, target: Path, /, *, ignore: list[str] | None = None, max_gb: float | None = None) -> None:
+def convert(
+    source: Path,
+    target: Path,
+    /,
+    *,
+    ignore: list[str] | None = None,
+    max_gb: float | None = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Write the tensors of a PyTorch checkpoint (.pt, .pth) as a safetensors file; needs PyTorch 2.6 or newer.
 
     Args:
@@ -109,12 +119,13 @@ def convert(source: Path, target: Path, /, *, ignore: list[str] | None = None, m
         target: The .safetensors file to write.
         ignore: The name of a tensor to leave out, with * for any characters; may be repeated.
         max_gb: Most memory that the tensors may take, in units of 1e9 bytes; by default 0.5.
+        force: Replace the file if it exists.
     """
     from dynatlas._io.sizes import at_most
     from dynatlas.networks.conversion import convert as convert_file
 
     with at_most(max_gb):
-        names = convert_file(source, target, ignore or ())
+        names = convert_file(source, target, ignore or (), force=force)
     print(f"wrote {target}: {len(names)} tensors\nnow: dynatlas analyze {target}")
 
 
@@ -125,6 +136,7 @@ def export(
     /,
     *,
     plugin: list[Path] | None = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write a network, a table or an array of an atlas in a format that other programs read.
 
@@ -135,6 +147,7 @@ def export(
             for arrays .nc (NetCDF 3; complex numbers as real and imaginary parts).
         plugin: A Python file with user-defined tasks, cells or measures of the atlas; may be repeated. Its code is run:
             name only files that you trust.
+        force: Replace the file if it exists.
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.atlas.export import write_arrays, write_table
@@ -144,13 +157,13 @@ def export(
     load_plugins(plugin or ())
     opened = Atlas.open(atlas)
     if target.suffix in (".csv", ".parquet"):
-        rows = write_table(opened.table(what), target)
+        rows = write_table(opened.table(what), target, force=force)
         print(f"wrote {target}: {rows} rows of the table {what}")
     elif target.suffix == ".nc":
-        names = write_arrays(opened.arrays(what), target)
+        names = write_arrays(opened.arrays(what), target, force=force)
         print(f"wrote {target}: {', '.join(names)}")
     elif target.suffix in (".npz", ".safetensors"):
-        difference = export_network(opened.network(what), target)
+        difference = export_network(opened.network(what), target, force=force)
         print(f"wrote {target}: read back, one step differs by at most {difference:.1e} on 100 random states")
     else:
         raise NetworkError(

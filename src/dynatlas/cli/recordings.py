@@ -17,7 +17,15 @@ NEAREST = 3  # networks printed; the page shows more
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]
 
 
-def probe(atlas: AtlasFolder, target: Path, /, *, task: str | None = None, plugin: list[Path] | None = None) -> None:
+def probe(
+    atlas: AtlasFolder,
+    target: Path,
+    /,
+    *,
+    task: str | None = None,
+    plugin: list[Path] | None = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Write the trials on which an atlas' networks are compared, to align a recording: inputs, targets, conditions.
 
     Args:
@@ -26,6 +34,7 @@ def probe(atlas: AtlasFolder, target: Path, /, *, task: str | None = None, plugi
         task: The task; optional if the study has only one.
         plugin: A Python file with user-defined tasks, cells or measures of the atlas; may be repeated. Its code is run:
             name only files that you trust.
+        force: Replace the file if it exists.
     """
     from dynatlas.atlas.atlas import Atlas
     from dynatlas.recordings.place import task_named
@@ -34,7 +43,7 @@ def probe(atlas: AtlasFolder, target: Path, /, *, task: str | None = None, plugi
 
     load_plugins(plugin or ())
     opened = Atlas.open(atlas)
-    written = write_probe(opened.study.task(task_named(opened, task)), target)
+    written = write_probe(opened.study.task(task_named(opened, task)), target, force=force)
     n_conditions = len(written.condition_names)
     print(
         f"wrote {target}: {written.samples:,} samples, {written.trials} trials of {written.steps} steps; "

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from dynatlas._io.atomic import publish, temporary_beside
 from dynatlas._io.sizes import Declared, check_sizes
+from dynatlas._io.targets import refuse_odd_target, write_file
 from dynatlas._io.untrusted import DAMAGE, first_bytes
 from dynatlas.errors import NetworkError
 
@@ -22,7 +22,7 @@ _ANSI: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _GLOBAL: Final = re.compile(r"(?:GLOBAL |global |class )`?([A-Za-z_][\w.]*\.[A-Za-z_]\w*)")
 
 
-def convert(source: Path, target: Path, ignore: Iterable[str] = ()) -> list[str]:
+def convert(source: Path, target: Path, ignore: Iterable[str] = (), *, force: bool = False) -> list[str]:
     """Write the tensors of a PyTorch checkpoint as a safetensors file and return their names.
 
     PyTorch opens it with ``weights_only=True``, which builds only tensors, containers and NumPy's numbers, and refuses
@@ -33,12 +33,16 @@ def convert(source: Path, target: Path, ignore: Iterable[str] = ()) -> list[str]
         source: the checkpoint.
         target: the file to write.
         ignore: names of tensors to leave out; ``*`` stands for any characters.
+        force: replace the target if it exists and differs.
 
     Raises:
         NetworkError: PyTorch is missing or too old, the file is no checkpoint of tensors, or a tensor has no values, is
-            complex or too large.
+            complex or too large; the target exists and differs.
     """
     first_bytes(source, "a PyTorch checkpoint")
+    refuse_odd_target(target, force=force, error=NetworkError)
+    if target.exists() and target.samefile(source):
+        raise NetworkError(f"{target} is the checkpoint itself; name another file to write, such as NEW.safetensors")
     try:
         import torch
         from safetensors.torch import save_file
@@ -74,12 +78,7 @@ def convert(source: Path, target: Path, ignore: Iterable[str] = ()) -> list[str]
         source, {name: Declared(tuple(value.shape), value.numel() * _item_size(value)) for name, value in found}
     )
     tensors = {name: _dense(source, name, value) for name, value in found}
-    try:
-        with temporary_beside(target) as temporary:
-            save_file(tensors, temporary)
-            publish(temporary, target)
-    except OSError as error:
-        raise NetworkError(f"cannot write {target}: {error.strerror or error}") from error
+    write_file(target, lambda path: save_file(tensors, path), force=force, error=NetworkError)
     return names
 
 

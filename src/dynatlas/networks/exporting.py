@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
-from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.targets import write_file
+from dynatlas._io.tensors import save_tensors
 from dynatlas._io.untrusted import format_of
 from dynatlas.cells.architectures import LSTM, StagedCell, Vanilla
 from dynatlas.cells.cell import Cell
@@ -26,37 +26,36 @@ SAMPLES: Final = 100  # random states that one step is compared on
 TOLERANCE: Final = 1e-6  # weights are float32
 
 
-def export_network(cell: Cell, path: Path) -> float:
+def export_network(cell: Cell, path: Path, *, force: bool = False) -> float:
     """Write a cell as ``.npz``, or as a state dict of PyTorch in ``.safetensors``; give the largest difference.
 
     The state dict fits nn.RNN (Vanilla, with ``nonlinearity`` tanh or relu) or nn.LSTM (tanh) as ``rnn`` and nn.Linear
     as ``readout``. Our GRU applies its reset gate before the recurrent product and torch's after, the UGRNN and an LSTM
     with relu have no counterpart there: these go to ``.npz``, which has the cell's own fields, its gates in the order
-    of ``cells``, and the names of architecture and activation. ``read_network`` reads both.
+    of ``cells``, and the names of architecture and activation. ``read_network`` reads both. An existing file that
+    differs is replaced only with ``force``.
 
     Returns:
         The largest difference between one step of the cell and one of the file, over 100 random states.
 
     Raises:
         NetworkError: a user-defined cell, a form that the format has no place for, another ending, or a file that
-            cannot be written.
+            exists or cannot be written.
     """
     if path.suffix not in (".npz", ".safetensors"):
         raise NetworkError(f"{path.name} ends in {path.suffix!r}; expected .npz or .safetensors")
     ours = one_of_ours(cell)
     arrays = torch_state_dict(ours) if path.suffix == ".safetensors" else cell_arrays(ours)
-    try:
-        with temporary_beside(path) as temporary:
-            if path.suffix == ".safetensors":
-                save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, temporary)
-            else:
-                with temporary.open("wb") as file:
-                    np.savez(file, allow_pickle=False, **arrays)
-            difference = _difference(ours, temporary)
-            publish(temporary, path)
-    except OSError as error:
-        raise NetworkError(f"cannot write {path}: {error.strerror}") from error
-    return difference
+
+    def write(temporary: Path) -> float:
+        if path.suffix == ".safetensors":
+            save_tensors(arrays, temporary)
+        else:
+            with temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+        return _difference(ours, temporary)
+
+    return write_file(path, write, force=force, error=NetworkError)
 
 
 def torch_state_dict(cell: StagedCell) -> dict[str, NDArray[Any]]:

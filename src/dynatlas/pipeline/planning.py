@@ -18,13 +18,13 @@ from dynatlas.pipeline.calibration import Cost, import_everything, time_dynamics
 from dynatlas.pipeline.jobs import Job, jobs_of, training_flops
 from dynatlas.pipeline.pending import Pending
 from dynatlas.pipeline.stages.comparison import TILE, Tile
-from dynatlas.pipeline.workers.cluster import count_workers, local_cluster, running_scheduler
+from dynatlas.pipeline.workers.cluster import Cluster, count_workers, local_cluster, running_scheduler
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
 
 if TYPE_CHECKING:
-    from dynatlas.pipeline.workers import Client
+    from dynatlas.pipeline.workers import Future
 
 # Costs that the calibration does not measure, in seconds of one worker on the demo.
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0
@@ -86,13 +86,15 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
     """
     begun = time.perf_counter()
     where = running_scheduler(scheduler) if scheduler else local_cluster(min(workers or 99_999, available_cores()))
-    with where as client:
-        workers = workers or count_workers(client)
-        client.submit(import_everything, pure=False).result()
+    with where as cluster:
+        if workers is None:
+            workers = count_workers(cluster.client) if scheduler else available_cores()
+        _results(cluster, [cluster.client.submit(import_everything, pure=False)])
         start_up = time.perf_counter() - begun
-        training = _calibrated(client, study, time_training, _ends(study))
-        searches = _calibrated(client, study, time_dynamics, _ends(study))
-        pair_seconds = client.submit(time_geometry, study.to_toml(), study.foreign_code(), pure=False).result()
+        training = _calibrated(cluster, study, time_training, _ends(study))
+        searches = _calibrated(cluster, study, time_dynamics, _ends(study))
+        given = study.to_toml(), study.foreign_code()
+        [pair_seconds] = _results(cluster, [cluster.client.submit(time_geometry, *given, pure=False)])
     return plan_from(study, workers, Calibration(start_up, training, searches, pair_seconds))
 
 
@@ -158,10 +160,18 @@ def _ends(study: Study) -> list[Shape]:
     return list(chosen.values())
 
 
-def _calibrated(client: "Client", study: Study, measure: Callable[..., Cost], shapes: list[Shape]) -> dict[Shape, Cost]:
+def _results(cluster: Cluster, futures: list["Future"]) -> list[Any]:
+    """Return the results of futures, or raise why there can be none."""
+    while not all(future.done() for future in futures):
+        cluster.check()
+        time.sleep(0.02)
+    return [future.result() for future in futures]
+
+
+def _calibrated(cluster: Cluster, study: Study, measure: Callable[..., Cost], shapes: list[Shape]) -> dict[Shape, Cost]:
     given = ([value] * len(shapes) for value in (study.to_toml(), study.foreign_code()))
-    futures = client.map(measure, *given, shapes, pure=False)
-    return dict(zip(shapes, client.gather(futures), strict=True))
+    futures = cluster.client.map(measure, *given, shapes, pure=False)
+    return dict(zip(shapes, _results(cluster, futures), strict=True))
 
 
 def interpolated(shape: Shape, costs: Mapping[Shape, Cost]) -> Cost:

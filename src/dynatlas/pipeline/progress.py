@@ -5,7 +5,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL = 60.0  # seconds between lines in a log
+TOO_SOON = 20.0  # seconds since the first report before the time left is told
 # Logs the begin and end of each job. Silent by default.
 LOG = logging.getLogger("dynatlas")
 
@@ -59,6 +60,7 @@ class _Counting:
 
     def __init__(self) -> None:
         self.done, self.total = 0.0, 0
+        self._first: tuple[float, float] | None = None  # moment and networks done at the first report
         self._running: dict[str, tuple[int, float]] = {}  # block → (networks, share of their iterations)
 
     def stage(self, done: int, total: int) -> None:
@@ -70,6 +72,18 @@ class _Counting:
         """Record a block's progress; return the networks done, including fractions."""
         self._running[block] = (networks, share)
         return min(self.done + sum(count * part for count, part in self._running.values()), self.total)
+
+    def seconds_left(self, done: float, now: float) -> float | None:
+        """Estimate the seconds left from the speed since the first report; None while there is too little to tell.
+
+        Before the first report workers start and compile, and an earlier run may have trained networks.
+        """
+        if self._first is None:
+            self._first = now, done
+        begun, before = self._first
+        if now - begun < TOO_SOON or done <= before:
+            return None
+        return (now - begun) * (self.total - done) / (done - before)
 
 
 class LiveProgress:
@@ -120,7 +134,7 @@ class PlainProgress:
 
     def __init__(self, console: Console):
         self._console = console
-        self._started = self._last = time.monotonic()
+        self._last = time.monotonic()
         self._shown: dict[str, int] = {}
         self._counting = _Counting()
 
@@ -144,14 +158,12 @@ class PlainProgress:
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
         """Print a line when the interval has passed."""
         done = self._counting.running(block, networks, iterations / of)
+        left = self._counting.seconds_left(done, time.monotonic())
         if self._due():
             self._last = time.monotonic()
-            elapsed = time.monotonic() - self._started
-            left = elapsed * (self._counting.total - done) / done if done else math.nan
-            self._print(
-                f"training: {done:.1f} of {self._counting.total} networks, about {left:.0f} s left; "
-                f"{block} at {iterations}/{of}{_loss(loss)}"
-            )
+            told = "" if left is None else f", about {left:,.0f} s left"
+            now = f"{block} at {iterations}/{of}{_loss(loss)}"
+            self._print(f"training: {done:.1f} of {self._counting.total} networks{told}; {now}")
 
     def note(self, text: str) -> None:
         """Print a line."""
@@ -189,7 +201,8 @@ class _Noting(logging.Handler):
         self._display = display
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._display.note(self.format(record))
+        with suppress(Exception):  # a display that fails must not end the work
+            self._display.note(self.format(record))
 
 
 def _loss(loss: float) -> str:

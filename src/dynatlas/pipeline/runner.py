@@ -4,7 +4,6 @@ Running again resumes, and repeats interrupted jobs. Only ``workers`` knows Dask
 results in the manifest.
 """
 
-import multiprocessing
 import os
 import platform
 import queue
@@ -28,6 +27,7 @@ from dynatlas.pipeline.progress import LOG, Quiet, RunProgress
 from dynatlas.pipeline.status import StatusFile
 from dynatlas.pipeline.workers.cluster import (
     WORKER_ENVIRONMENT,
+    Cluster,
     has_workers,
     is_worker_killed,
     local_cluster,
@@ -46,7 +46,7 @@ from dynatlas.study.plugins import Code
 from dynatlas.study.study import Study
 
 if TYPE_CHECKING:
-    from dynatlas.pipeline.workers import Client, Future
+    from dynatlas.pipeline.workers import Future
     from dynatlas.pipeline.workers.worker import Terms
 
 # Seconds between checks for signals and writes of the progress file.
@@ -84,13 +84,7 @@ def run(
     Raises:
         StudyError, PluginError, AtlasError, DifferentStudyError: see their messages.
         Interrupted, Stopped: on Ctrl-C; on SIGTERM or SIGUSR1. Finished jobs are kept.
-
-    A script that calls this must guard its entry point with ``if __name__ == "__main__":``, as the workers import it.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise DynatlasError(
-            "run() was called again while a worker imported your script; put the call under if __name__ == '__main__':"
-        )
     if workers is not None and workers < 1:
         raise DynatlasError(f"workers is {workers}; expected at least 1")
     if sum(choice is not None for choice in (workers, scheduler, slurm)) > 1:
@@ -105,15 +99,16 @@ def run(
         entries = atlas.entries
         todo = [job for job in jobs if not job.is_done(entries)]
         if todo:
+            status = StatusFile(atlas, progress)
             if len(todo) < len(jobs):
-                progress.note(f"resuming: {len(jobs) - len(todo)} of {len(jobs)} jobs are done")
+                status.note(f"resuming: {len(jobs) - len(todo)} of {len(jobs)} jobs are done")
             if scheduler is not None:
                 where = running_scheduler(scheduler)
             elif slurm is not None:
-                where = slurm_cluster(slurm)
+                where = slurm_cluster(slurm, atlas.path)
             else:
                 where = local_cluster(min(workers or available_cores(), len(todo)))
-            _carry_out(atlas, jobs, where, progress, code)
+            _carry_out(atlas, jobs, where, status, code)
     return atlas
 
 
@@ -148,15 +143,14 @@ def _keep_code(atlas: Atlas, code: Sequence[Code]) -> None:
 def _carry_out(
     atlas: Atlas,
     jobs: tuple[Job, ...],
-    where: "AbstractContextManager[Client]",
-    progress: RunProgress,
+    where: AbstractContextManager[Cluster],
+    status: StatusFile,
     code: Sequence[Code],
 ) -> None:
     """Run the pending jobs and record how the run ended."""
-    status = StatusFile(atlas, progress)
     try:
-        with caught_signals() as caught, atlas.token() as token, where as client:
-            run = _Run(atlas, jobs, client, terms_for(str(atlas.path), *token, code), status, caught)
+        with caught_signals() as caught, atlas.token() as token, where as cluster:
+            run = _Run(atlas, jobs, cluster, terms_for(str(atlas.path), *token, code), status, caught)
             run.go()
     except (Interrupted, Stopped):
         status.close("stopped")
@@ -171,9 +165,9 @@ class _Run:
     """State of one run: pending, submitted and finished jobs."""
 
     def __init__(
-        self, atlas: Atlas, jobs: tuple[Job, ...], client: "Client", terms: "Terms", status: StatusFile, caught: Caught
+        self, atlas: Atlas, jobs: tuple[Job, ...], cluster: Cluster, terms: "Terms", status: StatusFile, caught: Caught
     ):
-        self.atlas, self.jobs, self.client = atlas, jobs, client
+        self.atlas, self.jobs, self.cluster, self.client = atlas, jobs, cluster, cluster.client
         self.terms, self.status, self.caught = terms, status, caught
         self.by_name = {job.name: job for job in jobs}
         entries = atlas.entries
@@ -193,7 +187,7 @@ class _Run:
         self._show()
         self.status.write()  # from now on ``dynatlas status`` says that the study is running
         self.client.subscribe_topic(self.topic, lambda event: self._hear(event[1]))
-        prepare_workers(self.client, self.terms, self.status.note, self._stopping)
+        prepare_workers(self.cluster, self.terms, self.status.note, self._stopping)
         self.atlas.discard(*leftovers(self.jobs, self.atlas.entries))  # a worker may not write to the manifest
         self._submit_ready()
         looked = time.monotonic()
@@ -202,6 +196,7 @@ class _Run:
                 self._take(ended)
                 looked = time.monotonic()
             self.status.write()
+            self.cluster.check()
             if time.monotonic() - looked > LOOK:
                 looked = time.monotonic()
                 if not has_workers(self.client):
@@ -349,7 +344,12 @@ def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds:
     for job in jobs:
         by_stage[job.stage] += seconds.get(job.name, 0.0)
     packages = ("dynatlas", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn", "distributed")
-    runs = [item for item in atlas.provenance.get("runs", []) if item["started"] != started.isoformat()]
+    before = atlas.provenance.get("runs", [])
+    runs = [
+        item
+        for item in (before if isinstance(before, list) else [])
+        if isinstance(item, dict) and item.get("started") != started.isoformat()
+    ]
     atlas.write_provenance(
         {
             "versions": {name: metadata.version(name) for name in packages} | {"python": platform.python_version()},

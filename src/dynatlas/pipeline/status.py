@@ -9,16 +9,35 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 
 from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.errors import AtlasError
-from dynatlas.pipeline.progress import RunProgress
+from dynatlas.pipeline.progress import LOG, RunProgress
 
 INTERVAL = 5.0  # seconds between writes
 SILENCE = 60.0  # seconds without a write after which the run counts as dead
 WINDOW = 600.0  # seconds over which rates are averaged
+
+
+def _is_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected printable characters")
+    return text
+
+
+def _is_moment(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("expected a time zone")
+    datetime.fromisoformat(text).timestamp()
+    return text
+
+
+_Printable = Annotated[str, AfterValidator(_is_printable)]
+_Moment = Annotated[str, AfterValidator(_is_moment)]
 
 
 class StatusFile:
@@ -36,7 +55,7 @@ class StatusFile:
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Report the finished units of a stage."""
-        self._display.stage(name, done, total)
+        self._shown(lambda: self._display.stage(name, done, total))
         with self._lock:
             self._stages[name] = {"done": done, "total": total}
             if name == "training":  # blocks at their last iteration are counted in ``done``
@@ -46,7 +65,7 @@ class StatusFile:
 
     def training(self, block: str, networks: int, iterations: int, of: int, loss: float) -> None:
         """Report the progress of a block."""
-        self._display.training(block, networks, iterations, of, loss)
+        self._shown(lambda: self._display.training(block, networks, iterations, of, loss))
         with self._lock:
             # Count from a block's first report: it may have resumed from a checkpoint.
             before = self._running.get(block, {}).get("iterations", iterations)
@@ -64,7 +83,14 @@ class StatusFile:
 
     def note(self, text: str) -> None:
         """Forward a note."""
-        self._display.note(text)
+        self._shown(lambda: self._display.note(text))
+
+    def _shown(self, show: Callable[[], None]) -> None:
+        """Show something: a display that fails must not end the work."""
+        try:
+            show()
+        except Exception as error:
+            LOG.debug("the progress display failed: %r", error)
 
     def write(self) -> None:
         """Write the file if the interval has passed."""
@@ -107,6 +133,47 @@ class StatusFile:
         (begin, *first), (_, *last) = self._work[0], self._work[-1]
         seconds = max(now - begin, 1e-9)
         return (last[0] - first[0]) / seconds, (last[1] - first[1]) / seconds
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Counts(_Strict):
+    done: NonNegativeInt
+    total: NonNegativeInt
+
+
+class _Block(_Strict):
+    networks: NonNegativeInt
+    iterations: NonNegativeInt
+    of: NonNegativeInt
+    loss: FiniteFloat | None
+
+
+class _Progress(_Strict):
+    """What the file holds."""
+
+    state: Literal["running", "finished", "stopped", "failed"]
+    started: _Moment
+    updated: _Moment
+    host: _Printable
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+    stages: dict[_Printable, _Counts]
+    blocks: dict[_Printable, _Block]
+    iterations_per_second: FiniteFloat | None
+    networks_per_hour: FiniteFloat | None
+    training_seconds_left: FiniteFloat | None
+
+
+def progress_of(atlas: Atlas) -> Json:
+    """Return what the latest run last wrote; empty before the first, and if the file is not one that a run writes."""
+    content = atlas.progress
+    try:
+        _Progress.model_validate(content)
+    except ValidationError:
+        return {}
+    return content
 
 
 def age(progress: Mapping[str, Any], now: float | None = None) -> float:

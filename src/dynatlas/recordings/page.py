@@ -1,15 +1,15 @@
 """Self-contained HTML page of recordings among networks, in the style of an atlas' report."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
-from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.targets import Results
+from dynatlas._io.targets import write_folder as write_results
 from dynatlas.atlas.view import task_title
 from dynatlas.errors import NetworkError
 from dynatlas.figures.looks import ACTIVATIONS, architecture_looks
 from dynatlas.measures.registry import measure_label
-from dynatlas.recordings.place import TABLES, Placement
+from dynatlas.recordings.place import Placement
 from dynatlas.recordings.plots import map_plot, strip_plot
 from dynatlas.recordings.sentences import WARNING, level_label, rows_of
 from dynatlas.report.rendering import SHARED_PARTS, in_one_scope, render_page, script_part, text_of
@@ -17,8 +17,6 @@ from dynatlas.report.values import records
 
 NEAREST: Final = 10  # networks listed
 PAGE: Final = "index.html"
-MARK: Final = "placement.json"  # identifies the folder of a placement
-WRITTEN: Final = {PAGE, MARK, *(f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet"))}
 
 
 def page(placement: Placement) -> str:
@@ -76,45 +74,25 @@ def _view(placement: Placement, recording: str, measure: str, id_: str) -> dict[
 
 
 def write_folder(placement: Placement, folder: Path, *, replaces_any: bool = True) -> Path:
-    """Write the page and the tables into a folder atomically, and return the page's path.
+    """Write the page and the tables into a folder, and return the page's path.
+
+    The files of an earlier placement there are replaced; other files are kept.
 
     Args:
         placement: the placement.
-        folder: the folder; an earlier placement is replaced, if the folder contains nothing else.
+        folder: the folder: missing, empty, or with an earlier placement.
         replaces_any: also replace a placement of other recordings, or in another task or study.
 
     Raises:
-        NetworkError: the folder exists and may not be replaced, or cannot be written.
+        NetworkError: the folder holds something else, an edited file would be replaced, or it cannot be written.
     """
-    mark = json.dumps({"study": placement.study, "task": placement.task, "recordings": list(placement.recordings)})
-    try:
-        _refuse_others(folder, None if replaces_any else mark)
-        with temporary_beside(folder) as temporary:
-            temporary.mkdir()
-            for name, table in placement.tables.items():
-                table.to_parquet(temporary / f"{name}.parquet", index=False)
-                table.to_csv(temporary / f"{name}.csv", index=False)
-            (temporary / PAGE).write_text(page(placement), encoding="utf-8")
-            (temporary / MARK).write_text(mark, encoding="utf-8")
-            publish(temporary, folder)
-    except OSError as error:
-        raise NetworkError(f"cannot write {folder}: {error.strerror}") from error
-    return folder / PAGE
+    subject = {"study": placement.study, "task": placement.task, "recordings": list(placement.recordings)}
 
+    def write(stage: Path) -> None:
+        for name, table in placement.tables.items():
+            table.to_parquet(stage / f"{name}.parquet", index=False)
+            table.to_csv(stage / f"{name}.csv", index=False)
+        (stage / PAGE).write_text(page(placement), encoding="utf-8")
 
-def _refuse_others(folder: Path, mark: str | None) -> None:
-    """Check that the folder contains only an earlier placement, and with ``mark`` that it has the same mark."""
-    if not folder.exists() and not folder.is_symlink():
-        return
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() and not folder.is_symlink() else {""}
-    if names and MARK not in names:
-        raise NetworkError(f"{folder} exists and is no earlier placement; choose another folder with --out")
-    if others := sorted(names - WRITTEN):
-        raise NetworkError(
-            f"{folder} has {', '.join(others[:5])} next to an earlier placement and would be replaced as a whole; move "
-            "these files, or choose another folder with --out"
-        )
-    if names and mark is not None and (seen := (folder / MARK).read_text(encoding="utf-8", errors="replace")) != mark:
-        raise NetworkError(
-            f"{folder} is the placement of {seen[:200]}, and this one is of {mark}; choose another folder with --out"
-        )
+    results = Results("placement", subject, NetworkError)
+    return write_results(folder, results, write, replaces_any=replaces_any) / PAGE

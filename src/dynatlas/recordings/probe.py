@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.targets import write_file
 from dynatlas.errors import NetworkError
 from dynatlas.tasks.task import Task
 
@@ -74,24 +74,24 @@ def probe_of(task: Task) -> Probe:
     return Probe(task.kind, inputs, targets, condition.astype(np.int64), tuple(names))
 
 
-def write_probe(task: Task, target: Path) -> Probe:
+def write_probe(task: Task, target: Path, *, force: bool = False) -> Probe:
     """Write the probe and the task's settings as ``.npz``, and return the probe.
 
     Raises:
-        NetworkError: another file extension, or the file cannot be written.
+        NetworkError: another file extension; the file exists and differs (``force`` replaces it), or cannot be
+            written.
     """
     if target.suffix != ".npz":
         raise NetworkError(f"{target.name} ends in {target.suffix!r}; expected .npz")
     probe = probe_of(task)
     arrays = probe._asdict() | {"condition_names": np.array(probe.condition_names), "kind": np.array(probe.kind)}
     settings = json.dumps(task.model_dump(mode="json"))
-    try:
-        with temporary_beside(target) as temporary:
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, settings=np.array(settings), **arrays)
-            publish(temporary, target)
-    except OSError as error:
-        raise NetworkError(f"cannot write {target}: {error.strerror}") from error
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, settings=np.array(settings), **arrays)
+
+    write_file(target, write, force=force, error=NetworkError)
     return probe
 
 

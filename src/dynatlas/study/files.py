@@ -29,6 +29,7 @@ SETTINGS: dict[str, type[str] | type[float]] = {
     "clip_norm": float,
 }
 
+SHOWN = 80  # characters of a value in a message
 INFORMATIVE = ("mse", "r2", "passed", "samples", "iterations")  # columns that are not read
 
 
@@ -114,16 +115,27 @@ def explain(error: ErrorDetails, valid_keys: Callable[[Sequence[int | str]], lis
         whole: name of the whole file.
     """
     location = list(error["loc"])
-    where = ".".join(map(str, location)) or whole
+    where = ".".join(map(_short, location)) or whole
     if error["type"] == "extra_forbidden":
         valid = valid_keys(location[:-1])
-        hint = did_you_mean(str(location[-1]), valid, f"valid keys: {', '.join(sorted(valid))}")
-        return f"{where}: unknown key {location[-1]!r}; {hint}"
+        hint = did_you_mean(_short(location[-1]), valid, f"valid keys: {', '.join(sorted(valid))}")
+        return f"{where}: unknown key {_short(location[-1])!r}; {hint}"
     if error["type"] == "missing":
         return f"{where}: is missing"
     message = error["msg"].removeprefix("Value error, ")
-    seen = "" if isinstance(error["input"], dict | list) else f", but it is {error['input']!r}"
+    seen = "" if isinstance(error["input"], dict | list) else f", but it is {_short(error['input'], repr)}"
     return f"{where}: {message[0].lower() + message[1:]}{seen}"
+
+
+def _short(value: object, as_text: Callable[[object], str] = str) -> str:
+    """Return the text of a value that a file holds, at most 80 characters of it."""
+    if isinstance(value, str):
+        return as_text(value) if len(value) <= SHOWN else f"{as_text(value[:SHOWN])}…"
+    try:
+        text = as_text(value)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN + 2 else f"{text[:SHOWN]}…"
 
 
 def builtin_studies() -> list[str]:
@@ -143,5 +155,7 @@ def _builtin() -> Traversable:
 def _tables(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, ValueError) as error:  # ValueError: an integer of thousands of digits
         raise StudyError(f"{source} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise StudyError(f"{source} is not a valid study: its tables or lists are nested too deeply") from None

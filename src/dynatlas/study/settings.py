@@ -19,7 +19,8 @@ ActivationName = Literal["tanh", "relu"]
 class Settings(BaseModel):
     """Base class of frozen settings that refuse unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Neither NaN nor infinity: JSON, by whose hash a study is known, has no such numbers.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Training(Settings):

@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from dynatlas._io.atomic import open_regular
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.messages import first_line
 from dynatlas.cells.cell import Cell, CellSize, size_of
@@ -38,6 +39,7 @@ from dynatlas.tasks.task import Task, without_none
 
 # Assumed speed of a modest core, for the duration of a block: blocks depend on the study only, not on the machine.
 BLOCK_FLOPS_PER_SECOND = 1e10
+LARGEST = 10_000_000  # bytes of a study file
 LOADED = "loaded"  # key of the validation context: the code has been imported, check it
 
 
@@ -139,8 +141,11 @@ class Study(SummaryRepr, Settings):
             text = builtin_study_text(str(source))
         else:
             try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+                with open_regular(path) as file:
+                    text = file.read(LARGEST + 1).decode()
+                if len(text) > LARGEST:
+                    raise StudyError(f"{path} has more than {LARGEST:,} bytes; expected a study file")
+            except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a zero byte in the path
                 reason = getattr(error, "strerror", None) or error
                 raise StudyError(
                     f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "

@@ -86,18 +86,20 @@ def task_of(value: object) -> Task:
     if isinstance(value, Task):
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"a task is a table with a kind, not {value!r}")
+        raise ValueError(f"a task is a table with a kind, not a {type(value).__name__}")
     if "kind" not in value:
         raise ValidationError.from_exception_data(
             "task", [InitErrorDetails(type="missing", loc=("kind",), input=value)]
         )
     kind = value["kind"]
+    if not isinstance(kind, str):
+        raise ValueError(f"the kind of a task is of type {type(kind).__name__}; expected a text, such as 'flip_flop'")
     if kind not in TASKS:
         meant = did_you_mean(str(kind), TASKS, "")
         hint = f"{meant} " if meant else ""
         raise ValueError(
-            f"there is no task {kind!r}; {hint}Known are {', '.join(map(repr, TASKS))}; a task of your own has to be "
-            'registered by a file that the study names: plugins = ["my_task.py"]'
+            f"there is no task {kind[:80]!r}; {hint}Known are {', '.join(map(repr, TASKS))}; a task of your own has to "
+            'be registered by a file that the study names: plugins = ["my_task.py"]'
         )
     return TASKS[kind].model_validate(value)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dynatlas._io.atomic import publish, temporary_beside
+from dynatlas._io.targets import Results
+from dynatlas._io.targets import write_folder as write_results
 from dynatlas.errors import NetworkError
 from dynatlas.figures.looks import UNSTABLE
 from dynatlas.networks.analysis.analyze import Analysis
@@ -46,32 +47,43 @@ def page(analysis: Analysis, title: str, verified: str = "") -> str:
     )
 
 
-def write_folder(analysis: Analysis, folder: Path, title: str, verified: str = "") -> Path:
-    """Write the page and the tables into a folder atomically, and return the page's path.
+def results_of(title: str) -> Results:
+    """Return what a folder's record says of the analysis of a network."""
+    return Results("analysis", {"network": title}, NetworkError)
+
+
+def write_folder(
+    analysis: Analysis, folder: Path, title: str, verified: str = "", *, replaces_any: bool = True
+) -> Path:
+    """Write the page and the tables into a folder, and return the page's path.
+
+    The files of an earlier analysis there are replaced; other files are kept.
 
     ``points.npz`` has ``states`` [p, n] and ``eigenvalues`` [p, n] for every row of the table fixed_points, and the
     ``conditions`` [c, m].
 
+    Args:
+        analysis: the analysis.
+        folder: the folder: missing, empty, or with an earlier analysis.
+        title: name of the network.
+        verified: result of the verification against a record of the original; empty to omit it.
+        replaces_any: also replace the analysis of another network.
+
     Raises:
-        NetworkError: the folder exists and is no earlier analysis, or cannot be written.
+        NetworkError: the folder holds something else, an edited file would be replaced, or it cannot be written.
     """
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / "points.npz").exists())):
-        raise NetworkError(f"{folder} exists and is no earlier analysis; choose another folder with --out")
     n = analysis.network.n_states
-    try:
-        with temporary_beside(folder) as temporary:
-            temporary.mkdir()
-            for name, table in analysis.tables.items():
-                table.to_parquet(temporary / f"{name}.parquet", index=False)
-                table.to_csv(temporary / f"{name}.csv", index=False)
-            np.savez(
-                temporary / "points.npz",
-                conditions=analysis.conditions,
-                states=np.concatenate([points.states.reshape(-1, n) for points in analysis.fixed_points]),
-                eigenvalues=np.concatenate([points.eigenvalues.reshape(-1, n) for points in analysis.fixed_points]),
-            )
-            (temporary / PAGE).write_text(page(analysis, title, verified), encoding="utf-8")
-            publish(temporary, folder)
-    except OSError as error:
-        raise NetworkError(f"cannot write {folder}: {error.strerror}") from error
-    return folder / PAGE
+
+    def write(stage: Path) -> None:
+        for name, table in analysis.tables.items():
+            table.to_parquet(stage / f"{name}.parquet", index=False)
+            table.to_csv(stage / f"{name}.csv", index=False)
+        np.savez(
+            stage / "points.npz",
+            conditions=analysis.conditions,
+            states=np.concatenate([points.states.reshape(-1, n) for points in analysis.fixed_points]),
+            eigenvalues=np.concatenate([points.eigenvalues.reshape(-1, n) for points in analysis.fixed_points]),
+        )
+        (stage / PAGE).write_text(page(analysis, title, verified), encoding="utf-8")
+
+    return write_results(folder, results_of(title), write, replaces_any=replaces_any) / PAGE

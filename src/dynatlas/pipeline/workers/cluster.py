@@ -1,21 +1,21 @@
 """Clusters: processes on this machine, the workers of a running scheduler, or SLURM jobs.
 
-Each is a context manager that yields a ``distributed.Client``. All have one thread per worker, replace a worker that
+Each is a context manager that yields a ``Cluster``. All have one thread per worker, replace a worker that
 dies and repeat its job, and give up a job that keeps killing its worker.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from functools import partial
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dynatlas._io.atomic import temporary_beside
 from dynatlas.errors import DynatlasError
-from dynatlas.pipeline.workers import interruption
+from dynatlas.pipeline.workers import interruption, local
 from dynatlas.pipeline.workers.slurm import Slurm
 from dynatlas.study.plugins import Code
 
@@ -40,10 +40,9 @@ DEATHS_ALLOWED = 5
 # Seconds between checks for SLURM jobs that have ended. A worker restarts in less.
 REPLACEMENT_INTERVAL = 30.0
 ANSWER_TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
+PATIENCE = 120.0  # seconds to wait for the answers of all workers, which may be importing
 
 _SETTINGS = {
-    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
-    "distributed.worker.daemon": True,
     "distributed.admin.large-graph-warning-threshold": "1GB",
     # A worker does not answer while it computes, and compiling can take minutes.
     "distributed.comm.timeouts.tcp": "10 minutes",
@@ -53,46 +52,28 @@ _SETTINGS = {
 }
 
 
+class Cluster(NamedTuple):
+    """Workers to run jobs on."""
+
+    client: "Client"
+    check: Callable[[], None] = lambda: None  # raises if there can be no worker any more
+    starts_workers: bool = False  # within seconds, so that waiting for the first one is no news
+
+
 @contextmanager
-def local_cluster(workers: int) -> Iterator["Client"]:
-    """Start worker processes on this machine, one thread each."""
-    import dask
-    from distributed import Client, LocalCluster
+def local_cluster(workers: int) -> Iterator[Cluster]:
+    """Start worker processes on this machine, one thread each.
 
-    with (
-        TemporaryDirectory(prefix="dynatlas-compiled-") as compiled,
-        dask.config.set(_SETTINGS),
-        dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT | _sharing(compiled)}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",  # any free port: several runs may share a machine
-            memory_limit=0,
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
-def _sharing(folder: str) -> dict[str, str]:
-    """Return the environment that makes workers share compiled programs, most of the work on small networks.
-
-    The programs fit one processor and one version of every library, so they are deleted after the run.
+    Raises:
+        DynatlasError: the scheduler cannot be started.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # set by the user
-        return {}
-    return {
-        "JAX_COMPILATION_CACHE_DIR": folder,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
-    }
+    with local.started_workers(workers, WORKER_ENVIRONMENT, _SETTINGS) as (client, check):
+        yield Cluster(client, check, starts_workers=True)
 
 
 @contextmanager
-def running_scheduler(address: str) -> Iterator["Client"]:
-    """Connect to a running scheduler; it and its workers outlive the run.
+def running_scheduler(address: str) -> Iterator[Cluster]:
+    """Connect to a running scheduler as its user has set it up; it and its workers outlive the run.
 
     Raises:
         DynatlasError: no scheduler answers at the address.
@@ -109,32 +90,53 @@ def running_scheduler(address: str) -> Iterator["Client"]:
                 "such as tcp://host:8786"
             ) from None
         with client:
-            yield client
+            yield Cluster(client)
 
 
 @contextmanager
-def slurm_cluster(slurm: Slurm) -> Iterator["Client"]:
-    """Submit SLURM jobs with workers, and replace jobs whose walltime ends before the run does."""
+def slurm_cluster(slurm: Slurm, folder: Path) -> Iterator[Cluster]:
+    """Submit SLURM jobs with workers, and replace jobs whose walltime ends before the run does.
+
+    They talk over TLS with a key that is made for the run, in files of ``folder`` that only the user can read.
+
+    Args:
+        slurm: the jobs.
+        folder: a folder that the nodes share.
+    """
     import dask
     from distributed import Client
 
     SLURMCluster = _dask_jobqueue().SLURMCluster  # the name of a class
-    options = {"dashboard_address": ":0"} | ({"interface": slurm.interface} if slurm.interface else {})
-    with (
-        dask.config.set(_SETTINGS),
-        SLURMCluster(scheduler_options=options, **slurm.job_arguments(WORKER_ENVIRONMENT)) as cluster,
-        Client(cluster) as client,
-    ):
-        if slurm.gpus > 1:
-            from dynatlas.pipeline.workers.worker import OneGPU
+    # Without a dashboard distributed still opens a port, which answers nothing.
+    options = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    options |= {"interface": slurm.interface} if slurm.interface else {}
+    with temporary_beside(folder / "keys") as keys:
+        keys.mkdir(mode=0o700)
+        with (
+            dask.config.set(_SETTINGS | local.NO_PAGES),
+            SLURMCluster(
+                scheduler_options=options,
+                security=local.security_in_files(keys),
+                **slurm.job_arguments(WORKER_ENVIRONMENT),
+            ) as cluster,
+            Client(cluster) as client,
+            _slurm_workers(slurm, cluster, client),
+        ):
+            yield Cluster(client)
 
-            client.register_plugin(OneGPU())  # before the first worker starts
-        if slurm.adaptive:
-            cluster.adapt(minimum_jobs=slurm.adaptive.minimum, maximum_jobs=slurm.adaptive.maximum)
-        else:
-            cluster.scale(jobs=slurm.jobs)
-        with _every(REPLACEMENT_INTERVAL, partial(_replace_ended_jobs, cluster, slurm, set())):
-            yield client
+
+@contextmanager
+def _slurm_workers(slurm: Slurm, cluster: Any, client: "Client") -> Iterator[None]:
+    if slurm.gpus > 1:
+        from dynatlas.pipeline.workers.worker import OneGPU
+
+        client.register_plugin(OneGPU())  # before the first worker starts
+    if slurm.adaptive:
+        cluster.adapt(minimum_jobs=slurm.adaptive.minimum, maximum_jobs=slurm.adaptive.maximum)
+    else:
+        cluster.scale(jobs=slurm.jobs)
+    with _every(REPLACEMENT_INTERVAL, partial(_replace_ended_jobs, cluster, slurm, set())):
+        yield
 
 
 def count_workers(client: "Client") -> int:
@@ -165,7 +167,7 @@ def terms_for(folder: str, token: str, content: str, code: Sequence[Code] = ()) 
 
 
 def prepare_workers(
-    client: "Client", terms: "Terms", note: Callable[[str], None], stopping: Callable[[], bool] = lambda: False
+    cluster: Cluster, terms: "Terms", note: Callable[[str], None], stopping: Callable[[], bool] = lambda: False
 ) -> None:
     """Wait for the first worker and for jobs of an earlier run to end; refuse unsuitable workers.
 
@@ -174,13 +176,17 @@ def prepare_workers(
     """
     from dynatlas.pipeline.workers import worker
 
+    client = cluster.client
     if not _addresses(client):
-        note(f"no worker is there yet; waiting for one at {client.scheduler.address}")
+        if not cluster.starts_workers:
+            note(f"no worker is there yet; waiting for one at {client.scheduler.address}")
         while not _addresses(client):
+            cluster.check()
             if stopping():
                 return
-            time.sleep(0.5)
-    for address, oddities in client.run(worker.examine, terms, on_error="return").items():
+            time.sleep(0.1 if cluster.starts_workers else 0.5)
+    answers = _ask(client, worker.examine, terms, on_error="return", stopping=stopping)
+    for address, oddities in answers.items():  # who does not answer is checked before each job
         if isinstance(oddities, DynatlasError):
             raise oddities
         if isinstance(oddities, OSError):  # the worker left; each job checks again before it begins
@@ -196,7 +202,7 @@ def prepare_workers(
     if busy:
         names = sorted(name for names in busy.values() for name in names)
         note(f"waiting for {', '.join(names)}, still at work for an earlier run")
-        client.run(interruption.request_stop, workers=list(busy), on_error="ignore")
+        _ask(client, interruption.request_stop, workers=list(busy), on_error="ignore", stopping=stopping)
         while _busy(client, terms.folder) and not stopping():
             time.sleep(0.5)
     take_back_requests(client)
@@ -226,16 +232,13 @@ def request_stop(client: "Client", keys: Set[object], timeout: float = 5.0) -> S
         workers = [address for address, ours in processing.items() if ours]
         client.run(interruption.request_stop, workers=workers, on_error="ignore")
 
-    # In a thread: time is short, and a worker or scheduler in trouble may take minutes to answer.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(timeout)
+    _within(timeout, ask)
     return frozenset(running)
 
 
 def take_back_requests(client: "Client") -> None:
     """Clear the stop flag in workers that are reused."""
-    client.run(interruption.clear, on_error="ignore")
+    _ask(client, interruption.clear, on_error="ignore", seconds=ANSWER_TIMEOUT)
 
 
 def is_worker_killed(error: BaseException) -> bool:
@@ -248,8 +251,41 @@ def is_worker_killed(error: BaseException) -> bool:
 def _busy(client: "Client", folder: str) -> dict[str, list[str]]:
     from dynatlas.pipeline.workers import worker
 
-    answers = client.run(worker.jobs_at_work, folder, on_error="ignore")
+    answers = _ask(client, worker.jobs_at_work, folder, on_error="ignore")
     return {address: names for address, names in answers.items() if names}
+
+
+def _ask(
+    client: "Client",
+    function: Callable[..., Any],
+    *arguments: Any,
+    seconds: float = PATIENCE,
+    stopping: Callable[[], bool] = lambda: False,
+    **options: Any,
+) -> dict[str, Any]:
+    """Call a function in the workers and return its answers by address; none if one of them does not answer in time."""
+    answers: dict[str, Any] = {}
+    _within(seconds, lambda: answers.update(client.run(function, *arguments, **options)), stopping)
+    return dict(answers)
+
+
+def _within(seconds: float, act: Callable[[], None], stopping: Callable[[], bool] = lambda: False) -> None:
+    """Wait at most so long for ``act``: a worker or scheduler in trouble may take minutes to answer."""
+    failures: list[Exception] = []
+
+    def guarded() -> None:
+        try:
+            act()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    end = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < end and not stopping():
+        thread.join(min(0.5, seconds))
+    if failures and not isinstance(failures[0], OSError | TimeoutError):
+        raise failures[0]
 
 
 def _addresses(client: "Client") -> list[str]:

@@ -1,0 +1,34 @@
+"""Files of tensors: a full disk is an error of the operating system, a type that is lacking one of safetensors."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from dynatlas._io.tensors import save_tensors
+
+
+def test_strides_are_kept_apart_from_values(tmp_path):
+    arrays = {"a": np.arange(6.0).reshape(2, 3).T, "scalar": np.array(2.0)}
+    save_tensors(arrays, tmp_path / "x.safetensors")
+    read = load_file(tmp_path / "x.safetensors")
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(read[name], values)
+        assert read[name].shape == values.shape
+
+
+def test_a_full_disk_is_an_error_of_the_operating_system(tmp_path):
+    (tmp_path / "full.safetensors").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        save_tensors({"a": np.zeros(10)}, tmp_path / "full.safetensors")
+    assert raised.value.errno == errno.ENOSPC
+    with pytest.raises(OSError, match="No such file"):
+        save_tensors({"a": np.zeros(10)}, Path(tmp_path / "nowhere" / "x"))
+
+
+def test_a_type_that_is_lacking_stays_an_error_of_the_format(tmp_path):
+    with pytest.raises((SafetensorError, KeyError, TypeError, ValueError)):
+        save_tensors({"a": np.array(["text"])}, tmp_path / "x.safetensors")
