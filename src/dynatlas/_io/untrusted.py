@@ -60,6 +60,8 @@ class UnreadableArrayError(NetworkError):
         name: name of the array in its file; "" for a file of one array.
     """
 
+    name: str
+
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)
         self.name = name

@@ -82,8 +82,7 @@ def place(
         series: The array, variable or TimeSeries, if a file has several.
         bin_width: Width of the bins, in seconds, in which the spikes of an NWB file are counted.
         align: An event, a column of the trials of an NWB file or of a table, from whose time the window counts; by
-        default
-            the start of the trial.
+            default the start of the trial.
         window: The part of each trial that is read, as begin:end relative to the event, such as 0:0.6 or
             --window=-0.2:0.6; by default whole trials, of equal lengths.
         max_gb: Most memory that the numbers of a file may take, in units of 1e9 bytes; by default 0.5.

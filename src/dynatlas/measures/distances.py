@@ -41,8 +41,7 @@ def distance(X: ArrayLike, Y: ArrayLike, measure: str = "svcca", **options: Any)
 
     Warns:
         UserWarning: so few samples that some canonical correlations (svcca, pwcca, cca) are 1 for any networks; or
-        fewer
-            samples than units, for which cka without ``debiased`` and procrustes are near for any networks.
+            fewer samples than units, with which cka without ``debiased`` and procrustes are small for any networks.
 
     Example:
         >>> import numpy as np

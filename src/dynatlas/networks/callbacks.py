@@ -31,6 +31,7 @@ class CallbackStep:
         function: the function that is called, as it was given.
     """
 
+    function: Function
     is_slow = True
 
     def __init__(self, function: Function, jacobians: Jacobians) -> None:

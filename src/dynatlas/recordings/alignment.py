@@ -79,8 +79,7 @@ def align(
 
     Args:
         values: [trials, time, units], or [samples or conditions, units]; xarray's dimensions and a DataFrame's index
-        and
-            columns are honoured (``in_memory.plain``).
+            and columns are honoured (``in_memory.plain``).
         probe: the probe of the task.
         name: name of the recording, for errors.
         rows: integers [trials, steps] or [samples]: the row of each of the probe's samples, −1 for none; by default

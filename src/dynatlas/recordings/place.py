@@ -90,8 +90,7 @@ def place_recording(
     Args:
         atlas: an atlas with trained networks, or its folder.
         recording: [trials, time, units] or [samples or conditions, units]; or a DataFrame with a column for each
-        unit; or
-            the path of a file; or several of these by name.
+            unit; or the path of a file; or several of these by name.
         task: the task; optional if the study has only one.
         measures: measures of the study; by default all.
         rows: the row of the recording to which each of the probe's samples belongs (``recordings.align``); by default

@@ -30,7 +30,7 @@ TAIL: Final = 300  # characters of a worker's last output in a message
 # What a worker needs of the key of a run, by distributed's names.
 KEYS: Final = ("tls_ca_file", "tls_client_cert", "tls_client_key", "tls_worker_cert", "tls_worker_key")
 # Without the pages that distributed serves even without a dashboard.
-NO_PAGES: Final[Mapping[str, list[str]]] = {
+NO_PAGES: Final[dict[str, Any]] = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
