@@ -11,7 +11,7 @@ reached only once (``hits == 1``) hint at missing ones.
 
 from collections import Counter
 from dataclasses import dataclass, fields, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +21,14 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, generator
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas.dynamics.multistart import ROUND, Multistart, more_starts, search_region
-from dynatlas.dynamics.root_search import FLOW_RUNS, flow_ends
+from dynatlas.dynamics.completeness.search import Found, search_roots_of
+from dynatlas.dynamics.completeness.starts import starts_in_box
+from dynatlas.dynamics.completeness.verdict import Certificate
+from dynatlas.dynamics.multistart import Budget
+from dynatlas.dynamics.root_search import flow_ends
 from dynatlas.dynamics.step import Box, Step, static_inputs
 
-Certificate = Literal["complete", "incomplete", "not certifiable"]
+MAX_SECONDS = 120.0  # of a search
 
 
 class Coverage(NamedTuple):
@@ -78,6 +81,7 @@ class FixedPoints(SummaryRepr):
     certificate: Certificate
     rejected: dict[str, int]
     n_starts: int
+    reason: str = ""
 
     @property
     def index_sum(self) -> int:
@@ -132,6 +136,7 @@ def find_fixed_points(
     tol: float = 1e-20,
     slow_tol: float = 1e-8,
     max_starts: int = 16_384,
+    max_seconds: float | None = MAX_SECONDS,
     key: PRNGKeyArray,
 ) -> FixedPoints:
     """Find the fixed points of ``step`` under a static input.
@@ -173,19 +178,9 @@ def find_fixed_points(
     """
     with jax.enable_x64(True):
         starts, static, bounds = _checked(step, initial_states, inputs, box, tol, slow_tol)
-        spread = float(np.sqrt(starts.var(axis=0).mean()))
-        if spread < 1e-6:  # a single start has no scale; that of the units is about 1
-            spread = 1.0
-        random = generator(key)
-
-        start_range = (starts.min(axis=0) - spread, starts.max(axis=0) + spread)
-        region = search_region(starts, bounds, spread)
-        search = Multistart(step, static, bounds, tol, slow_tol, spread, start_range, region)
-        search.run_round(starts, starts[:FLOW_RUNS], max_starts)
-        while not search.finished and search.n_starts < max_starts:
-            count = min(ROUND, max_starts - search.n_starts)
-            search.run_round(more_starts(search, starts, spread, count, random), starts[:0], max_starts)
-        return _fixed_points(search)
+        budget = Budget(max_starts, max_seconds)
+        starts = starts_in_box(starts, bounds, lambda states, steps: flow_ends(step, states, static, steps))
+        return _fixed_points(search_roots_of(step, starts, static, bounds, (tol, slow_tol), budget, generator(key)))
 
 
 def _checked(
@@ -246,16 +241,14 @@ def _check_invariant(
         )
 
 
-def _fixed_points(search: Multistart) -> FixedPoints:
+def _fixed_points(found: Found) -> FixedPoints:
     """Collect the points found, in an order that does not depend on the order of the starts."""
     # Rounding keeps the last digits, which depend on the path to a point, from swapping two points.
     ordered = sorted(
-        search.points,
-        key=lambda point: (point.is_slow, point.n_unstable, tuple(np.round(point.state / search.spread, 4))),
+        found.points,
+        key=lambda point: (point.is_slow, point.n_unstable, tuple(np.round(point.state / found.spread, 4))),
     )
     n = len(ordered[0].state) if ordered else 0
-    degenerate = any(point.index == 0 for point in search.roots)
-    certificate: Certificate = "complete" if search.index_sum == 1 and not degenerate else "incomplete"
     return FixedPoints(
         states=np.array([point.state for point in ordered]).reshape(len(ordered), n),
         q=np.array([point.q for point in ordered], float),
@@ -266,9 +259,10 @@ def _fixed_points(search: Multistart) -> FixedPoints:
         newton_step=np.array([point.newton_step for point in ordered], float),
         on_kink=np.array([point.on_kink for point in ordered], bool),
         hits=np.array([point.hits for point in ordered], np.int64),
-        certificate=certificate if search.box is not None else "not certifiable",
-        rejected={reason: count for reason, count in sorted(search.rejected.items()) if count},
-        n_starts=search.n_starts,
+        certificate=found.verdict.certificate,
+        rejected=found.rejected,
+        n_starts=found.n_starts,
+        reason=found.verdict.reason,
     )
 
 

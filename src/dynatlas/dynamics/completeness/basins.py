@@ -1,0 +1,152 @@
+"""Basins: which stable point the flow leads to, and where a run is slowest on its way.
+
+A run next to the boundary of two basins is slow where it passes the saddle on the boundary. This passage is where the
+search for the saddle begins.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import NDArray
+
+from dynatlas.dynamics.step import Step, next_state
+
+RUNS = 64  # runs per call of the compiled flow
+CALL_STEPS = 200  # steps per call; runs that have arrived are then replaced
+MOST_STEPS = 1000
+# Steps of a run that is slow rather than turning: where gates are near 1, it leaves a saddle slowly.
+SLOW_STEPS = 8000
+# A run is slow if its last step is shorter than this, relative to the spread of the starts.
+SLOW = 1e-3
+
+# A run has arrived when it is, for five steps, closer to a stable point than this share of the point's distance to the
+# nearest other root.
+CAPTURED = 0.05
+STAY = 5
+FEWEST_TARGETS = 8  # stable points are padded to this number times a power of 2, so that few shapes are compiled
+
+
+class _Run(NamedTuple):
+    state: Float[Array, "*runs n"]
+    label: Int[Array, "*runs"]  # of the stable point; −1 before arrival
+    near: Int[Array, "*runs"]  # the stable point in whose neighbourhood the run is, or −1
+    stayed: Int[Array, "*runs"]  # for how many steps
+    speed: Float[Array, "*runs"]  # length of the last step
+    falling: Bool[Array, "*runs"]  # whether the last step was shorter than the one before
+    passage: Float[Array, "*runs n"]  # where the run was slowest between two faster stretches
+    passage_speed: Float[Array, "*runs"]
+
+
+class Followed(NamedTuple):
+    """Runs of the flow.
+
+    Attributes:
+        labels: number of the stable point that each run reached; −1 for none [runs].
+        ends: last states [runs, n].
+        passages: states at which each run was slowest, between faster stretches [runs, n].
+        speeds: lengths of the step there; infinite without a passage [runs].
+    """
+
+    labels: NDArray[np.int64]
+    ends: NDArray[np.float64]
+    passages: NDArray[np.float64]
+    speeds: NDArray[np.float64]
+
+
+def follow(
+    step: Step,
+    inputs: Float[Array, " m"] | None,
+    starts: NDArray[np.float64],
+    targets: Sequence[NDArray[np.float64]],
+    radii: Sequence[float],
+    spread: float,
+) -> Followed:
+    """Follow the flow from each start until it arrives within the radius of a stable point.
+
+    Args:
+        step: the map.
+        inputs: the static input.
+        starts: [runs, n].
+        targets: the stable points, [n] each.
+        radii: distance within which a run has arrived, of each stable point.
+        spread: scale of the states.
+    """
+    n = starts.shape[1]
+    places = FEWEST_TARGETS
+    while places < len(targets):
+        places *= 2
+    padded = np.zeros((places, n))
+    reach = np.full(places, -1.0)
+    if len(targets):
+        padded[: len(targets)], reach[: len(targets)] = targets, radii
+    count = len(starts)
+    runs = _Run(
+        starts.copy(),
+        np.full(count, -1),
+        np.full(count, -1),
+        np.zeros(count, int),
+        np.full(count, np.inf),
+        np.zeros(count, bool),
+        starts.copy(),
+        np.full(count, np.inf),
+    )
+    taken = 0
+    moving = np.arange(count)
+    while len(moving) and taken < SLOW_STEPS:
+        for first in range(0, len(moving), RUNS):
+            rows = moving[first : first + RUNS]
+            chosen = np.concatenate([rows, np.repeat(rows[-1:], RUNS - len(rows))])
+            part = jax.tree.map(lambda leaf, chosen=chosen: jnp.asarray(leaf[chosen]), runs)
+            done = _advance(step, part, inputs, jnp.asarray(padded), jnp.asarray(reach))
+            for leaf, new in zip(runs, done, strict=True):
+                leaf[rows] = np.asarray(new)[: len(rows)]
+        taken += CALL_STEPS
+        left = (runs.label[moving] < 0) & np.isfinite(runs.state[moving]).all(axis=1)
+        if taken >= MOST_STEPS:
+            left &= (runs.speed[moving] < SLOW * spread) & (runs.speed[moving] > 0)
+        moving = moving[left]
+    return Followed(runs.label, runs.state, runs.passage, runs.passage_speed)
+
+
+@eqx.filter_jit
+def _advance(
+    step: Step,
+    runs: _Run,
+    inputs: Float[Array, " m"] | None,
+    targets: Float[Array, "targets n"],
+    radii: Float[Array, " targets"],
+) -> _Run:
+    """Take up to 200 steps, or fewer if all runs have arrived."""
+
+    def one(run: _Run) -> _Run:
+        state = next_state(step, run.state, inputs)
+        speed = jnp.linalg.norm(state - run.state)
+        distances = jnp.linalg.norm(targets - state, axis=1)
+        inside = distances < radii
+        near = jnp.where(inside.any(), jnp.argmax(inside), -1)
+        stayed = jnp.where((near >= 0) & (near == run.near), run.stayed + 1, 0)
+        turned = run.falling & (speed > run.speed) & (run.speed < run.passage_speed)
+        after = _Run(
+            state,
+            jnp.where(stayed >= STAY, near, -1),
+            near,
+            stayed,
+            speed,
+            speed < run.speed,
+            jnp.where(turned, run.state, run.passage),
+            jnp.where(turned, run.speed, run.passage_speed),
+        )
+        return jax.tree.map(lambda new, old: jnp.where(run.label >= 0, old, new), after, run)
+
+    def moving(carry: tuple[_Run, Array]) -> Bool[Array, ""]:
+        return jnp.any(carry[0].label < 0) & (carry[1] < CALL_STEPS)
+
+    def move(carry: tuple[_Run, Array]) -> tuple[_Run, Array]:
+        return jax.vmap(one)(carry[0]), carry[1] + 1
+
+    return jax.lax.while_loop(moving, move, (runs, jnp.asarray(0)))[0]

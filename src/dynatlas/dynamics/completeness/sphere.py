@@ -1,0 +1,69 @@
+"""Starts around a saddle, on a small sphere along its unstable directions."""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from dynatlas.dynamics.multistart import DISPLACEMENT, Multistart, Point, jacobians_at
+
+RING = 12  # directions around a saddle with two unstable ones
+# No direction of a ring is an axis: networks have symmetries.
+RING_OFFSET = 0.2357
+MOST_CORNERS = 5  # unstable directions of which all combinations of signs are followed
+RANDOM_DIRECTIONS = 32
+LARGEST = 0.1  # displacement, relative to the distance to the nearest other root
+
+
+class Sphere(NamedTuple):
+    """States around a saddle [runs, n], and the pairs of them that are neighbours."""
+
+    states: NDArray[np.float64]
+    neighbors: list[tuple[int, int]]
+
+
+def unstable_sphere(search: Multistart, point: Point, spacing: float) -> Sphere:
+    """Return starts along the unstable directions: two, a ring, or the corners of a cube and random directions."""
+    basis = _basis(search, point)
+    size = len(basis)
+    random = np.random.default_rng(size)
+    if size == 1:
+        weights = np.array([[1.0], [-1.0]])
+        neighbors: list[tuple[int, int]] = []
+    elif size == 2:
+        angles = RING_OFFSET + 2 * np.pi * np.arange(RING) / RING
+        weights = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        neighbors = [(place, (place + 1) % RING) for place in range(RING)]
+    else:
+        weights = random.normal(size=(RANDOM_DIRECTIONS, size))
+        neighbors = []
+        if size <= MOST_CORNERS:
+            corners = np.array(list(itertools.product((-1.0, 1.0), repeat=size)))
+            neighbors = [
+                (a, b) for a, b in itertools.combinations(range(len(corners)), 2) if (corners[a] != corners[b]).sum() == 1
+            ]
+            weights = np.concatenate([corners * random.uniform(0.6, 1, corners.shape), weights])
+    directions = weights @ basis
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    radius = min(DISPLACEMENT * search.spread * np.sqrt(len(point.state)), LARGEST * spacing)
+    return Sphere(search.clip(point.state + radius * directions), neighbors)
+
+
+def _basis(search: Multistart, point: Point) -> NDArray[np.float64]:
+    """Return real vectors that span the unstable directions [k, n]: parts of eigenvectors, if they suffice."""
+    chosen: list[NDArray[np.float64]] = []
+    orthonormal = np.zeros((0, len(point.state)))
+    for direction in point.unstable_directions:
+        rest = direction - orthonormal.T @ (orthonormal @ direction)
+        length = float(np.linalg.norm(rest))
+        if length > 1e-4 and len(chosen) < point.n_unstable:
+            chosen.append(direction)
+            orthonormal = np.concatenate([orthonormal, rest[None] / length])
+    if len(chosen) == point.n_unstable:
+        return np.array(chosen)
+    # A defective Jacobian has too few eigenvectors.
+    jacobian = jacobians_at(search, point.state[None])[0]
+    _, vectors, count = scipy.linalg.schur(jacobian, sort="ouc")
+    return np.asarray(vectors[:, :count].T)
