@@ -50,19 +50,21 @@ SAME_SLOW_POINT = 1e-3
 class Budget:
     """Starts and seconds of a search.
 
+    Seconds are those of the processor, so that other work on the machine does not cut a search.
+
     Attributes:
         max_starts: starts, including those that the search adds.
-        max_seconds: seconds since the budget was made, or None.
+        max_seconds: seconds of this process since the budget was made, or None.
     """
 
     def __init__(self, max_starts: int, max_seconds: float | None):
         self.max_starts, self.max_seconds = max_starts, max_seconds
-        self._begun = time.monotonic()
+        self._begun = time.process_time()
 
     @property
     def out_of_time(self) -> bool:
         """Whether the seconds are spent."""
-        return self.max_seconds is not None and time.monotonic() - self._begun > self.max_seconds
+        return self.max_seconds is not None and time.process_time() - self._begun > self.max_seconds
 
 
 class Multistart:

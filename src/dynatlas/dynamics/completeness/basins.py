@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 
 from dynatlas.dynamics.step import Step, next_state
 
-RUNS = 64  # runs per call of the compiled flow
-CALL_STEPS = 200  # steps per call; runs that have arrived are then replaced
+RUNS = 32  # runs per call of the compiled flow
+STRIDE = 4  # steps from one look at a run to the next
+CALL_STEPS = 60  # steps per call; runs that have arrived are then replaced
 MOST_STEPS = 1000
 # Steps of a run that is slow rather than turning: where gates are near 1, it leaves a saddle slowly.
 SLOW_STEPS = 8000
-# A run is slow if its last step is shorter than this, relative to the spread of the starts.
+# A run is slow if its last step is shorter than this, relative to the spread of the starts, and at rest below the other.
 SLOW = 1e-3
+REST = 1e-10
 
-# A run has arrived when it is, for five steps, closer to a stable point than this share of the point's distance to the
+# A run has arrived when it is, at three looks, closer to a stable point than this share of the point's distance to the
 # nearest other root.
 CAPTURED = 0.05
-STAY = 5
+STAY = 2
 FEWEST_TARGETS = 8  # stable points are padded to this number times a power of 2, so that few shapes are compiled
 
 
@@ -38,6 +40,8 @@ class _Run(NamedTuple):
     stayed: Int[Array, "*runs"]  # for how many steps
     speed: Float[Array, "*runs"]  # length of the last step
     falling: Bool[Array, "*runs"]  # whether the last step was shorter than the one before
+    origin: Float[Array, "*runs n"]
+    away: Float[Array, "*runs"]  # distance from the origin before which no passage counts
     passage: Float[Array, "*runs n"]  # where the run was slowest between two faster stretches
     passage_speed: Float[Array, "*runs"]
 
@@ -65,6 +69,7 @@ def follow(
     targets: Sequence[NDArray[np.float64]],
     radii: Sequence[float],
     spread: float,
+    away: float | NDArray[np.float64] = 0.0,
 ) -> Followed:
     """Follow the flow from each start until it arrives within the radius of a stable point.
 
@@ -75,6 +80,7 @@ def follow(
         targets: the stable points, [n] each.
         radii: distance within which a run has arrived, of each stable point.
         spread: scale of the states.
+        away: distance from its start within which a run is not looked at: next to a saddle it is slow, too [runs].
     """
     n = starts.shape[1]
     places = FEWEST_TARGETS
@@ -93,6 +99,8 @@ def follow(
         np.full(count, np.inf),
         np.zeros(count, bool),
         starts.copy(),
+        np.broadcast_to(np.asarray(away, float), (count,)).copy(),
+        starts.copy(),
         np.full(count, np.inf),
     )
     taken = 0
@@ -108,7 +116,7 @@ def follow(
         taken += CALL_STEPS
         left = (runs.label[moving] < 0) & np.isfinite(runs.state[moving]).all(axis=1)
         if taken >= MOST_STEPS:
-            left &= (runs.speed[moving] < SLOW * spread) & (runs.speed[moving] > 0)
+            left &= (runs.speed[moving] < SLOW * spread) & (runs.speed[moving] > REST * spread)
         moving = moving[left]
     return Followed(runs.label, runs.state, runs.passage, runs.passage_speed)
 
@@ -121,16 +129,18 @@ def _advance(
     targets: Float[Array, "targets n"],
     radii: Float[Array, " targets"],
 ) -> _Run:
-    """Take up to 200 steps, or fewer if all runs have arrived."""
+    """Take up to 60 steps, or fewer if all runs have arrived."""
 
     def one(run: _Run) -> _Run:
-        state = next_state(step, run.state, inputs)
-        speed = jnp.linalg.norm(state - run.state)
+        before = jax.lax.fori_loop(0, STRIDE - 1, lambda _, state: next_state(step, state, inputs), run.state)
+        state = next_state(step, before, inputs)
+        speed = jnp.linalg.norm(state - before)
         distances = jnp.linalg.norm(targets - state, axis=1)
         inside = distances < radii
         near = jnp.where(inside.any(), jnp.argmax(inside), -1)
         stayed = jnp.where((near >= 0) & (near == run.near), run.stayed + 1, 0)
-        turned = run.falling & (speed > run.speed) & (run.speed < run.passage_speed)
+        left = jnp.linalg.norm(state - run.origin) > run.away
+        turned = left & run.falling & (speed > run.speed) & (run.speed < run.passage_speed)
         after = _Run(
             state,
             jnp.where(stayed >= STAY, near, -1),
@@ -138,6 +148,8 @@ def _advance(
             stayed,
             speed,
             speed < run.speed,
+            run.origin,
+            run.away,
             jnp.where(turned, run.state, run.passage),
             jnp.where(turned, run.speed, run.passage_speed),
         )
@@ -147,6 +159,6 @@ def _advance(
         return jnp.any(carry[0].label < 0) & (carry[1] < CALL_STEPS)
 
     def move(carry: tuple[_Run, Array]) -> tuple[_Run, Array]:
-        return jax.vmap(one)(carry[0]), carry[1] + 1
+        return jax.vmap(one)(carry[0]), carry[1] + STRIDE
 
     return jax.lax.while_loop(moving, move, (runs, jnp.asarray(0)))[0]

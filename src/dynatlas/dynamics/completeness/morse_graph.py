@@ -24,6 +24,7 @@ from dynatlas.dynamics.multistart import Multistart, Point
 
 PASSES = 12  # each follows the roots that the one before found
 MOST_ROOTS = 400  # with more, the runs would take longer than the search
+STAGES = 4  # of the search for the saddle on a boundary: from the runs as they are, then closer and closer to it
 MOST_STARTS = 256  # of one kind, in one pass
 NEIGHBORS = 8  # of each stable point, to which segments lead
 SHARES = (0.11, 0.24, 0.37, 0.52, 0.63, 0.76, 0.89)  # of a segment; no symmetric pair, since networks have symmetries
@@ -39,7 +40,7 @@ class Change:
         source: the saddle on whose ring they are; None on a segment.
         passed: roots that the search reached from the passages between them.
         saddle: the saddle on the boundary between them.
-        stage: 0 before anything was tried; 1 after the passages of the runs; 2 after bisection.
+        stage: how often the search has started from its passages.
     """
 
     simplex: Simplex
@@ -85,7 +86,7 @@ class MorseGraph:
                 self._explain()
             if not self.search.stopped and len(self.search.roots) == known:
                 self._search_between()
-            if not self.search.stopped and len(self.search.roots) == known:
+            if not self.search.stopped and len(self.search.roots) == known and not self._n_lost:
                 self._search_junctions()
             if self.search.stopped or len(self.search.roots) == known:
                 break
@@ -93,25 +94,25 @@ class MorseGraph:
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
-    def _follow(self, starts: NDArray[np.float64]) -> Followed:
+    def _follow(self, starts: NDArray[np.float64], away: float | NDArray[np.float64] = 0.0) -> Followed:
         """Follow the flow to the stable points; what arrives at none is searched, and followed again if that helps."""
         self._update_attractors()
-        runs = self._run(starts)
+        runs = self._run(starts, away)
         lost = np.flatnonzero((runs.labels < 0) & np.isfinite(runs.ends).all(axis=1))
         if len(lost):
             known = len(self.attractors)
             self.search.reach(runs.ends[lost][:MOST_STARTS])
             self._update_attractors()
             if len(self.attractors) > known:
-                again = self._run(runs.ends[lost])
+                again = self._run(runs.ends[lost], 0.0)
                 runs.labels[lost] = again.labels
         return runs
 
-    def _run(self, starts: NDArray[np.float64]) -> Followed:
+    def _run(self, starts: NDArray[np.float64], away: float | NDArray[np.float64]) -> Followed:
         search = self.search
         radii = [CAPTURED * self._spacing(point) for point in self.attractors]
         targets = [point.state for point in self.attractors]
-        return follow(search.step, search.inputs, starts, targets, radii, search.spread)
+        return follow(search.step, search.inputs, starts, targets, radii, search.spread, away)
 
     def _update_attractors(self) -> None:
         known = {id(point) for point in self.attractors}
@@ -129,15 +130,17 @@ class MorseGraph:
         if not fresh:
             return
         spheres = [unstable_sphere(self.search, point, self._spacing(point)) for point in fresh]
-        runs = self._follow(np.concatenate([sphere.states for sphere in spheres]))
-        ends = np.cumsum([len(sphere.states) for sphere in spheres])
+        sizes = [len(sphere.states) for sphere in spheres]
+        away = np.repeat([sphere.away for sphere in spheres], sizes)
+        runs = self._follow(np.concatenate([sphere.states for sphere in spheres]), away)
+        ends = np.cumsum(sizes)
         for point, sphere, last in zip(fresh, spheres, ends, strict=True):
             first = last - len(sphere.states)
             labels = runs.labels[first:last].tolist()
             self._labels[id(point)] = labels
             source = point if point.n_unstable == 2 else None
             for a, b in sphere.neighbors:
-                self._add_change(runs, first + a, first + b, sphere.states[a], sphere.states[b], source)
+                self._add_change(runs, (first + a, first + b), sphere.states[[a, b]], source, sphere.away)
 
     def _add_segments(self) -> None:
         """Follow states between stable points that no known saddle connects."""
@@ -174,17 +177,17 @@ class MorseGraph:
     def _add_change(
         self,
         runs: Followed,
-        first: int,
-        second: int,
-        state: NDArray[np.float64],
-        other: NDArray[np.float64],
+        rows: tuple[int, int],
+        states: NDArray[np.float64],
         source: Point | None,
+        away: float,
     ) -> None:
-        labels = [int(runs.labels[first]), int(runs.labels[second])]
+        """Note two neighbouring runs, if they end at different stable points."""
+        labels = [int(runs.labels[row]) for row in rows]
         if labels[0] == labels[1] or min(labels) < 0:
             return
-        simplex = Simplex(np.array([state, other]), labels)
-        for row in (first, second):
+        simplex = Simplex(states.copy(), labels, away=away)
+        for row in rows:
             if np.isfinite(runs.speeds[row]):
                 simplex.passages.append((float(runs.speeds[row]), runs.passages[row]))
         self._changes.append(Change(simplex, source))
@@ -193,30 +196,32 @@ class MorseGraph:
 
     def _explain(self) -> None:
         """Find the saddle of every change: among those that its runs passed, then by bisection."""
+        for stage in range(STAGES):
+            self._settle()
+            left = [change for change in self._changes if change.saddle is None and change.stage <= stage]
+            if not left or self.search.stopped:
+                continue
+            if stage:
+                left += self._shrink(left)
+            for change in left:
+                change.stage = stage + 1
+            self._reach_passages(left, 2)
+            self._follow_saddles()
         self._settle()
-        untried = [change for change in self._changes if change.saddle is None and change.stage == 0]
-        if untried:
-            for change in untried:
-                change.stage = 1
-            self._reach_passages(untried, 2)
-            self._follow_saddles()
-            self._settle()
-        left = [change for change in self._changes if change.saddle is None and change.stage == 1]
-        if left and not self.search.stopped:
-            for change in left:
-                change.simplex.passages.clear()
-            by_piece = {id(change.simplex): change for change in left}
-            pieces = shrink([change.simplex for change in left], self._follow)
-            for change in left:
-                change.stage = 2
-            split = [Change(piece, None, stage=2) for piece in pieces if id(piece) not in by_piece]
-            # A piece that split off lies on the same ring.
-            for change in split:
-                change.source = _source_of(change.simplex, left)
-            self._changes += split
-            self._reach_passages([*left, *split], 3)
-            self._follow_saddles()
-            self._settle()
+
+    def _shrink(self, changes: Sequence[Change]) -> list[Change]:
+        """Bring the states of changes closer together; return the changes that split off."""
+        for change in changes:
+            change.simplex.passages.clear()
+        owners = {id(change.simplex) for change in changes}
+        pieces = shrink([change.simplex for change in changes if not change.simplex.is_flat], self._run)
+        split = [
+            Change(piece, _source_of(piece, changes), stage=changes[0].stage)
+            for piece in pieces
+            if id(piece) not in owners
+        ]
+        self._changes += split
+        return split
 
     def _reach_passages(self, changes: Sequence[Change], count: int) -> None:
         """Search from the slowest passages of changes."""
@@ -332,12 +337,17 @@ class MorseGraph:
             self._junctions[frozenset((id(first), id(second)))] = are_separated(of_fan, shared)
             simplices += triangles(fan, of_fan, shared)
         if simplices:
-            pieces = shrink(simplices, self._follow)
+            pieces = shrink(simplices, self._run)
             starts = [state for piece in pieces for state in piece.slowest(1)]
             if starts:
                 self.search.reach(np.array(starts))
 
     # --- verdict ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _n_lost(self) -> int:
+        """Saddles from which a run arrives at no known stable point."""
+        return sum(min(labels) < 0 for labels in self._labels.values())
 
     def _open_ends(self) -> list[str]:
         """Return why the graph does not close."""
@@ -350,9 +360,8 @@ class MorseGraph:
         saddles = [point for point in roots if point.n_unstable]
         if any(id(point) not in self._labels for point in saddles):
             return ["saddles were left that no run followed"]
-        lost = sum(min(self._labels[id(point)]) < 0 for point in saddles)
-        if lost:
-            return [f"the flow from {count_of(lost, 'saddle')} does not come to rest at a known stable point"]
+        if self._n_lost:
+            return [f"the flow from {count_of(self._n_lost, 'saddle')} does not come to rest at a known stable point"]
         if not self.attractors:
             return ["there is no stable point"]
         unexplained = sum(change.saddle is None for change in self._changes)

@@ -14,14 +14,16 @@ RING = 12  # directions around a saddle with two unstable ones
 RING_OFFSET = 0.2357
 MOST_CORNERS = 5  # unstable directions of which all combinations of signs are followed
 RANDOM_DIRECTIONS = 32
+AWAY = 4.0  # distance from its start, in displacements, at which a run has left the saddle
 LARGEST = 0.1  # displacement, relative to the distance to the nearest other root
 
 
 class Sphere(NamedTuple):
-    """States around a saddle [runs, n], and the pairs of them that are neighbours."""
+    """States around a saddle [runs, n], the pairs of them that are neighbours, and when a run has left the saddle."""
 
     states: NDArray[np.float64]
     neighbors: list[tuple[int, int]]
+    away: float
 
 
 def unstable_sphere(search: Multistart, point: Point, spacing: float) -> Sphere:
@@ -48,7 +50,7 @@ def unstable_sphere(search: Multistart, point: Point, spacing: float) -> Sphere:
     directions = weights @ basis
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     radius = min(DISPLACEMENT * search.spread * np.sqrt(len(point.state)), LARGEST * spacing)
-    return Sphere(search.clip(point.state + radius * directions), neighbors)
+    return Sphere(search.clip(point.state + radius * directions), neighbors, AWAY * radius)
 
 
 def _basis(search: Multistart, point: Point) -> NDArray[np.float64]:
