@@ -1,10 +1,7 @@
 """Is a certificate ever wrong? Networks of many kinds, our search, and an exhaustive one beside it.
 
-    python validation/certificate.py [--json FILE] [--networks FOLDER] [--only NAME ...]
+python validation/certificate.py [--json FILE] [--networks FOLDER] [--only NAME ...]
 """
-
-import argparse
-from pathlib import Path
 
 import equinox as eqx
 import jax

@@ -20,6 +20,7 @@ def analyze(
     out: Path | None = None,
     seed: int = 0,
     max_starts: int | None = None,
+    max_seconds: float = 120.0,
     layer: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
     readout: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
     activation: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
@@ -38,7 +39,8 @@ def analyze(
         check: A .npz file with recorded `inputs` and `states` (or `hidden`, or `outputs`) of the original.
         out: The folder of the result; by default NETWORK-analysis.
         seed: Seed of the random starts.
-        max_starts: Budget of starts of each search; by default 16384 for up to 64 state dimensions, fewer beyond.
+        max_starts: Budget of starts of each search; by default 16384.
+        max_seconds: Budget of processor time of each search, in seconds. A search that it cuts is never "complete".
         layer: The recurrent layer to read, if there are several that are not stacked.
         readout: The linear layer used as readout, if several fit; "" for none.
         activation: The activation; by default tanh.
@@ -67,7 +69,9 @@ def analyze(
     given = _inputs(inputs)
     states = None if activity is None else _one_array(activity)
     try:
-        found = analyze_network(read, **given, activity=states, max_starts=max_starts, key=jax.random.key(seed))
+        found = analyze_network(
+            read, **given, activity=states, max_starts=max_starts, max_seconds=max_seconds, key=jax.random.key(seed)
+        )
     except ValueError as error:
         raise NetworkError(f"{error}") from error
     print(f"starts: {found.visited.said}")

@@ -5,8 +5,9 @@ not a root. The two are reported separately.
 
 The certificate: if F maps a box into itself, the indices sign det(I − J) of all its roots sum to exactly 1
 (Lefschetz–Hopf). Any other sum proves that a root is missing, false or degenerate, and the search continues from new
-starts. A sum of 1 does not prove completeness, because two missing roots of opposite index cancel; roots that were
-reached only once (``hits == 1``) hint at missing ones.
+starts. A sum of 1 does not prove completeness, because two missing roots of opposite index cancel: it is "consistent".
+"complete" also requires that the Morse graph closes (``completeness.morse_graph``), that no root was reached from one
+start only (``hits == 1``), and that the search was not cut by its budget.
 """
 
 from collections import Counter
@@ -63,10 +64,12 @@ class FixedPoints(SummaryRepr):
             that of one side [p].
         hits: number of starts that ended at the point [p].
         index_sum: sum of the roots' indices.
-        certificate: "complete" (a box is known and the sum is 1), "incomplete" (a box is known and the sum is not 1,
-            or a root is degenerate), or "not certifiable" (no box is known).
+        certificate: with a known box, "complete" (the sum is 1, the Morse graph closes, every root was reached more
+            than once, and no budget was spent), "consistent" (the sum is 1), or "incomplete" (the sum is not 1, or a
+            root is degenerate); "not certifiable" without a box.
         rejected: number of rejected starts, by reason.
         n_starts: number of starts, including those that the search added.
+        reason: why the certificate is what it is, in words.
     """
 
     states: NDArray[np.float64]
@@ -122,6 +125,7 @@ class FixedPoints(SummaryRepr):
                 ("roots", f"{len(roots)}{f' ({counts})' if counts else ''}"),
                 ("slow points", str(int(self.is_slow.sum()))),
                 ("index sum", f"{self.index_sum}: {self.certificate}"),
+                *((("because", self.reason),) if self.reason else ()),
                 ("starts", f"{self.n_starts:,}; rejected: {rejected or 'none'}"),
             ),
         )
@@ -141,12 +145,15 @@ def find_fixed_points(
 ) -> FixedPoints:
     """Find the fixed points of ``step`` under a static input.
 
-    The search begins from the given starts. It then follows the flow, from some of them and from every saddle along its
-    unstable directions, and searches from where the flow ends: this finds the attractors next to every saddle. Further
+    The search begins from the given starts, of which those outside the box are moved into it, and from where the flow
+    leads from some of them. Then it closes the Morse graph: it follows every saddle along its unstable directions,
+    finds the saddles on the boundaries between stable points by bisection, and starts wherever a root must be. Further
     starts are added in rounds: between the points found, along their leading eigenvectors, and around the given starts
-    at several scales. The search stops after a round without a new root; with a box, only if the index sum is 1, and
-    otherwise at ``max_starts``. It also stops once at least 100 roots, and most of all roots, were reached from one
-    start only, as on a continuum. All computations use float64, independent of JAX's default.
+    at several scales. The search stops when the graph closes, every root was reached twice and, with a box, the index
+    sum is 1; or after rounds without a new root, with a box only if the sum is 1; or when a budget is spent. It also
+    stops once at least 100 roots, and most of all roots, were reached from one start only, as on a continuum. A large
+    map that is equivalent to a smaller one is searched there (``completeness.reduction``). All computations use
+    float64, independent of JAX's default.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (a cell, an
@@ -159,6 +166,8 @@ def find_fixed_points(
         tol: largest q of a root.
         slow_tol: largest q of a slow point.
         max_starts: budget of starts, including the given ones.
+        max_seconds: budget of processor time of this process, or None. It is looked at between calls of compiled code;
+            where it cuts the search, ``reason`` says so, and otherwise the result does not depend on it.
         key: random key for the added starts.
 
     Raises:

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +10,7 @@ from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import in_chunks
-from dynatlas.dynamics.linearization import mode_order
+from dynatlas.dynamics.completeness.points import DEGENERATE, Point, length_of_newton_step
 from dynatlas.dynamics.root_search import KINK_RADIUS, Outcome, flow_ends, jacobians, polish, search_roots
 from dynatlas.dynamics.step import Box, Step
 
@@ -26,9 +25,6 @@ FEWEST_IN_CALL = 32
 
 # The flow has come to rest when no coordinate moves by more than this in a step, relative to the spread of the starts.
 REST = 1e-9
-
-# Roots whose I − J is this close to singular have no index that float64 could determine.
-DEGENERATE = 1e-9
 
 # With this many roots reached from one start only, and more than half of all, more starts only find more roots.
 UNCOUNTABLE = 100
@@ -46,6 +42,7 @@ DISPLACEMENT = 0.02
 # States closer than this, relative to the spread of the starts, are the same point.
 SAME_ROOT = 1e-6
 SAME_SLOW_POINT = 1e-3
+
 
 class Budget:
     """Starts and seconds of a search.
@@ -153,7 +150,7 @@ class Multistart:
         if finite.any():
             self.search(ends[finite])
 
-    def reach(self, starts: NDArray[np.float64]) -> "list[Point | None]":
+    def reach(self, starts: NDArray[np.float64]) -> list[Point | None]:
         """Search from these starts, up to the budget of starts; return the root that each reached, or None."""
         given = starts[: max(self.budget.max_starts - self.n_starts, 0)]
         if len(given) < len(starts):
@@ -174,7 +171,7 @@ class Multistart:
         self._merge(states, hits)
 
     @property
-    def roots(self) -> "list[Point]":
+    def roots(self) -> list[Point]:
         """Roots, without the slow points."""
         return [point for point in self.points if not point.is_slow]
 
@@ -224,7 +221,7 @@ class Multistart:
             elif not q <= self.slow_tol:
                 self.rejected["local minimum of q above slow_tol"] += hits[point]
             elif not self._merge_known(state, q > self.tol, 0.0, hits[point]):
-                newton_step = _newton_step(residual, jacobian)
+                newton_step = length_of_newton_step(residual, jacobian)
                 if self._is_shut(state, jacobian) or (q <= self.tol and newton_step > UNRESOLVED * self.spread):
                     self.rejected["shut gate"] += hits[point]
                     continue
@@ -266,79 +263,9 @@ class Multistart:
         return np.asarray(((states >= low - slack) & (states <= high + slack)).all(axis=1))
 
 
-@dataclass
-class Point:
-    """A root or slow point."""
-
-    state: NDArray[np.float64]
-    q: float
-    is_slow: bool
-    n_unstable: int
-    eigenvalues: NDArray[np.complex128]
-    direction: NDArray[np.float64]  # real part of the leading eigenvector, along which starts are added
-    unstable_directions: NDArray[np.float64]  # real and imaginary parts of the eigenvectors with |λ| > 1
-    index: int
-    hits: int
-    newton_step: float
-    error: float  # distance within which the root lies
-    on_kink: bool
-
-    @classmethod
-    def at(
-        cls,
-        state: NDArray[np.float64],
-        q: float,
-        is_slow: bool,
-        jacobian: NDArray[np.float64],
-        sides: NDArray[np.float64],
-        hits: int,
-        newton_step: float,
-    ) -> "Point":
-        """Characterise a point by its Jacobian, and by those on all sides if it is on a kink."""
-        eigenvalues, vectors = np.linalg.eig(jacobian)
-        order = mode_order(eigenvalues)
-        identity = np.eye(len(state))
-        signs = np.linalg.slogdet(identity - sides)[0]
-        smallest = float(np.linalg.svd(identity - sides, compute_uv=False)[:, -1].min())
-        # Around a kink the map is linear in cones. If all have the same orientation, the index is their sign.
-        index = int(signs[0]) if not is_slow and smallest >= DEGENERATE and (signs == signs[0]).all() else 0
-        return cls(
-            state=state,
-            q=q,
-            is_slow=is_slow,
-            n_unstable=int((np.abs(eigenvalues) > 1).sum()),
-            eigenvalues=eigenvalues[order].astype(complex),
-            direction=np.ascontiguousarray(vectors[:, order[0]].real),
-            unstable_directions=_real_directions(vectors[:, np.abs(eigenvalues) > 1]),
-            index=index,
-            hits=hits,
-            newton_step=newton_step,
-            # I − J turns the rounding error of F(h) − h into an error of the point.
-            error=newton_step + 16 * np.finfo(float).eps * float(np.linalg.norm(state)) / max(smallest, 1e-300),
-            on_kink=len(sides) > 1,
-        )
-
-
 def jacobians_at(search: Multistart, states: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return J at each state."""
     return in_chunks(lambda chunk: (jacobians(search.step, chunk, search.inputs),), states, SIDES)[0]
-
-
-def _newton_step(residual: NDArray[np.float64], jacobian: NDArray[np.float64]) -> float:
-    """Return the length of the Newton step, with the gates divided out."""
-    matrix = jacobian - np.eye(len(residual))
-    # Each row is scaled to length 1 together with its residual, which cancels the gates. A direction without restoring
-    # force, as along a line attractor, then has singular value 0 and is ignored.
-    lengths = np.linalg.norm(matrix, axis=1)
-    scale = np.where(lengths > 0, lengths, 1)
-    return float(np.linalg.norm(np.linalg.lstsq(matrix / scale[:, None], residual / scale, rcond=1e-8)[0]))
-
-
-def _real_directions(vectors: NDArray[np.inexact]) -> NDArray[np.float64]:
-    """Return unit vectors [k, n] along the real and the imaginary parts of eigenvectors [n, k]."""
-    parts = np.concatenate([vectors.real, vectors.imag], axis=1).T
-    lengths = np.linalg.norm(parts, axis=1)
-    return np.asarray(parts[lengths > 1e-9] / lengths[lengths > 1e-9, None])
 
 
 def _groups(states: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.int64]]:

@@ -22,7 +22,7 @@ CALL_STEPS = 60  # steps per call; runs that have arrived are then replaced
 MOST_STEPS = 1000
 # Steps of a run that is slow rather than turning: where gates are near 1, it leaves a saddle slowly.
 SLOW_STEPS = 8000
-# A run is slow if its last step is shorter than this, relative to the spread of the starts, and at rest below the other.
+# A run is slow if its last step is shorter than this, relative to the spread of the starts, and at rest below REST.
 SLOW = 1e-3
 REST = 1e-10
 

@@ -6,6 +6,7 @@ recurrent set, boundaries have no boundary, and the homology is that of the box:
 characteristic, which is less: two errors can cancel in the sum of one degree and another.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,7 +46,7 @@ def has_homology_of_a_point(sizes: Sequence[int], boundaries: Sequence[NDArray[n
         >>> has_homology_of_a_point([1, 1], [np.array([[False]])])
         False
     """
-    for lower, upper in zip(boundaries, boundaries[1:], strict=False):
+    for lower, upper in itertools.pairwise(boundaries):
         if ((upper.astype(int) @ lower.astype(int)) % 2).any():
             return False
     ranks = [0, *(rank(boundary) for boundary in boundaries), 0]

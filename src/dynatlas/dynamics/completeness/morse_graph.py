@@ -9,7 +9,6 @@ of the search, until nothing new is found; what remains unexplained is kept as a
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,10 @@ from dynatlas.dynamics.completeness.basins import CAPTURED, Followed, follow
 from dynatlas.dynamics.completeness.boundaries import Simplex, shrink
 from dynatlas.dynamics.completeness.chain_complex import has_homology_of_a_point
 from dynatlas.dynamics.completeness.junctions import are_separated, fans, triangles
+from dynatlas.dynamics.completeness.levels import Change, Levels
+from dynatlas.dynamics.completeness.points import Point
 from dynatlas.dynamics.completeness.sphere import unstable_sphere
-from dynatlas.dynamics.multistart import Multistart, Point
+from dynatlas.dynamics.multistart import Multistart
 
 PASSES = 12  # each follows the roots that the one before found
 MOST_ROOTS = 400  # with more, the runs would take longer than the search
@@ -29,25 +30,6 @@ MOST_STARTS = 256  # of one kind, in one pass
 NEIGHBORS = 8  # of each stable point, to which segments lead
 SHARES = (0.11, 0.24, 0.37, 0.52, 0.63, 0.76, 0.89)  # of a segment; no symmetric pair, since networks have symmetries
 BEND = 0.05  # of a segment away from the straight line, for the same reason
-
-
-@dataclass
-class Change:
-    """Two neighbouring states that the flow leads to different stable points.
-
-    Attributes:
-        simplex: the states and their labels.
-        source: the saddle on whose ring they are; None on a segment.
-        passed: roots that the search reached from the passages between them.
-        saddle: the saddle on the boundary between them.
-        stage: how often the search has started from its passages.
-    """
-
-    simplex: Simplex
-    source: "Point | None"
-    passed: "list[Point]" = field(default_factory=list)
-    saddle: "Point | None" = None
-    stage: int = 0
 
 
 class MorseGraph:
@@ -122,7 +104,11 @@ class MorseGraph:
         """Return the distance to the nearest other root."""
         others = [other.state for other in self.search.roots if other is not point]
         size = self.search.spread * float(np.sqrt(len(point.state)))
-        return min(float(np.linalg.norm(np.array(others) - point.state, axis=1).min(initial=np.inf)), size) if others else size
+        return (
+            min(float(np.linalg.norm(np.array(others) - point.state, axis=1).min(initial=np.inf)), size)
+            if others
+            else size
+        )
 
     def _follow_saddles(self) -> None:
         """Follow every saddle that was not followed yet along its unstable directions."""
@@ -244,7 +230,9 @@ class MorseGraph:
             pair = set(change.simplex.labels)
             for point in change.passed:
                 labels = self._labels.get(id(point))
-                if labels and (set(labels) == pair if point.n_unstable == 1 else change.source is None and pair <= set(labels)):
+                if labels and (
+                    set(labels) == pair if point.n_unstable == 1 else change.source is None and pair <= set(labels)
+                ):
                     change.saddle = point
                     break
             else:
@@ -257,59 +245,18 @@ class MorseGraph:
         """Return the roots with this many unstable directions that were followed."""
         return [point for point in self.search.roots if point.n_unstable == n_unstable and id(point) in self._labels]
 
-    def _levels(self) -> list[list[Point]]:
-        """Return the roots by their number of unstable directions."""
+    def _levels(self) -> Levels:
+        """Return the roots by their number of unstable directions, and their boundaries."""
         most = max((point.n_unstable for point in self.search.roots), default=0)
-        return [list(self.attractors), *(self._saddles(degree) for degree in range(1, most + 1))]
-
-    def _boundaries(self, levels: list[list[Point]]) -> list[NDArray[np.bool_]]:
-        """Return which roots of a level lie on the boundary of each root of the next.
-
-        Up to two unstable directions they are those that runs reached and passed, counted modulo 2. Beyond, a root lies
-        on the boundary of another if all stable points that it leads to are among those that the other leads to.
-        """
-        matrices = []
-        for degree, (lower, upper) in enumerate(itertools.pairwise(levels), start=1):
-            matrix = np.zeros((len(upper), len(lower)), bool)
-            places = {id(point): place for place, point in enumerate(lower)}
-            for row, point in enumerate(upper):
-                if degree == 1:
-                    for label in self._labels[id(point)]:
-                        if label >= 0:
-                            matrix[row, label] ^= True
-                elif degree == 2:
-                    for change in self._changes:
-                        if change.source is point and change.saddle is not None:
-                            matrix[row, places[id(change.saddle)]] ^= True
-                else:
-                    own = set(self._labels[id(point)])
-                    matrix[row] = [set(self._labels[id(other)]) <= own for other in lower]
-            matrices.append(matrix)
-        return matrices
-
-    def _unexplained_pairs(self, degree: int) -> list[tuple[Point, Point, int]]:
-        """Return pairs of roots that share a boundary but bound no known root together, and what they share."""
-        levels = self._levels()
-        if degree >= len(levels):
-            return []
-        boundaries = self._boundaries(levels)
-        faces = boundaries[degree - 1].astype(int)
-        shared = faces @ faces.T
-        if degree < len(boundaries):
-            joint = boundaries[degree].astype(int)
-            shared[(joint.T @ joint) > 0] = 0
-        first, second = np.nonzero(np.triu(shared, 1))
-        points = levels[degree]
-        return [
-            (points[a], points[b], int(np.flatnonzero(faces[a] & faces[b])[0]))
-            for a, b in zip(first.tolist(), second.tolist(), strict=True)
-        ]
+        groups = [list(self.attractors), *(self._saddles(degree) for degree in range(1, most + 1))]
+        return Levels(groups, self._labels, self._changes)
 
     def _search_between(self) -> None:
         """Search from the middle between roots that share a boundary but bound no known root together."""
         starts = []
-        for degree in range(1, len(self._levels())):
-            for first, second, _ in self._unexplained_pairs(degree):
+        levels = self._levels()
+        for degree in range(1, len(levels.groups)):
+            for first, second, _ in levels.unexplained_pairs(degree):
                 pair = frozenset((id(first), id(second)))
                 if pair not in self._pairs and len(starts) < MOST_STARTS:
                     self._pairs.add(pair)
@@ -321,7 +268,7 @@ class MorseGraph:
         """Look for points where three basins meet, between saddles that share a stable point but no known root."""
         pairs = [
             (first, second, shared)
-            for first, second, shared in self._unexplained_pairs(1)
+            for first, second, shared in self._levels().unexplained_pairs(1)
             if frozenset((id(first), id(second))) not in self._junctions
         ][: MOST_STARTS // 8]
         if not pairs:
@@ -350,43 +297,41 @@ class MorseGraph:
         return sum(min(labels) < 0 for labels in self._labels.values())
 
     def _open_ends(self) -> list[str]:
-        """Return why the graph does not close."""
+        """Return why the graph does not close: a reason why it is not defined, or what is missing."""
         roots = self.search.roots
-        if any(not point.index for point in roots):
-            return ["a root is degenerate"]
         flips = sum(point.index != (-1) ** point.n_unstable for point in roots)
-        if flips:
-            return [f"{count_of(flips, 'saddle')} with an eigenvalue below −1, where the boundary is not defined"]
-        saddles = [point for point in roots if point.n_unstable]
-        if any(id(point) not in self._labels for point in saddles):
-            return ["saddles were left that no run followed"]
-        if self._n_lost:
-            return [f"the flow from {count_of(self._n_lost, 'saddle')} does not come to rest at a known stable point"]
-        if not self.attractors:
-            return ["there is no stable point"]
-        unexplained = sum(change.saddle is None for change in self._changes)
-        if unexplained:
-            return [f"no saddle was found on {count_of(unexplained, 'boundary', 'boundaries')} between stable points"]
-        reasons = []
-        for degree in range(1, len(self._levels())):
-            pairs = [
-                pair for pair in self._unexplained_pairs(degree) if not self._junctions.get(frozenset(map(id, pair[:2])))
-            ]
+        bare = sum(change.saddle is None for change in self._changes)
+        lost = self._n_lost
+        reasons = {
+            "a root is degenerate": any(not point.index for point in roots),
+            f"{count_of(flips, 'saddle')} with an eigenvalue below −1, where the boundary is not defined": flips,
+            "a saddle was not followed": any(point.n_unstable and id(point) not in self._labels for point in roots),
+            f"the flow from {count_of(lost, 'saddle')} does not come to rest at a known stable point": lost,
+            "there is no stable point": not self.attractors,
+            f"no saddle was found on {count_of(bare, 'boundary', 'boundaries')} between stable points": bare,
+        }
+        for reason, holds in reasons.items():
+            if holds:
+                return [reason]
+        levels = self._levels()
+        separated = {pair for pair, apart in self._junctions.items() if apart}
+        found = []
+        for degree in range(1, len(levels.groups)):
+            pairs = [pair for pair in levels.unexplained_pairs(degree) if frozenset(map(id, pair[:2])) not in separated]
             if pairs:
-                reasons.append(
+                found.append(
                     f"between {count_of(len(pairs), 'pair')} of roots with {degree} unstable and a common boundary, "
                     "no further root was found"
                 )
-        levels = self._levels()
-        sizes = [len(level) for level in levels]
-        if not reasons and not has_homology_of_a_point(sizes, self._boundaries(levels)):
-            reasons.append("the boundaries of the saddles do not fit together")
-        return reasons
+        if not found and not has_homology_of_a_point([len(group) for group in levels.groups], levels.boundaries):
+            found.append("the boundaries of the saddles do not fit together")
+        return found
 
 
 def _source_of(piece: Simplex, changes: Sequence[Change]) -> Point | None:
     """Return the source of the change that a piece split off from: the one with the nearest corner."""
     nearest = min(
-        changes, key=lambda change: float(np.linalg.norm(change.simplex.corners.mean(axis=0) - piece.corners.mean(axis=0)))
+        changes,
+        key=lambda change: float(np.linalg.norm(change.simplex.corners.mean(axis=0) - piece.corners.mean(axis=0))),
     )
     return nearest.source

@@ -11,7 +11,10 @@ c/(1 − λ) + span(U).
 *A factor.* F(h) − λh depends only on Vᵀh, as in h' = (1 − α)h + αφ(M Nᵀh + b). Then Vᵀ F(h) is a map of Vᵀh, and each
 root κ of this map belongs to the one root h = (F(Vκ) − λVκ)/(1 − λ) of F.
 
-All three reduced maps are y ↦ Bᵀ(F(c + B y) − c) with orthonormal columns B. In the last two cases the other eigenvalues of the Jacobian are λ, so that stability and index are the same.
+All three reduced maps are y ↦ Bᵀ(F(c + B y) − c) with orthonormal columns B. In the last two cases the other
+eigenvalues of the Jacobian are λ, so that stability and index are the same. For copies the convergence is tested on
+samples; whatever the structure, roots are polished and characterised on the whole map, and a search on the whole map
+from some of the starts must find no other.
 """
 
 import equinox as eqx
@@ -77,9 +80,7 @@ class Reduction(eqx.Module):
 
 
 @eqx.filter_jit
-def _lift(
-    reduction: Reduction, reduced: Float[Array, "p r"], inputs: Float[Array, " m"] | None
-) -> Float[Array, "p n"]:
+def _lift(reduction: Reduction, reduced: Float[Array, "p r"], inputs: Float[Array, " m"] | None) -> Float[Array, "p n"]:
     def one(y: Float[Array, " r"]) -> Float[Array, " n"]:
         state = reduction.offset + reduction.basis @ y
         return (next_state(reduction.whole, state, inputs) - reduction.rate * state) / (1 - reduction.rate)
@@ -105,9 +106,7 @@ def find_reduction(
     return min(fitting, key=lambda one: one.basis.shape[1], default=None)
 
 
-def _copies(
-    step: Step, rows: NDArray[np.float64], inputs: Float[Array, " m"] | None, scale: float
-) -> Reduction | None:
+def _copies(step: Step, rows: NDArray[np.float64], inputs: Float[Array, " m"] | None, scale: float) -> Reduction | None:
     """Refine a partition of the units until states that are equal in each group are mapped to such states."""
     n = rows.shape[1]
     random = np.random.default_rng(1)

@@ -7,10 +7,11 @@ from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
 from dynatlas.dynamics.completeness.morse_graph import MorseGraph
+from dynatlas.dynamics.completeness.points import Point
 from dynatlas.dynamics.completeness.reduction import Reduction, find_reduction
 from dynatlas.dynamics.completeness.starts import more_starts, search_region
 from dynatlas.dynamics.completeness.verdict import Verdict, verdict
-from dynatlas.dynamics.multistart import ROUND, Budget, Multistart, Point
+from dynatlas.dynamics.multistart import ROUND, Budget, Multistart
 from dynatlas.dynamics.root_search import FLOW_RUNS
 from dynatlas.dynamics.step import Box, Step
 

@@ -7,7 +7,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.multistart import DISPLACEMENT, Multistart, Point, jacobians_at
+from dynatlas.dynamics.completeness.points import Point
+from dynatlas.dynamics.multistart import DISPLACEMENT, Multistart, jacobians_at
 
 RING = 12  # directions around a saddle with two unstable ones
 # No direction of a ring is an axis: networks have symmetries.
@@ -44,7 +45,9 @@ def unstable_sphere(search: Multistart, point: Point, spacing: float) -> Sphere:
         if size <= MOST_CORNERS:
             corners = np.array(list(itertools.product((-1.0, 1.0), repeat=size)))
             neighbors = [
-                (a, b) for a, b in itertools.combinations(range(len(corners)), 2) if (corners[a] != corners[b]).sum() == 1
+                (a, b)
+                for a, b in itertools.combinations(range(len(corners)), 2)
+                if (corners[a] != corners[b]).sum() == 1
             ]
             weights = np.concatenate([corners * random.uniform(0.6, 1, corners.shape), weights])
     directions = weights @ basis

@@ -21,9 +21,10 @@ STEPS_INTO_THE_BOX = (1, 1, 2, 4, 8, 16, 32, 64)
 def starts_in_box(
     starts: NDArray[np.float64], box: Box | None, advance: Callable[[NDArray[np.float64], int], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Move starts into the box: those beyond the margin of a search by the flow, until they enter it, then by projection.
+    """Move starts into the box: far ones by the flow, until they enter it, and all others by projection.
 
-    A start that the flow does not move at all stays where it is, to be rejected: a gate is shut there to the last digit.
+    A far start that the flow does not move at all stays where it is, to be rejected: there a gate is shut to the last
+    digit. Far means beyond the margin that a search may leave the box by.
 
     Args:
         starts: [starts, n].
