@@ -20,7 +20,7 @@ from dynatlas.dynamics.completeness.chain_complex import has_homology_of_a_point
 from dynatlas.dynamics.completeness.junctions import are_separated, fans, triangles
 from dynatlas.dynamics.completeness.levels import Change, Levels
 from dynatlas.dynamics.completeness.points import Point
-from dynatlas.dynamics.completeness.sphere import unstable_sphere
+from dynatlas.dynamics.completeness.sphere import towards, unstable_sphere
 from dynatlas.dynamics.multistart import Multistart
 
 PASSES = 12  # each follows the roots that the one before found
@@ -69,6 +69,7 @@ class MorseGraph:
             if not self.search.stopped and len(self.search.roots) == known:
                 self._search_between()
             if not self.search.stopped and len(self.search.roots) == known and not self._n_lost:
+                self._aim()
                 self._search_junctions()
             if self.search.stopped or len(self.search.roots) == known:
                 break
@@ -119,7 +120,7 @@ class MorseGraph:
         sizes = [len(sphere.states) for sphere in spheres]
         away = np.repeat([sphere.away for sphere in spheres], sizes)
         runs = self._follow(np.concatenate([sphere.states for sphere in spheres]), away)
-        ends = np.cumsum(sizes)
+        ends = np.cumsum(sizes).tolist()
         for point, sphere, last in zip(fresh, spheres, ends, strict=True):
             first = last - len(sphere.states)
             labels = runs.labels[first:last].tolist()
@@ -263,6 +264,20 @@ class MorseGraph:
                     starts.append((first.state + second.state) / 2)
         if starts:
             self.search.reach(np.array(starts))
+
+    def _aim(self) -> None:
+        """Follow saddles with three or more unstable directions also towards each other root, where pairs are left.
+
+        The directions that lead to a stable point may be too few for the others to meet them.
+        """
+        levels = self._levels()
+        if not any(levels.unexplained_pairs(degree) for degree in range(2, len(levels.groups))):
+            return
+        for point in itertools.chain(*levels.groups[3:]):
+            targets = [other.state for other in self.search.roots if other is not point]
+            aimed = towards(self.search, point, self._spacing(point), np.array(targets))
+            labels = self._run(aimed, 0.0).labels
+            self._labels[id(point)] += labels[labels >= 0].tolist()
 
     def _search_junctions(self) -> None:
         """Look for points where three basins meet, between saddles that share a stable point but no known root."""

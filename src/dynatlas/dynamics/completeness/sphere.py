@@ -50,10 +50,27 @@ def unstable_sphere(search: Multistart, point: Point, spacing: float) -> Sphere:
                 if (corners[a] != corners[b]).sum() == 1
             ]
             weights = np.concatenate([corners * random.uniform(0.6, 1, corners.shape), weights])
-    directions = weights @ basis
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    radius = min(DISPLACEMENT * search.spread * np.sqrt(len(point.state)), LARGEST * spacing)
-    return Sphere(search.clip(point.state + radius * directions), neighbors, AWAY * radius)
+    radius = _radius(search, point, spacing)
+    return Sphere(_around(search, point, weights @ basis, radius), neighbors, AWAY * radius)
+
+
+def towards(search: Multistart, point: Point, spacing: float, targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return starts along those unstable directions that lead towards each of the targets, and near these."""
+    basis = _basis(search, point)
+    weights = np.linalg.lstsq(basis.T, (targets - point.state).T, rcond=None)[0].T
+    weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-300)
+    random = np.random.default_rng(len(targets))
+    mixed = weights + random.normal(size=weights.shape)
+    return _around(search, point, np.concatenate([weights, mixed]) @ basis, _radius(search, point, spacing))
+
+
+def _radius(search: Multistart, point: Point, spacing: float) -> float:
+    return min(DISPLACEMENT * search.spread * float(np.sqrt(len(point.state))), LARGEST * spacing)
+
+
+def _around(search: Multistart, point: Point, directions: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    """Return states at this distance from a point."""
+    return search.clip(point.state + radius * directions / np.linalg.norm(directions, axis=1, keepdims=True))
 
 
 def _basis(search: Multistart, point: Point) -> NDArray[np.float64]:
