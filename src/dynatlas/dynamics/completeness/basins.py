@@ -5,13 +5,13 @@ search for the saddle begins.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 from numpy.typing import NDArray
 
 from dynatlas.dynamics.step import Step, next_state
@@ -34,16 +34,18 @@ FEWEST_TARGETS = 8  # stable points are padded to this number times a power of 2
 
 
 class _Run(NamedTuple):
-    state: Float[Array, "*runs n"]
-    label: Int[Array, "*runs"]  # of the stable point; −1 before arrival
-    near: Int[Array, "*runs"]  # the stable point in whose neighbourhood the run is, or −1
-    stayed: Int[Array, "*runs"]  # for how many steps
-    speed: Float[Array, "*runs"]  # length of the last step
-    falling: Bool[Array, "*runs"]  # whether the last step was shorter than the one before
-    origin: Float[Array, "*runs n"]
-    away: Float[Array, "*runs"]  # distance from the origin before which no passage counts
-    passage: Float[Array, "*runs n"]  # where the run was slowest between two faster stretches
-    passage_speed: Float[Array, "*runs"]
+    """State of runs between two looks; arrays of NumPy outside compiled code, of JAX inside."""
+
+    state: Any  # [*runs, n]
+    label: Any  # of the stable point; −1 before arrival
+    near: Any  # the stable point in whose neighbourhood the run is, or −1
+    stayed: Any  # for how many steps
+    speed: Any  # length of the last step
+    falling: Any  # whether the last step was shorter than the one before
+    origin: Any
+    away: Any  # distance from the origin before which no passage counts
+    passage: Any  # where the run was slowest between two faster stretches
+    passage_speed: Any
 
 
 class Followed(NamedTuple):
@@ -153,7 +155,8 @@ def _advance(
             jnp.where(turned, run.state, run.passage),
             jnp.where(turned, run.speed, run.passage_speed),
         )
-        return jax.tree.map(lambda new, old: jnp.where(run.label >= 0, old, new), after, run)
+        kept: _Run = jax.tree.map(lambda new, old: jnp.where(run.label >= 0, old, new), after, run)
+        return kept
 
     def moving(carry: tuple[_Run, Array]) -> Bool[Array, ""]:
         return jnp.any(carry[0].label < 0) & (carry[1] < CALL_STEPS)

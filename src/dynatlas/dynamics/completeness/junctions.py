@@ -26,7 +26,7 @@ def fans(
 ) -> NDArray[np.float64]:
     """Return states on fans from ``center`` between the directions to two saddles [fans, rays, distances, n]."""
     u, v = ((saddle - center) / np.linalg.norm(saddle - center) for saddle in (first, second))
-    near = min(np.linalg.norm(saddle - center) for saddle in (first, second))
+    near = min(float(np.linalg.norm(saddle - center)) for saddle in (first, second))
     states = np.zeros((FANS, RAYS, DISTANCES, len(center)))
     for way in range(FANS):
         aside = random.normal(size=len(center))

@@ -66,6 +66,8 @@ class Levels:
 
     def unexplained_pairs(self, degree: int) -> list[tuple[Point, Point, int]]:
         """Return pairs of roots that share a boundary but bound no known root together, and what they share."""
+        if degree > len(self.boundaries):
+            return []
         faces = self.boundaries[degree - 1].astype(int)
         shared = faces @ faces.T
         if degree < len(self.boundaries):

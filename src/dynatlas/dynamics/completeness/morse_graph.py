@@ -254,7 +254,7 @@ class MorseGraph:
 
     def _search_between(self) -> None:
         """Search from the middle between roots that share a boundary but bound no known root together."""
-        starts = []
+        starts: list[NDArray[np.float64]] = []
         levels = self._levels()
         for degree in range(1, len(levels.groups)):
             for first, second, _ in levels.unexplained_pairs(degree):

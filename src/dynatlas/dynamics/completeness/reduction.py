@@ -39,6 +39,7 @@ EXACT = 1e-6
 # Copies: the distance from equality that is left after CONVERGED_AFTER steps, relative to that at the start.
 CONVERGED = 0.1
 CONVERGED_AFTER = 200
+FAR = 4.0  # the size of further samples, relative to the first
 POINTS = 32  # lifted per call
 
 
@@ -131,7 +132,7 @@ def _copies(step: Step, rows: NDArray[np.float64], inputs: Float[Array, " m"] | 
     ends = flow_ends(step, apart, inputs, CONVERGED_AFTER)
 
     def distance(states: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.linalg.norm(states - states @ basis @ basis.T, axis=1)
+        return np.asarray(np.linalg.norm(states - states @ basis @ basis.T, axis=1))
 
     if not (distance(ends) <= CONVERGED * distance(apart)).all():
         return None
@@ -150,17 +151,17 @@ def _low_rank(step: Step, rows: NDArray[np.float64], inputs: Float[Array, " m"] 
     matrices = matrices - rate * np.eye(n)
     if np.linalg.matrix_rank(matrices[0], tol=EXACT * float(np.linalg.norm(matrices[0]))) > MOST_KEPT * n / 2:
         return None
+    # Also far from the samples, since a few columns can approximate a smooth map near them.
+    states = np.concatenate([rows, FAR * rows, FAR**2 * rows])
+    driven = flow_ends(step, states, inputs, 1) - rate * states
+    found = []
     for factor in (False, True):
         stacked = np.concatenate(matrices if factor else matrices.transpose(0, 2, 1))
         _, values, vectors = np.linalg.svd(stacked, full_matrices=False)
         rank = max(int((values > EXACT * values[0]).sum()), 1)
-        if rank > MOST_KEPT * n:
-            continue
         basis = vectors[:rank].T
-        images = flow_ends(step, rows, inputs, 1)
-        driven = images - rate * rows
         if factor:
-            inner = rows @ basis @ basis.T
+            inner = states @ basis @ basis.T
             error = driven - (flow_ends(step, inner, inputs, 1) - rate * inner)
             offset = np.zeros(n)
         else:
@@ -168,5 +169,5 @@ def _low_rank(step: Step, rows: NDArray[np.float64], inputs: Float[Array, " m"] 
             error = driven - constant - driven @ basis @ basis.T
             offset = constant / (1 - rate)
         if np.abs(error).max() <= EXACT * np.abs(driven).max():
-            return Reduction(step, jnp.asarray(basis), jnp.asarray(offset), jnp.asarray(rate))
-    return None
+            found.append(Reduction(step, jnp.asarray(basis), jnp.asarray(offset), jnp.asarray(rate)))
+    return min(found, key=lambda one: one.basis.shape[1], default=None)

@@ -45,7 +45,8 @@ def starts_in_box(
     overflown = ~np.isfinite(moved).all(axis=1)
     moved[overflown] = starts[overflown]
     projected = np.clip(moved, low, high)
-    still = far[(moved[far] == starts[far]).all(axis=1) & ~overflown[far]]
+    unmoved = np.asarray(moved[far] == starts[far]).all(axis=1)
+    still = far[unmoved & ~overflown[far]]
     projected[still] = starts[still]
     return projected
 
