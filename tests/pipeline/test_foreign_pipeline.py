@@ -48,7 +48,7 @@ def test_every_stage_has_done_its_part(made):
     assert len(networks) == 4
     searches = atlas.table("searches").merge(networks[["network", "architecture"]], on="network")
     assert set(searches[searches.architecture == "nested"].certificate) == {"not certifiable"}
-    assert set(searches[searches.architecture != "nested"].certificate) <= {"complete", "incomplete"}
+    assert set(searches[searches.architecture != "nested"].certificate) <= {"complete", "consistent", "incomplete"}
     assert set(atlas.table("attractors").network) == set(networks.network)
     assert set(atlas.table("transition_sensitivity").network) == set(networks.network)
     for measure in ("spread", "fused_transition_graph", "spectrum"):

@@ -22,6 +22,7 @@ def analyze(
     seed: int = 0,
     max_starts: int | None = None,
     max_gb: float | None = None,
+    max_seconds: float = 120.0,
     layer: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
     readout: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
     activation: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
@@ -44,8 +45,9 @@ def analyze(
         check: A .npz file with recorded `inputs` and `states` (or `hidden`, or `outputs`) of the original.
         out: The folder of the result; by default NETWORK-analysis.
         seed: Seed of the random starts.
-        max_starts: Budget of starts of each search; by default 16384 for up to 64 state dimensions, fewer beyond.
+        max_starts: Budget of starts of each search; by default 16384.
         max_gb: Most memory that the numbers of a file may take, in units of 1e9 bytes; by default 0.5.
+        max_seconds: Budget of processor time of each search, in seconds. A search that it cuts is never "complete".
         layer: The recurrent layer to read, if there are several that are not stacked.
         readout: The linear layer used as readout, if several fit; "" for none.
         activation: The activation; by default tanh.
@@ -92,7 +94,9 @@ def analyze(
     folder = out if out is not None else network.with_name(f"{network.stem}-analysis")
     check_folder(folder, results_of(network.name), replaces_any=out is not None)  # before minutes of work
     try:
-        found = analyze_network(read, **given, activity=states, max_starts=max_starts, key=jax.random.key(seed))
+        found = analyze_network(
+            read, **given, activity=states, max_starts=max_starts, max_seconds=max_seconds, key=jax.random.key(seed)
+        )
     except ValueError as error:
         raise NetworkError(f"{error}") from error
     print(f"starts: {found.visited.said}")

@@ -5,13 +5,14 @@ not a root. The two are reported separately.
 
 The certificate: if F maps a box into itself, the indices sign det(I − J) of all its roots sum to exactly 1
 (Lefschetz–Hopf). Any other sum proves that a root is missing, false or degenerate, and the search continues from new
-starts. A sum of 1 does not prove completeness, because two missing roots of opposite index cancel; roots that were
-reached only once (``hits == 1``) hint at missing ones.
+starts. A sum of 1 does not prove completeness, because two missing roots of opposite index cancel: it is "consistent".
+"complete" also requires that the Morse graph closes (``completeness.morse_graph``), that no root was reached from one
+start only (``hits == 1``), and that the search was not cut by its budget.
 """
 
 from collections import Counter
 from dataclasses import dataclass, fields, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,11 +21,14 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, generator
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas.dynamics.multistart import ROUND, Multistart, more_starts, search_region
-from dynatlas.dynamics.root_search import FLOW_RUNS, flow_ends
+from dynatlas.dynamics.completeness.search import Found, search_roots_of
+from dynatlas.dynamics.completeness.starts import starts_in_box
+from dynatlas.dynamics.completeness.verdict import Certificate
+from dynatlas.dynamics.multistart import Budget
+from dynatlas.dynamics.root_search import flow_ends
 from dynatlas.dynamics.step import Box, Step, check_step, static_inputs
 
-Certificate = Literal["complete", "incomplete", "not certifiable"]
+MAX_SECONDS = 120.0  # of a search
 
 
 class Coverage(NamedTuple):
@@ -59,10 +63,12 @@ class FixedPoints(SummaryRepr):
             that of one side [p].
         hits: number of starts that ended at the point [p].
         index_sum: sum of the roots' indices.
-        certificate: "complete" (a box is known and the sum is 1), "incomplete" (a box is known and the sum is not 1,
-            or a root is degenerate), or "not certifiable" (no box is known).
+        certificate: with a known box, "complete" (the sum is 1, the Morse graph closes, every root was reached more
+            than once, and no budget was spent), "consistent" (the sum is 1), or "incomplete" (the sum is not 1, or a
+            root is degenerate); "not certifiable" without a box.
         rejected: number of rejected starts, by reason.
         n_starts: number of starts, including those that the search added.
+        reason: why the certificate is what it is, in words.
     """
 
     states: NDArray[np.float64]
@@ -77,6 +83,7 @@ class FixedPoints(SummaryRepr):
     certificate: Certificate
     rejected: dict[str, int]
     n_starts: int
+    reason: str = ""
 
     @property
     def index_sum(self) -> int:
@@ -117,6 +124,7 @@ class FixedPoints(SummaryRepr):
                 ("roots", f"{len(roots)}{f' ({counts})' if counts else ''}"),
                 ("slow points", str(int(self.is_slow.sum()))),
                 ("index sum", f"{self.index_sum}: {self.certificate}"),
+                *((("because", self.reason),) if self.reason else ()),
                 ("starts", f"{self.n_starts:,}; rejected: {rejected or 'none'}"),
             ),
         )
@@ -131,16 +139,20 @@ def find_fixed_points(
     tol: float = 1e-20,
     slow_tol: float = 1e-8,
     max_starts: int = 16_384,
+    max_seconds: float | None = MAX_SECONDS,
     key: PRNGKeyArray,
 ) -> FixedPoints:
     """Find the fixed points of ``step`` under a static input.
 
-    The search begins from the given starts. It then follows the flow, from some of them and from every saddle along its
-    unstable directions, and searches from where the flow ends: this finds the attractors next to every saddle. Further
+    The search begins from the given starts, of which those outside the box are moved into it, and from where the flow
+    leads from some of them. Then it closes the Morse graph: it follows every saddle along its unstable directions,
+    finds the saddles on the boundaries between stable points by bisection, and starts wherever a root must be. Further
     starts are added in rounds: between the points found, along their leading eigenvectors, and around the given starts
-    at several scales. The search stops after a round without a new root; with a box, only if the index sum is 1, and
-    otherwise at ``max_starts``. It also stops once at least 100 roots, and most of all roots, were reached from one
-    start only, as on a continuum. All computations use float64, independent of JAX's default.
+    at several scales. The search stops when the graph closes, every root was reached twice and, with a box, the index
+    sum is 1; or after rounds without a new root, with a box only if the sum is 1; or when a budget is spent. It also
+    stops once at least 100 roots, and most of all roots, were reached from one start only, as on a continuum. A large
+    map that is equivalent to a smaller one is searched there (``completeness.reduction``). All computations use
+    float64, independent of JAX's default.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (a cell, an
@@ -153,6 +165,8 @@ def find_fixed_points(
         tol: largest q of a root.
         slow_tol: largest q of a slow point.
         max_starts: budget of starts, including the given ones.
+        max_seconds: budget of processor time of this process, or None. It is looked at between calls of compiled code;
+            where it cuts the search, ``reason`` says so, and otherwise the result does not depend on it.
         key: random key for the added starts.
 
     Raises:
@@ -174,19 +188,9 @@ def find_fixed_points(
         if max_starts < 1:
             raise ValueError(f"max_starts is {max_starts}; expected at least 1")
         starts, static, bounds = _checked(step, initial_states, inputs, box, tol, slow_tol)
-        spread = float(np.sqrt(starts.var(axis=0).mean()))
-        if spread < 1e-6:  # a single start has no scale; that of the units is about 1
-            spread = 1.0
-        random = generator(key)
-
-        start_range = (starts.min(axis=0) - spread, starts.max(axis=0) + spread)
-        region = search_region(starts, bounds, spread)
-        search = Multistart(step, static, bounds, tol, slow_tol, spread, start_range, region)
-        search.run_round(starts, starts[:FLOW_RUNS], max_starts)
-        while not search.finished and search.n_starts < max_starts:
-            count = min(ROUND, max_starts - search.n_starts)
-            search.run_round(more_starts(search, starts, spread, count, random), starts[:0], max_starts)
-        return _fixed_points(search, starts.shape[1])
+        budget = Budget(max_starts, max_seconds)
+        starts = starts_in_box(starts, bounds, lambda states, steps: flow_ends(step, states, static, steps))
+        return _fixed_points(search_roots_of(step, starts, static, bounds, (tol, slow_tol), budget, generator(key)))
 
 
 def _checked(
@@ -245,15 +249,14 @@ def _check_invariant(
         )
 
 
-def _fixed_points(search: Multistart, n: int) -> FixedPoints:
-    """Collect the points found [p, n], in an order that does not depend on the order of the starts."""
+def _fixed_points(found: Found) -> FixedPoints:
+    """Collect the points found, in an order that does not depend on the order of the starts."""
     # Rounding keeps the last digits, which depend on the path to a point, from swapping two points.
     ordered = sorted(
-        search.points,
-        key=lambda point: (point.is_slow, point.n_unstable, tuple(np.round(point.state / search.spread, 4))),
+        found.points,
+        key=lambda point: (point.is_slow, point.n_unstable, tuple(np.round(point.state / found.spread, 4))),
     )
-    degenerate = any(point.index == 0 for point in search.roots)
-    certificate: Certificate = "complete" if search.index_sum == 1 and not degenerate else "incomplete"
+    n = len(ordered[0].state) if ordered else 0
     return FixedPoints(
         states=np.array([point.state for point in ordered]).reshape(len(ordered), n),
         q=np.array([point.q for point in ordered], float),
@@ -264,9 +267,10 @@ def _fixed_points(search: Multistart, n: int) -> FixedPoints:
         newton_step=np.array([point.newton_step for point in ordered], float),
         on_kink=np.array([point.on_kink for point in ordered], bool),
         hits=np.array([point.hits for point in ordered], np.int64),
-        certificate=certificate if search.box is not None else "not certifiable",
-        rejected={reason: count for reason, count in sorted(search.rejected.items()) if count},
-        n_starts=search.n_starts,
+        certificate=found.verdict.certificate,
+        rejected=found.rejected,
+        n_starts=found.n_starts,
+        reason=found.verdict.reason,
     )
 
 

@@ -1,8 +1,8 @@
 """Multistart search: merge what the starts reach into distinct points, and decide when to stop."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import in_chunks
-from dynatlas.dynamics.linearization import mode_order
+from dynatlas.dynamics.completeness.points import DEGENERATE, Point, length_of_newton_step
 from dynatlas.dynamics.root_search import KINK_RADIUS, Outcome, flow_ends, jacobians, polish, search_roots
 from dynatlas.dynamics.step import Box, Step
 
@@ -19,11 +19,12 @@ POLISH_CHUNK = 32  # points per call of the compiled polishing
 ROUND = 256  # starts that the search adds at a time
 FLOW_STEPS = 1000
 
+# Multiplications in the factorisations of a call: about a second, after which the clock is read.
+CALL_COST = 64**3 * CHUNK
+FEWEST_IN_CALL = 32
+
 # The flow has come to rest when no coordinate moves by more than this in a step, relative to the spread of the starts.
 REST = 1e-9
-
-# Roots whose I − J is this close to singular have no index that float64 could determine.
-DEGENERATE = 1e-9
 
 # With this many roots reached from one start only, and more than half of all, more starts only find more roots.
 UNCOUNTABLE = 100
@@ -42,13 +43,33 @@ DISPLACEMENT = 0.02
 SAME_ROOT = 1e-6
 SAME_SLOW_POINT = 1e-3
 
-# How far a search may leave a box, in half widths, or the starts, in multiples of their range.
-BOX_MARGIN = 1.0
-RANGE_MARGIN = 10.0
+
+class Budget:
+    """Starts and seconds of a search.
+
+    Seconds are those of the processor, so that other work on the machine does not cut a search.
+
+    Attributes:
+        max_starts: starts, including those that the search adds.
+        max_seconds: seconds of this process since the budget was made, or None.
+    """
+
+    def __init__(self, max_starts: int, max_seconds: float | None):
+        self.max_starts, self.max_seconds = max_starts, max_seconds
+        self._begun = time.process_time()
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the seconds are spent."""
+        return self.max_seconds is not None and time.process_time() - self._begun > self.max_seconds
 
 
 class Multistart:
-    """Points found so far, and how often each was reached."""
+    """Points found so far, and how often each was reached.
+
+    Attributes:
+        cut: why the search ended before it was finished; empty if it was not cut.
+    """
 
     def __init__(
         self,
@@ -60,26 +81,47 @@ class Multistart:
         spread: float,
         start_range: Box,  # of the given starts, widened by their spread
         region: tuple[Float[Array, " n"], Float[Array, " n"]],  # outside of it a search is abandoned
+        budget: Budget,
     ):
         self.step, self.inputs, self.box, self.start_range, self.region = step, inputs, box, start_range, region
-        self.tol, self.slow_tol, self.spread = tol, slow_tol, spread
+        self.tol, self.slow_tol, self.spread, self.budget = tol, slow_tol, spread, budget
         self.n_starts = 0
         self.rejected: Counter[str] = Counter()
-        self.found_nothing_new = False
         self.points: list[Point] = []
+        self.cut = ""
 
-    def run_round(self, starts: NDArray[np.float64], followed: NDArray[np.float64], max_starts: int) -> None:
-        """Search from ``starts``, then from where the flow leads from ``followed`` and from the saddles found."""
-        known = len(self.roots)
-        self._search(starts)
-        self._follow(followed, max_starts)
-        self.found_nothing_new = len(self.roots) == known
+    @property
+    def stopped(self) -> bool:
+        """Whether the budget is spent; noted in ``cut``, so ask only while there is more to do."""
+        if self.n_starts >= self.budget.max_starts:
+            self.cut = f"the budget of {self.budget.max_starts:,} starts is spent"
+        elif self.budget.out_of_time:
+            self.cut = f"the budget of {self.budget.max_seconds:g} seconds is spent"
+        return bool(self.cut)
 
-    def _search(self, starts: NDArray[np.float64]) -> None:
-        """Search from these starts and merge the results."""
-        for begin in range(0, len(starts), CHUNK):
-            chunk = starts[begin : begin + CHUNK]
-            padded = np.zeros((CHUNK, starts.shape[1]))
+    @property
+    def limits(self) -> Box:
+        """The box, or bounds of the region that is searched."""
+        return self.box if self.box is not None else (np.asarray(self.region[0]), np.asarray(self.region[1]))
+
+    def clip(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Project states into the box, if there is one."""
+        return states if self.box is None else np.clip(states, *self.box)
+
+    def search(self, starts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Search from these starts and merge the results; return where each ended, and its outcome.
+
+        Starts left when the seconds are spent are not searched: NaN, ``Outcome.RUNNING``.
+        """
+        states, outcomes = np.full(starts.shape, np.nan), np.full(len(starts), int(Outcome.RUNNING))
+        n = starts.shape[1]
+        size = int(np.clip(CALL_COST // n**3, FEWEST_IN_CALL, CHUNK))
+        for begin in range(0, len(starts), size):
+            if begin and self.budget.out_of_time:
+                self.cut = f"the budget of {self.budget.max_seconds:g} seconds is spent"
+                break
+            chunk = starts[begin : begin + size]
+            padded = np.zeros((CHUNK, n))
             padded[: len(chunk)] = chunk
             results = search_roots(
                 self.step,
@@ -90,30 +132,46 @@ class Multistart:
                 self.region,
             )
             self.n_starts += len(chunk)
-            self._add(np.asarray(results.states)[: len(chunk)], np.asarray(results.outcomes)[: len(chunk)])
+            rows = slice(begin, begin + len(chunk))
+            states[rows] = np.asarray(results.states)[: len(chunk)]
+            outcomes[rows] = np.asarray(results.outcomes)[: len(chunk)]
+            self._add(states[rows], outcomes[rows])
+        return states, outcomes
 
-    def _follow(self, starts: NDArray[np.float64], max_starts: int) -> None:
-        """Search from the ends of the flow from these starts, and from every saddle not followed yet."""
-        while True:
-            fresh = [point for point in self.roots if not point.followed]
-            displacement = DISPLACEMENT * self.spread * np.sqrt(starts.shape[1])
-            sources = [starts, *(point.state + displacement * point.unstable_directions for point in fresh)]
-            sources += [point.state - displacement * point.unstable_directions for point in fresh]
-            runs = np.concatenate(sources)[: max(max_starts - self.n_starts, 0)]
-            for point in fresh:
-                point.followed = True
-            if not len(runs) or self.uncountable:
-                break
-            ends = flow_ends(self.step, runs, self.inputs, FLOW_STEPS, REST * self.spread)
-            finite = np.isfinite(ends).all(axis=1)
-            self.rejected["not finite"] += int((~finite).sum())
-            self.n_starts += int((~finite).sum())
-            if finite.any():
-                self._search(ends[finite])
-            starts = starts[:0]
+    def follow(self, starts: NDArray[np.float64]) -> None:
+        """Search from the ends of the flow from these starts, up to the budget of starts."""
+        runs = starts[: max(self.budget.max_starts - self.n_starts, 0)]
+        if not len(runs) or self.uncountable:
+            return
+        ends = flow_ends(self.step, runs, self.inputs, FLOW_STEPS, REST * self.spread)
+        finite = np.isfinite(ends).all(axis=1)
+        self.rejected["not finite"] += int((~finite).sum())
+        self.n_starts += int((~finite).sum())
+        if finite.any():
+            self.search(ends[finite])
+
+    def reach(self, starts: NDArray[np.float64]) -> list[Point | None]:
+        """Search from these starts, up to the budget of starts; return the root that each reached, or None."""
+        given = starts[: max(self.budget.max_starts - self.n_starts, 0)]
+        if len(given) < len(starts):
+            self.cut = f"the budget of {self.budget.max_starts:,} starts is spent"
+        states, outcomes = self.search(self.clip(given))
+        reached: list[Point | None] = [None] * len(starts)
+        roots = self.roots
+        known = np.array([point.state for point in roots]).reshape(len(roots), starts.shape[1])
+        for row in np.flatnonzero(outcomes == Outcome.ROOT) if roots else ():
+            distances = np.linalg.norm(known - states[row], axis=1)
+            nearest = int(distances.argmin())
+            if distances[nearest] < UNRESOLVED * self.spread:
+                reached[row] = roots[nearest]
+        return reached
+
+    def add_roots(self, states: NDArray[np.float64], hits: list[int]) -> None:
+        """Add roots that a search on a reduced map reached, each at its polished state."""
+        self._merge(states, hits)
 
     @property
-    def roots(self) -> "list[Point]":
+    def roots(self) -> list[Point]:
         """Roots, without the slow points."""
         return [point for point in self.points if not point.is_slow]
 
@@ -125,17 +183,13 @@ class Multistart:
     @property
     def uncountable(self) -> bool:
         """Whether there are more roots than starts can count, as on a continuum or where gates are nearly closed."""
-        singletons = sum(point.hits == 1 for point in self.roots)
+        singletons = self.n_singletons
         return singletons >= UNCOUNTABLE and 2 * singletons > len(self.roots)
 
     @property
-    def finished(self) -> bool:
-        """Whether to stop: the roots are uncountable, or a round found no new root and the index sum, with a box, is 1.
-
-        A round without new roots is required because the sum of some of the roots can be 1 by chance.
-        """
-        settled = self.found_nothing_new and (self.box is None or self.index_sum == 1)
-        return settled or self.uncountable
+    def n_singletons(self) -> int:
+        """Roots that only one start reached."""
+        return sum(point.hits == 1 for point in self.roots)
 
     def _add(self, states: NDArray[np.float64], outcomes: NDArray[np.int64]) -> None:
         """Count the rejected outcomes by reason and merge the other states."""
@@ -167,7 +221,7 @@ class Multistart:
             elif not q <= self.slow_tol:
                 self.rejected["local minimum of q above slow_tol"] += hits[point]
             elif not self._merge_known(state, q > self.tol, 0.0, hits[point]):
-                newton_step = _newton_step(residual, jacobian)
+                newton_step = length_of_newton_step(residual, jacobian)
                 if self._is_shut(state, jacobian) or (q <= self.tol and newton_step > UNRESOLVED * self.spread):
                     self.rejected["shut gate"] += hits[point]
                     continue
@@ -192,9 +246,7 @@ class Multistart:
     def _sides(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return Jacobians at random displacements around a kink, the same for every point."""
         directions = np.random.default_rng(0).normal(size=(SIDES, len(state)))
-        return in_chunks(
-            lambda chunk: (jacobians(self.step, chunk, self.inputs),), state + 10 * KINK_RADIUS * directions, SIDES
-        )[0]
+        return jacobians_at(self, state + 10 * KINK_RADIUS * directions)
 
     def _is_shut(self, state: NDArray[np.float64], jacobian: NDArray[np.float64]) -> bool:
         """Whether a unit beyond all given starts stands still: its gate is closed to the last digit, at any value."""
@@ -211,75 +263,9 @@ class Multistart:
         return np.asarray(((states >= low - slack) & (states <= high + slack)).all(axis=1))
 
 
-@dataclass
-class Point:
-    """A root or slow point."""
-
-    state: NDArray[np.float64]
-    q: float
-    is_slow: bool
-    n_unstable: int
-    eigenvalues: NDArray[np.complex128]
-    direction: NDArray[np.float64]  # real part of the leading eigenvector, along which starts are added
-    unstable_directions: NDArray[np.float64]  # real and imaginary parts of the eigenvectors with |λ| > 1
-    index: int
-    hits: int
-    newton_step: float
-    error: float  # distance within which the root lies
-    on_kink: bool
-    followed: bool = False
-
-    @classmethod
-    def at(
-        cls,
-        state: NDArray[np.float64],
-        q: float,
-        is_slow: bool,
-        jacobian: NDArray[np.float64],
-        sides: NDArray[np.float64],
-        hits: int,
-        newton_step: float,
-    ) -> "Point":
-        """Characterise a point by its Jacobian, and by those on all sides if it is on a kink."""
-        eigenvalues, vectors = np.linalg.eig(jacobian)
-        order = mode_order(eigenvalues)
-        identity = np.eye(len(state))
-        signs = np.linalg.slogdet(identity - sides)[0]
-        smallest = float(np.linalg.svd(identity - sides, compute_uv=False)[:, -1].min())
-        # Around a kink the map is linear in cones. If all have the same orientation, the index is their sign.
-        index = int(signs[0]) if not is_slow and smallest >= DEGENERATE and (signs == signs[0]).all() else 0
-        return cls(
-            state=state,
-            q=q,
-            is_slow=is_slow,
-            n_unstable=int((np.abs(eigenvalues) > 1).sum()),
-            eigenvalues=eigenvalues[order].astype(complex),
-            direction=np.ascontiguousarray(vectors[:, order[0]].real),
-            unstable_directions=_real_directions(vectors[:, np.abs(eigenvalues) > 1]),
-            index=index,
-            hits=hits,
-            newton_step=newton_step,
-            # I − J turns the rounding error of F(h) − h into an error of the point.
-            error=newton_step + 16 * np.finfo(float).eps * float(np.linalg.norm(state)) / max(smallest, 1e-300),
-            on_kink=len(sides) > 1,
-        )
-
-
-def _newton_step(residual: NDArray[np.float64], jacobian: NDArray[np.float64]) -> float:
-    """Return the length of the Newton step, with the gates divided out."""
-    matrix = jacobian - np.eye(len(residual))
-    # Each row is scaled to length 1 together with its residual, which cancels the gates. A direction without restoring
-    # force, as along a line attractor, then has singular value 0 and is ignored.
-    lengths = np.linalg.norm(matrix, axis=1)
-    scale = np.where(lengths > 0, lengths, 1)
-    return float(np.linalg.norm(np.linalg.lstsq(matrix / scale[:, None], residual / scale, rcond=1e-8)[0]))
-
-
-def _real_directions(vectors: NDArray[np.inexact]) -> NDArray[np.float64]:
-    """Return unit vectors [k, n] along the real and the imaginary parts of eigenvectors [n, k]."""
-    parts = np.concatenate([vectors.real, vectors.imag], axis=1).T
-    lengths = np.linalg.norm(parts, axis=1)
-    return np.asarray(parts[lengths > 1e-9] / lengths[lengths > 1e-9, None])
+def jacobians_at(search: Multistart, states: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return J at each state."""
+    return in_chunks(lambda chunk: (jacobians(search.step, chunk, search.inputs),), states, SIDES)[0]
 
 
 def _groups(states: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.int64]]:
@@ -290,48 +276,3 @@ def _groups(states: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.i
         near[0] = True
         yield left[near]
         left = left[~near]
-
-
-def search_region(
-    starts: NDArray[np.float64], box: Box | None, spread: float
-) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Return the bounds that a search must not leave."""
-    if box is not None:
-        low, high = box
-        margin = BOX_MARGIN * np.minimum(high - low, 1e300) / 2
-    else:
-        low, high = starts.min(axis=0), starts.max(axis=0)
-        margin = RANGE_MARGIN * np.maximum(high - low, spread)
-    return jnp.asarray(low - margin), jnp.asarray(high + margin)
-
-
-def more_starts(
-    search: Multistart,
-    starts: NDArray[np.float64],
-    spread: float,
-    count: int,
-    random: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Draw starts between the points found, along their leading eigenvectors, and around the given starts."""
-    n = starts.shape[1]
-    scales = random.choice([0.1, 0.5, 1.0, 2.0], size=(count, 1))
-    # Units differ in range, in particular the memory of an LSTM.
-    ranges = np.maximum(starts.std(axis=0), 0.1 * spread)
-    noise = scales * ranges * random.normal(size=(count, n))
-    fresh: NDArray[np.float64] = starts[random.integers(len(starts), size=count)] + noise
-    points = search.points
-    if len(points) > 1:
-        states = np.array([point.state for point in points])
-        between = count // 2
-        first, second = random.integers(len(points), size=(2, between))
-        gap = states[second] - states[first]
-        share = random.uniform(0.2, 0.8, size=(between, 1))
-        jitter = 0.1 * np.linalg.norm(gap, axis=1, keepdims=True) / np.sqrt(n)
-        fresh[:between] = states[first] + share * gap + jitter * random.normal(size=(between, n))
-        along = random.integers(len(points), size=count // 4)
-        directions = np.array([point.direction for point in points])
-        distances = spread * np.sqrt(n) * random.uniform(-1, 1, size=(len(along), 1))
-        fresh[between : between + len(along)] = states[along] + distances * directions[along]
-    if search.box is not None:
-        fresh = np.clip(fresh, *search.box)
-    return fresh

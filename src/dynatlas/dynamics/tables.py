@@ -19,6 +19,7 @@ def search_columns(points: FixedPoints) -> dict[str, str | int | float]:
         "n_slow": int(points.is_slow.sum()),
         "index_sum": points.index_sum,
         "certificate": points.certificate,
+        "certificate_reason": points.reason,
         "n_starts": points.n_starts,
         "n_singletons": points.n_singletons,
         "coverage": points.coverage.share,

@@ -149,6 +149,7 @@ class Analysis(Settings):
     fixed_point_tolerance: Annotated[float, Field(gt=0, le=1e-6)] = 1e-20
     slow_point_tolerance: Annotated[float, Field(gt=0, le=1)] = 1e-8
     fixed_point_max_starts: Annotated[int, Field(ge=1, le=100_000_000)] = 16_384
+    fixed_point_max_seconds: Annotated[float, Field(gt=0, le=1e6)] = 120.0  # processor time of one search
     transition_trials: Annotated[int, Field(ge=1, le=100_000)] = 100  # random directions per fixed point
     transition_scale: Annotated[float, Field(gt=0, lt=0.5)] = 0.02  # displacement, of the nearest distance
     # Further displacements at which transition graphs are computed, to measure their sensitivity.

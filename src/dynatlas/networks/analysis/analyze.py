@@ -11,16 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from dynatlas._util.arrays import generator
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.attractors import Attractor
-from dynatlas.dynamics.fixed_points import FixedPoints, find_fixed_points
+from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_points
 from dynatlas.networks.analysis.attractors import reached_attractors
 from dynatlas.networks.analysis.starts import Visited, starts_around, visited_states
 from dynatlas.networks.analysis.tables import attractor_rows, point_rows, search_row
 from dynatlas.networks.network import Network
 
-STARTS = 1024  # over all conditions
+# Given starts over all conditions, up to 128 state dimensions. The cost of a start grows with the cube of the dimension
+# and that of a run of the flow with its square: in larger networks, more of the roots are found along the flow.
+STARTS, STARTS_FOR = 1024, 128
 FEWEST_STARTS = 64  # of each condition
-# Budget of starts of a search up to 64 state dimensions. The cost of a start grows with the cube of the dimension.
-MOST_STARTS, MOST_STARTS_FOR = 16_384, 64
+MOST_STARTS = 16_384  # of each search
+MOST_WARNINGS = 8  # the table has the reasons of all conditions
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,8 +64,9 @@ def analyze(
     conditions: ArrayLike | None = None,
     trials: ArrayLike | None = None,
     activity: ArrayLike | None = None,
-    starts: int = STARTS,
+    starts: int | None = None,
     max_starts: int | None = None,
+    max_seconds: float | None = MAX_SECONDS,
     key: PRNGKeyArray,
 ) -> Analysis:
     """Analyse the dynamics of a network under static inputs.
@@ -77,9 +80,10 @@ def analyze(
         conditions: static inputs [conditions, m]; by default 0.
         trials: inputs [trials, steps, m]; searches start around the states that the network visits on them.
         activity: states [trials, steps, n] or [samples, n] around which searches start, instead of ``trials``.
-        starts: number of starts over all conditions; each condition has at least 64.
-        max_starts: budget of starts of each search, including those that it adds; by default 16,384 for up to 64 state
-            dimensions, and beyond that inversely proportional to their cube: 2,048 for 128, 256 for 256.
+        starts: number of given starts over all conditions, of which each has at least 64; by default 1,024 up to 128
+            state dimensions, and beyond that inversely proportional to their number.
+        max_starts: budget of starts of each search, including those that it adds; by default 16,384.
+        max_seconds: budget of processor time of each search, or None.
         key: the random key.
 
     Raises:
@@ -100,12 +104,14 @@ def analyze(
         raise ValueError("conditions has NaN or infinity; expected numbers")
     key, visit_key, run_key = jax.random.split(key, 3)
     visited = visited_states(network, trials, activity, generator(visit_key))
-    budget = max_starts or most_starts(network.n_states)
-    count = min(max(starts // len(static), FEWEST_STARTS), budget)
+    budget = max_starts or MOST_STARTS
+    given = starts or int(STARTS * min(1.0, STARTS_FOR / network.n_states))
+    count = min(max(given // len(static), FEWEST_STARTS), budget)
     found, reached = [], []
     rows: dict[str, list[pd.DataFrame]] = {"searches": [], "fixed_points": [], "attractors": []}
     for condition, inputs in enumerate(static):
-        points = _search(network, visited, inputs, count, budget, jax.random.fold_in(key, condition))
+        search_key = jax.random.fold_in(key, condition)
+        points = _search(network, visited, inputs, count, budget, max_seconds, search_key)
         attractors = reached_attractors(
             network, visited, inputs, points, generator(jax.random.fold_in(run_key, condition))
         )
@@ -118,22 +124,13 @@ def analyze(
     return Analysis(network, static, visited, tuple(found), tuple(reached), tables, _warnings(network, found))
 
 
-def most_starts(n_states: int) -> int:
-    """Return the budget of starts with which a search takes about as long for any number of state dimensions.
-
-    Example:
-        >>> most_starts(32), most_starts(128), most_starts(256)
-        (16384, 2048, 256)
-    """
-    return max(FEWEST_STARTS, int(MOST_STARTS * min(1.0, (MOST_STARTS_FOR / n_states) ** 3)))
-
-
 def _search(
     network: Network,
     visited: Visited,
     inputs: NDArray[np.float64],
     count: int,
     max_starts: int,
+    max_seconds: float | None,
     key: PRNGKeyArray,
 ) -> FixedPoints:
     """Find the fixed points of one condition: roots first, then by number of unstable directions and readout."""
@@ -141,7 +138,13 @@ def _search(
     starts = starts_around(visited, count, generator(start_key))
     with jax.enable_x64(True):
         points = find_fixed_points(
-            network.step, starts, inputs, box=network.box(inputs), max_starts=max_starts, key=search_key
+            network.step,
+            starts,
+            inputs,
+            box=network.box(inputs),
+            max_starts=max_starts,
+            max_seconds=max_seconds,
+            key=search_key,
         )
     outputs = network.read_out(points.states.reshape(len(points), network.n_states))
     if not outputs.shape[-1]:
@@ -158,6 +161,7 @@ def _warnings(network: Network, found: list[FixedPoints]) -> tuple[str, ...]:
         warnings.append(
             "No box that this network maps into itself is known: no count of fixed points can be certified."
         )
-    if any(points.certificate == "incomplete" for points in found):
-        warnings.append("Where the certificate is incomplete, a root is missing, false or degenerate.")
+    for condition, points in enumerate(found):
+        if points.certificate in ("consistent", "incomplete") and len(warnings) < MOST_WARNINGS:
+            warnings.append(f"Condition {condition} is {points.certificate}: {points.reason}.")
     return tuple(warnings)

@@ -142,6 +142,7 @@ def search_condition(
             tol=settings.fixed_point_tolerance,
             slow_tol=settings.slow_point_tolerance,
             max_starts=settings.fixed_point_max_starts,
+            max_seconds=settings.fixed_point_max_seconds,
             key=search_key,
         )
         return _in_canonical_order(points, _readouts(cell, points), task.ideal_outputs)

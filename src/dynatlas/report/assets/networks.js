@@ -46,8 +46,8 @@ async function showNetwork(target, network) {
         neighborsOf(network, details.neighbors)),
       section("Fixed points",
         details.searches.missing !== undefined ? missing(details.searches.missing || "No search is stored.") : [
-          paragraph("The outcome of the search under each static input. “Complete” means that the indices of all points found add up to 1, as those of all points must where the network maps a box into itself; it is not a proof, since two missing points can cancel."),
-          folded(details.searches.condition_name.length, "Every search", plainTable(details.searches, { condition_name: "input", n_roots: "fixed points", n_stable: "stable", n_slow: "slow", index_sum: "index sum", certificate: "certificate", n_starts: "starts" }, "Searches"))],
+          paragraph("The outcome of the search under each static input. “Complete” means that the indices of all points found add up to 1, as those of all points must where the network maps a box into itself, that every boundary between the basins of two stable points has its saddle (in atlases of earlier versions, the sum alone), and that every point was reached more than once. “Consistent” means the sum alone: two missing points can cancel in it. Neither is a mathematical proof."),
+          folded(details.searches.condition_name.length, "Every search", plainTable(details.searches, { condition_name: "input", n_roots: "fixed points", n_stable: "stable", n_slow: "slow", index_sum: "index sum", certificate: "certificate", certificate_reason: "because", n_starts: "starts" }, "Searches"))],
         details.attractors.missing === undefined ? element("details", {}, element("summary", {}, "Attractors after a trial"), plainTable(
           { ...details.attractors, condition: details.attractors.condition.map((condition) => atlas.tasks[task].conditions[condition] ?? condition) },
           { condition: "input", kind: "attractor", rotation_number: "turns per step", exponent_1: "largest Lyapunov exponent" }, "Attractors")) : null));

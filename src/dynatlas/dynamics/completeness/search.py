@@ -1,0 +1,160 @@
+"""The whole search on one map: rounds of starts, the Morse graph, and the decision to stop."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import NDArray
+
+from dynatlas.dynamics.completeness.morse_graph import MorseGraph
+from dynatlas.dynamics.completeness.points import Point
+from dynatlas.dynamics.completeness.reduction import Reduction, find_reduction
+from dynatlas.dynamics.completeness.starts import more_starts, search_region
+from dynatlas.dynamics.completeness.verdict import Verdict, verdict
+from dynatlas.dynamics.multistart import ROUND, Budget, Multistart
+from dynatlas.dynamics.root_search import FLOW_RUNS
+from dynatlas.dynamics.step import Box, Step
+
+# Rounds in which roots that only one start reached are sought again.
+SINGLETON_ROUNDS = 4
+# Starts of the search on the whole map that check a reduced one.
+CHECKING_STARTS = 48
+
+
+class Found(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        points: roots and slow points.
+        verdict: the certificate and its reason.
+        rejected: number of rejected starts, by reason.
+        n_starts: number of starts.
+        spread: scale of the states.
+    """
+
+    points: list[Point]
+    verdict: Verdict
+    rejected: dict[str, int]
+    n_starts: int
+    spread: float
+
+
+def search_roots_of(
+    step: Step,
+    starts: NDArray[np.float64],
+    inputs: Float[Array, " m"] | None,
+    box: Box | None,
+    tolerances: tuple[float, float],
+    budget: Budget,
+    random: np.random.Generator,
+) -> Found:
+    """Find roots and slow points; on fewer coordinates, where an exact reduction of the map is found.
+
+    Args:
+        step: the map.
+        starts: [starts, n].
+        inputs: the static input.
+        box: that the map maps into itself, or None.
+        tolerances: largest q of a root and of a slow point.
+        budget: of starts and of seconds.
+        random: generator of the added starts.
+    """
+    reduction = find_reduction(step, starts, inputs, box)
+    if reduction is not None:
+        found = _reduced(reduction, step, starts, inputs, box, tolerances, budget, random)
+        if found is not None:
+            return found
+    search = _multistart(step, starts, inputs, box, tolerances, budget)
+    open_ends = _run(search, starts, random)
+    return _found(search, open_ends)
+
+
+def _multistart(
+    step: Step,
+    starts: NDArray[np.float64],
+    inputs: Float[Array, " m"] | None,
+    box: Box | None,
+    tolerances: tuple[float, float],
+    budget: Budget,
+) -> Multistart:
+    spread = float(np.sqrt(starts.var(axis=0).mean()))
+    if spread < 1e-6:  # a single start has no scale; that of the units is about 1
+        spread = 1.0
+    start_range = (starts.min(axis=0) - spread, starts.max(axis=0) + spread)
+    region = search_region(starts, box, spread)
+    return Multistart(step, inputs, box, *tolerances, spread, start_range, region, budget)
+
+
+def _run(search: Multistart, starts: NDArray[np.float64], random: np.random.Generator) -> list[str]:
+    """Search in rounds until nothing is missing or the budget is spent; return why the Morse graph does not close."""
+    search.search(starts)
+    search.follow(starts[:FLOW_RUNS])
+    graph = MorseGraph(search)
+    known, again = -1, 0
+    while True:
+        graph.close()
+        # Without a box the sum proves nothing, and is not waited for.
+        adds_up = search.box is None or search.index_sum == 1
+        nothing_new = len(search.roots) == known
+        if search.uncountable or (adds_up and graph.closes and not search.n_singletons):
+            break
+        if adds_up and nothing_new:
+            again += 1
+            if not search.n_singletons or again > SINGLETON_ROUNDS:
+                break
+        if search.stopped:
+            break
+        known = len(search.roots)
+        count = min(ROUND, search.budget.max_starts - search.n_starts)
+        search.search(more_starts(search, starts, search.spread, count, random))
+    return graph.reasons
+
+
+def _found(search: Multistart, open_ends: list[str]) -> Found:
+    roots = search.roots
+    said = verdict(
+        has_box=search.box is not None,
+        index_sum=search.index_sum,
+        degenerate=sum(not point.index for point in roots),
+        singletons=search.n_singletons,
+        uncountable=search.uncountable,
+        open_ends=open_ends,
+        cut=search.cut,
+    )
+    rejected = {reason: count for reason, count in sorted(search.rejected.items()) if count}
+    return Found(search.points, said, rejected, search.n_starts, search.spread)
+
+
+def _reduced(
+    reduction: Reduction,
+    step: Step,
+    starts: NDArray[np.float64],
+    inputs: Float[Array, " m"] | None,
+    box: Box | None,
+    tolerances: tuple[float, float],
+    budget: Budget,
+    random: np.random.Generator,
+) -> Found | None:
+    """Search the reduced map and return its points on the whole one; None if the two do not agree."""
+    given = reduction.project(starts)
+    inner_box = None if box is None else reduction.box(*box)
+    inner = _multistart(reduction, given, inputs, inner_box, tolerances, budget)
+    open_ends = _run(inner, given, random)
+    outer = _multistart(step, starts, inputs, box, tolerances, budget)
+    roots = inner.roots
+    if roots:
+        lifted = reduction.lift(np.array([point.state for point in roots]), inputs)
+        outer.add_roots(lifted, [point.hits for point in roots])
+    if [point.n_unstable for point in outer.roots] != [point.n_unstable for point in roots]:
+        return None
+    slow = [point.state for point in inner.points if point.is_slow]
+    checking = starts[:: max(1, len(starts) // CHECKING_STARTS)][:CHECKING_STARTS]
+    if slow:
+        checking = np.concatenate([reduction.lift(np.array(slow), inputs), checking])
+    outer.search(outer.clip(checking))
+    if len(outer.roots) != len(roots):
+        return None
+    outer.n_starts += inner.n_starts
+    outer.rejected += inner.rejected
+    outer.cut = inner.cut or outer.cut
+    return _found(outer, open_ends)
