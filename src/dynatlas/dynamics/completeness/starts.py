@@ -42,10 +42,10 @@ def starts_in_box(
         if not len(outside):
             break
         moved[outside] = advance(moved[outside], steps)
-    overflown = ~np.isfinite(moved).all(axis=1)
+    overflown = np.asarray(~np.isfinite(moved).all(axis=1))
     moved[overflown] = starts[overflown]
     projected = np.clip(moved, low, high)
-    unmoved = np.equal(moved[far], starts[far]).all(axis=1)
+    unmoved = np.asarray(np.equal(moved[far], starts[far]).all(axis=1))
     still = far[unmoved & ~overflown[far]]
     projected[still] = starts[still]
     return projected
