@@ -149,6 +149,30 @@ class TestKeras:
         ):
             read_network(DATA / "keras_gru_after.weights.h5", reset="before")
 
+    @pytest.mark.parametrize("gates", [3, 4])
+    def test_cudnns_layout_is_that_of_keras_with_each_kernel_transposed(self, tmp_path, gates):
+        """tf.keras converts between them: kernels by Kᵀ reshaped in Fortran's order, recurrent kernels by Kᵀ."""
+        random, n_inputs, units = np.random.default_rng(0), 3, 5
+        kernels, recurrents = random.normal(size=(gates, n_inputs, units)), random.normal(size=(gates, units, units))
+        biases = random.normal(size=(2, gates * units))
+        stored = {
+            "kernel": np.hstack([kernel.T.reshape(kernel.shape, order="C") for kernel in kernels]),
+            "recurrent_kernel": np.hstack([recurrent.T for recurrent in recurrents]),
+            "bias": biases.ravel(),
+        }
+        with h5py.File(tmp_path / "cudnn.h5", "w") as file:
+            for name, values in stored.items():
+                file[f"layer/layer/{name}:0"] = values
+        plain = {
+            "kernel": np.hstack(list(kernels)),
+            "recurrent_kernel": np.hstack(list(recurrents)),
+            "bias": biases if gates == 3 else biases.sum(axis=0),
+        }
+        cudnn, keras = read_network(tmp_path / "cudnn.h5"), read_network(plain)
+        inputs = random.normal(size=(2, 4, n_inputs))
+        np.testing.assert_allclose(cudnn.run(inputs), keras.run(inputs), atol=1e-14)
+        assert cudnn.assumed == ()
+
     def test_half_of_a_bidirectional_layer_must_be_chosen(self, tmp_path):
         path = tmp_path / "both.weights.h5"
         with h5py.File(path, "w") as file:
