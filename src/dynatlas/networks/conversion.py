@@ -2,8 +2,10 @@
 
 import pickletools
 import re
+import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +60,11 @@ def convert(source: Path, target: Path, ignore: Iterable[str] = (), *, force: bo
             "code in spite of weights_only=True"
         )
     try:
-        with torch.serialization.safe_globals(_numbers_of_numpy()), torch.sparse.check_sparse_tensor_invariants():
+        with (
+            _without_warnings(),
+            torch.serialization.safe_globals(_numbers_of_numpy()),
+            torch.sparse.check_sparse_tensor_invariants(),
+        ):
             loaded = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         raise NetworkError(_refusal(source, str(error))) from None
@@ -77,9 +83,18 @@ def convert(source: Path, target: Path, ignore: Iterable[str] = (), *, force: bo
     check_sizes(
         source, {name: Declared(tuple(value.shape), value.numel() * _item_size(value)) for name, value in found}
     )
-    tensors = {name: _dense(source, name, value) for name, value in found}
+    with _without_warnings():
+        tensors = {name: _dense(source, name, value) for name, value in found}
     write_file(target, lambda path: save_file(tensors, path), force=force, error=NetworkError)
     return names
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep PyTorch from warning of its own deprecated storages."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _numbers_of_numpy() -> list[Any]:
