@@ -73,7 +73,8 @@ def test_a_long_difference_is_cut(atlas: Atlas) -> None:
     with pytest.raises(DifferentStudyError) as refused:
         Atlas.create(atlas.path, other)
     lines = str(refused.value).splitlines()[1:]
-    assert len(lines) == 11
+    assert 3 < len(lines) < 12
+    assert len(str(refused.value)) < 500
     assert lines[-1].strip().startswith("and ")
     assert lines[-1].endswith(" more")
 

@@ -238,7 +238,7 @@ class Atlas(SummaryRepr):
 
     def table(self, name: str) -> pd.DataFrame:
         """Read a table: ``table("networks")``."""
-        return self._read(f"tables/{name}.parquet", formats.read_table)
+        return self._read(f"tables/{name}.parquet", lambda path: formats.read_table(path, name))
 
     def write_part(self, name: str, of: Named, frame: pd.DataFrame) -> Entry:
         """Write the rows of a table that belong to one block, shape, configuration or matrix; none need no columns."""
@@ -251,7 +251,7 @@ class Atlas(SummaryRepr):
 
     def part(self, name: str, of: Named) -> pd.DataFrame:
         """Read the rows of a table that belong to one block, shape, configuration or matrix."""
-        return self._read(part_name(name, of), formats.read_table)
+        return self._read(part_name(name, of), lambda path: formats.read_table(path, name))
 
     def join_parts(self, name: str) -> pd.DataFrame:
         """All rows of a table, in the order of the study."""

@@ -1,6 +1,7 @@
 """Creation of an atlas: its first files, and the refusal of folders that hold something else or another study."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from dynatlas._io.atomic import is_temporary, write_bytes
 from dynatlas.atlas.lock import LOCK
 from dynatlas.atlas.manifest import LOG, MANIFEST, STUDY, Entry, is_empty_log, manifest_of
-from dynatlas.errors import AtlasError, DifferentStudyError
+from dynatlas.errors import AtlasError, DifferentStudyError, shortened
 from dynatlas.study.study import Study
 
 
@@ -53,15 +54,17 @@ def check_same_study(path: Path, there: Study, here: Study) -> None:
         )
 
 
-def _differences(there: Study, here: Study, most: int = 10) -> list[str]:
-    """What differs, setting by setting: "population.units: [64] → [64, 128]"."""
+def _differences(there: Study, here: Study, most: int = 250) -> list[str]:
+    """What differs, setting by setting, in about ``most`` characters: "population.units: [64] → [64, 128]"."""
     old, new = _settings(there), _settings(here)
     lines = [
         f"{setting}: {old.get(setting, 'absent')} → {new.get(setting, 'absent')}"
         for setting in [*old, *(setting for setting in new if setting not in old)]
         if old.get(setting, "absent") != new.get(setting, "absent")
     ]
-    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]
+    lines = [shortened(line, 100) for line in lines]
+    shown = sum(total <= most for total in itertools.accumulate(map(len, lines)))
+    return lines if shown == len(lines) else [*lines[:shown], f"and {len(lines) - shown} more"]
 
 
 def _settings(study: Study) -> dict[str, str]:

@@ -90,7 +90,7 @@ def write_table(path: Path, name: str, frame: pd.DataFrame) -> None:
     """
     declared = _declared(name, schema.TABLES, "table")
     _same_names(f"the table {name!r}", "column", frame.columns, declared)
-    fields = [pa.field(column, ARROW_TYPES[kind], nullable=False) for column, (kind, _) in declared.items()]
+    fields = [pa.field(column, ARROW_TYPES[each.type], nullable=False) for column, each in declared.items()]
     columns = [_column(name, frame[field.name], field.type) for field in fields]
     pq.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)), path, compression="zstd")
 
@@ -100,11 +100,15 @@ def empty_table(name: str) -> pd.DataFrame:
     return pd.DataFrame(columns=list(_declared(name, schema.TABLES, "table")))
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table."""
+def read_table(path: Path, name: str) -> pd.DataFrame:
+    """Read a table, with the columns that later versions have added."""
     # Not pq.read_table, which adds a column for each parent folder named "key=value".
     with pq.ParquetFile(path) as file:
-        return file.read().to_pandas()
+        frame = file.read().to_pandas()
+    for place, (column, declared) in enumerate(schema.TABLES[name].items()):
+        if column not in frame and declared.before is not None:
+            frame.insert(min(place, frame.shape[1]), column, declared.before)
+    return frame
 
 
 def array_template(group: str) -> str:

@@ -10,10 +10,17 @@ from dynatlas.measures.aspects import TOPOLOGY
 
 
 class Column(NamedTuple):
-    """One column of a table: its Arrow type and what it means."""
+    """One column of a table.
+
+    Attributes:
+        type: its Arrow type.
+        meaning: what it means.
+        before: its value in tables of earlier versions, which lack it; None if all have it.
+    """
 
     type: str
     meaning: str
+    before: str | float | None = None
 
 
 # The factors of a configuration, shared by its seeds.
@@ -103,7 +110,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "n_slow": Column("int64", "slow points: local minima of q that are not roots"),
         "index_sum": Column("int64", "sum of the roots' indices; 1 if none is missing (tanh)"),
         "certificate": Column("string", "complete, consistent, incomplete or not certifiable"),
-        "certificate_reason": Column("string", "why, in words"),
+        "certificate_reason": Column("string", "why, in words", before="the index sum alone, by an earlier version"),
         "n_starts": Column("int64", "starts used, including those that the search added"),
         "n_singletons": Column("int64", "roots reached from one start only: a hint that more are unseen"),
         "coverage": Column("float64", "Good–Turing's estimate that a further start ends at a root already found"),

@@ -45,11 +45,11 @@ def _content(study: "Study", task: Task, configuration: Configuration, training:
     """Return the content that the members of a configuration share: all but the seed."""
     content = configuration._asdict() | {
         "task": task_content(task, exclude=set(task.comparison_settings)),
-        "training": training.model_dump(mode="json"),
+        "training": training.content(),
     }
     if study.search:
         # The settings of the search determine the hyperparameters that it chooses.
-        content["search"] = study.search.model_dump(mode="json")
+        content["search"] = study.search.content()
     # The behaviour of a user-defined task or cell is determined by its code.
     versions = {named: plugin.identity for plugin in study.plugins for named in plugin.names}
     used = {"task": ("tasks", task.kind), "cell": ("cells", configuration.architecture)}

@@ -4,7 +4,7 @@ Settings are validated when a file is read, and frozen afterwards.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -21,6 +21,16 @@ class Settings(BaseModel):
 
     # Neither NaN nor infinity: JSON, by whose hash a study is known, has no such numbers.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # Settings that later versions have added. At their defaults they do not count in hashes, so that studies and
+    # networks of earlier versions keep theirs.
+    added: ClassVar[frozenset[str]] = frozenset()
+
+    def content(self) -> dict[str, Any]:
+        """Return what identifies these settings, for hashes."""
+        fields = type(self).model_fields
+        unchanged = {name for name in self.added if getattr(self, name) == fields[name].default}
+        return self.model_dump(mode="json", exclude=unchanged)
 
 
 class Training(Settings):
@@ -139,6 +149,8 @@ class Population(Settings):
 
 class Analysis(Settings):
     """Analysis of the trained networks. Changing these settings never retrains a network."""
+
+    added = frozenset(["fixed_point_max_seconds"])
 
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
     measure_options: dict[str, dict[str, Any]] = {}  # measure → options

@@ -207,6 +207,7 @@ class Study(SummaryRepr, Settings):
         """Hash of the study except its name and description; plug-ins contribute their versions."""
         content = self.model_dump(mode="json", exclude={"name", "description", "plugins", "tasks"})
         content["tasks"] = [task_content(task) for task in self.tasks]
+        content["analysis"] = self.analysis.content()
         if self.plugins:
             content["plugins"] = sorted(plugin.identity for plugin in self.plugins)
         return content_hash(content)
