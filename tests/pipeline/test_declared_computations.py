@@ -242,8 +242,8 @@ def test_their_atlas_is_shown_and_judged_alike_without_their_code(atlas):
         assert without.study.task("tally").probe_evidence == 3.0
         assert build_page(without) == with_code
         pd.testing.assert_frame_equal(check_claims(without), atlas.table("claims"))
-        assert "no random trial can be drawn" in texts(pictures(without)["fig3"]())
-        assert "no random trial can be drawn" not in texts(pictures(atlas)["fig3"]())
+        assert "a random trial cannot be drawn" in texts(pictures(without)["fig3"]())
+        assert "a random trial cannot be drawn" not in texts(pictures(atlas)["fig3"]())
 
 
 def texts(figure):
