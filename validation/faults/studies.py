@@ -130,6 +130,7 @@ def _at(value: Any, place: Any) -> Any:
 
 def attempt(content: bytes, box: Path) -> tuple[str, str]:
     """Load a study, make its atlas, read it back and lay out its jobs; return the outcome and an example."""
+    shutil.rmtree(box, ignore_errors=True)  # of a process that was killed
     box.mkdir(parents=True)
     (box / "study.toml").write_bytes(content)
     try:
