@@ -1,11 +1,8 @@
 """Files of tensors: errors of the operating system stay such, and those of safetensors, too."""
 
 import errno
-<<<<<<< HEAD
 import resource
 from pathlib import Path
-=======
->>>>>>> robust
 
 import numpy as np
 import pytest
@@ -24,7 +21,6 @@ def test_strides_are_kept_apart_from_values(tmp_path):
         assert read[name].shape == values.shape
 
 
-<<<<<<< HEAD
 def test_a_file_that_may_not_grow_is_an_error_of_the_operating_system(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -36,12 +32,6 @@ def test_a_file_that_may_not_grow_is_an_error_of_the_operating_system(tmp_path):
     assert raised.value.errno == errno.EFBIG
     with pytest.raises(OSError, match="No such file"):
         save_tensors({"a": np.zeros(10)}, Path(tmp_path / "nowhere" / "x"))
-=======
-def test_a_file_that_cannot_be_written_is_an_error_of_the_operating_system(tmp_path):
-    with pytest.raises(OSError, match="No such file") as raised:
-        save_tensors({"a": np.zeros(10)}, tmp_path / "nowhere" / "x.safetensors")
-    assert raised.value.errno == errno.ENOENT
->>>>>>> robust
 
 
 def test_a_type_that_is_lacking_stays_an_error_of_the_format(tmp_path):
