@@ -30,6 +30,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from dynatlas import read_network
 from dynatlas._io.hdf5 import read_hdf5
@@ -156,7 +157,7 @@ def _recording(path: Path) -> None:
     if path.suffix == ".npy":
         _same({"": values}, {"": np.load(path)})
     elif path.suffix == ".parquet":
-        _in_table(values, pd.read_parquet(path))
+        _in_table(values, pq.read_table(path).replace_schema_metadata(None).to_pandas())
     elif path.suffix == ".csv":
         _in_table(values, pd.read_csv(path, index_col=False))
     elif path.suffix == ".nc":
@@ -311,7 +312,7 @@ def claims(work: Path) -> Row:
         outcome, said = child.read(path) or ("lost", f"ended by {child.process.exitcode}")
         if child.process.exitcode is None:
             child.end()
-        if outcome == "survived" and not said:
+        if outcome == "survived" and not said and not name.startswith("wide"):  # wide, not large
             outcome, said = "silent", "read"
         _count(row, outcome, f"{name}: {said}")
         path.unlink()
@@ -385,7 +386,6 @@ def _wide_parquet(path: Path) -> None:
 
 def _long_parquet(path: Path) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     schema = pa.schema([(f"u{column}", pa.float64()) for column in range(14)])
     zeros = pa.table([pa.array(np.zeros(1_000_000))] * 14, schema=schema)

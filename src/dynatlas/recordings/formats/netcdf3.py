@@ -17,7 +17,7 @@ MOST_READS: Final = 1_000_000  # of a header, whose lists may claim any length
 # SciPy does not validate the file: damage raises any of these.
 DAMAGE: Final = (
     *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError),
-    *(UnicodeError, struct.error, AssertionError, RecursionError),
+    *(UnicodeError, struct.error, AssertionError, RecursionError, SyntaxError),
 )
 Found = tuple[NDArray[Any], dict[str, Any], list[str], dict[str, NDArray[Any]]]
 

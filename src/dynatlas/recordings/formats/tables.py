@@ -18,6 +18,7 @@ from dynatlas.recordings.formats.windows import Window
 
 SAVED_INDEX: Final = re.compile(r"\s*|Unnamed:.*|__index_level_\d+__")  # column names of an unnamed index
 LONGEST_LINE: Final = 50_000_000  # bytes
+BLOCK: Final = 16_000_000  # bytes
 
 
 def read_parquet(path: Path, window: Window | None = None) -> Read:
@@ -120,36 +121,44 @@ def refuse_transposed(path: Path | str, index: list[str]) -> None:
 
 
 def _checked_lines(path: Path) -> tuple[list[str], str, str]:
-    """Check the size that a table would have, line by line, before it is read.
+    """Check the size that a table would have, before it is read.
 
     Returns:
         The names in the first line, the separator, and the decimal point or comma.
     """
-    names: list[str] = []
-    separator, decimal = ("\t" if path.suffix.lower() == ".tsv" else ","), "."
     with path.open("rb") as file:
-        number = 0
-        while line := file.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE:
-                raise NetworkError(f"{path} is not a table: line {number} has more than {LONGEST_LINE:,} bytes")
-            if b'"' in line and line.count(b'"') % 2:
-                raise NetworkError(f"{path} is not a table: a quotation mark in line {number} is not closed there")
-            if number == 1:
-                text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-                if separator == "," and ";" in text and "," not in text:
-                    separator, decimal = ";", "."
-                try:
-                    names = next(csv.reader([text], delimiter=separator), [])
-                except csv.Error as error:
-                    raise NetworkError(f"{path} is not a table: {error}") from None
-            elif separator == ";" and b"," in line:
+        first = file.readline(LONGEST_LINE + 1)
+        if len(first) > LONGEST_LINE:
+            raise NetworkError(f"{path} is not a table: line 1 has more than {LONGEST_LINE:,} bytes")
+        text = first.decode("utf-8-sig", errors="replace").rstrip("\r\n")
+        separator, decimal = ("\t" if path.suffix.lower() == ".tsv" else ","), "."
+        if separator == "," and ";" in text and "," not in text:
+            separator = ";"
+        try:
+            names = next(csv.reader([text], delimiter=separator), [])
+        except csv.Error as error:
+            raise NetworkError(f"{path} is not a table: {error}") from None
+        number, pending = 1, b""
+        while block := file.read(BLOCK):
+            complete, newline, pending = (pending + block).rpartition(b"\n")
+            if len(pending) > LONGEST_LINE:
+                raise NetworkError(f"{path} is not a table: a line has more than {LONGEST_LINE:,} bytes")
+            _refuse_open_quotes(path, complete, number)
+            number += complete.count(b"\n") + len(newline)
+            if separator == ";" and b"," in block:
                 decimal = ","
-            shape = (number, max(len(names), 1))
-            if number % 100_000 == 1:
-                check_sizes(path, {"table": Declared(shape, 0)})
-        check_sizes(path, {"table": Declared((number, max(len(names), 1)), 0)})
+            check_sizes(path, {"table": Declared((number, max(len(names), 1)), 0)})
+        _refuse_open_quotes(path, pending, number)
     return names, separator, decimal
+
+
+def _refuse_open_quotes(path: Path, lines: bytes, number: int) -> None:
+    """Check that quotation marks are closed in their line: else the rest of the file is one value."""
+    for place, line in enumerate(lines.split(b"\n") if b'"' in lines else []):
+        if line.count(b'"') % 2:
+            raise NetworkError(
+                f"{path} is not a table: a quotation mark in line {number + place + 1} is not closed there"
+            )
 
 
 def _flat_names(names: list[str], levels: int) -> dict[str, str]:
