@@ -12,10 +12,9 @@ class DynatlasError(Exception):
     """
 
     exit_code = 1
-    longest = LONGEST
 
     def __init__(self, message: str = "", *more: object) -> None:
-        super().__init__(shortened(message, self.longest), *more)
+        super().__init__(shortened(message, LONGEST), *more)
 
 
 def shortened(text: str, longest: int) -> str:
@@ -51,7 +50,6 @@ class DifferentStudyError(AtlasError):
     """A folder holds the result of another study."""
 
     exit_code = 5
-    longest = 1500  # up to ten settings that differ, a line each
 
 
 class DamagedAtlasError(AtlasError):
