@@ -72,7 +72,9 @@ def _part(name: str) -> Callable[[Path, int, int], list[Counts]]:
         from faults.disks import disks
 
         return disks
-    raise SystemExit("files of weights and recordings are tried by another script")
+    from faults.files import files
+
+    return lambda work, number, seed: [Counts(**row) for row in files(work, number, seed)]
 
 
 def _write_table() -> str:

@@ -20,6 +20,7 @@ from dynatlas.pipeline.workers import cluster, interruption
 from dynatlas.pipeline.workers import worker as worker_side
 from support.command_line import call
 from support.dask_processes import DaskProcesses, wait_until, worker_pid
+from support.processes import stop_this_process
 from support.runs import assert_same_results
 from support.studies import tiny_toml
 
@@ -235,11 +236,11 @@ def test_a_worker_without_dynatlas_is_named(tmp_path, study_file):
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_run_waits_for_its_first_worker(tmp_path, study_file):
+def test_a_run_waits_for_its_first_worker(tmp_path, study_file, monkeypatch):
     alone = DaskProcesses(tmp_path)
     alone.start(workers=0)
     progress = During(lambda: None)
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    monkeypatch.setattr(progress, "note", lambda note: (progress.notes.append(note), stop_this_process()))
     with pytest.raises(Stopped):
         dynatlas.run(study_file, tmp_path / "atlas", scheduler=alone.address, progress=progress)
     alone.stop()

@@ -17,6 +17,7 @@ from dynatlas.pipeline import runner
 from dynatlas.pipeline.workers import local
 from dynatlas.pipeline.workers.cluster import WORKER_ENVIRONMENT, local_cluster, running_scheduler
 from support.dask_processes import wait_until
+from support.processes import stop_this_process
 from support.studies import tiny_toml
 
 
@@ -152,9 +153,8 @@ class TestProcesses:
         (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 100\n")  # never ready
         (tmp_path / "python").chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-        import threading
-
-        threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        start = local._Workers._start
+        monkeypatch.setattr(local._Workers, "_start", lambda *each: (start(*each), stop_this_process()))
         begun = time.monotonic()
         with pytest.raises(dynatlas.errors.Stopped):
             dynatlas.run(_study(tmp_path), tmp_path / "atlas", workers=1)

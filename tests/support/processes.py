@@ -1,6 +1,7 @@
 """Python processes for tests, and simulated crashes."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,12 @@ def failing_after(calls: int, error: BaseException) -> Callable[..., None]:
         real(*paths)  # type: ignore[arg-type]
 
     return fail
+
+
+def stop_this_process() -> None:
+    """Send SIGTERM to this process, if somebody handles it: else it would end the tests."""
+    assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def python_arguments(code: str) -> list[str]:

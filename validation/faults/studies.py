@@ -170,7 +170,7 @@ def _child(seed: int, first: int, last: int, work: Path, said: Any) -> None:
 def studies(work: Path, number: int, seed: int) -> list[Counts]:
     """Try mutated studies, in child processes, as one may hang or crash."""
     counts, began, at = Counts("mutated study"), time.monotonic(), 0
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a forked child may inherit a lock that nobody opens
     while at < number:
         said, last = context.Queue(), min(at + BATCH, number)
         child = context.Process(target=_child, args=(seed, at, last, work, said))
