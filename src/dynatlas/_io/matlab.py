@@ -80,9 +80,8 @@ def _add(path: Path, name: str, values: Any, arrays: Arrays) -> None:
     else:
         raise NetworkError(
             f"{path}: {name!r} is {'a cell array or an object' if values.dtype.kind == 'O' else values.dtype}; "
-            "expected real "
-            f"numbers, a text or one structure. To read the others, use --ignore {name.split('.', maxsplit=1)[0]} "
-            "(ignore=…)"
+            "expected real numbers, a text or one structure. To read the others, use --ignore "
+            f"{name.split('.', maxsplit=1)[0]} (ignore=…)"
         )
 
 
@@ -130,8 +129,7 @@ def _read_73(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
             if kind != "char" and kind not in NUMBERS:
                 raise NetworkError(
                     f"{path}: {dotted!r} is a {kind}; expected real numbers, a text or one structure. To read the "
-                    "others, "
-                    f"use --ignore {dotted.split('.')[0]}"
+                    f"others, use --ignore {dotted.split('.')[0]}"
                 )
             values = load(path, name, dataset)
             arrays[dotted] = _text(values) if kind == "char" else values.T

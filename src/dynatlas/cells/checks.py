@@ -121,8 +121,7 @@ def _check_trained(what: str, cell: Cell, n_inputs: int) -> None:
         if name != "initial_state" and not is_fixed(cell, name) and leaf.size and not np.asarray(leaf).any():
             raise ValueError(
                 f"{what}: the leaf {name!r} has no gradient, so that only the L2 penalty would move it. If it is not "
-                "to be "
-                f"trained, declare it: fixed_leaves = ({name!r},)"
+                f"to be trained, declare it: fixed_leaves = ({name!r},)"
             )
 
 

@@ -72,8 +72,7 @@ def check_step(step: Step, state: np.ndarray, inputs: Float[Array, " m"] | None)
     if not is_same:
         raise ValueError(
             "step returns different states for the same state: it has noise or dropout, and a map with noise has no "
-            "fixed "
-            "points. Remove the noise; in PyTorch, call module.eval()"
+            "fixed points. Remove the noise; in PyTorch, call module.eval()"
         )
 
 
@@ -94,9 +93,8 @@ def _check_result(result: Any, n: int) -> None:
     if isinstance(result, tuple | list):
         parts = ", ".join(str(list(getattr(part, "shape", ()))) for part in result)
         advice = (
-            "Return the next state alone, such as lambda h, x: step(h, x)[0]; if the state has several parts, like "
-            "(h, c) of "
-            "an LSTM, concatenate them"
+            "Return the next state alone, such as lambda h, x: step(h, x)[0]; if the state has several parts, like (h, "
+            "c) of an LSTM, concatenate them"
         )
         raise ValueError(
             f"step returns a {type(result).__name__} of {len(result)}, of the shapes {parts}; {EXPECTED}. {advice}"
@@ -111,8 +109,7 @@ def _check_result(result: Any, n: int) -> None:
     if result.dtype != np.float64:
         raise ValueError(
             f"step returns {result.dtype} for a float64 state; remove the cast inside it, since roots are found to "
-            "1e-10: "
-            "use float64 throughout (in PyTorch module.double())"
+            "1e-10: use float64 throughout (in PyTorch module.double())"
         )
 
 
@@ -123,22 +120,19 @@ def _why(step: Step, n: int, inputs: Float[Array, " m"] | None, error: Exception
         return f"step(state [{n}], inputs) could not be traced: {text[:120]}; {EXPECTED}: wrap it: lambda h, x: step(h)"
     if isinstance(error, jax.errors.TracerArrayConversionError):
         return (
-            f"step(state [{n}], inputs) could not be traced: it calls NumPy or PyTorch on the state. Use jax.numpy, "
-            "or wrap "
-            "it: dynatlas.networks.numpy_step(step), torch_step(step)"
+            f"step(state [{n}], inputs) could not be traced: it calls NumPy or PyTorch on the state. Use jax.numpy, or "
+            "wrap it: dynatlas.networks.numpy_step(step), torch_step(step)"
         )
     if isinstance(error, jax.errors.ConcretizationTypeError):
         return (
-            f"step(state [{n}], inputs) could not be traced: it needs the value of the state, as `if` and float() "
-            "do. Use "
-            "jnp.where, or wrap it: dynatlas.networks.numpy_step(step)"
+            f"step(state [{n}], inputs) could not be traced: it needs the value of the state, as `if` and float() do. "
+            "Use jnp.where, or wrap it: dynatlas.networks.numpy_step(step)"
         )
     swapped = _works_swapped(step, n, inputs)
     if swapped:
         return (
-            f"step(state [{n}], inputs) could not be traced, but step(inputs, state) can: its arguments are the "
-            "other way "
-            "round; pass lambda h, x: step(x, h)"
+            f"step(state [{n}], inputs) could not be traced, but step(inputs, state) can: its arguments are the other "
+            "way round; pass lambda h, x: step(x, h)"
         )
     if inputs is None and "None" in text:
         return f"step uses its inputs, which are None here ({text[:120]}); pass inputs=np.zeros(m) for no input"

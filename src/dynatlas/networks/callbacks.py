@@ -81,8 +81,7 @@ def torch_step(function: Callable[[Any, Any], Any]) -> CallbackStep:
         if not isinstance(following, torch.Tensor):
             raise ValueError(
                 f"the PyTorch step returns a {type(following).__name__}; expected the next state as one tensor: an "
-                "LSTMCell "
-                "returns (h, c), which torch.cat((h, c)) makes one state"
+                "LSTMCell returns (h, c), which torch.cat((h, c)) makes one state"
             )
         if following.dtype != torch.float64:
             raise ValueError(f"the PyTorch step returns {following.dtype}; expected float64: call module.double()")

@@ -155,8 +155,7 @@ def _refusal(source: Path, text: str) -> str:
     if match is None:
         return (
             f"PyTorch cannot open {source} with weights_only=True: {_plain(text)[:200]}. Save model.state_dict() "
-            "instead of "
-            "a whole model"
+            "instead of a whole model"
         )
     name = match[1]
     key = _key_before(source, name)

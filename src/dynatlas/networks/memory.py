@@ -31,9 +31,8 @@ def _array(name: str, value: Any) -> AnyArray:
     array = np.asarray(value)
     if array.dtype.kind not in "fiubU":
         raise NetworkError(
-            f"{name!r} is a {type(value).__name__} of the type {array.dtype}; expected real numbers, or a text. "
-            "Leave it "
-            "out of the dictionary"
+            f"{name!r} is a {type(value).__name__} of the type {array.dtype}; expected real numbers, or a text. Leave "
+            "it out of the dictionary"
         )
     return array
 

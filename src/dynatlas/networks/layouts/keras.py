@@ -234,9 +234,8 @@ def _layer(
         kernel, recurrent, rest = _from_cudnn(kernel, recurrent, rest[0])
     if is_model and not config:
         raise NetworkError(
-            f"the model's configuration has no settings of {weights.name!r}, so its activation is not known; save "
-            "the weights "
-            "alone, model.save_weights('NEW.weights.h5'), and choose the activation (--activation)"
+            f"the model's configuration has no settings of {weights.name!r}, so its activation is not known; save the "
+            "weights alone, model.save_weights('NEW.weights.h5'), and choose the activation (--activation)"
         )
     if config.get("recurrent_activation", "sigmoid") != "sigmoid":
         raise NetworkError(

@@ -202,8 +202,7 @@ def _complaint(suspects: Arrays, has_roles: bool) -> str:
     way_out = f"name the role with --part {role}={one} (parts={{{role!r}: {one!r}}}), or " if has_roles else ""
     return (
         f"{listed} {'are' if len(suspects) > 1 else 'is'} not used, and could be part of the dynamics by size. To go "
-        "on, "
-        f"{way_out}if it has no effect leave it out with --ignore {one} (ignore=[{one!r}])"
+        f"on, {way_out}if it has no effect leave it out with --ignore {one} (ignore=[{one!r}])"
     )
 
 

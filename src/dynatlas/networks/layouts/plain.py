@@ -97,8 +97,8 @@ def _check_numbers(ledger: Ledger, layout: Layout) -> None:
             if float(values.reshape(())) != layout.only[short]:
                 raise NetworkError(
                     f"{name!r} is {float(values.reshape(())):g}; of {layout.label} only {layout.only[short]:g} is "
-                    "supported: "
-                    "the term it stands for is not in the equations here. Write the step in JAX: Network(step=…)"
+                    "supported: the term it stands for is not in the equations here. Write the step in JAX: "
+                    "Network(step=…)"
                 )
             ledger.explain(name, f"{layout.only[short]:g}")
 
@@ -116,8 +116,7 @@ def _leak(ledger: Ledger, layout: Layout, roles: Roles, options: Options, units:
         if ratio is not None and not np.allclose(ratio, values["alpha"], rtol=1e-6):
             raise NetworkError(
                 f"{names['alpha']!r} is {values['alpha'][0]:g}, but {names['dt']}/{names['tau']} is {ratio[0]:g}; "
-                "leave one "
-                "out with --ignore, or set alpha=… (--alpha)"
+                "leave one out with --ignore, or set alpha=… (--alpha)"
             )
         low, high = values["alpha"].min(), values["alpha"].max()
         return values["alpha"], f"leaky with {names['alpha']}, {low:g}{'' if low == high else f' to {high:g}'}"

@@ -92,8 +92,7 @@ def _own_cell(ledger: Ledger, prefix: str, parts: Parts, options: Options) -> Ne
         raise NetworkError(
             f"{' and '.join(given) or 'form and orientation'} cannot be chosen here: {prefix or 'the layer'} has "
             f"{'several layers' if len(parts) > 1 else 'gates'}, and PyTorch's have only one form. Write the step in "
-            "JAX: "
-            "Network(step=…)"
+            "JAX: Network(step=…)"
         )
     roles: dict[str, list[str]] = {}
     for part, name in parts[0].items():

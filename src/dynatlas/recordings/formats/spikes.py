@@ -72,8 +72,8 @@ def check_counts(path: Path, counts: NDArray[np.float64], width: float) -> None:
         raise NetworkError(
             f"{path}: in {int(silent.sum())} of {len(silent)} trials no unit has a spike, and in the others "
             f"{per_trial[~silent].mean():.0f} on average; expected spike times in seconds of the session: do they "
-            f"restart "
-            "at each trial, or run on another clock? Or was the recording shorter than the trials? Then leave these out"
+            "restart at each trial, or run on another clock? Or was the recording shorter than the trials? Then leave "
+            "these out"
         )
 
 

@@ -101,9 +101,9 @@ def refuse_unsorted(path: Path | str, index: pd.DataFrame) -> None:
     for name in index.columns:
         if not pd.api.types.is_numeric_dtype(index[name]) or not index[name].is_monotonic_increasing:
             raise NetworkError(
-                f"{path}: its rows are not in the order of their index, such as {str(index[name].iloc[0])[:40]} in "
-                "the first; sort "
-                "them (frame.sort_index()), name the index (trial, time), or drop it (frame.reset_index(drop=True))"
+                f"{path}: its rows are not in the order of their index, such as {str(index[name].iloc[0])[:40]} in the "
+                "first; sort them (frame.sort_index()), name the index (trial, time), or drop it "
+                "(frame.reset_index(drop=True))"
             )
 
 
