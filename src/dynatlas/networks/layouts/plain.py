@@ -43,9 +43,8 @@ def plain_network(ledger: Ledger, layout: Layout, roles: Roles, options: Options
             raise NetworkError(
                 f"{' and '.join(names)} have the same role in the network, {role}; leave out all but one with --ignore"
             )
-    for key in ("recurrent",) if "m" not in roles else ():
-        if key not in roles:
-            raise NetworkError("no array is the recurrent matrix; name it with --part recurrent=NAME")
+    if not {"recurrent", "m"} & roles.keys():
+        raise NetworkError("no array is the recurrent matrix; name it with --part recurrent=NAME")
     _check_numbers(ledger, layout)
     parts = Parts(ledger, layout, roles, options)
     recurrent, given, units = parts.recurrent, parts.given, parts.units
