@@ -72,14 +72,14 @@ def test_a_lost_group_is_missing(atlas: Atlas) -> None:
 
 def test_an_unreadable_file(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     write_all(atlas)
-    original = os.open
+    original = Path.open
 
-    def failing(path: object, *arguments: object, **options: object) -> int:
-        if str(path).endswith(".parquet"):
+    def failing(self: Path, *args: object, **kwargs: object) -> object:
+        if self.suffix == ".parquet":
             raise OSError(errno.EIO, "Input/output error")
-        return original(path, *arguments, **options)  # type: ignore[arg-type]
+        return original(self, *args, **kwargs)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(os, "open", failing)
+    monkeypatch.setattr(Path, "open", failing)
     with pytest.raises(DamagedAtlasError, match="is unreadable"):
         atlas.table("networks")
     assert atlas.verify() == [Problem("tables/networks.parquet", "unreadable")]

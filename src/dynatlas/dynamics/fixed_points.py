@@ -190,7 +190,8 @@ def find_fixed_points(
         starts, static, bounds = _checked(step, initial_states, inputs, box, tol, slow_tol)
         budget = Budget(max_starts, max_seconds)
         starts = starts_in_box(starts, bounds, lambda states, steps: flow_ends(step, states, static, steps))
-        return _fixed_points(search_roots_of(step, starts, static, bounds, (tol, slow_tol), budget, generator(key)))
+        found = search_roots_of(step, starts, static, bounds, (tol, slow_tol), budget, generator(key))
+        return _fixed_points(found, starts.shape[1])
 
 
 def _checked(
@@ -249,14 +250,13 @@ def _check_invariant(
         )
 
 
-def _fixed_points(found: Found) -> FixedPoints:
+def _fixed_points(found: Found, n: int) -> FixedPoints:
     """Collect the points found, in an order that does not depend on the order of the starts."""
     # Rounding keeps the last digits, which depend on the path to a point, from swapping two points.
     ordered = sorted(
         found.points,
         key=lambda point: (point.is_slow, point.n_unstable, tuple(np.round(point.state / found.spread, 4))),
     )
-    n = len(ordered[0].state) if ordered else 0
     return FixedPoints(
         states=np.array([point.state for point in ordered]).reshape(len(ordered), n),
         q=np.array([point.q for point in ordered], float),
