@@ -29,6 +29,7 @@ class Simplex:
         passages: the states at which runs from the simplex were slowest, and the lengths of the step there.
         away: distance from the corners within which runs are not looked at.
         is_flat: whether it was found to hold no point at which the basins meet, or a run that reached no attractor.
+        origin: place among the simplices given to ``shrink`` of the one that it is a piece of.
     """
 
     corners: NDArray[np.float64]
@@ -36,6 +37,7 @@ class Simplex:
     passages: list[tuple[float, NDArray[np.float64]]] = field(default_factory=list)
     away: float = 0.0
     is_flat: bool = False
+    origin: int = 0
 
     def slowest(self, count: int) -> list[NDArray[np.float64]]:
         """Return the states of the slowest passages."""
@@ -53,6 +55,8 @@ def shrink(
 ) -> list[Simplex]:
     """Make the sides shorter, so that the corners stay in different basins; return all pieces."""
     pieces = list(simplices)
+    for place, piece in enumerate(pieces):
+        piece.origin = place
     most = MOST_PIECES * len(pieces)
     sizes = {len(piece.labels) for piece in pieces}
     for size in sorted(sizes):
@@ -105,7 +109,8 @@ def _cut(
         ]
         piece.is_flat = not cuts
         for place in cuts[1:]:
-            other = Simplex(piece.corners.copy(), list(piece.labels), list(piece.passages), piece.away)
+            passages = list(piece.passages)
+            other = Simplex(piece.corners.copy(), list(piece.labels), passages, piece.away, origin=piece.origin)
             _set_side(other, (first, second), path[place : place + 2], labels[place : place + 2])
             others.append(other)
         if cuts:
