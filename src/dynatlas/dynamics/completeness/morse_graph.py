@@ -62,6 +62,7 @@ class MorseGraph:
             if self.search.uncountable or known > MOST_ROOTS:
                 self.reasons = [f"{known} roots are too many to follow"]
                 return
+            self._update_attractors()
             self._follow_saddles()
             if not self.search.stopped and len(self.search.roots) == known:
                 self._add_segments()
@@ -73,6 +74,7 @@ class MorseGraph:
                 self._search_junctions()
             if self.search.stopped or len(self.search.roots) == known:
                 break
+        self._update_attractors()
         self.reasons = self._open_ends()
 
     # --- runs -----------------------------------------------------------------------------------------------------
