@@ -141,7 +141,8 @@ def _advance(
         inside = distances < radii
         near = jnp.where(inside.any(), jnp.argmax(inside), -1)
         stayed = jnp.where((near >= 0) & (near == run.near), run.stayed + 1, 0)
-        left = jnp.linalg.norm(state - run.origin) > run.away
+        # The state before: it is the one that counts as the passage, and at first nothing is known to fall.
+        left = jnp.linalg.norm(run.state - run.origin) > run.away
         turned = left & run.falling & (speed > run.speed) & (run.speed < run.passage_speed)
         after = _Run(
             state,
