@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.completeness.basins import RUNS, Followed
+from dynatlas.dynamics.completeness.basins import Followed
 
 # How much shorter a round makes the sides, and the most runs at a time on one side.
 SHRINKS = 32
 MOST_SECTIONS = 8
+RUNS_OF_A_ROUND = 32  # to which sides are cut into more parts
 MOST_PIECES = 4  # into which a simplex may split, where its middle lies in yet another basin
 
 
@@ -66,7 +67,7 @@ def shrink(
             if not active:
                 break
             # The longest side of a triangle is halved; a segment may be cut into more parts at once.
-            parts = int(np.clip(RUNS // len(active), 2, MOST_SECTIONS)) if size == 2 else 2
+            parts = int(np.clip(RUNS_OF_A_ROUND // len(active), 2, MOST_SECTIONS)) if size == 2 else 2
             shrinks *= parts
             for piece in _cut(active, parts, follow):
                 if len(pieces) < most:
