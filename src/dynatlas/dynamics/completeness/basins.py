@@ -5,20 +5,20 @@ search for the saddle begins.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import NDArray
 
 from dynatlas.dynamics.step import Step, next_state
 
-RUNS = 32  # runs per call of the compiled flow
+LANES = 8  # runs at a time: a lane whose run has ended takes the next
+RUNS = 128  # per call of the compiled flow
 STRIDE = 4  # steps from one look at a run to the next
-CALL_STEPS = 60  # steps per call; runs that have arrived are then replaced
 MOST_STEPS = 1000
 # Steps of a run that is slow rather than turning: where gates are near 1, it leaves a saddle slowly.
 SLOW_STEPS = 8000
@@ -33,19 +33,18 @@ STAY = 2
 FEWEST_TARGETS = 8  # stable points are padded to this number times a power of 2, so that few shapes are compiled
 
 
-class _Run(NamedTuple):
-    """State of runs between two looks; arrays of NumPy outside compiled code, of JAX inside."""
+class _Lane(NamedTuple):
+    """A run between two looks."""
 
-    state: Any  # [*runs, n]
-    label: Any  # of the stable point; −1 before arrival
-    near: Any  # the stable point in whose neighbourhood the run is, or −1
-    stayed: Any  # for how many steps
-    speed: Any  # length of the last step
-    falling: Any  # whether the last step was shorter than the one before
-    origin: Any
-    away: Any  # distance from the origin before which no passage counts
-    passage: Any  # where the run was slowest between two faster stretches
-    passage_speed: Any
+    start: Int[Array, "*lanes"]  # index of the start; past the last one if idle
+    taken: Int[Array, "*lanes"]  # steps
+    state: Float[Array, "*lanes n"]
+    near: Int[Array, "*lanes"]  # the stable point in whose neighbourhood the run is, or −1
+    stayed: Int[Array, "*lanes"]  # for how many looks
+    speed: Float[Array, "*lanes"]  # length of the last step
+    falling: Bool[Array, "*lanes"]  # whether the last step was shorter than the one before
+    passage: Float[Array, "*lanes n"]  # where the run was slowest between two faster stretches
+    passage_speed: Float[Array, "*lanes"]
 
 
 class Followed(NamedTuple):
@@ -92,76 +91,86 @@ def follow(
     reach = np.full(places, -1.0)
     if len(targets):
         padded[: len(targets)], reach[: len(targets)] = targets, radii
-    count = len(starts)
-    runs = _Run(
-        starts.copy(),
-        np.full(count, -1),
-        np.full(count, -1),
-        np.zeros(count, int),
-        np.full(count, np.inf),
-        np.zeros(count, bool),
-        starts.copy(),
-        np.broadcast_to(np.asarray(away, float), (count,)).copy(),
-        starts.copy(),
-        np.full(count, np.inf),
-    )
-    taken = 0
-    moving = np.arange(count)
-    while len(moving) and taken < SLOW_STEPS:
-        for first in range(0, len(moving), RUNS):
-            rows = moving[first : first + RUNS]
-            chosen = np.concatenate([rows, np.repeat(rows[-1:], RUNS - len(rows))])
-            part = jax.tree.map(lambda leaf, chosen=chosen: jnp.asarray(leaf[chosen]), runs)
-            done = _advance(step, part, inputs, jnp.asarray(padded), jnp.asarray(reach))
-            for leaf, new in zip(runs, done, strict=True):
-                leaf[rows] = np.asarray(new)[: len(rows)]
-        taken += CALL_STEPS
-        left = (runs.label[moving] < 0) & np.isfinite(runs.state[moving]).all(axis=1)
-        if taken >= MOST_STEPS:
-            left &= (runs.speed[moving] < SLOW * spread) & (runs.speed[moving] > REST * spread)
-        moving = moving[left]
-    return Followed(runs.label, runs.state, runs.passage, runs.passage_speed)
+    distances = np.broadcast_to(np.asarray(away, float), (len(starts),))
+    parts = []
+    for first in range(0, len(starts), RUNS):
+        count = len(starts[first : first + RUNS])
+        origins, ignored = np.zeros((RUNS, n)), np.zeros(RUNS)
+        origins[:count], ignored[:count] = starts[first : first + RUNS], distances[first : first + RUNS]
+        followed = _follow_queue(
+            step,
+            (jnp.asarray(origins), jnp.asarray(ignored), jnp.asarray(count)),
+            inputs,
+            (jnp.asarray(padded), jnp.asarray(reach)),
+            jnp.asarray(spread),
+        )
+        parts.append([np.asarray(leaf)[:count] for leaf in followed])
+    labels, ends, passages, speeds = (np.concatenate(leaves) for leaves in zip(*parts, strict=True))
+    return Followed(labels, ends, passages, speeds)
 
 
 @eqx.filter_jit
-def _advance(
+def _follow_queue(
     step: Step,
-    runs: _Run,
+    queue: tuple[Float[Array, "runs n"], Float[Array, " runs"], Int[Array, ""]],
     inputs: Float[Array, " m"] | None,
-    targets: Float[Array, "targets n"],
-    radii: Float[Array, " targets"],
-) -> _Run:
-    """Take up to 60 steps, or fewer if all runs have arrived."""
+    stable: tuple[Float[Array, "targets n"], Float[Array, " targets"]],
+    spread: Float[Array, ""],
+) -> tuple[Int[Array, " runs"], Float[Array, "runs n"], Float[Array, "runs n"], Float[Array, " runs"]]:
+    """Follow the first ``count`` starts of a queue of (starts, away, count); return the leaves of ``Followed``."""
+    starts, away, count = queue
+    targets, radii = stable
+    total, n = starts.shape
 
-    def one(run: _Run) -> _Run:
-        before = jax.lax.fori_loop(0, STRIDE - 1, lambda _, state: next_state(step, state, inputs), run.state)
+    def begin(start: Int[Array, ""]) -> _Lane:
+        state = starts[jnp.minimum(start, total - 1)]
+        none, zero, infinity = jnp.asarray(-1), jnp.asarray(0), jnp.asarray(jnp.inf)
+        return _Lane(start, zero, state, none, zero, infinity, jnp.asarray(False), state, infinity)
+
+    def look(lane: _Lane) -> tuple[_Lane, Int[Array, ""], Bool[Array, ""]]:
+        """Take a stride in one lane; return it, the stable point at which it has arrived or −1, and whether it ends."""
+        before = jax.lax.fori_loop(0, STRIDE - 1, lambda _, state: next_state(step, state, inputs), lane.state)
         state = next_state(step, before, inputs)
         speed = jnp.linalg.norm(state - before)
-        distances = jnp.linalg.norm(targets - state, axis=1)
-        inside = distances < radii
+        inside = jnp.linalg.norm(targets - state, axis=1) < radii
         near = jnp.where(inside.any(), jnp.argmax(inside), -1)
-        stayed = jnp.where((near >= 0) & (near == run.near), run.stayed + 1, 0)
-        left = jnp.linalg.norm(state - run.origin) > run.away
-        turned = left & run.falling & (speed > run.speed) & (run.speed < run.passage_speed)
-        after = _Run(
+        stayed = jnp.where((near >= 0) & (near == lane.near), lane.stayed + 1, 0)
+        # The state before: it is the one that counts as the passage, and at first nothing is known to fall.
+        origin = jnp.minimum(lane.start, total - 1)
+        left = jnp.linalg.norm(lane.state - starts[origin]) > away[origin]
+        turned = left & lane.falling & (speed > lane.speed) & (lane.speed < lane.passage_speed)
+        taken = lane.taken + STRIDE
+        label = jnp.where(stayed >= STAY, near, -1)
+        slow = (speed < SLOW * spread) & (speed > REST * spread)
+        given_up = (taken >= SLOW_STEPS) | ((taken >= MOST_STEPS) & ~slow)
+        after = _Lane(
+            lane.start,
+            taken,
             state,
-            jnp.where(stayed >= STAY, near, -1),
             near,
             stayed,
             speed,
-            speed < run.speed,
-            run.origin,
-            run.away,
-            jnp.where(turned, run.state, run.passage),
-            jnp.where(turned, run.speed, run.passage_speed),
+            speed < lane.speed,
+            jnp.where(turned, lane.state, lane.passage),
+            jnp.where(turned, lane.speed, lane.passage_speed),
         )
-        kept: _Run = jax.tree.map(lambda new, old: jnp.where(run.label >= 0, old, new), after, run)
-        return kept
+        return after, label, (label >= 0) | given_up | ~jnp.isfinite(state).all()
 
-    def moving(carry: tuple[_Run, Array]) -> Bool[Array, ""]:
-        return jnp.any(carry[0].label < 0) & (carry[1] < CALL_STEPS)
+    def busy(carry: tuple[_Lane, Array, tuple[Array, ...]]) -> Bool[Array, ""]:
+        return jnp.any(carry[0].start < count)
 
-    def move(carry: tuple[_Run, Array]) -> tuple[_Run, Array]:
-        return jax.vmap(one)(carry[0]), carry[1] + STRIDE
+    def advance(carry: tuple[_Lane, Array, tuple[Array, ...]]) -> tuple[_Lane, Array, tuple[Array, ...]]:
+        lanes, waiting, results = carry
+        lanes, labels, ended = jax.vmap(look)(lanes)
+        # Idle and unfinished lanes write past the end, where "drop" discards it.
+        slot = jnp.where(ended & (lanes.start < count), lanes.start, total)
+        found = (labels, lanes.state, lanes.passage, lanes.passage_speed)
+        results = tuple(old.at[slot].set(new, mode="drop") for old, new in zip(results, found, strict=True))
+        fresh = jax.vmap(begin)(jnp.minimum(waiting + jnp.cumsum(ended) - 1, total))
+        lanes = jax.tree.map(
+            lambda new, old: jnp.where(ended.reshape(-1, *(1,) * (old.ndim - 1)), new, old), fresh, lanes
+        )
+        return lanes, jnp.minimum(waiting + jnp.sum(ended), total), results
 
-    return jax.lax.while_loop(moving, move, (runs, jnp.asarray(0)))[0]
+    empty = (jnp.full(total, -1), jnp.zeros_like(starts), jnp.zeros_like(starts), jnp.full(total, jnp.inf))
+    return jax.lax.while_loop(busy, advance, (jax.vmap(begin)(jnp.arange(LANES)), jnp.asarray(LANES), empty))[2]

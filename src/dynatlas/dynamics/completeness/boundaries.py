@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.completeness.basins import RUNS, Followed
+from dynatlas.dynamics.completeness.basins import Followed
 
 # How much shorter a round makes the sides, and the most runs at a time on one side.
 SHRINKS = 32
 MOST_SECTIONS = 8
+RUNS_OF_A_ROUND = 32  # to which sides are cut into more parts
 MOST_PIECES = 4  # into which a simplex may split, where its middle lies in yet another basin
 
 
@@ -29,6 +30,7 @@ class Simplex:
         passages: the states at which runs from the simplex were slowest, and the lengths of the step there.
         away: distance from the corners within which runs are not looked at.
         is_flat: whether it was found to hold no point at which the basins meet, or a run that reached no attractor.
+        origin: place among the simplices given to ``shrink`` of the one that it is a piece of.
     """
 
     corners: NDArray[np.float64]
@@ -36,6 +38,7 @@ class Simplex:
     passages: list[tuple[float, NDArray[np.float64]]] = field(default_factory=list)
     away: float = 0.0
     is_flat: bool = False
+    origin: int = 0
 
     def slowest(self, count: int) -> list[NDArray[np.float64]]:
         """Return the states of the slowest passages."""
@@ -53,6 +56,8 @@ def shrink(
 ) -> list[Simplex]:
     """Make the sides shorter, so that the corners stay in different basins; return all pieces."""
     pieces = list(simplices)
+    for place, piece in enumerate(pieces):
+        piece.origin = place
     most = MOST_PIECES * len(pieces)
     sizes = {len(piece.labels) for piece in pieces}
     for size in sorted(sizes):
@@ -62,7 +67,7 @@ def shrink(
             if not active:
                 break
             # The longest side of a triangle is halved; a segment may be cut into more parts at once.
-            parts = int(np.clip(RUNS // len(active), 2, MOST_SECTIONS)) if size == 2 else 2
+            parts = int(np.clip(RUNS_OF_A_ROUND // len(active), 2, MOST_SECTIONS)) if size == 2 else 2
             shrinks *= parts
             for piece in _cut(active, parts, follow):
                 if len(pieces) < most:
@@ -105,7 +110,8 @@ def _cut(
         ]
         piece.is_flat = not cuts
         for place in cuts[1:]:
-            other = Simplex(piece.corners.copy(), list(piece.labels), list(piece.passages), piece.away)
+            passages = list(piece.passages)
+            other = Simplex(piece.corners.copy(), list(piece.labels), passages, piece.away, origin=piece.origin)
             _set_side(other, (first, second), path[place : place + 2], labels[place : place + 2])
             others.append(other)
         if cuts:

@@ -62,6 +62,7 @@ class MorseGraph:
             if self.search.uncountable or known > MOST_ROOTS:
                 self.reasons = [f"{known} roots are too many to follow"]
                 return
+            self._update_attractors()
             self._follow_saddles()
             if not self.search.stopped and len(self.search.roots) == known:
                 self._add_segments()
@@ -73,6 +74,7 @@ class MorseGraph:
                 self._search_junctions()
             if self.search.stopped or len(self.search.roots) == known:
                 break
+        self._update_attractors()
         self.reasons = self._open_ends()
 
     # --- runs -----------------------------------------------------------------------------------------------------
@@ -200,12 +202,11 @@ class MorseGraph:
         """Bring the states of changes closer together; return the changes that split off."""
         for change in changes:
             change.simplex.passages.clear()
-        owners = {id(change.simplex) for change in changes}
-        pieces = shrink([change.simplex for change in changes if not change.simplex.is_flat], self._run)
+        open_ones = [change for change in changes if not change.simplex.is_flat]
+        pieces = shrink([change.simplex for change in open_ones], self._run)
         split = [
-            Change(piece, _source_of(piece, changes), stage=changes[0].stage)
-            for piece in pieces
-            if id(piece) not in owners
+            Change(piece, open_ones[piece.origin].source, stage=open_ones[piece.origin].stage)
+            for piece in pieces[len(open_ones) :]
         ]
         self._changes += split
         return split
@@ -341,12 +342,3 @@ class MorseGraph:
         if not found and not has_homology_of_a_point([len(group) for group in levels.groups], levels.boundaries):
             found.append("the boundaries of the saddles do not fit together")
         return found
-
-
-def _source_of(piece: Simplex, changes: Sequence[Change]) -> Point | None:
-    """Return the source of the change that a piece split off from: the one with the nearest corner."""
-    nearest = min(
-        changes,
-        key=lambda change: float(np.linalg.norm(change.simplex.corners.mean(axis=0) - piece.corners.mean(axis=0))),
-    )
-    return nearest.source
