@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.step import Step, next_state
+from dynatlas.dynamics.step import Step, next_state, residual, residual_and_jacobian
 
 LANES = 8  # runs at a time: a lane whose run has ended takes the next
 RUNS = 128  # per call of the compiled flow
@@ -30,6 +30,12 @@ REST = 1e-10
 # nearest other root.
 CAPTURED = 0.05
 STAY = 2
+# A run that ends slow is continued by implicit steps of growing length, as long in state space as this share of the
+# smallest radius: with eigenvalues of 0.99999 it would take 100,000 steps of the map.
+SLOW_AT_LAST = 3e-3  # length of a step at which a run counts as slow when it is given up
+SLOW_SHARE = 0.5
+SLOW_SETTLING = 128  # implicit steps
+SLOW_RUNS = 16  # runs at a time
 FEWEST_TARGETS = 8  # stable points are padded to this number times a power of 2, so that few shapes are compiled
 
 
@@ -106,7 +112,54 @@ def follow(
         )
         parts.append([np.asarray(leaf)[:count] for leaf in followed])
     labels, ends, passages, speeds = (np.concatenate(leaves) for leaves in zip(*parts, strict=True))
+    creeping = np.flatnonzero((labels < 0) & np.isfinite(ends).all(axis=1)) if len(targets) else []
+    for first in range(0, len(creeping), SLOW_RUNS):
+        chosen = creeping[first : first + SLOW_RUNS]
+        padding = np.resize(ends[chosen], (SLOW_RUNS, n))
+        settled = _settle(step, jnp.asarray(padding), inputs, (jnp.asarray(padded), jnp.asarray(reach)), spread)
+        labels[chosen], ends[chosen] = (np.asarray(leaf)[: len(chosen)] for leaf in settled)
     return Followed(labels, ends, passages, speeds)
+
+
+@eqx.filter_jit
+def _settle(
+    step: Step,
+    states: Float[Array, "runs n"],
+    inputs: Float[Array, " m"] | None,
+    stable: tuple[Float[Array, "targets n"], Float[Array, " targets"]],
+    spread: float,
+) -> tuple[Int[Array, " runs"], Float[Array, "runs n"]]:
+    """Continue slow runs by implicit Euler steps of the flow dh/dt = F(h) − h; return the labels and the last states.
+
+    The length t of a step doubles while it moves the state by less than a share of the smallest radius, and is halved
+    otherwise, so that the run stays near the trajectory. A run that is not slow at first keeps its label −1.
+    """
+    targets, radii = stable
+    longest = SLOW_SHARE * jnp.min(jnp.where(radii > 0, radii, jnp.inf))
+    identity = jnp.eye(states.shape[1])
+
+    def near(state: Float[Array, " n"]) -> Int[Array, ""]:
+        inside = jnp.linalg.norm(targets - state, axis=1) < radii
+        return jnp.where(inside.any(), jnp.argmax(inside), -1)
+
+    def one(start: Float[Array, " n"]) -> tuple[Int[Array, ""], Float[Array, " n"]]:
+        slow = jnp.linalg.norm(residual(step, start, inputs)) < SLOW_AT_LAST * spread
+
+        def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
+            count, state, _ = carry
+            return (count < SLOW_SETTLING) & slow & (near(state) < 0)
+
+        def advance(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            count, state, length = carry
+            value, slope = residual_and_jacobian(step, state, inputs)
+            move = jnp.linalg.solve(identity - length * slope, length * value)
+            fits = jnp.linalg.norm(move) <= longest  # false for NaN
+            return count + 1, jnp.where(fits, state + move, state), jnp.where(fits, 2 * length, length / 2)
+
+        state = jax.lax.while_loop(unfinished, advance, (jnp.asarray(0), start, jnp.asarray(16.0)))[1]
+        return jnp.where(slow, near(state), -1), state
+
+    return jax.vmap(one)(states)
 
 
 @eqx.filter_jit
@@ -120,7 +173,7 @@ def _follow_queue(
     """Follow the first ``count`` starts of a queue of (starts, away, count); return the leaves of ``Followed``."""
     starts, away, count = queue
     targets, radii = stable
-    total, n = starts.shape
+    total = len(starts)
 
     def begin(start: Int[Array, ""]) -> _Lane:
         state = starts[jnp.minimum(start, total - 1)]
