@@ -54,6 +54,9 @@ class Budget:
         max_seconds: seconds of this process since the budget was made, or None.
     """
 
+    max_starts: int
+    max_seconds: float | None
+
     def __init__(self, max_starts: int, max_seconds: float | None):
         self.max_starts, self.max_seconds = max_starts, max_seconds
         self._begun = time.process_time()

@@ -20,19 +20,13 @@ LANES = 8  # runs at a time: a lane whose run has ended takes the next
 RUNS = 128  # per call of the compiled flow
 STRIDE = 4  # steps from one look at a run to the next
 MOST_STEPS = 1000
-# Steps of a run that is slow rather than turning: where gates are near 1, it leaves a saddle slowly.
-SLOW_STEPS = 8000
-# A run is slow if its last step is shorter than this, relative to the spread of the starts, and at rest below REST.
-SLOW = 1e-3
-REST = 1e-10
-
 # A run has arrived when it is, at three looks, closer to a stable point than this share of the point's distance to the
 # nearest other root.
 CAPTURED = 0.05
 STAY = 2
 # A run that ends slow is continued by implicit steps of growing length, as long in state space as this share of the
 # smallest radius: with eigenvalues of 0.99999 it would take 100,000 steps of the map.
-SLOW_AT_LAST = 3e-3  # length of a step at which a run counts as slow when it is given up
+SLOW = 3e-3  # length of a step, relative to the spread of the starts, below which a run is slow
 SLOW_SHARE = 0.5
 SLOW_SETTLING = 128  # implicit steps
 SLOW_RUNS = 16  # runs at a time
@@ -108,15 +102,15 @@ def follow(
             (jnp.asarray(origins), jnp.asarray(ignored), jnp.asarray(count)),
             inputs,
             (jnp.asarray(padded), jnp.asarray(reach)),
-            jnp.asarray(spread),
         )
         parts.append([np.asarray(leaf)[:count] for leaf in followed])
     labels, ends, passages, speeds = (np.concatenate(leaves) for leaves in zip(*parts, strict=True))
-    creeping = np.flatnonzero((labels < 0) & np.isfinite(ends).all(axis=1)) if len(targets) else []
+    creeping = np.flatnonzero((labels < 0) & np.isfinite(ends).all(axis=1) & bool(targets))
     for first in range(0, len(creeping), SLOW_RUNS):
         chosen = creeping[first : first + SLOW_RUNS]
         padding = np.resize(ends[chosen], (SLOW_RUNS, n))
-        settled = _settle(step, jnp.asarray(padding), inputs, (jnp.asarray(padded), jnp.asarray(reach)), spread)
+        stable = (jnp.asarray(padded), jnp.asarray(reach))
+        settled = _settle(step, jnp.asarray(padding), inputs, stable, jnp.asarray(SLOW * spread))
         labels[chosen], ends[chosen] = (np.asarray(leaf)[: len(chosen)] for leaf in settled)
     return Followed(labels, ends, passages, speeds)
 
@@ -127,7 +121,7 @@ def _settle(
     states: Float[Array, "runs n"],
     inputs: Float[Array, " m"] | None,
     stable: tuple[Float[Array, "targets n"], Float[Array, " targets"]],
-    spread: float,
+    slow: Float[Array, ""],
 ) -> tuple[Int[Array, " runs"], Float[Array, "runs n"]]:
     """Continue slow runs by implicit Euler steps of the flow dh/dt = F(h) − h; return the labels and the last states.
 
@@ -140,14 +134,14 @@ def _settle(
 
     def near(state: Float[Array, " n"]) -> Int[Array, ""]:
         inside = jnp.linalg.norm(targets - state, axis=1) < radii
-        return jnp.where(inside.any(), jnp.argmax(inside), -1)
+        return jnp.asarray(jnp.where(inside.any(), jnp.argmax(inside), -1))
 
     def one(start: Float[Array, " n"]) -> tuple[Int[Array, ""], Float[Array, " n"]]:
-        slow = jnp.linalg.norm(residual(step, start, inputs)) < SLOW_AT_LAST * spread
+        is_slow = jnp.linalg.norm(residual(step, start, inputs)) < slow
 
         def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
             count, state, _ = carry
-            return (count < SLOW_SETTLING) & slow & (near(state) < 0)
+            return (count < SLOW_SETTLING) & is_slow & (near(state) < 0)
 
         def advance(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             count, state, length = carry
@@ -157,9 +151,10 @@ def _settle(
             return count + 1, jnp.where(fits, state + move, state), jnp.where(fits, 2 * length, length / 2)
 
         state = jax.lax.while_loop(unfinished, advance, (jnp.asarray(0), start, jnp.asarray(16.0)))[1]
-        return jnp.where(slow, near(state), -1), state
+        return jnp.where(is_slow, near(state), -1), state
 
-    return jax.vmap(one)(states)
+    labels, ends = jax.vmap(one)(states)
+    return labels, ends
 
 
 @eqx.filter_jit
@@ -168,7 +163,6 @@ def _follow_queue(
     queue: tuple[Float[Array, "runs n"], Float[Array, " runs"], Int[Array, ""]],
     inputs: Float[Array, " m"] | None,
     stable: tuple[Float[Array, "targets n"], Float[Array, " targets"]],
-    spread: Float[Array, ""],
 ) -> tuple[Int[Array, " runs"], Float[Array, "runs n"], Float[Array, "runs n"], Float[Array, " runs"]]:
     """Follow the first ``count`` starts of a queue of (starts, away, count); return the leaves of ``Followed``."""
     starts, away, count = queue
@@ -194,8 +188,6 @@ def _follow_queue(
         turned = left & lane.falling & (speed > lane.speed) & (lane.speed < lane.passage_speed)
         taken = lane.taken + STRIDE
         label = jnp.where(stayed >= STAY, near, -1)
-        slow = (speed < SLOW * spread) & (speed > REST * spread)
-        given_up = (taken >= SLOW_STEPS) | ((taken >= MOST_STEPS) & ~slow)
         after = _Lane(
             lane.start,
             taken,
@@ -207,7 +199,7 @@ def _follow_queue(
             jnp.where(turned, lane.state, lane.passage),
             jnp.where(turned, lane.speed, lane.passage_speed),
         )
-        return after, label, (label >= 0) | given_up | ~jnp.isfinite(state).all()
+        return after, label, (label >= 0) | (taken >= MOST_STEPS) | ~jnp.isfinite(state).all()
 
     def busy(carry: tuple[_Lane, Array, tuple[Array, ...]]) -> Bool[Array, ""]:
         return jnp.any(carry[0].start < count)
@@ -225,5 +217,13 @@ def _follow_queue(
         )
         return lanes, jnp.minimum(waiting + jnp.sum(ended), total), results
 
-    empty = (jnp.full(total, -1), jnp.zeros_like(starts), jnp.zeros_like(starts), jnp.full(total, jnp.inf))
-    return jax.lax.while_loop(busy, advance, (jax.vmap(begin)(jnp.arange(LANES)), jnp.asarray(LANES), empty))[2]
+    empty: tuple[Array, ...] = (
+        jnp.full(total, -1),
+        jnp.zeros_like(starts),
+        jnp.zeros_like(starts),
+        jnp.full(total, jnp.inf),
+    )
+    labels, ends, passages, speeds = jax.lax.while_loop(
+        busy, advance, (jax.vmap(begin)(jnp.arange(LANES)), jnp.asarray(LANES), empty)
+    )[2]
+    return labels, ends, passages, speeds

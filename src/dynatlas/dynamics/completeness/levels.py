@@ -42,11 +42,14 @@ class Levels:
         boundaries: for each number from 1, the matrix of which roots of the group below are on the boundary.
     """
 
+    groups: Sequence[Sequence[Point]]
+    boundaries: list[NDArray[np.bool_]]
+
     def __init__(
         self, groups: Sequence[Sequence[Point]], labels: Mapping[int, Sequence[int]], changes: Sequence[Change]
     ):
         self.groups = groups
-        self.boundaries: list[NDArray[np.bool_]] = []
+        self.boundaries = []
         for degree, (lower, upper) in enumerate(itertools.pairwise(groups), start=1):
             matrix = np.zeros((len(upper), len(lower)), bool)
             places = {id(point): place for place, point in enumerate(lower)}

@@ -39,9 +39,11 @@ class MorseGraph:
         reasons: why the graph does not close, one clause each; none if it closes.
     """
 
+    reasons: list[str]
+
     def __init__(self, search: Multistart):
         self.search = search
-        self.reasons: list[str] = []
+        self.reasons = []
         self.attractors: list[Point] = []
         self._labels: dict[int, list[int]] = {}  # of each saddle's runs, by the point's id
         self._changes: list[Change] = []
