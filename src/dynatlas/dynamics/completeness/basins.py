@@ -120,7 +120,7 @@ def _follow_queue(
     """Follow the first ``count`` starts of a queue of (starts, away, count); return the leaves of ``Followed``."""
     starts, away, count = queue
     targets, radii = stable
-    total, n = starts.shape
+    total = len(starts)
 
     def begin(start: Int[Array, ""]) -> _Lane:
         state = starts[jnp.minimum(start, total - 1)]
