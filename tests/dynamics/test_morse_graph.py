@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dynatlas import find_fixed_points
+from dynatlas.dynamics.completeness.basins import RUNS, follow
 from dynatlas.dynamics.completeness.boundaries import Simplex, shrink
 from dynatlas.dynamics.completeness.chain_complex import has_homology_of_a_point
 from dynatlas.dynamics.completeness.starts import starts_in_box
@@ -115,6 +116,29 @@ def test_far_starts_follow_the_flow_and_near_ones_are_projected():
     # −40 is inside after 1 + 1 + 2 + 4 halvings; at 70 a gate is shut.
     np.testing.assert_allclose(moved[:, 0], [0.5, 1, 10 / 16, -40 / 256, 70])
     assert starts_in_box(starts, None, halve) is starts
+
+
+def test_every_run_of_a_long_queue_arrives_where_its_signs_say():
+    starts = np.random.default_rng(0).uniform(-1, 1, size=(RUNS + 20, 2))
+    corners = [np.array(signs) * HIGH for signs in itertools.product((-1, 1), repeat=2)]
+    with jax.enable_x64(True):
+        runs = follow(switches, None, starts, corners, [0.05] * 4, 1.0)
+        nowhere = follow(switches, None, starts[:3], [], [], 1.0)
+    assert runs.labels.tolist() == (2 * (starts[:, 0] > 0) + (starts[:, 1] > 0)).tolist()
+    assert nowhere.labels.tolist() == [-1, -1, -1]
+    np.testing.assert_allclose(nowhere.ends, HIGH * np.sign(starts[:3]), atol=1e-9)
+
+
+def test_next_to_the_saddle_that_it_leaves_a_run_passes_nothing():
+    """From 0.05 a leaky unit speeds up, away from 0, before it slows down at its stable point."""
+
+    def leaky(state, _):
+        return 0.8 * state + 0.2 * jnp.tanh(2 * state)
+
+    with jax.enable_x64(True):
+        runs = follow(leaky, None, np.array([[0.05]]), [np.array([HIGH])], [0.05], 1.0, away=0.1)
+    assert runs.labels.tolist() == [0]
+    assert np.isinf(runs.speeds).all()
 
 
 def cube(size):
