@@ -173,6 +173,7 @@ def find_fixed_points(
         ValueError: shapes do not fit, starts are not finite, or ``step`` leaves the box.
 
     Example:
+        >>> import jax.numpy as jnp
         Two independent bistable units have nine fixed points, of which four are stable.
 
         >>> step = lambda h, x: jnp.tanh(2 * h)

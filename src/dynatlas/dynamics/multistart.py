@@ -74,6 +74,8 @@ class Multistart:
         cut: why the search ended before it was finished; empty if it was not cut.
     """
 
+    cut: str
+
     def __init__(
         self,
         step: Step,

@@ -141,7 +141,7 @@ def _settle(
 
         def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
             count, state, _ = carry
-            return (count < SLOW_SETTLING) & is_slow & (near(state) < 0)
+            return jnp.asarray((count < SLOW_SETTLING) & is_slow & (near(state) < 0))
 
         def advance(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             count, state, length = carry
