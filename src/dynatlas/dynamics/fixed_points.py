@@ -173,9 +173,9 @@ def find_fixed_points(
         ValueError: shapes do not fit, starts are not finite, or ``step`` leaves the box.
 
     Example:
-        >>> import jax.numpy as jnp
         Two independent bistable units have nine fixed points, of which four are stable.
 
+        >>> import jax.numpy as jnp
         >>> step = lambda h, x: jnp.tanh(2 * h)
         >>> starts = jax.random.normal(jax.random.key(0), (100, 2))
         >>> points = find_fixed_points(step, starts, box=(-1, 1), key=jax.random.key(1))
