@@ -78,7 +78,7 @@ def fixed_point_counts(atlas: AtlasLike) -> Figure:
             else:
                 bar_axes.set_axis_off()
         handles = [Patch(color=color, label=name) for name, color in CERTIFICATE_COLORS.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
