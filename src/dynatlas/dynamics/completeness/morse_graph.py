@@ -314,10 +314,20 @@ class MorseGraph:
         """Saddles from which a run arrives at no known stable point."""
         return sum(min(labels) < 0 for labels in self._labels.values())
 
+    @property
+    def _n_flips(self) -> int:
+        """Saddles with an odd number of eigenvalues below −1."""
+        return sum(point.index != (-1) ** point.n_unstable for point in self.search.roots)
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether the graph can close: it cannot where runs end on a cycle or swap the sides of a saddle."""
+        return not self._n_lost and not self._n_flips
+
     def _open_ends(self) -> list[str]:
         """Return why the graph does not close: a reason why it is not defined, or what is missing."""
         roots = self.search.roots
-        flips = sum(point.index != (-1) ** point.n_unstable for point in roots)
+        flips = self._n_flips
         bare = sum(change.saddle is None for change in self._changes)
         lost = self._n_lost
         reasons = {

@@ -96,7 +96,8 @@ def _run(search: Multistart, starts: NDArray[np.float64], random: np.random.Gene
         # Without a box the sum proves nothing, and is not waited for.
         adds_up = search.box is None or search.index_sum == 1
         nothing_new = len(search.roots) == known
-        if search.uncountable or (adds_up and graph.closes and not search.n_singletons):
+        is_done = graph.closes or not graph.is_defined
+        if search.uncountable or (adds_up and is_done and not search.n_singletons):
             break
         if adds_up and nothing_new:
             again += 1
