@@ -9,27 +9,17 @@ import pytest
 
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.errors import AtlasError
-from support.atlas_contents import write_all
-from support.processes import started_python
+from support.atlas_contents import another_run, write_all
 
 
 @pytest.mark.usefixtures("processes")
 def test_one_writer_at_a_time_and_a_killed_one_lets_go(atlas: Atlas) -> None:
-    code = f"""
-from dynatlas.atlas.atlas import Atlas
-import time
-with Atlas.open({str(atlas.path)!r}).lock():
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-    with started_python(code) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        with (
-            pytest.raises(AtlasError, match=rf"another run \(process {process.pid} on host .+\) is writing"),
-            atlas.lock(),
-        ):
-            pytest.fail("two writers")
+    with (
+        another_run(atlas) as process,
+        pytest.raises(AtlasError, match=rf"another run \(process {process.pid} on host .+\) is writing"),
+        atlas.lock(),
+    ):
+        pytest.fail("two writers")
     with atlas.lock():
         holder = json.loads((atlas.path / ".lock").read_text())
         assert holder["pid"] == os.getpid()

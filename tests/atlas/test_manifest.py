@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from dynatlas.atlas import manifest
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.manifest import Entry, Manifest, manifest_of
 from dynatlas.errors import AtlasError, DamagedAtlasError
-from support.atlas_contents import entry, study_with
+from support.atlas_contents import another_run, entry, study_with
 from support.processes import Crash, failing_after, run_python, started_python
 
 
@@ -303,22 +301,6 @@ def test_a_reader_sees_a_prefix_that_only_grows(atlas: Atlas, compacts: bool) ->
 
 
 # ── One process writes ──
-
-
-@contextmanager
-def another_run(atlas: Atlas) -> Iterator[None]:
-    """The lock is held by another process."""
-    code = f"""
-import time
-from dynatlas.atlas.atlas import Atlas
-with Atlas.open({str(atlas.path)!r}).lock():
-    print("locked", flush=True)
-    time.sleep(600)
-"""
-    with started_python(code) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        yield
 
 
 @pytest.mark.usefixtures("processes")

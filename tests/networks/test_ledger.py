@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def cell(**more):
-    """A cell of one's own with PyTorch's names: one bias, called bias."""
+    """A user-defined cell with PyTorch's names and a single bias, called bias."""
     return {
         "rnn.weight_ih": normal(N, I),
         "rnn.weight_hh": normal(N, N),

@@ -29,6 +29,7 @@ from dynatlas.report.tables import network_files
 from dynatlas.report.values import cells, rounded
 from dynatlas.study.members import Member
 from dynatlas.study.study import Study
+from support.figures import full, small
 from support.synthetic_atlas import SyntheticAtlas, synthetic_atlas
 
 PARTS_OF_ATLAS = (
@@ -81,16 +82,6 @@ def render(atlas: Any) -> str:
     """The page, without the megabytes of plotly that take most of the time to parse."""
     with patch("plotly.offline.get_plotlyjs", lambda: "plotly</script>"):
         return report.page(Snapshot(atlas), [])
-
-
-@cache
-def full() -> SyntheticAtlas:
-    return synthetic_atlas()
-
-
-@cache
-def small() -> SyntheticAtlas:
-    return synthetic_atlas(tasks=[{"kind": "flip_flop", "steps": 20}])
 
 
 @cache

@@ -1,6 +1,9 @@
 """A small atlas with one entry of each kind."""
 
 import hashlib
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from dynatlas.atlas import schema
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.study.members import Block
 from dynatlas.study.study import Study
+from support.processes import started_python
 from support.studies import tiny_study
 
 BOTH = {"population": {"architectures": ["vanilla", "gru"]}}
@@ -80,3 +84,19 @@ def file_to_damage(atlas: Atlas, name: str) -> Path:
     """Return the file of an entry, or one chunk of a group."""
     path = atlas.path / name
     return path / "distance/c/0/0" if path.is_dir() else path
+
+
+@contextmanager
+def another_run(atlas: Atlas) -> Iterator[subprocess.Popen[str]]:
+    """Have another process hold the lock, and yield it."""
+    code = f"""
+import time
+from dynatlas.atlas.atlas import Atlas
+with Atlas.open({str(atlas.path)!r}).lock():
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+    with started_python(code) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        yield process

@@ -216,7 +216,7 @@ ANY: Final = Layout(
     roles={name: role for role, names in NAMES.items() for name in names},
     rows=None,
 )
-# A cell of one's own with the names of nn.RNNCell, and more.
+# A user-defined cell with the names of nn.RNNCell and further arrays.
 CELL: Final = Layout(
     label="a cell with PyTorch's names",
     needs=frozenset(["weightih", "weighthh"]),
