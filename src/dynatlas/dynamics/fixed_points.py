@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, generator
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas.dynamics.completeness.search import Found, search_roots_of
+from dynatlas.dynamics.completeness.search import Found, Problem, search_roots_of
 from dynatlas.dynamics.completeness.starts import starts_in_box
 from dynatlas.dynamics.completeness.verdict import Certificate
 from dynatlas.dynamics.multistart import Budget
@@ -191,7 +191,7 @@ def find_fixed_points(
         starts, static, bounds = _checked(step, initial_states, inputs, box, tol, slow_tol)
         budget = Budget(max_starts, max_seconds)
         starts = starts_in_box(starts, bounds, lambda states, steps: flow_ends(step, states, static, steps))
-        found = search_roots_of(step, starts, static, bounds, (tol, slow_tol), budget, generator(key))
+        found = search_roots_of(Problem(step, static, bounds, (tol, slow_tol), budget), starts, generator(key))
         return _fixed_points(found, starts.shape[1])
 
 

@@ -39,44 +39,43 @@ class Found(NamedTuple):
     spread: float
 
 
-def search_roots_of(
-    step: Step,
-    starts: NDArray[np.float64],
-    inputs: Float[Array, " m"] | None,
-    box: Box | None,
-    tolerances: tuple[float, float],
-    budget: Budget,
-    random: np.random.Generator,
-) -> Found:
-    """Find roots and slow points; on fewer coordinates, where an exact reduction of the map is found.
+class Problem(NamedTuple):
+    """A map whose roots are sought, and how.
 
-    Args:
+    Attributes:
         step: the map.
-        starts: [starts, n].
         inputs: the static input.
         box: that the map maps into itself, or None.
         tolerances: largest q of a root and of a slow point.
         budget: of starts and of seconds.
+    """
+
+    step: Step
+    inputs: Float[Array, " m"] | None
+    box: Box | None
+    tolerances: tuple[float, float]
+    budget: Budget
+
+
+def search_roots_of(problem: Problem, starts: NDArray[np.float64], random: np.random.Generator) -> Found:
+    """Find roots and slow points; on fewer coordinates, where an exact reduction of the map is found.
+
+    Args:
+        problem: the map.
+        starts: [starts, n].
         random: generator of the added starts.
     """
-    reduction = find_reduction(step, starts, inputs, box)
+    reduction = find_reduction(problem.step, starts, problem.inputs, problem.box)
     if reduction is not None:
-        found = _reduced(reduction, step, starts, inputs, box, tolerances, budget, random)
+        found = _reduced(reduction, problem, starts, random)
         if found is not None:
             return found
-    search = _multistart(step, starts, inputs, box, tolerances, budget)
-    open_ends = _run(search, starts, random)
-    return _found(search, open_ends)
+    search = _multistart(problem, starts)
+    return _found(search, _run(search, starts, random))
 
 
-def _multistart(
-    step: Step,
-    starts: NDArray[np.float64],
-    inputs: Float[Array, " m"] | None,
-    box: Box | None,
-    tolerances: tuple[float, float],
-    budget: Budget,
-) -> Multistart:
+def _multistart(problem: Problem, starts: NDArray[np.float64]) -> Multistart:
+    step, inputs, box, tolerances, budget = problem
     spread = float(np.sqrt(starts.var(axis=0).mean()))
     if spread < 1e-6:  # a single start has no scale; that of the units is about 1
         spread = 1.0
@@ -127,31 +126,24 @@ def _found(search: Multistart, open_ends: list[str]) -> Found:
 
 
 def _reduced(
-    reduction: Reduction,
-    step: Step,
-    starts: NDArray[np.float64],
-    inputs: Float[Array, " m"] | None,
-    box: Box | None,
-    tolerances: tuple[float, float],
-    budget: Budget,
-    random: np.random.Generator,
+    reduction: Reduction, problem: Problem, starts: NDArray[np.float64], random: np.random.Generator
 ) -> Found | None:
     """Search the reduced map and return its points on the whole one; None if the two do not agree."""
     given = reduction.project(starts)
-    inner_box = None if box is None else reduction.box(*box)
-    inner = _multistart(reduction, given, inputs, inner_box, tolerances, budget)
+    inner_box = None if problem.box is None else reduction.box(*problem.box)
+    inner = _multistart(problem._replace(step=reduction, box=inner_box), given)
     open_ends = _run(inner, given, random)
-    outer = _multistart(step, starts, inputs, box, tolerances, budget)
+    outer = _multistart(problem, starts)
     roots = inner.roots
     if roots:
-        lifted = reduction.lift(np.array([point.state for point in roots]), inputs)
+        lifted = reduction.lift(np.array([point.state for point in roots]), problem.inputs)
         outer.add_roots(lifted, [point.hits for point in roots])
     if [point.n_unstable for point in outer.roots] != [point.n_unstable for point in roots]:
         return None
     slow = [point.state for point in inner.points if point.is_slow]
     checking = starts[:: max(1, len(starts) // CHECKING_STARTS)][:CHECKING_STARTS]
     if slow:
-        checking = np.concatenate([reduction.lift(np.array(slow), inputs), checking])
+        checking = np.concatenate([reduction.lift(np.array(slow), problem.inputs), checking])
     outer.search(outer.clip(checking))
     if len(outer.roots) != len(roots):
         return None
