@@ -1,8 +1,9 @@
-"""Faults in loops: kills, flipped bits, odd studies, small disks. Prints one table and keeps it in results.
+"""Faults in loops: kills, flipped bits, odd studies, damaged files, small disks. Prints one table and keeps it.
 
     python validation/robustness.py kills --number 50       # each of four kinds
     python validation/robustness.py flips --number 1000
     python validation/robustness.py studies --number 3000
+    python validation/robustness.py files --number 400      # of each format
     python validation/robustness.py disks                   # needs the right to mount a tmpfs
     python validation/robustness.py table                   # of all that was measured
 
@@ -74,7 +75,7 @@ def _part(name: str) -> Callable[[Path, int, int], list[Counts]]:
         return disks
     from faults.files import files
 
-    return lambda work, number, seed: [Counts(**row) for row in files(work, number, seed)]
+    return files
 
 
 def _write_table() -> str:

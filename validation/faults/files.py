@@ -1,23 +1,17 @@
 """Damaged files of every format that is read, and files that claim gigabytes.
 
-    python validation/faults/files.py --number 400 --json validation/results/robustness_files.json
-
 *Survived*: refused in one sentence of at most 500 characters, or read as the format's own library reads it. *Lost*: a
 traceback, a crash, more than 2 GB, or a longer message. *Silent*: read in another way than the library reads it.
 *Hung*:
 more than 30 s of the CPU, or four minutes.
 """
 
-import argparse
 import io
 import json
 import multiprocessing
-import os
-import platform
 import random
 import resource
 import signal
-import tempfile
 import time
 import traceback
 import warnings
@@ -37,13 +31,13 @@ from dynatlas._io.hdf5 import read_hdf5
 from dynatlas._io.untrusted import read_arrays
 from dynatlas.errors import DynatlasError
 from dynatlas.recordings.reading import read_here, read_recording
+from faults.counts import Counts
 
 CPU_SECONDS, SECONDS, GIGABYTES = 30, 240, 2.0
 LONGEST_MESSAGE = 500
-Row = dict[str, Any]  # fault, tried, survived, lost, silent, hung, seconds, examples
 
 
-def files(work: Path, number: int, seed: int) -> list[Row]:
+def files(work: Path, number: int, seed: int) -> list[Counts]:
     """Damage a valid file of each format ``number`` times, then try files that claim gigabytes.
 
     Args:
@@ -52,7 +46,7 @@ def files(work: Path, number: int, seed: int) -> list[Row]:
         seed: seed of the damage.
 
     Returns:
-        A row for each format, and one for the claims.
+        Counts of each format, and of the claims.
     """
     warnings.simplefilter("ignore")
     work.mkdir(parents=True, exist_ok=True)
@@ -268,10 +262,9 @@ class Child:
         self.process.join()
 
 
-def _format(work: Path, name: str, number: int, rng: random.Random) -> Row:
+def _format(work: Path, name: str, number: int, rng: random.Random) -> Counts:
     content, reader = (work / name).read_bytes(), READERS[name]
-    row: Row = {"fault": f"damaged {name}", "tried": 0, "survived": 0, "lost": 0, "silent": 0, "hung": 0}
-    row |= {"seconds": 0.0, "examples": []}
+    counts = Counts(f"damaged {name}")
     path, started = work / f"{Path(name).stem}-damaged{Path(name).suffix}", time.monotonic()
     if reader(work / name) is not None:
         raise RuntimeError(f"{name} cannot be read")
@@ -288,22 +281,15 @@ def _format(work: Path, name: str, number: int, rng: random.Random) -> Row:
                 contained = Child(read_recording)
                 result = contained.read(path) or result
                 contained.end()
-        _count(row, *result)
+        counts.add(*result)
     child.end()
-    return row | {"seconds": round(time.monotonic() - started, 1)}
+    counts.seconds = round(time.monotonic() - started, 1)
+    return counts
 
 
-def _count(row: Row, outcome: str, said: str) -> None:
-    row["tried"] += 1
-    row[outcome] += 1
-    if outcome != "survived" and len(row["examples"]) < 20:
-        row["examples"].append(f"{outcome}: {said}"[:500])
-
-
-def claims(work: Path) -> Row:
+def claims(work: Path) -> Counts:
     """Try small or sparse files that claim gigabytes, each in a process of its own."""
-    row: Row = {"fault": "files that claim gigabytes", "tried": 0, "survived": 0, "lost": 0, "silent": 0, "hung": 0}
-    row |= {"seconds": 0.0, "examples": []}
+    counts = Counts("files that claim gigabytes")
     started = time.monotonic()
     for name, write in CLAIMS.items():
         path = work / name
@@ -314,9 +300,10 @@ def claims(work: Path) -> Row:
             child.end()
         if outcome == "survived" and not said and not name.startswith("wide"):  # wide, not large
             outcome, said = "silent", "read"
-        _count(row, outcome, f"{name}: {said}")
+        counts.add(outcome, f"{name}: {said}")
         path.unlink()
-    return row | {"seconds": round(time.monotonic() - started, 1)}
+    counts.seconds = round(time.monotonic() - started, 1)
+    return counts
 
 
 def _sparse_safetensors(path: Path) -> None:
@@ -431,28 +418,3 @@ CLAIMS: dict[str, Callable[[Path], object]] = {
     "rows.csv": _text(b"a,b\n", b"1,2\n", 50_000_000),
     "wide.csv": _wide_csv,
 }
-
-
-def main() -> None:
-    """Damage files, print the rows and keep them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--number", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="files-") as work:
-        rows = files(Path(work), chosen.number, chosen.seed)
-    for row in rows:
-        print(
-            {name: value for name, value in row.items() if name != "examples"},
-            *row["examples"],
-            sep="\n    ",
-            flush=True,
-        )
-    if chosen.json:
-        content = {"machine": f"{os.cpu_count()} cores, {platform.platform()}", "counts": rows}
-        chosen.json.write_text(json.dumps(content, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
