@@ -385,8 +385,10 @@ class TestDepartures:
         assert found["hidden units"].paper == "64, 128, 256"
         assert found["seeds per configuration"] == ("seeds per configuration", "30", "3")
         assert found["optimiser"].here == "Adam"
-        assert found["trial length of the sine wave"].here == "100 steps"
+        assert found["trial length of the sine wave"].here == "125 steps"
+        assert found["seconds per step of the sine wave"] == ("seconds per step of the sine wave", "0.01", "0.04")
         assert found["commands at which the sine is compared"].here == "11"
+        assert "trial length of the flip-flop" not in found
         assert "trial length of the context-dependent integration" not in found
         assert "architectures" not in found
         assert "tasks" not in found

@@ -45,6 +45,15 @@ def test_members_are_the_full_crossing_in_a_stable_order():
 def test_ids_are_pinned():
     # An id decides a network's weights: if this changes, every atlas ever made can no longer be resumed.
     assert small().members[0].id == "e417a917bab99781"
+    assert small().members[16].id == "22e3ee818b0d2dbf"
+
+
+@pytest.mark.parametrize("settings", [{"steps": 500, "slope": 0.04, "offset": 0.01}, {"dt": 0.01}])
+def test_the_ways_to_write_a_sine_are_one_study(settings):
+    study = small(tasks=tasks(sine_wave=settings))
+    assert ids(study) == ids(small())
+    assert study.hash == small().hash == "4fb7105c0f7dc3a53a1134474a77a00c3622a354647ae6165ef84b1082c58489"
+    assert study.to_toml() == small().to_toml()
 
 
 @pytest.mark.parametrize(
@@ -150,6 +159,9 @@ def test_the_demo_trains_three_seeds_of_all_eight_variants_on_all_three_tasks():
         ({"tasks": tasks(sine_wave={"kind": "flip_flop"})}, ["names a kind twice"]),
         ({"population": {"activations": ["gelu"]}}, ["population.activations.0:", "'tanh' or 'relu'", "'gelu'"]),
         ({"tasks": tasks(sine_wave={"slope": 0.5})}, ["tasks.1: slope + offset is 0.51"]),
+        ({"tasks": tasks(sine_wave={"dt": 0.1})}, ["tasks.1.dt:", "less than 0.1", "it is 0.1"]),
+        ({"tasks": tasks(sine_wave={"dt": 0.04, "steps": 100})}, ["tasks.1: dt is given, and steps too"]),
+        ({"tasks": tasks(sine_wave={"Dt": 0.04})}, ["unknown key 'Dt'", "dt"]),
         ({"overrides": [{"training": {"momentm": 1}}]}, ["overrides.0.training.momentm", "'momentum'?"]),
         ({"training": {"learning_rate": math.nan}}, ["training.learning_rate:", "nan"]),
         (dict.fromkeys(TINY), ["name: is missing", "tasks: is missing"]),

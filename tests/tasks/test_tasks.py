@@ -51,7 +51,7 @@ def assert_share(hits: np.ndarray, expected: float) -> None:
     ("kind", "settings"),
     [
         ("flip_flop", {"steps": 100, "channels": 3, "pulse_probability": 0.05}),
-        ("sine_wave", {"steps": 500, "slope": 0.04, "offset": 0.01, "commands": 51}),
+        ("sine_wave", {"dt": 0.01, "steps": 500, "slope": 0.04, "offset": 0.01, "commands": 51}),
         ("context_integration", {"steps": 30, "streams": 2, "probe_levels": 20}),
     ],
 )
@@ -98,6 +98,11 @@ def test_channel_counts_are_those_of_the_trials_probe_and_conditions(task: Task,
         ("sine_wave", "offset", 0),
         ("sine_wave", "offset", math.inf),
         ("sine_wave", "commands", 1),
+        ("sine_wave", "dt", 0.0),
+        ("sine_wave", "dt", 0.1),
+        ("sine_wave", "dt", 1e-5),
+        ("sine_wave", "dt", math.nan),
+        ("sine_wave", "dt", "fast"),
         ("sine_wave", "frequency", 0.1),
         ("context_integration", "steps", 1),
         ("context_integration", "steps", 30.5),
@@ -122,6 +127,13 @@ def test_a_sine_above_half_a_cycle_per_step_is_refused(slope: float, offset: flo
 
 def test_a_sine_below_half_a_cycle_per_step_is_accepted_where_each_setting_is() -> None:
     assert float(SineWave(slope=0.3, offset=0.15).frequency(1.0)) == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize("setting", [{"steps": 125}, {"slope": 0.16}, {"offset": 0.04}])
+def test_a_sine_with_dt_and_what_dt_stands_for_is_refused(setting: dict[str, float]) -> None:
+    (name,) = setting
+    with pytest.raises(ValidationError, match=f"dt is given, and {name} too; dt = 0.04 stands for steps = 125, slope"):
+        SineWave(dt=0.04, **setting)
 
 
 @every_task
@@ -339,6 +351,35 @@ def test_the_sine_target_has_the_commanded_frequency_and_starts_at_phase_zero(
         expected = sine_of(command, task.steps, task.slope, task.offset)
         # Float32 rounds a phase of up to 160 by 1e-5.
         np.testing.assert_allclose(targets[:, 0], expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dt", [0.0003, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.0999])
+def test_a_sine_lasts_5_seconds_and_has_1_to_5_hertz_at_any_dt(dt: float) -> None:
+    task = SineWave(dt=dt)
+    assert task.steps * dt == pytest.approx(5, abs=dt / 2)
+    assert [float(task.frequency(x)) / dt for x in (0.0, 0.5, 1.0)] == pytest.approx([1, 3, 5])
+
+
+def test_a_sine_at_a_coarser_dt_is_the_same_wave_at_fewer_points() -> None:
+    key = jax.random.key(3)
+    fine, coarse = SineWave().trial(key), SineWave(dt=0.04).trial(key)
+    np.testing.assert_array_equal(fine.inputs[::4], coarse.inputs)
+    np.testing.assert_allclose(fine.targets[::4], coarse.targets, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dt", [0.01, 0.02, 0.03, 0.04, 0.07])
+def test_a_sine_with_dt_is_stored_as_the_settings_that_dt_stands_for(dt: float) -> None:
+    task = SineWave(dt=dt, commands=11)
+    stored = task.model_dump(mode="json")
+    assert stored.keys() == {"kind", "steps", "slope", "offset", "commands"}
+    assert SineWave(**stored) == task
+    assert SineWave(**stored).dt == task.dt == dt
+
+
+def test_a_sine_of_other_frequencies_has_no_dt_and_a_shorter_one_has() -> None:
+    assert SineWave(slope=0.1).dt is None
+    assert SineWave(steps=100).dt == 0.01
+    assert SineWave(steps=100) != SineWave()
 
 
 def test_the_sine_command_is_static_and_uniform() -> None:

@@ -1,6 +1,6 @@
 """Frequency-cued sine: a static command sets the frequency of the output."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +10,32 @@ from pydantic import Field, model_validator
 
 from dynatlas.tasks.task import Task, Trial, even_grid
 
+SECONDS: Final = 5  # of a trial
+LOWEST: Final = 1  # Hz, asked for by command 0
+HIGHEST: Final = 5  # Hz, asked for by command 1
+FINEST: Final = SECONDS / 100_000  # dt: no task has more steps
+COARSEST: Final = 0.5 / HIGHEST  # dt: the highest frequency would turn half a cycle per step
+
 
 class SineWave(Task):
     """Frequency-cued sine: for a static command x output sin(2πωt), ω = ``slope``·x + ``offset`` cycles per step.
 
     Training commands are uniform on [0, 1]; probe and conditions use an even grid of ``commands`` commands.
 
+    The task is a wave of 1 to 5 Hz over 5 s. ``dt``, the seconds per step, sets the resolution: it stands for
+    T = 5/dt steps (to the nearest integer), ``slope`` = 4·dt and ``offset`` = dt. A larger dt makes the task cheaper,
+    and the slowest wave still turns five times in a trial. The three settings can be given instead of dt; dt is None
+    if their frequencies are not 1 to 5 Hz at any dt.
+
     Example:
         >>> task = SineWave()
         >>> round(float(task.frequency(0.5)), 3)
         0.03
+        >>> coarse = SineWave(dt=0.04)
+        >>> coarse.steps, coarse.slope, coarse.offset
+        (125, 0.16, 0.04)
 
-    Source: Sussillo & Barak 2013 (their dt = 0.01 gives 1–5 Hz over 5 s at the default T = 500).
+    Source: Sussillo & Barak 2013 (dt = 0.01, the default).
     """
 
     kind: Literal["sine_wave"] = "sine_wave"
@@ -29,13 +43,38 @@ class SineWave(Task):
     slope: Annotated[float, Field(ge=0, le=0.5)] = 0.04
     offset: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     commands: Annotated[int, Field(ge=2, le=1_000, description="commands at which the sine is compared")] = 51
+    # Another form of the three settings above, which are the ones that are stored and that hashes are made of.
+    dt: Annotated[
+        float | None,
+        Field(ge=FINEST, lt=COARSEST, exclude=True, description="seconds per step of the sine wave"),
+    ] = 0.01
 
     title: ClassVar[str] = "sine wave"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"commands"})
     topology: ClassVar[tuple[str, ...]] = ("neighbor_graph", "spectrum")
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.02)
     probe_words: ClassVar[str] = "the command, the sine that it asks for"
-    paper_settings: ClassVar[tuple[str, ...]] = ("steps", "commands")
+    paper_settings: ClassVar[tuple[str, ...]] = ("dt", "steps", "commands")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_dt(cls, settings: Any) -> Any:
+        """Add the settings that ``dt`` stands for; an invalid dt is left to the validation of its field."""
+        dt = settings.get("dt") if isinstance(settings, dict) else None
+        if not isinstance(dt, float) or not FINEST <= dt < COARSEST:
+            return settings
+        meant = {"steps": round(SECONDS / dt), "slope": (HIGHEST - LOWEST) * dt, "offset": LOWEST * dt}
+        if twice := sorted(meant.keys() & settings.keys()):
+            words = ", ".join(f"{name} = {value:g}" for name, value in meant.items())
+            raise ValueError(f"dt is given, and {twice[0]} too; dt = {dt:g} stands for {words}: leave one of them out")
+        return settings | meant
+
+    @model_validator(mode="after")
+    def _derive_dt(self) -> "SineWave":
+        is_scaled = self.slope * LOWEST == (HIGHEST - LOWEST) * self.offset
+        # The model is frozen, and still under construction here.
+        object.__setattr__(self, "dt", self.offset / LOWEST if is_scaled else None)
+        return self
 
     @model_validator(mode="after")
     def _below_nyquist(self) -> "SineWave":
