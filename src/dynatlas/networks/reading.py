@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
 from dynatlas._io.matlab import is_matlab, read_matlab
+from dynatlas._io.sizes import at_most
 from dynatlas._io.untrusted import Arrays, UnreadableArrayError, read_arrays
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import Form, Reset
@@ -35,6 +36,7 @@ def read_network(
     orientation: Orientation | None = None,
     parts: Mapping[str, str] | None = None,
     ignore: Iterable[str] = (),
+    max_gb: float | None = None,
 ) -> Network:
     """Read a recurrent network that was trained elsewhere. Nothing in the file is executed.
 
@@ -59,6 +61,7 @@ def read_network(
         parts: names of arrays by role: recurrent, input, bias, inner_bias, recurrent_mask, sign, readout, readout_bias,
             alpha, tau, dt.
         ignore: names of arrays to leave out; ``*`` stands for any characters.
+        max_gb: most memory that the numbers of a file may take, in units of 1e9 bytes; by default 0.5.
 
     Raises:
         NetworkError: the network is of no supported type or not a dynamical system, the file is damaged or unsafe, or
@@ -72,11 +75,16 @@ def read_network(
     """
     options = Options(layer, readout, activation, reset, alpha, form, orientation, dict(parts or {}), _names(ignore))
     check_options(options)
+    with at_most(max_gb):
+        return _read(source, options)
+
+
+def _read(source: object, options: Options) -> Network:
     if not isinstance(source, str | Path):
         arrays = named_arrays(source)
         if arrays is None:
             return pytree_network(source, options)
-        known = module_activation(source) if activation is None else None
+        known = module_activation(source) if options.activation is None else None
         where = "the state dict" if hasattr(source, "state_dict") else "the dictionary"
         return _network(arrays, where, options, activation=known)
     path = Path(source)
