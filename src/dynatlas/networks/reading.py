@@ -19,6 +19,7 @@ from dynatlas.networks.layouts.plain import plain_network
 from dynatlas.networks.layouts.pytorch import layers_in, torch_network
 from dynatlas.networks.layouts.pytrees import cell_of, pytree_network
 from dynatlas.networks.layouts.recognition import recognise
+from dynatlas.networks.layouts.texts import activation_in
 from dynatlas.networks.memory import module_activation, named_arrays
 from dynatlas.networks.network import Network
 from dynatlas.networks.options import Options, Orientation, check_options
@@ -84,9 +85,9 @@ def _read(source: object, options: Options) -> Network:
         arrays = named_arrays(source)
         if arrays is None:
             return pytree_network(source, options)
-        known = module_activation(source) if options.activation is None else None
+        stated = module_activation(source)
         where = "the state dict" if hasattr(source, "state_dict") else "the dictionary"
-        return _network(arrays, where, options, activation=known)
+        return _network(arrays, where, options, activation=None if stated is None else (stated, "the module"))
     path = Path(source)
     left_out: list[str] = []
 
@@ -115,7 +116,11 @@ def _names(ignore: Iterable[str]) -> tuple[str, ...]:
 
 
 def _network(
-    arrays: Arrays, where: str, options: Options, left_out: Sequence[str] = (), activation: str | None = None
+    arrays: Arrays,
+    where: str,
+    options: Options,
+    left_out: Sequence[str] = (),
+    activation: tuple[str, str] | None = None,
 ) -> Network:
     """Return the network in arrays by name, whatever their layout.
 
@@ -124,7 +129,7 @@ def _network(
         where: what messages call them.
         options: the options of the caller.
         left_out: names of ignored arrays that were not read.
-        activation: what the module of the arrays says about its activation, if there is a module.
+        activation: the activation that a module states, and what states it.
     """
     if "architecture" in arrays:
         return pytree_network(cell_of(arrays), options)
@@ -134,6 +139,10 @@ def _network(
     if layers_in(ledger.arrays) and (known is None or not known[0].needs):
         network = torch_network(ledger, options, activation)
     elif are_keras_names(ledger.arrays):
+        found = activation_in(ledger, options)
+        if found is not None and options.activation is None:
+            options = options._replace(activation=found[0])
+            facts = (*facts, f"activation {found[0]}, as {found[1]} says")
         network = keras_network(Hdf5(ledger.arrays, {}), options)
     elif known is not None:
         network = plain_network(ledger, *known, options)
