@@ -1,12 +1,15 @@
 """Terminal output of an atlas' results: the headline table, the claims, and the path of the report."""
 
 import textwrap
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from dynatlas._util.messages import duration
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.measures.aspects import ASPECTS
@@ -27,8 +30,21 @@ def print_summary(atlas: Atlas, console: Console) -> None:
     counts = claims.verdict.value_counts()
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     console.print(f"\nclaims of the literature: {listed} (dynatlas claims {atlas.path})", soft_wrap=True, markup=False)
+    for line in times(atlas.provenance):
+        console.print(line, soft_wrap=True, markup=False)
     report = (atlas.path / "report" / "index.html").resolve()
     console.print(f"report: {report}", soft_wrap=True, markup=False)
+
+
+def times(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how long the last run took, and its workers' time by stage."""
+    runs = provenance.get("runs") or []
+    if not runs:
+        return
+    last = runs[-1]
+    begun, ended = (datetime.fromisoformat(last[when]) for when in ("started", "finished"))
+    stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in last["worker_seconds"].items() if seconds)
+    yield f"time: {duration((ended - begun).total_seconds())}; of all workers: {stages or 'none'}"
 
 
 def headline_table(headline: pd.DataFrame) -> Table:
