@@ -287,7 +287,7 @@ def test_an_atlas_without_them_shows_the_state_spaces_of_representatives() -> No
 def test_the_headline_shows_the_stored_shares_and_the_task_the_counts() -> None:
     text, page = full_page()
     for r2 in full().table("headline")["r2"]:
-        assert f"<strong>{100 * r2:.0f} %</strong>".replace("-", "−") in text
+        assert f"<strong>{round(100 * r2)} %</strong>".replace("-", "−") in text
     assert "8 + 12 + 6 + 1, in 21 of 23 searches" in page.text
     claims = full().table("claims")
     for statement in claims["statement"].unique():
