@@ -29,7 +29,6 @@ from pathlib import Path
 # the cores they spin.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,8 +36,7 @@ import numpy as np
 from dynatlas import find_fixed_points
 from dynatlas.cells.registry import CELLS
 from dynatlas.dynamics.graphs import transition_graph
-from dynatlas.study.study import Study
-from dynatlas.training.fit import begin, train
+from flip_flop_networks import trained
 from training import CORES, NO_TORCH, can_import_torch
 
 STARTS = 1024
@@ -48,26 +46,6 @@ SAME_POINT = 1e-3  # the distance within which a point of Adam's counts as one o
 TARGETS = {("gru", 64): 1.0, ("vanilla", 64): 0.4, ("gru", 256): 15.0}
 POPULATION_TARGET = 1.5
 
-STUDY = """
-name = "fixed points"
-[[tasks]]
-kind = "flip_flop"
-steps = {steps}
-[population]
-architectures = ["{architecture}"]
-activations = ["{activation}"]
-units = [{units}]
-l2 = [1e-5]
-seeds = {seeds}
-[training]
-optimizer = "adam"
-iterations = {iterations}
-batch_size = 64
-learning_rate = {learning_rate}
-decay_rate = 0.3
-decay_steps = {decay_steps}
-clip_norm = 1.0
-"""
 TRAINING = {"steps": 100, "iterations": 3000, "learning_rate": 5e-3, "decay_steps": 1000}
 LARGE_TRAINING = {"steps": 100, "iterations": 900, "learning_rate": 2e-3, "decay_steps": 300}
 QUICK_TRAINING = {"steps": 50, "iterations": 900, "learning_rate": 1e-2, "decay_steps": 300}
@@ -76,18 +54,10 @@ QUICK_TRAINING = {"steps": 50, "iterations": 900, "learning_rate": 1e-2, "decay_
 class Network:
     """A trained network, in float64, and where the searches on it start."""
 
-    def __init__(self, member, task, weights):
-        self.member, self.task = member, task
-        self.validation_mse = float(weights.pop("validation_mse"))
+    def __init__(self, trained):
+        self.member, self.task, self.weights, self.cell = trained.member, trained.task, trained.weights, trained.cell
+        self.validation_mse, task, member = trained.validation_mse, trained.task, trained.member
         with jax.enable_x64(True):
-            template = CELLS[member.architecture](
-                task.n_inputs, member.units, task.n_outputs, member.activation, key=jax.random.key(0)
-            )
-            self.cell = eqx.tree_at(
-                lambda cell: [getattr(cell, name) for name in weights],
-                template,
-                [jnp.asarray(value, jnp.float64) for value in weights.values()],
-            )
             self.inputs = np.zeros(task.n_inputs)
             self.box = self.cell.box(jnp.asarray(self.inputs))
             states = jax.vmap(self.cell.run)(jnp.asarray(np.asarray(task.probe().inputs, np.float64)))
@@ -95,7 +65,6 @@ class Network:
         random = np.random.default_rng(member.seed)
         rows = random.integers(len(visited), size=STARTS)
         self.starts = visited[rows] + NOISE * random.normal(size=(STARTS, visited.shape[1]))
-        self.weights = weights
 
     @property
     def name(self):
@@ -115,23 +84,6 @@ class Network:
         with jax.enable_x64(True):
             moved = jax.vmap(lambda state: self.cell(state, jnp.asarray(self.inputs)))(jnp.asarray(states))
         return 0.5 * ((np.asarray(moved) - states) ** 2).sum(axis=1)
-
-
-def trained_networks(folder, architecture, activation, units, seeds, training):
-    """Networks of one shape, from the folder or else trained now."""
-    text = STUDY.format(architecture=architecture, activation=activation, units=units, seeds=seeds, **training)
-    study = Study.parse(text, "benchmark")
-    task = study.tasks[0]
-    # A member's id stands for everything that decides its weights, so that a file cannot be another network's.
-    files = {member: folder / f"{member.name}-{member.id}.npz" for member in study.members}
-    missing = [member for member in study.members if not files[member].exists()]
-    if missing:
-        state = begin(missing, lambda key: study.cell(missing[0].shape, key))
-        state = train(task, missing, state, until=training["iterations"])
-        for row, member in enumerate(missing):
-            weights = {name: leaf[row] for name, leaf in vars(state.fits.cell).items() if name != "activation"}
-            np.savez(files[member], validation_mse=state.validation_mse[row, -1], **weights)
-    return [Network(member, task, dict(np.load(file))) for member, file in files.items()]
 
 
 def seconds_of(function, *arguments):
@@ -300,7 +252,7 @@ def main():
         small = QUICK_TRAINING if options.quick else TRAINING
         seeds = 1 if units == 256 or options.quick else 3
         training = LARGE_TRAINING if units == 256 else small
-        return trained_networks(options.networks, architecture, activation, units, seeds, training)
+        return [Network(one) for one in trained(options.networks, architecture, activation, units, seeds, training)]
 
     searched = [("gru", "tanh", 64), ("vanilla", "tanh", 64), ("gru", "tanh", 256)]
     shapes = [(architecture, activation) for activation in ("tanh", "relu") for architecture in CELLS]

@@ -14,6 +14,7 @@ roots than the true ones is false. Networks whose rows are in FILE are not searc
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -28,68 +29,18 @@ from dynatlas.networks import Network
 from dynatlas.networks.analysis import analyze
 from dynatlas.networks.layers import Leaky, Stack
 from dynatlas.networks.network import network_of_layers
-from dynatlas.study.study import Study
 from dynatlas.tasks.flip_flop import FlipFlop
-from dynatlas.training.fit import begin, train
 
-STUDY = """
-name = "certificate"
-[[tasks]]
-kind = "flip_flop"
-steps = 50
-[population]
-architectures = ["{architecture}"]
-activations = ["{activation}"]
-units = [{units}]
-l2 = [1e-5]
-seeds = {seeds}
-[training]
-optimizer = "adam"
-iterations = {iterations}
-batch_size = 64
-learning_rate = {learning_rate}
-decay_rate = 0.3
-decay_steps = 300
-clip_norm = 1.0
-"""
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import flip_flop_networks
 
 
 def trained(folder, architecture, activation, units, seeds, iterations=900):
-    """Trained networks of one shape, from the folder or else trained now: (task, cell) of each seed."""
-    text = STUDY.format(
-        architecture=architecture,
-        activation=activation,
-        units=units,
-        seeds=seeds,
-        iterations=iterations,
-        learning_rate=1e-2 if units < 128 else 2e-3,
-    )
-    study = Study.parse(text, "certificate")
-    task = study.tasks[0]
-    # A member's id stands for everything that decides its weights, so that a file cannot be another network's.
-    files = {member: folder / f"{member.name}-{member.id}.npz" for member in study.members}
-    missing = [member for member in study.members if not files[member].exists()]
-    if missing:
-        state = begin(missing, lambda key: study.cell(missing[0].shape, key))
-        state = train(task, missing, state, until=iterations)
-        for row, member in enumerate(missing):
-            weights = {name: leaf[row] for name, leaf in vars(state.fits.cell).items() if name != "activation"}
-            np.savez(files[member], validation_mse=state.validation_mse[row, -1], **weights)
-    return [_network(member, task, dict(np.load(file))) for member, file in files.items()]
-
-
-def _network(member, task, weights):
-    """The cell with these weights, in float64."""
-    weights.pop("validation_mse")
-    with jax.enable_x64(True):
-        template = CELLS[member.architecture](
-            task.n_inputs, member.units, task.n_outputs, member.activation, key=jax.random.key(0)
-        )
-        return eqx.tree_at(
-            lambda cell: [getattr(cell, name) for name in weights],
-            template,
-            [jnp.asarray(value, jnp.float64) for value in weights.values()],
-        )
+    """Trained cells of one shape, one for each seed."""
+    learning_rate = 1e-2 if units < 128 else 2e-3
+    training = {"steps": 50, "iterations": iterations, "learning_rate": learning_rate, "decay_steps": 300}
+    return [one.cell for one in flip_flop_networks.trained(folder, architecture, activation, units, seeds, training)]
 
 
 def of_cell(cell):

@@ -191,7 +191,7 @@ def test_repr_says_how_far_it_is(atlas: Atlas) -> None:
     assert (rows()["networks"], rows()["done"]) == ("0 of 4 trained", "nothing yet")
     write_all(atlas)
     assert rows()["networks"] == "1 of 2 learned their task"
-    assert rows()["done"] == "training (1 of 2), distances (1 of 5), tables (1 of 3), report"
+    assert rows()["done"] == "training (1 of 2), distances (1 of 6), tables (1 of 3), report"
     assert f'next: dynatlas.run("{atlas.path}/study.toml", "{atlas.path}") resumes' in " ".join(repr(atlas).split())
     atlas.discard("tables/networks.parquet")
     assert rows()["networks"] == "2 of 4 trained"

@@ -1,6 +1,7 @@
 """Activities that the measures of geometry accept, and those that they refuse."""
 
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -50,19 +51,22 @@ def test_duplicate_units_add_no_dimension(noise):
         if options in (SCALED, CORRELATED):
             continue
         expected = distance(X, Y, measure, **options)
-        assert distance(twice, Y, measure, **options) == pytest.approx(expected, abs=tolerance), measure
-        assert distance(twice, X, measure, **options) < tolerance, measure
+        # Noise above rounding may be activity: without a ridge, that is said.
+        is_doubtful = noise > 1e-14 and options == {"regularization": 0}
+        with pytest.warns(UserWarning, match="condition number") if is_doubtful else nullcontext():
+            assert distance(twice, Y, measure, **options) == pytest.approx(expected, abs=tolerance), measure
+            assert distance(twice, X, measure, **options) < tolerance, measure
 
 
 def test_a_weak_dimension_above_rounding_counts():
     X, Y = networks(6, 5)
     # A difference of 1e-4 between two units is a dimension to CCA as good as any other: here, Y's first unit.
     weak = np.hstack([X, X[:, :1] + 1e-4 * Y[:, :1]])
-    assert distance(weak, Y[:, :1], variance=1.0) < 1e-9
+    assert distance(weak, Y[:, :1], variance=1.0) == pytest.approx(6 / 7, abs=1e-9)  # one of seven is found again
     assert distance(weak, Y, variance=1.0) == pytest.approx(
         distance(np.hstack([X, Y[:, :1]]), Y, variance=1.0), abs=1e-9
     )
-    assert distance(X, Y[:, :1], variance=1.0) > 0.02
+    assert distance(X, Y[:, :1], variance=1.0) > 5 / 6 + 0.003
     # The covariance knows that dimension's direction to few digits; the basis is orthonormal to the last nevertheless.
     weak = np.hstack([X, X[:, :1] + 1e-5 * Y[:, :1]])
     basis = SVCCA(variance=1.0).reduce(weak - weak.mean(axis=0))["basis"]
@@ -220,7 +224,7 @@ def test_unknown_measure(name, message):
 @pytest.mark.parametrize(
     ("measure", "options", "message"),
     [
-        ("svcca", {"varience": 0.9}, "svcca has no option 'varience'; it has: variance, components"),
+        ("svcca", {"varience": 0.9}, "svcca has no option 'varience'; it has: variance, components, per_network"),
         ("cka", {"variance": 0.9}, "cka has no option 'variance'; it has: debiased, tolerance"),
         ("rsa", {"max_samples": 9}, "rsa has no option 'max_samples'; it has: correlation, dissimilarity"),
         ("svcca", {"variance": 0}, r"variance is 0; expected a share in \(0, 1\]"),

@@ -20,18 +20,21 @@ def independent(X, Y, measure, **options):
     return functions[measure](X, Y, **options)
 
 
-def svcca(X, Y, variance=0.95, components=None):
+def svcca(X, Y, variance=0.95, components=None, per_network=False):
     """SVD of samples × units, and angles between subspaces."""
-    bases = []
-    for activity in (X, Y):
-        left, singular, _ = np.linalg.svd(activity - activity.mean(axis=0), full_matrices=False)
-        held = 0.0
-        kept = 0
-        while kept < len(singular) and (held < variance - 1e-9 if components is None else kept < components):
+    scores = [np.linalg.svd(activity - activity.mean(axis=0), full_matrices=False)[:2] for activity in (X, Y)]
+    counts = []
+    for _, singular in scores:
+        held, kept = 0.0, 0
+        while kept < len(singular) and held < variance - 1e-9:
             held += singular[kept] ** 2 / (singular**2).sum()
             kept += 1
-        bases.append(left[:, :kept])
-    return 1 - np.cos(scipy.linalg.subspace_angles(*bases)).mean()
+        counts.append(kept)
+    if not per_network:
+        counts = [components or max(counts)] * 2
+    bases = [left[:, :count] for (left, _), count in zip(scores, counts, strict=True)]
+    widths = [basis.shape[1] for basis in bases]
+    return 1 - np.cos(scipy.linalg.subspace_angles(*bases)).sum() / (min(widths) if per_network else max(widths))
 
 
 def pwcca(X, Y):
@@ -79,21 +82,24 @@ def procrustes(X, Y, euclidean=False):
     return np.arccos((aligned * B).sum() / (np.linalg.norm(A) * np.linalg.norm(B)))
 
 
-def rsa(X, Y, correlation="spearman", dissimilarity="euclidean"):
+def rsa(X, Y, correlation="spearman", dissimilarity="euclidean", centered=False):
     statistic = {
         "spearman": lambda a, b: scipy.stats.spearmanr(a, b).statistic,
         "pearson": lambda a, b: scipy.stats.pearsonr(a, b).statistic,
         "cosine": lambda a, b: 1 - scipy.spatial.distance.cosine(a, b),
     }[correlation]
-    return 1 - statistic(*(pdist(activity - activity.mean(axis=0), dissimilarity) for activity in (X, Y)))
+    patterns = [activity - centered * activity.mean(axis=0) for activity in (X, Y)]
+    return 1 - statistic(*(pdist(activity, dissimilarity) for activity in patterns))
 
 
 @pytest.mark.parametrize(("measure", "options"), VARIANTS)
 def test_agrees_with_an_independent_computation(measure, options):
     activities = networks(9, 9, 14, 5)
     matrix = distance_matrix(activities, measure, **options)
+    # All four networks share a number of components, which may be larger than the one of a pair.
+    given = {"components": matrix.attrs["components"]} if measure == "svcca" else options
     expected = [
-        [0.0 if i == j else independent(X, Y, measure, **options) for j, Y in enumerate(activities)]
+        [0.0 if i == j else independent(X, Y, measure, **given) for j, Y in enumerate(activities)]
         for i, X in enumerate(activities)
     ]
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
@@ -111,10 +117,11 @@ def test_agrees_with_an_independent_computation(measure, options):
     ],
 )
 def test_rsa_agrees_with_rsatoolbox(options, method):
-    activities = [activity - activity.mean(axis=0) for activity in networks(9, 14, samples=40)]
+    activities = [activity + np.arange(activity.shape[1]) for activity in networks(9, 14, samples=40)]
     rdms = [rsatoolbox.rdm.calc_rdm(rsatoolbox.data.Dataset(one), method="correlation") for one in activities]
     expected = 1 - rsatoolbox.rdm.compare(*rdms, method=method)[0, 0]
     assert distance(*activities, "rsa", **options) == pytest.approx(expected, abs=1e-9)
+    assert distance(*activities, "rsa", centered=True, **options) != pytest.approx(expected, abs=1e-3)
 
 
 def test_rsa_of_euclidean_distances_agrees_with_rsatoolbox():
@@ -130,7 +137,7 @@ def test_plain_cca_agrees_with_scikit_learn():
     scores = sklearn.cross_decomposition.CCA(n_components=4, scale=False, max_iter=5000, tol=1e-12).fit_transform(X, Y)
     correlations = [np.corrcoef(scores[0][:, i], scores[1][:, i])[0, 1] for i in range(4)]
     assert distance(X, Y, "cca", regularization=0) == pytest.approx(1 - sum(correlations) / np.sqrt(24), abs=1e-6)
-    assert distance(X, Y, "svcca", variance=1.0) == pytest.approx(1 - np.mean(correlations), abs=1e-6)
+    assert distance(X, Y, "svcca", variance=1.0) == pytest.approx(1 - sum(correlations) / 6, abs=1e-6)
 
 
 @pytest.mark.parametrize("measure", ["svcca", "cka", "procrustes", "rsa"])
@@ -140,6 +147,16 @@ def test_agrees_with_an_independent_computation_when_units_outnumber_samples(mea
     with pytest.warns(UserWarning, match="fewer than the units") if measure in ("cka", "procrustes") else nullcontext():
         found = distance(X, Y, measure, **options)
     assert found == pytest.approx(independent(X, Y, measure, **options), abs=1e-10)
+
+
+@pytest.mark.parametrize(("weakest", "warns"), [(1e-5, False), (1e-7, True)])
+def test_cca_without_a_ridge_warns_of_directions_near_rounding(weakest, warns):
+    X, Y = networks(6, 6, samples=200)
+    X = np.linalg.qr(X)[0] * [1, 1, 1, 1, 1, weakest]
+    told = pytest.warns(UserWarning, match="network X: the activity has condition number 1e")
+    with told if warns else nullcontext():
+        distance(X, Y, "cca", regularization=0)
+    distance(X, Y, "cca")
 
 
 @pytest.mark.parametrize("angle", [1e-6, 1e-3, 0.3, 1.2, np.pi / 2])
@@ -192,6 +209,43 @@ def test_svcca_keeps_the_fewest_components_that_hold_the_variance(variance, kept
         assert distance(X, Y, variance=variance) == pytest.approx(1 - 1 / kept, abs=1e-12)
 
 
+def test_svcca_takes_one_number_of_components_for_all_networks():
+    """The largest that a network needs, so that a network is not at 0 from one that contains it."""
+    axes = np.random.default_rng(3).normal(size=(60, 6))
+    axes = np.linalg.qr(axes - axes.mean(axis=0))[0]
+    line, space = axes[:, :2] * np.sqrt([96, 4]), axes[:, :3] * np.sqrt([40, 30, 30])
+    # The line needs 1 component of 2, the space 3: of these the line lacks one, and the other two agree.
+    assert distance(line, space) == pytest.approx(1 / 3, abs=1e-12)
+    with pytest.warns(UserWarning, match="no measure of difference"):
+        assert distance(line, space, per_network=True) == pytest.approx(0, abs=1e-12)
+    # A third network changes the number for all.
+    wide = axes * np.sqrt([20, 20, 20, 20, 10, 10])
+    matrix = distance_matrix({"line": line, "space": space, "wide": wide})
+    assert matrix.attrs["components"] == 6
+    assert matrix.sel(network="line", other_network="space") == pytest.approx(1 / 3, abs=1e-12)
+    assert matrix.sel(network="space", other_network="wide") == pytest.approx(1 / 2, abs=1e-12)
+
+
+def test_an_iterator_that_reuses_its_buffer_gives_the_same_distances():
+    activities = [*networks(9, 14), networks(5, 5)[0]]
+    buffers = {}
+
+    def reused():
+        for activity in activities:
+            buffer = buffers.setdefault(activity.shape, np.empty(activity.shape))
+            buffer[:] = activity
+            yield buffer
+
+    np.testing.assert_array_equal(distance_matrix(reused()).values, distance_matrix(activities).values)
+
+
+def test_svcca_per_network_and_with_a_fixed_number_contradict_each_other():
+    with pytest.raises(ValueError, match="components is 3 with per_network=True"):
+        SVCCA(components=3, per_network=True)
+    with pytest.raises(ValueError, match="per_network is 1; expected true or false"):
+        SVCCA(per_network=1)
+
+
 def test_svcca_with_a_fixed_number_of_components():
     X, Y = networks(9, 14)
     # The number replaces the share, whichever would keep more.
@@ -208,4 +262,6 @@ def test_svcca_is_the_default_at_95_percent():
     X, Y = networks(9, 14)
     assert distance(X, Y) == distance(X, Y, "svcca", variance=0.95)
     about = {"long_name": "svcca distance between networks", "n_networks": 2}
-    assert distance_matrix([X, Y]).attrs == {"measure": "svcca", "variance": 0.95} | about
+    kept = max(SVCCA().components_of(activity - activity.mean(axis=0)) for activity in (X, Y))
+    settings = {"variance": 0.95, "components": kept, "per_network": 0}
+    assert distance_matrix([X, Y]).attrs == {"measure": "svcca"} | settings | about

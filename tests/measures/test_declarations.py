@@ -59,10 +59,10 @@ def test_the_page_on_comparing_lists_every_measure():
 
 @dataclass(frozen=True)
 class Largest(Comparison):
-    """How far apart the largest projections are."""
+    """How far apart the largest eigenvalues are."""
 
     def between(self, first, second):
-        return float(abs(first["quantiles"].max() - second["quantiles"].max()))
+        return float(abs(first["real"].max() - second["real"].max()))
 
 
 def quiet(done, loss):
@@ -106,9 +106,7 @@ def test_a_new_measure_needs_one_entry(with_points, monkeypatch):
     stored = atlas.arrays("distances/flip_flop/largest")["distance"]
     values = np.array([largest[name] for name in stored["network"].values])
     assert len(values) == 7
-    # What is kept is scaled by √(16 directions × 256 quantiles); the first direction is π/64 off the real axis.
-    scale = np.cos(np.pi / 64) / 64
-    np.testing.assert_allclose(stored, scale * abs(values[:, None] - values), atol=1e-12)
+    np.testing.assert_allclose(stored, abs(values[:, None] - values), atol=1e-12)
     assert stored.attrs["left_out_reason"] == "no point at all"
     assert (measure_label("largest"), aspect("largest")) == ("largest eigenvalue", "linearized dynamics")
     assert comparing(EIGENVALUES) == {"largest", "spectrum"}

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from dynatlas.measures.graphs import Frobenius, FusedGromovWasserstein, Graph, frobenius_distance, fused_distance
+from dynatlas.measures.graphs import (
+    Frobenius,
+    FusedGromovWasserstein,
+    Graph,
+    MatchedStructure,
+    frobenius_distance,
+    fused_distance,
+    fused_parts,
+)
 from dynatlas.measures.pairs import all_pairs
 
 
@@ -37,6 +45,25 @@ def test_with_features_alone_it_is_a_wasserstein_distance_of_points():
     first = Graph(np.zeros((3, 3)), np.array([[0.0], [1.0], [5.0]]))
     second = Graph(np.zeros((3, 3)), np.array([[5.5], [0.5], [1.5]]))
     assert fused_distance(first, second, share=0.0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("nodes", [2, 9, 27])
+def test_the_edges_count_whatever_the_number_of_nodes(nodes):
+    """Every node stays in one graph, and leaves for the next one in the other: its row differs by √2."""
+    features = np.eye(nodes) * 100  # so that the order is the best matching
+    stays, leaves = Graph(np.eye(nodes), features), Graph(np.roll(np.eye(nodes), 1, axis=1), features)
+    assert fused_distance(stays, leaves) == pytest.approx(1, abs=1e-9)
+    features_part, structure = fused_parts(stays, leaves)
+    assert features_part == pytest.approx(0, abs=1e-9)
+    assert structure == pytest.approx(2, abs=1e-9)
+    pair = [graph._asdict() for graph in (stays, leaves)]
+    assert MatchedStructure().between(*pair) == pytest.approx(np.sqrt(2), abs=1e-9)
+
+
+def test_parts_add_up_to_the_distance():
+    first, second = random_graph(7, 0), random_graph(5, 1)
+    features, structure = fused_parts(first, second, share=0.3)
+    assert fused_distance(first, second, share=0.3) ** 2 == pytest.approx(0.7 * features + 0.3 * structure)
 
 
 def test_a_missing_node_costs_less_than_other_edges():

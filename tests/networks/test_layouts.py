@@ -3,7 +3,6 @@
 import re
 from typing import Final
 
-import h5py
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -12,6 +11,7 @@ from scipy.io import savemat
 from dynatlas import read_network
 from dynatlas.errors import NetworkError
 from support.layout_files import I, N, O, assert_steps, normal, relu, written
+from support.matlab import savemat_73
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 ALPHA = 0.2
@@ -265,15 +265,10 @@ class TestMatlab:
         assert_steps(read_network(tmp_path / "net.mat"), self.step(self.P))
 
     def test_version_7_3(self, tmp_path):
-        with h5py.File(tmp_path / "net.mat", "w", userblock_size=512) as file:
-            for name, values in self.P.items():
-                file[name] = np.atleast_2d(values).T
-                file[name].attrs["MATLAB_class"] = np.bytes_("double")
-            file["activation"] = np.array([[ord(letter)] for letter in "tanh"], np.uint16)
-            file["activation"].attrs["MATLAB_class"] = np.bytes_("char")
-        with (tmp_path / "net.mat").open("r+b") as file:
-            file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
+        savemat_73(tmp_path / "net.mat", self.P | {"activation": "tanh"})
         assert_steps(read_network(tmp_path / "net.mat"), self.step(self.P))
+        with pytest.raises(NetworkError, match=r"bytes.* max_gb"):
+            read_network(tmp_path / "net.mat", max_gb=1e-7)
 
     def test_one_input_and_one_output_as_vectors(self, tmp_path):
         p = self.P | {"B": normal(N, 1)}

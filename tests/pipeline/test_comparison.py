@@ -19,6 +19,7 @@ from dynatlas.pipeline.stages.reduction import reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.summaries import embed
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.study.members import Matrix
+from support.random_atlas import random_atlas
 from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -200,3 +201,26 @@ def test_measures_that_do_not_exist(change, message):
 
 def test_no_networks_at_all():
     assert all_pairs([], measure_of("cka", {})).shape == (0, 0)
+
+
+def test_all_networks_of_a_task_have_the_largest_number_of_components_that_one_needs(tmp_path):
+    atlas, activities = random_atlas(tmp_path / "atlas")
+    path, matrix = atlas.path, Matrix("flip_flop", "svcca")
+    needed = pd.concat([atlas.part("components", block) for block in atlas.study.blocks])
+    trained_activities = {name: activity for (version, name), activity in activities.items() if version == "trained"}
+    assert set(needed.network) == set(trained_activities)
+    assert needed.n_components.nunique() > 1
+    for block in atlas.study.blocks:
+        atlas.enter(*reduce_activity(path, block, quiet))
+    for tile in tiles_of(atlas.study, matrix):
+        atlas.enter(*compare_tile(path, tile, quiet))
+    atlas.enter(*join_tiles(path, matrix, quiet))
+    stored = atlas.arrays("distances/flip_flop/svcca")["distance"]
+    assert stored.attrs["components"] == needed.n_components.max()
+    expected = distance_matrix(trained_activities)
+    assert expected.attrs["components"] == needed.n_components.max()
+    order = stored.network.values
+    np.testing.assert_allclose(stored, expected.sel(network=order, other_network=order), atol=1e-12)
+    atlas.enter(*embed(path, matrix, quiet))
+    facts = atlas.part("maps", matrix).iloc[0]
+    assert (facts.n_components, facts.n_identical) == (needed.n_components.max(), 0)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dynatlas import distance, place_recording
+from dynatlas.atlas.networks import agreed_measure
 from dynatlas.errors import AtlasError, NetworkError
 from dynatlas.figures.looks import ARCHITECTURES, architecture_looks
 from dynatlas.recordings.alignment import align
@@ -77,11 +78,14 @@ class TestDistances:
     def test_they_are_those_of_the_library(self, made, turned, exact):
         atlas, activities = made
         _, recordings, placement = turned
+        # The recording is reduced to as many components as the networks of the atlas.
+        options = {"svcca": {"components": agreed_measure(atlas, "flip_flop", "svcca").components}}
         for version, other, placed in (("trained", "noisy", placement), ("untrained", "exact", exact)):
             for measure in placed.measures:
                 away = rows(placed, "distances", recording=other, measure=measure, version=version)
                 expected = [
-                    distance(recordings[other], activities[version, network], measure) for network in away.network
+                    distance(recordings[other], activities[version, network], measure, **options.get(measure, {}))
+                    for network in away.network
                 ]
                 np.testing.assert_allclose(away.distance, expected, atol=1e-9)
                 assert len(away) == len(atlas.study.members)

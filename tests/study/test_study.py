@@ -1,5 +1,6 @@
 import math
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -192,3 +193,23 @@ def test_a_binary_file_is_refused(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StudyError, match="cannot read the study file"):
         Study.load(path)
+
+
+def test_a_resolved_study_lacks_what_later_versions_added_and_keeps_its_hash(tmp_path: Path) -> None:
+    study = tiny_study(analysis={"svcca_per_network": True})
+    lines = study.to_toml().splitlines()
+    old = "\n".join(line for line in lines if not line.startswith("svcca_per_network"))
+    assert Study.parse(old, is_resolved=True) == study
+    assert Study.parse(old, is_resolved=True).hash == study.hash
+    # As the file of a user it means the default of today, which is another study.
+    (tmp_path / "study.toml").write_text(old)
+    assert not Study.load(tmp_path / "study.toml").analysis.svcca_per_network
+    assert Study.load(tmp_path / "study.toml").hash != study.hash
+    (tmp_path / "manifest.json").touch()  # now it is the study file of an atlas
+    assert Study.load(tmp_path / "study.toml") == study
+
+
+def test_svcca_agrees_on_a_number_of_components_unless_it_is_given() -> None:
+    assert tiny_study(analysis={"measures": ["svcca", "cka"]}).analysis.agreeing == ("svcca",)
+    for given in ({"svcca_components": 3}, {"svcca_per_network": True}, {"measures": ["cka"]}):
+        assert tiny_study(analysis={"measures": ["svcca"]} | given).analysis.agreeing == ()

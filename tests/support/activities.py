@@ -9,6 +9,7 @@ HELD_OUT = {"regularization": 0.3, "held_out": 0.4}  # the variant that depends 
 CORRELATED = {
     "correlation": "cosine",
     "dissimilarity": "correlation",
+    "centered": True,
 }  # the variant that depends on the number of units
 
 VARIANTS = [

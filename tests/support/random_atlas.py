@@ -9,6 +9,7 @@ from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import TABLES
 from dynatlas.cells.responses import probe_activity
 from dynatlas.measures.distances import distance_matrix
+from dynatlas.pipeline.stages.reduction import count_components
 from dynatlas.statistics.embedding import mds
 from support.studies import tiny_study
 
@@ -59,6 +60,9 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
                 own = jax.tree.map(lambda leaf, place=place: leaf[place], cell)
                 activities[version, member.id] = probe_activity(own, inputs)
     atlas.enter(*entries)
+    if study.analysis.agreeing:
+        for block in study.blocks:
+            atlas.enter(*count_components(folder, block, lambda done, loss: None))
     atlas.enter(*(atlas.write_table(name, pd.DataFrame(rows)) for name, rows in _maps(study, activities).items()))
     return atlas, activities
 

@@ -1,21 +1,27 @@
-"""MATLAB's files: version 5 (SciPy) and version 7.3 (HDF5), as arrays by name.
+"""MATLAB's files: version 5 (SciPy) and version 7.3 (HDF5), as variables by name.
 
 Vectors are stored as [n, 1], numbers as [1, 1], texts as characters. Fields of structures get the structure's name and
-a dot. Version 7.3 stores arrays with their axes reversed. Sizes are checked before anything is allocated; a compressed
-variable of version 5 is refused if the whole file, expanded, would exceed the limit.
+a dot; those of an array of structures are one array for each of its elements, like the cells of a cell array. Version
+7.3 stores arrays with their axes reversed. Sizes are checked before anything is allocated; a compressed variable of
+version 5 is refused if the whole file, expanded, would exceed the limit.
 """
 
+import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from dynatlas._io.hdf5 import datasets_in, load, open_hdf5
-from dynatlas._io.sizes import Declared, check_bytes, check_sizes, max_bytes
+from dynatlas._io.sizes import MAX_ARRAYS, Declared, check_bytes, check_sizes, max_bytes
 from dynatlas._io.untrusted import AnyArray, Arrays, first_bytes
 from dynatlas.errors import NetworkError
+
+if TYPE_CHECKING:
+    from h5py import Dataset, File
 
 MAGIC: Final = b"MATLAB 5.0 MAT-f"
 MAGIC_73: Final = b"MATLAB 7.3 MAT-f"
@@ -25,9 +31,23 @@ NUMBERS: Final = {"double", "single", "logical"} | {
 CHUNK: Final = 2**20
 
 
-def is_matlab(path: Path) -> bool:
+class Variable(NamedTuple):
+    """A variable of a file.
+
+    Attributes:
+        kind: "numbers", "text", "cells" (each an array of numbers), or what else it is, such as "a table".
+        shapes: shape of the numbers, or of each cell.
+        load: returns the values: one array, or one for each cell.
+    """
+
+    kind: str
+    shapes: tuple[tuple[int, ...], ...] = ()
+    load: Callable[[], list[AnyArray]] = list
+
+
+def is_matlab(path: Path, expected: str = "a file of weights") -> bool:
     """Whether the first bytes are those of a MATLAB file, of version 5 or 7.3."""
-    return first_bytes(path, "a file of weights") in (MAGIC, MAGIC_73)
+    return first_bytes(path, expected) in (MAGIC, MAGIC_73)
 
 
 def read_matlab(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
@@ -40,12 +60,33 @@ def read_matlab(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
     Raises:
         NetworkError: the file is damaged, too large, or has variables other than numbers, texts and structures.
     """
-    if first_bytes(path, "a file of weights") == MAGIC_73:
-        return _read_73(path, leave_out)
-    return _read_5(path, leave_out)
+    with matlab_variables(path, leave_out) as found:
+        for name, variable in found.items():
+            if variable.kind not in ("numbers", "text"):
+                what = "a cell array or an array of structures" if variable.kind == "cells" else variable.kind
+                raise NetworkError(
+                    f"{path}: {name!r} is {what}; expected real numbers, a text or one structure. To read the others, "
+                    f"use --ignore {name.split('.', maxsplit=1)[0]} (ignore=…)"
+                )
+        check_sizes(path, {name: Declared(variable.shapes[0], 0) for name, variable in found.items()})
+        return {name: variable.load()[0] for name, variable in found.items()}
 
 
-def _read_5(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
+@contextmanager
+def matlab_variables(path: Path, leave_out: Callable[[str], bool]) -> Iterator[dict[str, Variable]]:
+    """Yield the variables of a MATLAB file by name; values are loaded while the file is open.
+
+    Raises:
+        NetworkError: the file is damaged or too large.
+    """
+    if first_bytes(path, "a MATLAB file") == MAGIC_73:
+        with open_hdf5(path) as (file, h5py):
+            yield _variables_73(path, file, h5py, leave_out)
+    else:
+        yield _variables_5(path, leave_out)
+
+
+def _variables_5(path: Path, leave_out: Callable[[str], bool]) -> dict[str, Variable]:
     from scipy.io import loadmat, whosmat
 
     _check_expanded(path)
@@ -58,31 +99,47 @@ def _read_5(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
         raise
     except Exception as error:  # SciPy raises whatever its parsers meet
         raise NetworkError(f"{path} is damaged or truncated: {str(error)[:200] or type(error).__name__}") from None
-    arrays: Arrays = {}
+    found: dict[str, Variable] = {}
     for name in names:
-        _add(path, name, loaded[name], arrays)
-    return arrays
+        _add(name, loaded.get(name), found)
+    return found
 
 
-def _add(path: Path, name: str, values: Any, arrays: Arrays) -> None:
-    """Add a variable, or the fields of a structure."""
+def _add(name: str, values: Any, found: dict[str, Variable]) -> None:
+    """Add a variable of version 5, or the fields of a structure."""
+    from scipy.io.matlab import MatlabFunction, MatlabObject, MatlabOpaque
+    from scipy.sparse import issparse
+
+    if values is None or isinstance(values, MatlabFunction | MatlabObject | MatlabOpaque):
+        found[name] = Variable("an object, such as a table")
+        return
+    if issparse(values):
+        found[name] = Variable(f"a sparse matrix, which full({name}) makes an array")
+        return
     values = np.asarray(values)
     if values.dtype.names and values.size == 1:
         for field in values.dtype.names:
-            _add(path, f"{name}.{field}", values.reshape(-1)[0][field], arrays)
-    elif values.dtype.kind == "U" and values.size <= 1:
-        arrays[name] = np.array(str(values.reshape(-1)[0]) if values.size else "")
+            _add(f"{name}.{field}", values.reshape(-1)[0][field], found)
+    elif values.dtype.names:
+        for field in values.dtype.names:
+            found[f"{name}.{field}"] = _of_cells([each[field] for each in values.reshape(-1)])
+    elif values.dtype.kind == "O":
+        found[name] = _of_cells(list(values.reshape(-1, order="F")))
     elif values.dtype.kind == "U":
-        arrays[name] = values
+        text = np.array(str(values.reshape(-1)[0]) if values.size else "") if values.size <= 1 else values
+        found[name] = Variable("text", (text.shape,), lambda: [text])
     elif values.dtype.kind in "fiub":
         if values.size:  # [] stands for an absent value
-            arrays[name] = values
+            found[name] = Variable("numbers", (values.shape,), lambda: [values])
     else:
-        raise NetworkError(
-            f"{path}: {name!r} is {'a cell array or an object' if values.dtype.kind == 'O' else values.dtype}; "
-            "expected real numbers, a text or one structure. To read the others, use --ignore "
-            f"{name.split('.', maxsplit=1)[0]} (ignore=…)"
-        )
+        found[name] = Variable(str(values.dtype))
+
+
+def _of_cells(cells: Sequence[Any]) -> Variable:
+    arrays = [np.asarray(each) for each in cells if isinstance(each, np.ndarray)]
+    if not arrays or len(arrays) < len(cells) or any(each.dtype.kind not in "fiub" for each in arrays):
+        return Variable("a cell array or an object")
+    return Variable("cells", tuple(each.shape for each in arrays), lambda: arrays)
 
 
 def _check_expanded(path: Path) -> None:
@@ -111,29 +168,58 @@ def _check_expanded(path: Path) -> None:
             check_bytes(path, total, "expands to {} bytes or more")
 
 
-def _read_73(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
-    arrays: Arrays = {}
-    with open_hdf5(path) as (file, h5py):
-        datasets = datasets_in(path, file, h5py)
-        kept = {
-            name: dataset
-            for name, dataset in datasets.items()
-            if not name.startswith("#") and not leave_out(name.split("/")[0])
+def _variables_73(path: Path, file: "File", h5py: Any, leave_out: Callable[[str], bool]) -> dict[str, Variable]:
+    found: dict[str, Variable] = {}
+    sparse: set[str] = set()
+    for name, dataset in datasets_in(path, file, h5py).items():
+        parent = name.rpartition("/")[0]
+        if name.startswith("#") or leave_out(name.split("/")[0]) or dataset.attrs.get("MATLAB_empty", 0):
+            continue
+        if parent and "MATLAB_sparse" in file[parent].attrs:
+            if parent not in sparse:
+                dotted = parent.replace("/", ".")
+                found[dotted] = Variable(f"a sparse matrix, which full({dotted}) makes an array")
+                sparse.add(parent)
+        else:
+            found[name.replace("/", ".")] = _variable_73(path, file, h5py, name, dataset)
+    return found
+
+
+def _variable_73(path: Path, file: "File", h5py: Any, name: str, dataset: "Dataset") -> Variable:
+    kind = _class_of(dataset)
+    if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference and dataset.size <= MAX_ARRAYS:
+        return _cells_73(path, file, h5py, name, dataset)
+    if kind == "char" and dataset.dtype.kind in "iu":
+        return Variable("text", ((),), lambda: [_text(load(path, name, dataset))])
+    if not _is_numbers(dataset):
+        return Variable(f"a {kind}" if kind not in NUMBERS else f"{dataset.dtype}")
+    return Variable("numbers", (dataset.shape[::-1],), lambda: [load(path, name, dataset).T])
+
+
+def _class_of(dataset: "Dataset") -> str:
+    kind = dataset.attrs.get("MATLAB_class", b"double")
+    return kind.decode() if isinstance(kind, bytes) else str(kind)
+
+
+def _is_numbers(dataset: "Dataset") -> bool:
+    return _class_of(dataset) in NUMBERS and dataset.dtype.kind in "fiub" and dataset.shape is not None
+
+
+def _cells_73(path: Path, file: "File", h5py: Any, name: str, dataset: "Dataset") -> Variable:
+    """Return the cells of a cell array, or a field of all elements of an array of structures, stored as references."""
+    cells: list[Any] = [file[one] if one else None for one in dataset[()].reshape(-1)]
+    if not cells or not all(isinstance(each, h5py.Dataset) and _is_numbers(each) for each in cells):
+        return Variable("a cell array or an object")
+
+    def load_all() -> list[AnyArray]:
+        declared = {
+            f"{name}{{{place}}}": Declared(each.shape, math.prod(each.shape) * each.dtype.itemsize)
+            for place, each in enumerate(cells)
         }
-        for name, dataset in kept.items():
-            kind = dataset.attrs.get("MATLAB_class", b"double")
-            kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-            dotted = name.replace("/", ".")
-            if dataset.attrs.get("MATLAB_empty", 0):
-                continue
-            if kind != "char" and kind not in NUMBERS:
-                raise NetworkError(
-                    f"{path}: {dotted!r} is a {kind}; expected real numbers, a text or one structure. To read the "
-                    f"others, use --ignore {dotted.split('.')[0]}"
-                )
-            values = load(path, name, dataset)
-            arrays[dotted] = _text(values) if kind == "char" else values.T
-    return arrays
+        check_sizes(path, declared)
+        return [load(path, one, each).T for one, each in zip(declared, cells, strict=True)]
+
+    return Variable("cells", tuple(each.shape[::-1] for each in cells), load_all)
 
 
 def _text(values: AnyArray) -> AnyArray:

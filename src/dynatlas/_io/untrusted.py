@@ -7,6 +7,7 @@ are refused. The readers return numbers, and short texts from ``.npz``.
 import io
 import json
 import math
+import re
 import stat
 import zipfile
 import zlib
@@ -206,7 +207,19 @@ def _read_safetensors(path: Path, file: BinaryIO, leave_out: Callable[[str], boo
             values = (values.astype(np.uint32) << 16).view(np.float32)
         return values.reshape(shapes[name])
 
-    return {name: load(name) for name in entries if not leave_out(name)}
+    loaded = {name: load(name) for name in entries if not leave_out(name)}
+    return loaded | {name: text for name, text in _texts(header).items() if name not in entries and not leave_out(name)}
+
+
+def _texts(header: dict[str, Any]) -> Arrays:
+    """Return the metadata that state an activation; programs write others of their own, such as "format"."""
+    metadata = header.get("__metadata__")
+    found = metadata.items() if isinstance(metadata, dict) else ()
+    return {
+        name: np.array(text)
+        for name, text in found
+        if isinstance(text, str) and len(text) <= MAX_TEXT_LENGTH and re.search("activation|nonlin", name.lower())
+    }
 
 
 def _read_npz(path: Path, file: BinaryIO, leave_out: Callable[[str], bool]) -> Arrays:
@@ -262,7 +275,9 @@ def refuse_unsafe_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """
     for member in members:
         name = member.filename
-        if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name or "\0" in name:
+        parts = name.replace("\\", "/").split("/")
+        # Keras' names end in ":0"; a drive is a letter and a colon.
+        if not parts[0] or ".." in parts or parts[0][1:] == ":" or "\0" in name:
             raise NetworkError(f"{path} has a member {name!r} whose name points outside the archive; it is not opened")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise NetworkError(f"{path} has a member {name!r} that is a symbolic link; it is not opened")

@@ -46,6 +46,10 @@ LABELS: Final = _words(
     "duration contrast orientation frequency freq angle tone odor odour image color colour difficulty evidence "
     "rule side left right probability prob value confidence quality snr area region layer depth hemisphere type"
 )
+MASKS: Final = _words(
+    "mask masks masked valid invalid missing keep kept exclude excluded include included good bad reject rejected use "
+    "used discard discarded artifact artefact ok usable"
+)
 PLACES: Final = _words("area region layer side left right depth hemisphere id index idx")
 
 
@@ -108,6 +112,16 @@ def is_numbered(name: str) -> bool:
             any(word.isdecimal() for word in others) or all(len(word) == 1 and word not in NUMBERING for word in others)
         )
     )
+
+
+def is_mask(name: str) -> bool:
+    """Whether zeros and ones of this name say which rows, units or values count.
+
+    Example:
+        >>> [is_mask(name) for name in ("good_units", "rates_mask", "choice")]
+        [True, True, False]
+    """
+    return bool(set(words_of(name)) & MASKS)
 
 
 def lists_units(name: str) -> bool:

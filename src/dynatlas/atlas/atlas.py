@@ -99,7 +99,7 @@ class Atlas(SummaryRepr):
         head = manifest_of(path).head()
         try:
             with open_regular(path / STUDY) as file:
-                study = Study.parse(file.read().decode(), str(path / STUDY))
+                study = Study.parse(file.read().decode(), str(path / STUDY), is_resolved=True)
         except (OSError, UnicodeDecodeError, StudyError) as error:
             raise DamagedAtlasError(
                 f"the study file of the atlas {path} is damaged: {reason(error)}. Put its {STUDY} back; "

@@ -28,8 +28,8 @@ from dynatlas._io.links import leads_outside
 from dynatlas._util.json import Json
 from dynatlas.atlas.lock import as_writer
 from dynatlas.errors import AtlasError, DamagedAtlasError
+from dynatlas.study.study import MANIFEST
 
-MANIFEST: Final = "manifest.json"
 LOG: Final = "manifest.log"
 STUDY: Final = "study.toml"
 FORMAT: Final = 2  # raised when an older dynatlas could no longer read what this one writes

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.cells.cell import Cell
+from dynatlas.measures.measure import Measure
 from dynatlas.study.members import Block, Member
 
 
@@ -32,3 +34,12 @@ def stored_arrays(atlas: Atlas, group: str) -> Iterator[tuple[Block, xr.Dataset]
     for block in atlas.study.blocks:
         if atlas.has(f"arrays.zarr/{group}/{block.name}"):
             yield block, atlas.arrays(f"{group}/{block.name}")
+
+
+def agreed_measure(atlas: Atlas, task: str, name: str) -> Measure:
+    """Return a measure of the study as it compares the networks of a task: with the number of components they share."""
+    measure = atlas.study.measure(name)
+    if name not in atlas.study.analysis.agreeing:
+        return measure
+    counts = pd.concat([atlas.part("components", block) for block in atlas.study.blocks if block.task == task])
+    return measure.agreed(counts.n_components[counts.measure == name].tolist())

@@ -101,6 +101,14 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "iterations_per_second": Column("float64", "iterations per second, summed over networks"),
         "chosen": Column("bool", "whether the shape is trained with these lanes"),
     },
+    # One row per network and measure by which all networks are reduced to one number of components: the largest of
+    # these, which is stored with the distances.
+    "components": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "measure": Column("string", "the measure: svcca"),
+        "n_components": Column("int64", "principal components that hold the asked share of the network's variance"),
+    },
     # One row per network and condition: the result of its fixed-point search.
     "searches": {
         "network": Column("string", "the member's id"),
@@ -261,6 +269,10 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "stress": Column("float64", "Kruskal's stress-1 of the map in two dimensions"),
         "stress_3d": Column("float64", "of the map in three"),
         "negative_share": Column("float64", "share of the negative eigenvalues: how far from Euclidean, 0 to 1"),
+        "n_components": Column(
+            "int64", "components that all networks were reduced to; 0: the measure has no such number", before=0
+        ),
+        "n_identical": Column("int64", "pairs of networks at distance 0; −1: not counted", before=-1),
     },
     # One row per distance matrix and testable factor: how much it separates the networks. Low and high are the ends of
     # 95 % intervals over networks.

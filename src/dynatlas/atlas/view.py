@@ -254,6 +254,24 @@ def map_facts(atlas: AtlasLike, task: str, measure: str) -> "pd.Series[Any] | No
     return None if rows.empty else rows.iloc[0]
 
 
+def map_note(facts: "pd.Series[Any]") -> str:
+    """State how many networks a map has, how they were compared, and how far the map distorts their distances.
+
+    Example:
+        >>> map_note(pd.Series({"n_networks": 23, "stress": 0.125, "n_components": 9, "n_identical": 3}, dtype=object))
+        'n = 23, 9 components, stress 0.12, 3 of 253 pairs the same'
+    """
+    pairs = facts["n_networks"] * (facts["n_networks"] - 1) // 2
+    components = int(facts["n_components"])
+    parts = [
+        f"n = {facts['n_networks']:,}",
+        f"{components} component{'s' * (components != 1)}" if components else "",
+        f"stress {facts['stress']:.2f}",
+        f"{facts['n_identical']:,} of {pairs:,} pairs the same" if facts["n_identical"] > 0 else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)", re.IGNORECASE)
 
 

@@ -54,7 +54,7 @@ def probe(
 def place(
     atlas: AtlasFolder,
     /,
-    *recordings: Annotated[Path, Parameter(help="Files: .npy, .npz, .nc, .parquet, .csv or .nwb.")],
+    *recordings: Annotated[Path, Parameter(help="Files: .npy, .npz, .nc, .mat, .parquet, .csv or .nwb.")],
     task: str | None = None,
     measure: list[str] | None = None,
     series: str | None = None,
@@ -102,7 +102,7 @@ def place(
     from dynatlas.study.plugins import load_plugins
 
     if not recordings:
-        raise NetworkError("name at least one recording: .npy, .npz, .nc, .parquet, .csv or .nwb")
+        raise NetworkError("name at least one recording: .npy, .npz, .nc, .mat, .parquet, .csv or .nwb")
     if len({path.name for path in recordings}) < len(recordings):
         raise NetworkError("two recordings have the same name; expected unique file names")
     load_plugins(plugin or ())

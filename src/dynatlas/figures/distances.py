@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from dynatlas._util.messages import count_of, listed, sentence_case
+from dynatlas._util.messages import listed, sentence_case
 from dynatlas._util.selection import even_selection
 from dynatlas.atlas.schema import SIGNIFICANT
 from dynatlas.atlas.view import (
@@ -21,6 +21,7 @@ from dynatlas.atlas.view import (
     embedding,
     left_out_sentence,
     map_facts,
+    map_note,
     measures,
     table,
     task_title,
@@ -144,7 +145,7 @@ def draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str,
     frame_map(axes)
     facts = map_facts(atlas, task, measure)
     if note and facts is not None:
-        axes.set_xlabel(f"n = {facts['n_networks']}, stress {facts['stress']:.2f}", color=GREY, fontsize=SMALLEST)
+        axes.set_xlabel(map_note(facts), color=GREY, fontsize=SMALLEST)
 
 
 def draw_networks(axes: Axes, rows: pd.DataFrame, color: str, marker: str, *, of: int, hollow: bool = False) -> None:
@@ -267,10 +268,9 @@ def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
         else ""
     )
     return (
-        f"{task_title(atlas.study, task)}: {measure_label(measure)} distances between "
-        f"{count_of(int(facts['n_networks']), 'network')}, sorted by architecture and activation, and their metric MDS "
-        f"in two dimensions (stress {facts['stress']:.2f}: 0 would be a map without distortion), coloured by each "
-        f"factor, the other one shown by shape. {failed}{here}"
+        f"{task_title(atlas.study, task)}: {measure_label(measure)} distances between networks, sorted by architecture "
+        f"and activation, and their metric MDS in two dimensions, coloured by each factor, the other one shown by "
+        f"shape ({map_note(facts)}; stress 0 would be a map without distortion). {failed}{here}"
     )
 
 

@@ -16,7 +16,12 @@ Array = NDArray[np.float64]
 
 
 def centred(activity: object, name: str) -> Float[np.ndarray, "samples units"]:
-    """Check and centre one network's activity; dimensions of xarray are put in order by their names.
+    """Check one network's activity as ``checked`` does, and subtract each unit's mean."""
+    return checked(activity, name, is_centred=True)
+
+
+def checked(activity: object, name: str, *, is_centred: bool = False) -> Float[np.ndarray, "samples units"]:
+    """Check one network's activity, and centre it if asked; dimensions of xarray are put in order by their names.
 
     Raises:
         ValueError: the activity is not [samples, units], masked, not finite, or constant.
@@ -45,7 +50,7 @@ def centred(activity: object, name: str) -> Float[np.ndarray, "samples units"]:
     centre[:, np.abs(centre).max(axis=0) <= 1e-14 * np.abs(scaled).max(axis=0)] = 0
     if not centre.any():
         raise ValueError(f"network {name} has constant activity in all {array.shape[1]} units; leave the network out")
-    return np.asarray(np.ldexp(centre, exponent))
+    return np.asarray(np.ldexp(centre if is_centred else scaled, exponent))
 
 
 def _by_names(activity: Any, name: str) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple, get_args
 
-from dynatlas.measures.graphs import Frobenius, FusedGromovWasserstein
+from dynatlas.measures.graphs import Frobenius, FusedGromovWasserstein, MatchedStructure
 from dynatlas.measures.pairs import Comparison
 from dynatlas.measures.spectra import Spectrum
 
@@ -68,6 +68,14 @@ TOPOLOGY: Final = {
         "no root",
         pair_seconds=0.02,  # of graphs of 27 nodes
     ),
+    "transition_structure": FixedPointMeasure(
+        "transition structure",
+        "topology",
+        TRANSITIONS,
+        MatchedStructure(),
+        "no root",
+        pair_seconds=0.02,
+    ),
     "neighbor_graph": FixedPointMeasure(
         "neighbour graph",
         "topology",
@@ -95,7 +103,7 @@ def comparing(finding: Finding) -> frozenset[str]:
 
     Example:
         >>> sorted(comparing(TRANSITIONS))
-        ['fused_transition_graph', 'transition_graph']
+        ['fused_transition_graph', 'transition_graph', 'transition_structure']
     """
     return frozenset(name for name, measure in TOPOLOGY.items() if measure.finding == finding)
 

@@ -1,9 +1,9 @@
 """Distances from canonical correlations between the subspaces that two networks' activities span."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -15,22 +15,34 @@ from dynatlas.measures.pairs import Array, Reduced, blocks_of_products
 
 @dataclass(frozen=True)
 class SVCCA(Measure):
-    """1 − Σᵢ ρᵢ / min(k_X, k_Y), with ρ the canonical correlations between the leading principal subspaces.
+    """1 − Σᵢ ρᵢ / k, with ρ the canonical correlations between the k leading principal components of two networks.
 
-    The k components kept hold the share ``variance`` of the variance; or they are ``components`` in number, which then
-    replaces ``variance`` (fewer where a network has fewer). With orthonormal bases Q_X, Q_Y [samples, k] of the two
-    subspaces, ρ are the singular values of Q_Xᵀ Q_Y. ``variance=1`` keeps everything above rounding: plain CCA.
+    With orthonormal bases Q_X, Q_Y [samples, k] of the two subspaces, ρ are the singular values of Q_Xᵀ Q_Y. All
+    networks of a comparison have the same k: ``components``, or by default the smallest number with which each of them
+    keeps the share ``variance`` of its variance. A network of lower rank has no correlation along the missing ones.
+    ``variance=1`` keeps everything above rounding: plain CCA.
 
-    A distance from 0 to 1, no metric: 0 also means that one subspace lies within the other. Unchanged by rotation.
+    With ``per_network=True`` each network keeps the share ``variance`` by itself, and the mean is over min(k_X, k_Y).
+    This is no measure of difference: a network is at 0 from every other one whose subspace contains its own.
 
-    Source: Raghu et al. 2017, who take 99 % of the variance; Maheswaranathan et al. 2019, who take 95 %. The mean over
-    the minimum is a choice of dynatlas.
+    A distance from 0 to 1, no metric. Unchanged by rotation.
+
+    Source: Raghu et al. 2017, who take 99 % of the variance; Maheswaranathan et al. 2019, who take the same k for both
+    networks, about 95 %. One k for all networks is a choice of dynatlas; ``per_network`` is google/svcca's.
+
+    Example:
+        >>> t = np.linspace(0, 2 * np.pi, 200, endpoint=False)[:, None]
+        >>> circle, curve = np.hstack([np.cos(t), np.sin(t)]), np.hstack([np.cos(t), np.sin(t), np.cos(2 * t)])
+        >>> from dynatlas import distance
+        >>> round(distance(circle, curve, "svcca"), 3)  # the third component has no counterpart
+        0.333
     """
 
     label: ClassVar[str] = "SVCCA"
     kept_components: ClassVar[float] = 12
     variance: Any = 0.95  # a share; __post_init__ explains other values
     components: Any = None
+    per_network: Any = False
 
     def __post_init__(self) -> None:
         is_share = isinstance(self.variance, Real) and 0 < float(self.variance) <= 1
@@ -39,17 +51,41 @@ class SVCCA(Measure):
         expected(
             "components", self.components, "a whole number of at least 1, or None", self.components is None or is_count
         )
+        expected("per_network", self.per_network, "true or false", isinstance(self.per_network, bool))
+        if self.per_network and self.components is not None:
+            raise ValueError(
+                f"components is {self.components} with per_network=True, which takes each network's own number; "
+                "give one of the two"
+            )
+
+    @property
+    def needs_agreement(self) -> bool:
+        """Whether the number of components depends on all networks."""
+        return self.components is None and not self.per_network
+
+    def components_of(self, activity: Float[np.ndarray, "samples units"]) -> int:
+        """Return the smallest number of components that hold the share ``variance``."""
+        return self._enough(principal_axes(on_unit_scale(activity))[0])
+
+    def agreed(self, components: Iterable[int]) -> Self:
+        """Return the measure with the largest of these numbers, if it has no number yet."""
+        return replace(self, components=max(components, default=1)) if self.needs_agreement else self
+
+    @property
+    def caution(self) -> str:
+        """What is wrong with numbers of components that differ."""
+        if not self.per_network:
+            return ""
+        return (
+            "with per_network=True, SVCCA is no measure of difference: a network is at 0 from every other one whose "
+            "subspace contains its own"
+        )
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
         """Return an orthonormal basis of the kept subspace [samples, k]."""
         scaled = on_unit_scale(activity)
         variances, axes = principal_axes(scaled)
-        if self.components is not None:
-            kept = min(self.components, len(variances))
-        else:
-            shares = np.cumsum(variances) / variances.sum()
-            # Rounding can leave the last share at 1 − ε, and the search would run past it.
-            kept = min(int(np.searchsorted(shares, self.variance - 1e-12)) + 1, len(variances))
+        kept = self.components or self._enough(variances)
         return {"basis": orthonormal(scaled @ axes[:, :kept])}
 
     def between(self, first: Reduced, second: Reduced) -> float:
@@ -60,12 +96,19 @@ class SVCCA(Measure):
         """Compute the singular values of every pair from one product of all bases."""
         distances = np.empty((len(firsts), len(seconds)))
         for pairs, products in blocks_of_products([one["basis"] for one in firsts], [one["basis"] for one in seconds]):
-            distances[pairs] = 1 - np.minimum(np.linalg.svd(products, compute_uv=False), 1).mean(axis=-1)
+            kept = (min if self.per_network else max)(products.shape[-2:])
+            correlations = np.minimum(np.linalg.svd(products, compute_uv=False), 1)
+            distances[pairs] = 1 - correlations.sum(axis=-1) / kept
         return distances
 
     def dimension(self, reduced: Reduced) -> int:
         """Return the number of components kept."""
         return int(reduced["basis"].shape[1])
+
+    def _enough(self, variances: Float[np.ndarray, " components"]) -> int:
+        shares = np.cumsum(variances) / variances.sum()
+        # Rounding can leave the last share at 1 − ε, and the search would run past it.
+        return min(int(np.searchsorted(shares, self.variance - 1e-12)) + 1, len(variances))
 
 
 @dataclass(frozen=True)
@@ -120,6 +163,7 @@ class CCA(Measure):
     """
 
     label: ClassVar[str] = "CCA"
+    largest_condition: ClassVar[float] = 1e6  # of activity that is whitened without a ridge
     regularization: Any = 0.01
     held_out: Any = 0.0
 
@@ -150,8 +194,19 @@ class CCA(Measure):
         basis, triangle = np.linalg.qr(scores)
         shrink = np.sqrt(variances / (variances + kappa))
         if not n_held:
-            return {"fitted": basis * (shrink / np.linalg.norm(shrink))}
+            condition = _condition(fitted) if self.regularization == 0 else 1.0
+            return {"fitted": basis * (shrink / np.linalg.norm(shrink)), "condition": np.asarray(condition)}
         return {"fitted": basis * shrink, "held": (held - mean) @ axes @ np.linalg.inv(triangle) * shrink}
+
+    def doubt(self, reduced: Reduced) -> str:
+        """Return a warning if the weakest directions, which count as much as the strongest, are mostly rounding."""
+        condition = float(reduced.get("condition", 1.0))
+        if condition <= self.largest_condition:
+            return ""
+        return (
+            f"the activity has condition number {condition:.0e}, and without a ridge directions near rounding count as "
+            "much as the strongest. Give a regularization, or take svcca"
+        )
 
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two whitened activities."""
@@ -178,3 +233,9 @@ class CCA(Measure):
     def dimension(self, reduced: Reduced) -> int:
         """Return the dimension of the activity; 0 with held-out samples, which reveal matches by chance."""
         return 0 if self.held_out else int(reduced["fitted"].shape[1])
+
+
+def _condition(activity: Float[np.ndarray, "samples units"]) -> float:
+    """Compute the ratio of the largest and the smallest singular value above rounding."""
+    values = np.linalg.svd(activity, compute_uv=False)
+    return float(values[0] / values[values > max(activity.shape) * np.finfo(float).eps * values[0]].min())

@@ -4,7 +4,9 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike
 from dynatlas._util.cores import available_cores, single_threaded_algebra
-from dynatlas.measures.activity import centred, rows_of
+from dynatlas.measures.activity import centred, checked, rows_of
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, all_pairs, labelled
 from dynatlas.measures.registry import measure_of
@@ -52,8 +54,8 @@ def distance(X: ArrayLike, Y: ArrayLike, measure: str = "svcca", **options: Any)
         >>> round(distance(X, X**2, "cka"), 2)
         0.85
     """
-    chosen = measure_of(measure, options)
-    (_, first), (_, second) = _reduced({"X": X, "Y": Y}, chosen, stacklevel=3)
+    both, chosen = _agreed({"X": X, "Y": Y}, measure_of(measure, options), stacklevel=3)
+    (_, first), (_, second) = _reduced(both, chosen, stacklevel=3)
     if all(np.array_equal(first[name], second[name]) for name in first):
         return 0.0
     return max(chosen.between(first, second), 0.0)
@@ -64,14 +66,17 @@ def distance_matrix(activities: Activities, measure: str = "svcca", **options: A
 
     Args:
         activities: name → [samples, units]; or an iterable of (name, array) pairs; or of arrays, which are then named
-            "0", "1", …. It is read once, one network at a time, and only its reduced form stays in memory:
-            [samples, components] for svcca and cka, all pairs of samples for rsa, else about as much as the activity.
+            "0", "1", …. One network is read at a time, and only its reduced form stays in memory: [samples, components]
+            for svcca and cka, all pairs of samples for rsa, else about as much as the activity. Without ``components``
+            or ``per_network``, svcca reads the activities twice; an iterator, which can be read once, is then kept
+            whole.
         measure: as in ``distance``.
         options: of the measure.
 
     Returns:
         Distances with dimensions ("network", "other_network"), exactly symmetric and exactly 0 on the diagonal, named
-        after the measure, with the measure, its options and the number of networks in ``attrs``.
+        after the measure, with the measure, its options and the number of networks in ``attrs``; for svcca also the
+        number of ``components`` that all networks share.
 
     Raises:
         ValueError: as in ``distance``, naming the network; also if two networks have the same name.
@@ -83,7 +88,7 @@ def distance_matrix(activities: Activities, measure: str = "svcca", **options: A
         >>> distances.sel(network="a").round(2).values.tolist()
         [0.0, 0.0, 0.85]
     """
-    chosen = measure_of(measure, options)
+    activities, chosen = _agreed(activities, measure_of(measure, options), stacklevel=3)
     reduced = _reduced(activities, chosen, stacklevel=3)
     matrix = all_pairs([one for _, one in reduced], chosen)
     about = {"long_name": f"{measure} distance between networks", "n_networks": len(reduced)}
@@ -102,14 +107,33 @@ def settings_of(measure: Measure) -> dict[str, Any]:
 
 def reduced(activity: object, name: str, measure: Measure) -> Reduced:
     """Reduce one network's activity; a ValueError names the network."""
-    return _of_centred(centred(activity, name), name, measure)
+    return _of_checked(checked(activity, name, is_centred=measure.is_centred), name, measure)
 
 
-def _of_centred(activity: Float[np.ndarray, "samples units"], name: str, measure: Measure) -> Reduced:
+def _of_checked(activity: Float[np.ndarray, "samples units"], name: str, measure: Measure) -> Reduced:
     try:
         return measure.reduce(activity)
     except ValueError as error:
         raise ValueError(f"network {name}: {error}") from error
+
+
+def _agreed(activities: Activities, measure: Measure, stacklevel: int) -> tuple[Activities, Measure]:
+    """Return the measure that all networks share, and activities that can be read again."""
+    if measure.caution:
+        warnings.warn(measure.caution, UserWarning, stacklevel=stacklevel)
+    if not measure.needs_agreement:
+        return activities, measure
+    if iter(activities) is activities:
+        # Copies, because an iterator may reuse its buffer.
+        activities = [(name, deepcopy(activity)) for name, activity in _named(activities)]
+    with single_threaded_algebra(), ThreadPoolExecutor(available_cores()) as pool:
+        centres = (centred(activity, name) for name, activity in _named(activities))
+        counts = [
+            count
+            for group in iter(lambda: list(islice(centres, available_cores())), [])
+            for count in pool.map(measure.components_of, group)
+        ]
+    return activities, measure.agreed(counts)
 
 
 def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[tuple[str, Reduced]]:
@@ -124,13 +148,13 @@ def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[
         for name, activity in _named(activities):
             if name in futures:
                 raise ValueError(f"two networks are named {name}; names must differ")
-            checked = centred(activity, name)
-            if futures and len(checked) != samples:
+            one = checked(activity, name, is_centred=measure.is_centred)
+            if futures and len(one) != samples:
                 raise ValueError(
-                    f"network {name} has {len(checked)} samples and network {next(iter(futures))} has {samples}; show "
+                    f"network {name} has {len(one)} samples and network {next(iter(futures))} has {samples}; show "
                     "all networks the same samples in the same order"
                 )
-            samples = len(checked)
+            samples = len(one)
             rows = rows_of(activity)
             if rows is not None and labelled_rows is not None and not np.array_equal(rows, labelled_rows[1]):
                 raise ValueError(
@@ -138,9 +162,9 @@ def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[
                     "the same samples in the same order (pandas: reindex, xarray: align), or pass arrays without labels"
                 )
             labelled_rows = (name, rows) if rows is not None else labelled_rows
-            if measure.unit_bias and len(checked) < checked.shape[1]:
+            if measure.unit_bias and len(one) < one.shape[1]:
                 few.append(name)
-            futures[name] = pool.submit(_of_centred, checked, name, measure)
+            futures[name] = pool.submit(_of_checked, one, name, measure)
             running.append(futures[name])
             # No more activities in memory than there are threads to reduce them.
             if len(running) > available_cores():
@@ -148,14 +172,22 @@ def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[
         kept = {name: future.result() for name, future in futures.items()}
     _warn_of_few_samples(kept, samples, measure, stacklevel + 1)
     if few:
-        listed = ", ".join(few[:3]) + (", …" if len(few) > 3 else "")
         warnings.warn(
-            f"{samples} samples are fewer than the units of network{'s' * (len(few) > 1)} {listed}: "
-            f"{measure.unit_bias}",
+            f"{samples} samples are fewer than the units of {_networks(few)}: {measure.unit_bias}",
             UserWarning,
             stacklevel=stacklevel,
         )
+    doubts: dict[str, list[str]] = {}
+    for name, one_reduced in kept.items():
+        doubts.setdefault(measure.doubt(one_reduced), []).append(name)
+    for doubt, names in doubts.items():
+        if doubt:
+            warnings.warn(f"{_networks(names)}: {doubt}", UserWarning, stacklevel=stacklevel)
     return list(kept.items())
+
+
+def _networks(names: list[str]) -> str:
+    return f"network{'s' * (len(names) > 1)} {', '.join(names[:3])}{', …' * (len(names) > 3)}"
 
 
 def _warn_of_few_samples(kept: Mapping[str, Reduced], samples: int, measure: Measure, stacklevel: int) -> None:

@@ -1,9 +1,9 @@
 """Base class of the measures of representational geometry."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -29,12 +29,41 @@ class Measure(Comparison):
 
     @abstractmethod
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
-        """Reduce one network's centred activity to arrays by name."""
+        """Reduce one network's activity, centred unless ``is_centred`` is False, to arrays by name."""
 
     def dimension(self, reduced: Reduced) -> int:
         """Return the number of dimensions that are matched freely with the other network's; 0 without such freedom."""
         del reduced
         return 0
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether each unit's mean over samples is subtracted first."""
+        return True
+
+    @property
+    def needs_agreement(self) -> bool:
+        """Whether all networks of a comparison have to be reduced to the same number of components."""
+        return False
+
+    def components_of(self, activity: Float[np.ndarray, "samples units"]) -> int:
+        """Return the number of components that one network's centred activity needs."""
+        raise NotImplementedError(f"{type(self).__name__} does not agree on a number of components")
+
+    def agreed(self, components: Iterable[int]) -> Self:
+        """Return the measure for a comparison of networks that need these numbers of components."""
+        del components
+        return self
+
+    def doubt(self, reduced: Reduced) -> str:
+        """What makes the distances of one reduced network unreliable, as a sentence; "" if nothing is known."""
+        del reduced
+        return ""
+
+    @property
+    def caution(self) -> str:
+        """What the distance must not be read as, as a sentence; "" if nothing is known."""
+        return ""
 
 
 def expected(option: str, value: object, what: str, holds: bool) -> None:

@@ -20,7 +20,8 @@ class RSA(Measure):
     """1 − the correlation of two networks' dissimilarities between all pairs of samples.
 
     ``dissimilarity`` is "euclidean" (the distance between the samples' states) or "correlation" (1 − the correlation
-    over units of the centred states; needs at least three units, and no sample that is equal in all units).
+    over units; needs at least three units, and no sample that is equal in all units). Correlations are of the states as
+    they are, as in rsatoolbox; ``centered=True`` first subtracts each unit's mean over samples.
     ``correlation`` is "spearman" (of their ranks), "pearson" (of the dissimilarities themselves) or "cosine" (without
     subtracting their mean).
 
@@ -36,6 +37,7 @@ class RSA(Measure):
     correlation: str = "spearman"
     dissimilarity: str = "euclidean"
     samples: Any = None
+    centered: Any = False
     max_samples: ClassVar[int] = 4000  # 8 million pairs, 64 MB a network
 
     def __post_init__(self) -> None:
@@ -45,6 +47,12 @@ class RSA(Measure):
         expected("dissimilarity", self.dissimilarity, "'euclidean' or 'correlation'", self.dissimilarity in known)
         is_count = isinstance(self.samples, Integral) and int(self.samples) >= 3
         expected("samples", self.samples, "a whole number of at least 3, or None", self.samples is None or is_count)
+        expected("centered", self.centered, "True or False", isinstance(self.centered, bool))
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether each unit's mean is subtracted, which does not change Euclidean distances."""
+        return bool(self.centered) or self.dissimilarity == "euclidean"
 
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
         """Return the dissimilarities of all pairs of samples, or their ranks, standardised [pairs]."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
 from dynatlas._io.matlab import is_matlab, read_matlab
+from dynatlas._io.sizes import at_most
 from dynatlas._io.untrusted import Arrays, UnreadableArrayError, read_arrays
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import Form, Reset
@@ -18,6 +19,7 @@ from dynatlas.networks.layouts.plain import plain_network
 from dynatlas.networks.layouts.pytorch import layers_in, torch_network
 from dynatlas.networks.layouts.pytrees import cell_of, pytree_network
 from dynatlas.networks.layouts.recognition import recognise
+from dynatlas.networks.layouts.texts import activation_in
 from dynatlas.networks.memory import module_activation, named_arrays
 from dynatlas.networks.network import Network
 from dynatlas.networks.options import Options, Orientation, check_options
@@ -35,6 +37,7 @@ def read_network(
     orientation: Orientation | None = None,
     parts: Mapping[str, str] | None = None,
     ignore: Iterable[str] = (),
+    max_gb: float | None = None,
 ) -> Network:
     """Read a recurrent network that was trained elsewhere. Nothing in the file is executed.
 
@@ -59,6 +62,7 @@ def read_network(
         parts: names of arrays by role: recurrent, input, bias, inner_bias, recurrent_mask, sign, readout, readout_bias,
             alpha, tau, dt.
         ignore: names of arrays to leave out; ``*`` stands for any characters.
+        max_gb: most memory that the numbers of a file may take, in units of 1e9 bytes; by default 0.5.
 
     Raises:
         NetworkError: the network is of no supported type or not a dynamical system, the file is damaged or unsafe, or
@@ -72,13 +76,18 @@ def read_network(
     """
     options = Options(layer, readout, activation, reset, alpha, form, orientation, dict(parts or {}), _names(ignore))
     check_options(options)
+    with at_most(max_gb):
+        return _read(source, options)
+
+
+def _read(source: object, options: Options) -> Network:
     if not isinstance(source, str | Path):
         arrays = named_arrays(source)
         if arrays is None:
             return pytree_network(source, options)
-        known = module_activation(source) if activation is None else None
+        stated = module_activation(source)
         where = "the state dict" if hasattr(source, "state_dict") else "the dictionary"
-        return _network(arrays, where, options, activation=known)
+        return _network(arrays, where, options, activation=None if stated is None else (stated, "the module"))
     path = Path(source)
     left_out: list[str] = []
 
@@ -107,7 +116,11 @@ def _names(ignore: Iterable[str]) -> tuple[str, ...]:
 
 
 def _network(
-    arrays: Arrays, where: str, options: Options, left_out: Sequence[str] = (), activation: str | None = None
+    arrays: Arrays,
+    where: str,
+    options: Options,
+    left_out: Sequence[str] = (),
+    activation: tuple[str, str] | None = None,
 ) -> Network:
     """Return the network in arrays by name, whatever their layout.
 
@@ -116,7 +129,7 @@ def _network(
         where: what messages call them.
         options: the options of the caller.
         left_out: names of ignored arrays that were not read.
-        activation: what the module of the arrays says about its activation, if there is a module.
+        activation: the activation that a module states, and what states it.
     """
     if "architecture" in arrays:
         return pytree_network(cell_of(arrays), options)
@@ -126,6 +139,10 @@ def _network(
     if layers_in(ledger.arrays) and (known is None or not known[0].needs):
         network = torch_network(ledger, options, activation)
     elif are_keras_names(ledger.arrays):
+        found = activation_in(ledger, options)
+        if found is not None and options.activation is None:
+            options = options._replace(activation=found[0])
+            facts = (*facts, f"activation {found[0]}, as {found[1]} says")
         network = keras_network(Hdf5(ledger.arrays, {}), options)
     elif known is not None:
         network = plain_network(ledger, *known, options)

@@ -16,7 +16,7 @@ from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_
 from dynatlas.pipeline.stages.controls import make_controls
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.dynamics import find_dynamics
-from dynatlas.pipeline.stages.reduction import controls_of, reduce_activity, reduce_findings
+from dynatlas.pipeline.stages.reduction import controls_of, count_components, reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.report import FIGURE_JOBS, draw_figures, write_page
 from dynatlas.pipeline.stages.summaries import check_claims, embed, join_tables, joined_tables, sum_up
 from dynatlas.pipeline.stages.training import search, train, tune
@@ -152,6 +152,12 @@ def _dynamics(study: Study, block: Block, train: Job) -> Job:
 
 def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterator[Job]:
     """Reduce every network, compare the tiles of every matrix, join them."""
+    counting = list(_counting(study, training))
+    yield from counting
+    counted: dict[str, frozenset[str]] = {}
+    for job in counting:
+        task = job.arguments[0].task
+        counted[task] = counted.get(task, frozenset()) | {job.name}
     for stage, compute, jobs in (
         ("geometry", reduce_activity, training),
         ("topology", reduce_findings, dynamics),
@@ -164,7 +170,8 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
                     name for measure in study.analysis.measures for name in (measure, controls_of(measure))
                 )
             promises = frozenset(reduced_name(measure, block) for measure in measures)
-            yield Job(_reduces(stage, block), stage, compute, (block,), _names([job]), promises)
+            needs = _names([job]) | (counted.get(block.task, frozenset()) if stage == "geometry" else frozenset())
+            yield Job(_reduces(stage, block), stage, compute, (block,), needs, promises)
     reduces = {stage: {block: _reduces(stage, block) for block in study.blocks} for stage in ("geometry", "topology")}
     for matrix in study.matrices:
         stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
@@ -183,6 +190,14 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
         promises = frozenset([f"arrays.zarr/distances/{matrix.task}/{matrix.measure}"])
         needs = frozenset(f"compare {tile.name}" for tile in tiles)
         yield Job(f"join {matrix.name}", stage, join_tiles, (matrix,), needs, promises)
+
+
+def _counting(study: Study, training: list[Job]) -> Iterator[Job]:
+    """Count components, if a measure reduces all networks of a task to the same number."""
+    for job in training if study.analysis.agreeing else ():
+        [block] = job.arguments
+        promises = frozenset([part_name("components", block)])
+        yield Job(f"count components {block.name}", "geometry", count_components, (block,), _names([job]), promises)
 
 
 def _reduces(stage: str, block: Block) -> str:

@@ -128,7 +128,7 @@ class MeasureDistances:
         distances = []
         for halves in unit_halves(one, SPLITS, self.seed):
             try:
-                first, second = (self.measure.reduce(half - half.mean(axis=0)) for half in halves)
+                first, second = (reduced(half, "half of the units", self.measure) for half in halves)
             except ValueError:  # too few units in a half for this measure, such as two for correlations over units
                 return np.zeros(0)
             distances.append(max(self.measure.between(first, second), 0.0))

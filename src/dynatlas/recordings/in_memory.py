@@ -9,6 +9,7 @@ from dynatlas._util.names import role_of
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.formats.arranging import arranged
 from dynatlas.recordings.formats.axes import ordered
+from dynatlas.recordings.formats.beside import with_others
 from dynatlas.recordings.formats.series import Read
 from dynatlas.recordings.formats.tables import refuse_transposed, refuse_unsorted
 from dynatlas.recordings.formats.windows import Window
@@ -39,14 +40,24 @@ def plain(values: Any, name: str, window: Window | None = None) -> Read:
         values = values.to_pandas()
     if isinstance(values, pd.DataFrame):
         return arranged(name, _with_index(values, name), window)
+    if hasattr(values, "dims") and hasattr(values, "coords"):
+        return _with_coordinates(values, name, window)
     if window is not None:
         raise NetworkError(f"{name} is an array without times and events for the window; cut its trials")
-    if hasattr(values, "dims") and hasattr(values, "coords"):
-        coordinates = {str(axis): np.asarray(each) for axis, each in values.coords.items() if axis in values.dims}
-        return ordered(name, np.asarray(values), [str(axis) for axis in values.dims], coordinates)
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
         return np.where(values.mask, np.nan, values.data), ()
     return np.asarray(values), ()
+
+
+def _with_coordinates(values: Any, name: str, window: Window | None) -> Read:
+    """Return an array of xarray with its axes in order, sorted by their coordinates and by labels along them."""
+    coordinates = {str(axis): np.asarray(each) for axis, each in values.coords.items()}
+    axes = [str(axis) for axis in values.dims]
+    along = {axis: each for axis, each in coordinates.items() if axis in axes}
+    beside = {one: each for one, each in coordinates.items() if one not in axes}
+    array, facts = ordered(name, np.asarray(values), axes, along)
+    array, sorted_by = with_others(name, "values", array, beside, window)
+    return array, (*facts, *sorted_by)
 
 
 def _with_index(frame: pd.DataFrame, name: str) -> pd.DataFrame:

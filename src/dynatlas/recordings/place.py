@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from dynatlas._util.cores import single_threaded_algebra
 from dynatlas.atlas.atlas import Atlas
+from dynatlas.atlas.networks import agreed_measure
 from dynatlas.errors import AtlasError, NetworkError
 from dynatlas.recordings.alignment import Aligned
 from dynatlas.recordings.alignment import align as align_rows
@@ -131,7 +132,9 @@ def place_recording(
         if not np.array_equal(each.rows.of_sample, aligned.of_sample):
             raise NetworkError(f"{name} has other rows than the first recording; place the recordings separately")
 
-    distances = {name: MeasureDistances(name, opened.study.measure(name), recordings, shuffles, seed) for name in names}
+    distances = {
+        name: MeasureDistances(name, agreed_measure(opened, kind, name), recordings, shuffles, seed) for name in names
+    }
     members: list[Member] = []
     with single_threaded_algebra():
         for response in responses_of(opened, kind, aligned):

@@ -12,17 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import open_hdf5
+from dynatlas._io.matlab import MAGIC, MAGIC_73
 from dynatlas._io.sizes import at_most
 from dynatlas._io.untrusted import first_bytes, read_arrays
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.formats.apart import read_apart
+from dynatlas.recordings.formats.beside import with_others
+from dynatlas.recordings.formats.hdf5 import read_series
+from dynatlas.recordings.formats.matlab import read_matlab_recording
 from dynatlas.recordings.formats.netcdf3 import read_netcdf3
 from dynatlas.recordings.formats.nwb import is_nwb, read_nwb
-from dynatlas.recordings.formats.series import Read, choose, read_series
+from dynatlas.recordings.formats.series import Read, choose
 from dynatlas.recordings.formats.tables import read_csv, read_parquet
 from dynatlas.recordings.formats.windows import Bounds, Window
 
-EXPECTED = "a recording: .npy, .npz, .nc (NetCDF), .parquet, .nwb or .csv"
+EXPECTED = "a recording: .npy, .npz, .nc (NetCDF), .mat, .parquet, .nwb or .csv"
 HDF5, PARQUET = b"\x89HDF\r\n\x1a\n", b"PAR1"
 
 
@@ -50,11 +54,11 @@ def read_recording(
     """Read a recording.
 
     Args:
-        path: ``.npy``, ``.npz``, NetCDF 3 or 4, Parquet or CSV (a column for each unit), NWB.
+        path: ``.npy``, ``.npz``, NetCDF 3 or 4, MATLAB's ``.mat``, Parquet or CSV (a column for each unit), NWB.
         series: the array, variable or TimeSeries, if the file has several.
         bin_width: width of the bins in which an NWB file's spikes are counted, in the file's unit of time (seconds).
         align: the event from whose time in each trial the window counts: a column of the trials of an NWB file, or of a
-            table; by default the start of the trial.
+            table; by default the start of the trial. Other files need labels of trial and time for each sample.
         window: begin and end of the part of each trial that is read, relative to the event; by default whole trials,
             which then must have equal lengths.
         max_gb: most memory that the file's numbers may take, in units of 1e9 bytes; by default 0.5.
@@ -66,7 +70,7 @@ def read_recording(
     checked = Window.of(align, window)
     with at_most(max_gb):
         options = {"series": series, "bin_width": bin_width, "window": None if checked is None else list(checked)}
-        if first_bytes(path, EXPECTED).startswith((HDF5, PARQUET)):
+        if first_bytes(path, EXPECTED).startswith((HDF5, PARQUET, MAGIC, MAGIC_73)):
             return Recording(*read_apart(path, options))
         return Recording(*read_here(path, series=series, bin_width=bin_width, window=checked))
 
@@ -89,23 +93,27 @@ def read_here(
         with open_hdf5(path) as (file, h5py):
             if is_nwb(file):
                 return read_nwb(path, file, h5py, series, bin_width, around)
-            _refuse_options(path, bin_width, around)
-            return read_series(path, file, h5py, series)
-    table = head.startswith(PARQUET) or path.suffix.lower() in (".csv", ".tsv")
-    _refuse_options(path, bin_width, None if table else around)
-    if head.startswith((b"\x93NUMPY", b"PK")):
-        _, arrays = read_arrays(path)
-        name = choose(path, {name: each.shape for name, each in arrays.items() if each.dtype.kind in "fiub"}, series)
-        return arrays[name], ()
-    if head.startswith(b"CDF"):
-        return read_netcdf3(path, series)
+            _refuse_bins(path, bin_width)
+            return read_series(path, file, h5py, series, around)
+    _refuse_bins(path, bin_width)
+    readers = {b"\x93NUMPY": _read_numpy, b"PK": _read_numpy, b"CDF": read_netcdf3}
+    readers |= dict.fromkeys((MAGIC, MAGIC_73), read_matlab_recording)
+    for magic, read in readers.items():
+        if head.startswith(magic):
+            return read(path, series, around)
     if head.startswith(PARQUET):
         return read_parquet(path, around)
-    if table:
+    if path.suffix.lower() in (".csv", ".tsv"):
         return read_csv(path, around)
     raise NetworkError(
         f"{path} ({path.stat().st_size} bytes) is no recording of a supported format; expected {EXPECTED}"
     )
+
+
+def _read_numpy(path: Path, series: str | None, window: Window | None) -> Read:
+    _, arrays = read_arrays(path)
+    name = choose(path, {name: each.shape for name, each in arrays.items() if each.dtype.kind in "fiub"}, series)
+    return with_others(path, name, arrays[name], arrays, window)
 
 
 def read_labels(path: Path) -> NDArray[np.int64]:
@@ -121,8 +129,6 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     return arrays[name].astype(np.int64)
 
 
-def _refuse_options(path: Path, bin_width: float | None, window: Window | None) -> None:
+def _refuse_bins(path: Path, bin_width: float | None) -> None:
     if bin_width is not None:
         raise NetworkError(f"{path} is no NWB file: it has no spikes to count in bins of {bin_width:g}")
-    if window is not None:
-        raise NetworkError(f"{path} is no NWB file or table: it has no times and events for the window; cut its trials")

@@ -8,7 +8,7 @@ import numpy as np
 from dynatlas._util.json import Json
 from dynatlas._util.selection import even_selection
 from dynatlas.atlas.schema import TABLES
-from dynatlas.atlas.view import AtlasLike, Missing, distances, embedding, map_facts, measures, table, tasks
+from dynatlas.atlas.view import AtlasLike, Missing, distances, embedding, map_facts, map_note, measures, table, tasks
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
 from dynatlas.report.values import cells, rounded
@@ -46,6 +46,7 @@ def map_details(atlas: AtlasLike) -> Iterator[tuple[str, Json]]:
             None
             if facts is None
             else {name: cells(facts.to_frame().T[name].infer_objects())[0] for name in facts.index}
+            | {"note": map_note(facts)}
         )
         yield one["file"], content
 

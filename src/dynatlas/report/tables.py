@@ -20,6 +20,7 @@ _ABOUT: Final = {
     "claims": "The claims of the paper, each with a verdict.",
     "searches": "Outcome of the fixed-point search for every network and static input.",
     "fixed_points": "Every fixed or slow point.",
+    "components": "Principal components that each network needs, for measures that take as many of every network.",
     "losses": "Loss during training.",
     "samples": "The samples of the hyperparameter search.",
     "sample_losses": "Loss of the samples of the hyperparameter search.",

@@ -4,12 +4,13 @@ Settings are validated when a file is read, and frozen afterwards.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dynatlas.measures.measure import Measure
-from dynatlas.measures.registry import MEASURES, measure_of
+from dynatlas.measures.registry import BUILT_IN, MEASURES, measure_of
 
 # Name of a task or cell; ``study`` checks it, since users can register further ones.
 Name = Annotated[str, Field(min_length=1)]
@@ -22,14 +23,13 @@ class Settings(BaseModel):
     # Neither NaN nor infinity: JSON, by whose hash a study is known, has no such numbers.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    # Settings that later versions have added. At their defaults they do not count in hashes, so that studies and
-    # networks of earlier versions keep theirs.
-    added: ClassVar[frozenset[str]] = frozenset()
+    # Settings that later versions have added, and what earlier versions did instead. At these values they do not count
+    # in hashes, so that studies and networks of earlier versions keep theirs.
+    before: ClassVar[Mapping[str, Any]] = {}
 
     def content(self) -> dict[str, Any]:
         """Return what identifies these settings, for hashes."""
-        fields = type(self).model_fields
-        unchanged = {name for name in self.added if getattr(self, name) == fields[name].default}
+        unchanged = {name for name, value in self.before.items() if getattr(self, name) == value}
         return self.model_dump(mode="json", exclude=unchanged)
 
 
@@ -150,12 +150,13 @@ class Population(Settings):
 class Analysis(Settings):
     """Analysis of the trained networks. Changing these settings never retrains a network."""
 
-    added = frozenset(["fixed_point_max_seconds"])
+    before = MappingProxyType({"fixed_point_max_seconds": 120.0, "svcca_per_network": True})
 
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
     measure_options: dict[str, dict[str, Any]] = {}  # measure → options
     svcca_variance: Annotated[float, Field(gt=0, le=1)] = 0.95
     svcca_components: Annotated[int, Field(ge=1)] | None = None  # fixed number, instead of a share of the variance
+    svcca_per_network: bool = False  # each network keeps its own share, as google/svcca does: no measure of difference
     fixed_point_starts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     fixed_point_noise: Annotated[float, Field(ge=0)] = 0.5  # standard deviation, around visited states
     fixed_point_tolerance: Annotated[float, Field(gt=0, le=1e-6)] = 1e-20
@@ -187,4 +188,11 @@ class Analysis(Settings):
         default = dict(MEASURES[name].study_options) if name in MEASURES else {}
         if name == "svcca":
             default = {"variance": self.svcca_variance, "components": self.svcca_components}
+            # A fixed number is the same for all networks.
+            default["per_network"] = self.svcca_per_network and self.svcca_components is None
         return measure_of(name, default | self.measure_options.get(name, {}))
+
+    @property
+    def agreeing(self) -> tuple[str, ...]:
+        """Measures by which all networks of a task are reduced to the same number of components."""
+        return tuple(name for name in self.measures if name in BUILT_IN and self.measure(name).needs_agreement)

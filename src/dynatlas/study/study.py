@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import tomli_w
 from jaxtyping import PRNGKeyArray
@@ -151,7 +151,8 @@ class Study(SummaryRepr, Settings):
                     f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
                     f"the built-in studies: {', '.join(builtin_studies())}"
                 ) from None
-        data = _tables(text, str(source))
+        # The study file of an atlas has every setting that the version that wrote it had.
+        data = _resolved(_tables(text, str(source)), (path.parent / MANIFEST).exists())
         try:
             import_code(data, path.parent)
         except PluginError as error:
@@ -159,14 +160,17 @@ class Study(SummaryRepr, Settings):
         return cls._validated(data, str(source), path.parent, {LOADED: True})
 
     @classmethod
-    def parse(cls, text: str, source: str = "study", folder: Path = Path()) -> "Study":
+    def parse(cls, text: str, source: str = "study", folder: Path = Path(), *, is_resolved: bool = False) -> "Study":
         """Validate the text of a study file; ``source`` names it in errors, ``folder`` is its folder.
+
+        A resolved text, as an atlas stores it, has every setting. Those that it lacks were added by a later version,
+        and get the values by which earlier versions computed.
 
         No code is imported: user-defined tasks, cells and measures that are not registered in this process have no code
         in the study. The last few studies are cached, so that all jobs of a worker share a study and its members.
         """
         loaded = snapshot(registry for registry, _ in GROUPS.values())
-        return _parsed(text, source, loaded) or cls._validated(_tables(text, source), source, folder)
+        return _parsed(text, source, is_resolved, loaded) or cls._validated(_tables(text, source), source, folder)
 
     @classmethod
     def _validated(
@@ -426,6 +430,16 @@ class Study(SummaryRepr, Settings):
         return Summary(f"Study {self.name!r}", tuple(rows), 'dynatlas.run(study, "FOLDER") gives its atlas')
 
 
+MANIFEST: Final = "manifest.json"  # of an atlas; the study file beside it is resolved
+_SETTINGS: Final[dict[str, type[Settings]]] = {
+    "population": Population,
+    "training": Training,
+    "search": Search,
+    "execution": Execution,
+    "analysis": Analysis,
+}
+
+
 class _Facts(NamedTuple):
     """Facts of the tasks, cells and measures of one plug-in."""
 
@@ -435,14 +449,22 @@ class _Facts(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _parsed(text: str, source: str, loaded: Hashable) -> Study | None:
+def _parsed(text: str, source: str, is_resolved: bool, loaded: Hashable) -> Study | None:
     """Parse a study, which depends on its text and the loaded code; None if it names a table, which may change."""
     del loaded
-    data = _tables(text, source)
+    data = _resolved(_tables(text, source), is_resolved)
     files = data.get("plugins", [])
     if isinstance(files, list) and any(isinstance(file, str) for file in files):
         raise StudyError(f"{source}: plugins names files, which only Study.load imports; give it the path")
     return None if "tuned" in data else Study._validated(data, source, Path())
+
+
+def _resolved(data: dict[str, Any], is_resolved: bool) -> dict[str, Any]:
+    """Add the settings that a resolved study lacks, because a later version added them."""
+    for name, settings in _SETTINGS.items() if is_resolved else ():
+        if isinstance(data.get(name), dict):
+            data[name] = dict(settings.before) | data[name]
+    return data
 
 
 def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[int | str, ...], str | None]) -> None:
@@ -471,11 +493,4 @@ def _valid_keys(data: Mapping[str, Any], location: Sequence[int | str]) -> list[
         return list((Training if "training" in location else Override).model_fields)
     if not location:
         return [*Study.model_fields, "tuned"]
-    tables: dict[str, type[Settings]] = {
-        "population": Population,
-        "training": Training,
-        "search": Search,
-        "execution": Execution,
-        "analysis": Analysis,
-    }
-    return list(tables[str(location[0])].model_fields)
+    return list(_SETTINGS[str(location[0])].model_fields)

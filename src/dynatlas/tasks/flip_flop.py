@@ -35,7 +35,12 @@ class FlipFlop(Task):
 
     title: ClassVar[str] = "flip-flop"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_trials"})
-    topology: ClassVar[tuple[str, ...]] = ("transition_graph", "fused_transition_graph", "spectrum")
+    topology: ClassVar[tuple[str, ...]] = (
+        "transition_graph",
+        "fused_transition_graph",
+        "transition_structure",
+        "spectrum",
+    )
     threshold: ClassVar[tuple[Literal["mse", "r2"], float]] = ("mse", 0.01)
     ideal_outputs: ClassVar[tuple[float, ...]] = (-1.0, 0.0, 1.0)
     probe_words: ClassVar[str] = "input pulses, the target that remembers the last one of each channel"

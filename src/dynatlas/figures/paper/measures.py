@@ -6,7 +6,7 @@ from string import ascii_lowercase
 
 from matplotlib.figure import Figure
 
-from dynatlas.atlas.view import AtlasLike, left_out_sentence, map_facts, table, task_name, task_title, tasks
+from dynatlas.atlas.view import AtlasLike, left_out_sentence, map_facts, map_note, table, task_name, task_title, tasks
 from dynatlas.figures.distances import draw_map, draw_map_legends, draw_matrix
 from dynatlas.figures.legends import SHOWN_FACTORS
 from dynatlas.figures.style import heading, new_figure, panel, split_columns, split_rows, styled, write_message
@@ -61,11 +61,7 @@ def measures_caption(atlas: AtlasLike) -> str:
     parts = []
     for letter, task in zip(panel_letters(), tasks(atlas), strict=False):
         facts = [(measure, map_facts(atlas, task, measure)) for measure in COMPARED]
-        said = "; ".join(
-            f"{measure_label(measure)}: n = {row['n_networks']}, stress {row['stress']:.2f}"
-            for measure, row in facts
-            if row is not None
-        )
+        said = "; ".join(f"{measure_label(measure)}: {map_note(row)}" for measure, row in facts if row is not None)
         parts.append(f"{letter}, {task_name(atlas.study, task)} ({said or 'no map'})")
     names = " and ".join(measure_label(measure) for measure in COMPARED)
     return (

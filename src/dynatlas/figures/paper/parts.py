@@ -11,6 +11,7 @@ from dynatlas.atlas.view import (
     Missing,
     left_out_sentence,
     map_facts,
+    map_note,
     representatives,
     table,
     task_name,
@@ -24,7 +25,6 @@ from dynatlas.figures.looks import variant_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale, draw_state_space, most_trials
 from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled, write_message
 from dynatlas.figures.trial import draw_trial, example_trial, trial_handles
-from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
 from dynatlas.tasks.task import Computation
 
@@ -119,13 +119,12 @@ def compared_measures(atlas: AtlasLike, task: str) -> tuple[str, str]:
 
 
 def describe_map(atlas: AtlasLike, task: str, measure: str) -> str:
-    """State the number of networks on a map, and its stress."""
+    """State how many networks a map has, and how they were compared."""
     facts = map_facts(atlas, task, measure)
     if facts is None:
         return "This map is not in the atlas."
     left_out = f"; {facts['n_left_out']} left out: {facts['left_out_reason']}" if facts["n_left_out"] else ""
-    same = "; networks with equal topology coincide" if aspect(measure) == "topology" else ""
-    return f"(n = {facts['n_networks']}, stress {facts['stress']:.2f}{left_out}{same}.)"
+    return f"({map_note(facts)}{left_out}.)"
 
 
 def describe_trajectories(atlas: AtlasLike, task: str) -> str:

@@ -101,7 +101,7 @@ def keras_network(file: Hdf5, options: Options) -> Network:
 
 def are_keras_names(names: Iterable[str]) -> bool:
     """Whether arrays have the names of a recurrent layer of Keras."""
-    last = {re.split(r"[./]", name)[-1] for name in names}
+    last = {re.split(r"[./]", name)[-1].removesuffix(":0") for name in names}
     return {"kernel", "recurrent_kernel"} <= last
 
 

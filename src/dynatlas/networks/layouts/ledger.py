@@ -33,7 +33,12 @@ _RECORD: Final = (
     r"(^|[._/])(states|activity|rates|trajector(y|ies)|trials|inputs|outputs|targets|following|initial|hidden)$"
 )
 _SIZE: Final = r"(^|[._/])(n|n?_?(units|hidden|rec|in|inputs?|neurons)|\w+_size|\w+_dim)$"
+_SWITCH: Final = r"train|learn|grad|batch|bias|verbose|save|cuda|gpu|noise|seed|debug|return|plot|log|test|eval"
+_SETTINGS: Final = r"\w['\"]?\s*[:=]\s*['\"\w.\[{-]"  # as in JSON, YAML, and the repr of a dictionary
+_NO_ROLE: Final = r"norm|(^|[._/])(ln|bn)|gamma|beta|gain|scale|feedback|w_?fb|(^|[._/])wf$"
+_SIGN: Final = r"(^|[._/])(ei|dale|signs?)(_\w+)?$|_(ei|dale|signs?)$"
 _MASK: Final = r"mask|connectivity|sparsity"
+RECORD: Final = "a record"
 SHOWN: Final = 4  # names in a message
 
 
@@ -89,13 +94,16 @@ class Ledger:
         known = self._used.keys() | self._explained.keys()
         return {name: values for name, values in self.arrays.items() if name not in known}
 
-    def close(self, states: Collection[int], n_inputs: int, *, has_roles: bool = True) -> tuple[str, ...]:
+    def close(
+        self, states: Collection[int], n_inputs: int, *, has_roles: bool = True, taken: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Return sentences about the arrays that are not used.
 
         Args:
             states: sizes of what belongs to the state: units of each layer, and rows of all its gates.
             n_inputs: number of inputs.
             has_roles: whether the caller can give an array a role.
+            taken: roles that other arrays have; only biases are added.
 
         Raises:
             NetworkError: an array that is not used fits the state, the input, or a matrix between them.
@@ -109,7 +117,7 @@ class Ledger:
             else:
                 self._explained[name] = why
         if suspects:
-            raise NetworkError(_complaint(suspects, has_roles))
+            raise NetworkError(_complaint(suspects, has_roles, {*taken} - {"bias"}))
         by_reason: dict[str, list[str]] = {}
         for name, why in self._explained.items():
             by_reason.setdefault(why, []).append(name)
@@ -122,10 +130,12 @@ class Ledger:
     def _harmless(self, name: str, values: AnyArray, states: set[int], n_inputs: int) -> str | None:
         """Return why an array cannot be part of the step, or None."""
         if values.dtype.kind == "U":
-            return "text"
+            return None if _are_settings(values) else "text"
         if values.dtype.kind == "b" and values.size == 1:
-            return "a switch"
+            return "a switch" if not values.any() or re.search(_SWITCH, name.lower()) else None
         by_name = _by_name(name.lower(), values)
+        if by_name == RECORD and _could_be_weights(values, states, n_inputs):
+            return None
         if by_name is not None:
             return by_name
         if re.search(_MASK, name.lower()) and self._is_applied(values):
@@ -150,8 +160,25 @@ class Ledger:
 def _by_name(lower: str, values: AnyArray) -> str | None:
     """Return what the name of an array says, if that has no part in a step."""
     if values.ndim in (2, 3) and re.search(_RECORD, lower):
-        return "a record"
+        return RECORD
     return next((why for pattern, why in _HARMLESS if re.search(pattern, lower)), None)
+
+
+def _are_settings(values: AnyArray) -> bool:
+    """Whether texts hold several named values, whose meaning is up to the program that wrote them.
+
+    Example:
+        >>> _are_settings(np.array('{"activation": "relu"}')), _are_settings(np.array("trained on 3 bits"))
+        (True, False)
+    """
+    return any(re.search(_SETTINGS, str(text)) is not None for text in values.reshape(-1)[:100])
+
+
+def _could_be_weights(values: AnyArray, states: set[int], n_inputs: int) -> bool:
+    """Whether a record could be a matrix: [units, units], or [units, inputs] if there is no other input."""
+    if values.ndim != 2:
+        return False
+    return set(values.shape) <= states or (n_inputs == 0 and bool(states & set(values.shape)))
 
 
 def _by_shape(lower: str, values: AnyArray, states: set[int], n_inputs: int) -> str | None:
@@ -195,23 +222,35 @@ def shortened(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(listed[:most]) + more or "nothing"
 
 
-def _complaint(suspects: Arrays, has_roles: bool) -> str:
+def _complaint(suspects: Arrays, has_roles: bool, taken: Collection[str]) -> str:
     listed = shortened([f"{name!r} {list(values.shape)}" for name, values in suspects.items()], SHOWN)
-    one, values = next(iter(suspects.items()))
-    role = _likely_role(one, values)
-    way_out = f"name the role with --part {role}={one} (parts={{{role!r}: {one!r}}}), or " if has_roles else ""
+    roles = {name: _likely_role(name, values) for name, values in suspects.items()}
+    one = next((name for name, role in roles.items() if role and role not in taken), next(iter(suspects)))
+    role, values = None if roles[one] in taken else roles[one], suspects[one]
+    by = "by what it says" if values.dtype.kind in "bU" else "by size"
+    way_out = "write the step in JAX, Network(step=…), or "
+    if has_roles and role:
+        way_out = f"name the role with --part {role}={one} (parts={{{role!r}: {one!r}}}), or "
+    if values.dtype.kind == "U":
+        way_out = "choose what it says of the step by options (such as --activation and --alpha), and "
     return (
-        f"{listed} {'are' if len(suspects) > 1 else 'is'} not used, and could be part of the dynamics by size. To go "
+        f"{listed} {'are' if len(suspects) > 1 else 'is'} not used, and could be part of the dynamics {by}. To go "
         f"on, {way_out}if it has no effect leave it out with --ignore {one} (ignore=[{one!r}])"
     )
 
 
-def _likely_role(name: str, values: AnyArray) -> str:
-    """Return the role that an array has most likely, for a message."""
+def _likely_role(name: str, values: AnyArray) -> str | None:
+    """Return the role that an array has most likely, for a message; None for parts that have no role here."""
     lower, axes = name.lower(), sum(size != 1 for size in values.shape)
+    if values.dtype.kind in "bU" or re.search(_NO_ROLE, lower):
+        return None
+    if axes == 1 and re.search(_SIGN, lower):
+        return "sign"
     known = next((role for role in ("alpha", "tau", "dt") if lower.endswith(role)), None)
     if known:
         return known
     if re.search(_MASK, lower):
         return "recurrent_mask"
-    return {0: "alpha", 1: "bias"}.get(axes, "recurrent" if len(set(values.shape)) == 1 else "input")
+    if axes == 0:
+        return "alpha" if re.search("leak|decay", lower) else None
+    return "bias" if axes == 1 else "recurrent" if len(set(values.shape)) == 1 else "input"

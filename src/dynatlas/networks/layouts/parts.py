@@ -26,9 +26,14 @@ class Parts:
         stored = stored.reshape([size for size in stored.shape if size != 1] or [1, 1]) if stored.ndim != 2 else stored
         if stored.ndim != 2 or stored.shape[0] != stored.shape[1]:
             name = roles["recurrent"][0]
-            raise NetworkError(f"{name!r} has the shape {ledger.arrays[name].shape}; expected [units, units]")
+            raise NetworkError(
+                f"{name!r} has the shape {ledger.arrays[name].shape}; expected [units, units]{self._other_way_round()}"
+            )
         self.units = len(stored)
         given = self._given()
+        named = [roles.get(role, [""])[0].lower() for role in ("recurrent", "input")]
+        if named == ["w", "u"] and given.shape == stored.shape and not options.parts:  # Theano's are the reverse
+            self.facts.append(ledger.assume("W is recurrent, U of the input", "--part recurrent=U --part input=W"))
         self.is_rows = self._orientation(given)
         self.recurrent = self._masked(stored.T if self.is_rows else stored, "recurrent", "sign")
         self.given = self._oriented(given, "input")
@@ -72,6 +77,17 @@ class Parts:
         self.facts.append(f"the recurrent matrix is m nᵀ/{len(m)}, of rank {m.shape[1]} at most")
         return m @ n.T * self.scale
 
+    def _other_way_round(self) -> str:
+        """Return what to do if the matrix with the name of the input's is the recurrent one."""
+        given = self.roles.get("input", [""])[0]
+        shape = self.ledger.arrays[given].shape if given else ()
+        if len(shape) != 2 or shape[0] != shape[1]:
+            return ""
+        return (
+            f". {given!r} is square: if it is the recurrent matrix, name both with --part recurrent={given} --part "
+            f"input={self.roles['recurrent'][0]}"
+        )
+
     def _given(self) -> Matrix:
         if "input" not in self.roles:
             return np.zeros((self.units, 0))
@@ -88,40 +104,54 @@ class Parts:
     def _orientation(self, given: Matrix) -> bool:
         """Return whether the recurrent matrix multiplies rows, h W."""
         wanted = self.options.orientation
-        if self.layout.rows is not None:
-            return "recurrent" in self.layout.rows if wanted is None else wanted == "rows"
-        by_input = (
-            None
-            if given.shape[0] == given.shape[1] or 1 in given.shape or not given.size
-            else given.shape[1] == self.units
-        )
         if wanted is not None:
-            self.facts.append(
-                f"{'rows are multiplied, h W' if wanted == 'rows' else 'columns are multiplied, W h'}, as requested"
-            )
+            self.facts.append(f"{_said(wanted == 'rows')}, as requested")
             return wanted == "rows"
-        if by_input is not None:
-            shape = "[inputs, units]" if by_input else "[units, inputs]"
-            words = "rows are multiplied, h W" if by_input else "columns are multiplied, W h"
-            self.facts.append(f"{words}: the input matrix is {shape}")
-            return by_input
-        why = "no matrix shows it; --orientation rows for h W"
-        rows = False
-        if "readout" in self.roles:
-            stored = self.ledger.arrays[self.roles["readout"][0]].shape
-            if len(stored) == 2 and stored[0] != stored[1] and 1 not in stored:
-                rows = stored[0] == self.units
-                why = f"the readout is {'[units, outputs]' if rows else '[outputs, units]'}"
-        if (
-            1 in given.shape
-            and given.shape[0] != given.shape[1]
-            and self.ledger.arrays[self.roles["input"][0]].ndim == 2
-        ):
-            rows = given.shape[1] == self.units
-            why = f"the input matrix is {'[1, units]' if rows else '[units, 1]'}"
-        words = "rows are multiplied, h W" if rows else "columns are multiplied, W h"
-        self.facts.append(self.ledger.assume(words, why))
-        return rows
+        by_input, by_readout = self._shown("input", given.shape), self._shown("readout")
+        if self.layout.rows is not None:
+            self._refuse_transposed("input", by_input)
+            self._refuse_transposed("readout", by_readout)
+            return "recurrent" in self.layout.rows
+        shown = by_input if by_input is not None else by_readout
+        if shown is None:
+            self.facts.append(self.ledger.assume(_said(False), "no matrix shows it; --orientation rows for h W"))
+            return False
+        if by_input is None:
+            why = f"the readout is {_stored('outputs', shown)}"
+        else:
+            why = f"the input matrix is {_stored('1' if 1 in given.shape else 'inputs', not shown)}"
+        if by_input is not None and by_readout not in (None, by_input):
+            why += f", although the readout is {_stored('outputs', by_readout)}"
+        elif by_input is not None and 1 not in given.shape:
+            self.facts.append(f"{_said(shown)}: {why}")
+            return shown
+        self.facts.append(self.ledger.assume(_said(shown), why))
+        return shown
+
+    def _shown(self, role: str, shape: tuple[int, ...] | None = None) -> bool | None:
+        """Return whether the shape of a matrix shows that it multiplies rows, x U; None if it does not show it.
+
+        A readout to one output does not: it may be stored as a vector.
+        """
+        if role not in self.roles or self.ledger.arrays[self.roles[role][0]].ndim != 2:
+            return None
+        first, last = shape or self.ledger.arrays[self.roles[role][0]].shape
+        if role == "readout" and 1 in (first, last):
+            return None
+        if (first == self.units) == (last == self.units):
+            return None
+        return (last == self.units) if role == "input" else (first == self.units)
+
+    def _refuse_transposed(self, role: str, shown: bool | None) -> None:
+        """Check that a matrix is stored as its layout stores it: if one is transposed, so may be the square ones."""
+        if shown is None or shown == (role in (self.layout.rows or ())):
+            return
+        name = self.roles[role][0]
+        raise NetworkError(
+            f"{name!r} has the shape {self.ledger.arrays[name].shape}, the transpose of {self.layout.label}'s; so the "
+            "recurrent matrix may be transposed, too, and its shape does not show it: set orientation "
+            "(--orientation columns for W h, rows for h W)"
+        )
 
     def _oriented(self, values: Matrix, role: str) -> Matrix:
         """Return an input matrix as [units, inputs], or a readout as [outputs, units]."""
@@ -193,3 +223,11 @@ class Parts:
             ", stored as [units, outputs]" if is_flipped and not self.is_rows and self.layout.rows is None else ""
         )
         return (weights, bias), f"readout {names[0]}, {len(weights)} outputs{stored_as}"
+
+
+def _said(is_rows: bool) -> str:
+    return "rows are multiplied, h W" if is_rows else "columns are multiplied, W h"
+
+
+def _stored(others: str, is_units_first: bool) -> str:
+    return f"[units, {others}]" if is_units_first else f"[{others}, units]"

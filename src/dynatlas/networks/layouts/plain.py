@@ -1,10 +1,9 @@
 """A single recurrent layer without gates, discrete or leaky, from arrays whose roles a layout or the caller names."""
 
-from typing import Final, get_args
+from typing import get_args
 
 import numpy as np
 
-from dynatlas.cells.cell import NONLINEARITIES
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import Form, Layer, Leaky, Matrix, Stack
 from dynatlas.networks.layouts.ledger import Ledger, shortened
@@ -12,22 +11,9 @@ from dynatlas.networks.layouts.linear import linear_readout
 from dynatlas.networks.layouts.parts import Parts
 from dynatlas.networks.layouts.recognition import Roles, last_part, plain
 from dynatlas.networks.layouts.table import ANY, Layout
+from dynatlas.networks.layouts.texts import activation_in
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, refuse_options
-
-# Names that texts in files have for the activations of ``cells``.
-SYNONYMS: Final = {
-    "logistic": "sigmoid",
-    "sigm": "sigmoid",
-    "identity": "linear",
-    "id": "linear",
-    "rectify": "relu",
-} | {
-    "rectified": "relu",
-    "rectifiedlinear": "relu",
-    "thresholdlinear": "relu",
-    "rectifiedtanh": "retanh",
-}
 
 
 def plain_network(ledger: Ledger, layout: Layout, roles: Roles, options: Options) -> Network:
@@ -39,7 +25,7 @@ def plain_network(ledger: Ledger, layout: Layout, roles: Roles, options: Options
     """
     refuse_options(options, "reset", because="a layer without gates has no reset gate")
     for role, names in roles.items():
-        if len(names) > 1 and not (layout.adds and role == "bias"):
+        if len(names) > 1 and not (role == "bias" and (layout.adds or "bias" in options.parts)):
             raise NetworkError(
                 f"{' and '.join(names)} have the same role in the network, {role}; leave out all but one with --ignore"
             )
@@ -73,7 +59,7 @@ def plain_network(ledger: Ledger, layout: Layout, roles: Roles, options: Options
     if readout is None and layout.is_state_dict and "readout" not in roles:
         readout, readout_fact = linear_readout(ledger, stack, options)
     used = shortened([name for names in roles.values() for name in names], 16)
-    rest = ledger.close({units}, layer.n_inputs)
+    rest = ledger.close({units}, layer.n_inputs, taken=roles.keys() | ({"recurrent"} if "m" in roles else set()))
     source = (
         f"{layout.label}: {layer.n_inputs} inputs, {units} units ({used})",
         *parts.facts,
@@ -168,34 +154,13 @@ def _form(
 
 def _activation(ledger: Ledger, layout: Layout, roles: Roles, options: Options) -> tuple[str, str]:
     """Return the name of the activation and a sentence about it."""
-    stored = None
-    if "activation" in roles:
-        name = roles["activation"][0]
-        stored = activation_named(str(ledger.use(name)), name)
+    found = activation_in(ledger, options)
+    stored, name = found or (None, "")
     if options.activation is not None:
         against = f"; the file says {stored}" if stored not in (None, options.activation) else ""
         return options.activation, f"activation {options.activation}, as requested{against}"
     if stored is not None:
-        return stored, f"activation {stored}, as {roles['activation'][0]} says"
+        return stored, f"activation {stored}, as {name} says"
     why = f"{layout.label} has it by default, and the file does not record it"
     why = why if layout.activation else "matrices do not record it"
     return layout.activation or "tanh", ledger.assume(f"activation {layout.activation or 'tanh'}", why)
-
-
-def activation_named(text: str, where: str) -> str:
-    """Return our name of an activation.
-
-    Raises:
-        NetworkError: there is none.
-
-    Example:
-        >>> activation_named("torch.nn.ReLU()", "activation")
-        'relu'
-    """
-    short = plain(text).removesuffix("()").rsplit(".", 1)[-1].replace(" ", "").replace("-", "")
-    name = SYNONYMS.get(short, short)
-    if name not in NONLINEARITIES:
-        raise NetworkError(
-            f"{where!r} is {text[:60]!r}; expected one of {', '.join(NONLINEARITIES)}; set activation=… (--activation)"
-        )
-    return name

@@ -20,6 +20,7 @@ from dynatlas.networks.layouts.ledger import Ledger
 from dynatlas.networks.layouts.linear import floats, linear_readout
 from dynatlas.networks.layouts.plain import plain_network
 from dynatlas.networks.layouts.table import CELL
+from dynatlas.networks.layouts.texts import activation_in
 from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, choose, refuse_options
 
@@ -46,7 +47,7 @@ def layers_in(names: Iterable[str]) -> dict[str, Parts]:
     return {prefix: parts for prefix, parts in found.items() if any("weight_hh" in part for part in parts.values())}
 
 
-def torch_network(ledger: Ledger, options: Options, known: str | None = None) -> Network:
+def torch_network(ledger: Ledger, options: Options, known: tuple[str, str] | None = None) -> Network:
     """Return the network in a state dict.
 
     A single layer without gates may be leaky, or have parts that PyTorch's own do not have, if the caller says so.
@@ -54,7 +55,7 @@ def torch_network(ledger: Ledger, options: Options, known: str | None = None) ->
     Args:
         ledger: the arrays.
         options: the options of the caller.
-        known: the activation of layers without gates, where a module says it.
+        known: the activation of layers without gates, and what says it: a module.
 
     Raises:
         NetworkError: not exactly one stack of recurrent layers, one that is not a dynamical system, shapes that do not
@@ -72,6 +73,7 @@ def torch_network(ledger: Ledger, options: Options, known: str | None = None) ->
     refuse_options(options, "reset", because="PyTorch's layers have only one form")
     if options.parts or options.alpha is not None or options.form or options.orientation:
         return _own_cell(ledger, prefix, parts, options)
+    known = known or activation_in(ledger, options)
     layers = [_layer(ledger, parts[number], options, known) for number in range(len(parts))]
     try:
         stack = Stack(tuple(layers))
@@ -107,7 +109,7 @@ def _own_cell(ledger: Ledger, prefix: str, parts: Parts, options: Options) -> Ne
     return plain_network(ledger, CELL, roles, options)
 
 
-def _layer(ledger: Ledger, parts: dict[str, str], options: Options, known: str | None) -> Layer:
+def _layer(ledger: Ledger, parts: dict[str, str], options: Options, known: tuple[str, str] | None) -> Layer:
     """Return one layer from its arrays."""
     backward = next((name for kind, name in parts.items() if kind.endswith("_reverse")), None)
     if backward is not None:
@@ -131,9 +133,12 @@ def _layer(ledger: Ledger, parts: dict[str, str], options: Options, known: str |
     given_bias, recurrent_bias = (
         floats(ledger.use(parts[of]), parts[of], 1) if of in parts else np.zeros(rows) for of in ("bias_ih", "bias_hh")
     )
-    activation = options.activation or (known if cell is Vanilla and known else "tanh")
+    activation = options.activation or (known[0] if known else "tanh")
     if cell is not Vanilla and activation != "tanh":
-        raise NetworkError(f"activation is {activation!r}; PyTorch's {MODULES[cell]} has tanh")
+        raise NetworkError(
+            f"activation is {activation!r}; PyTorch's {MODULES[cell]} has tanh"
+            + ("" if options.activation or known is None else f". If {known[1]} has no part in it: --ignore {known[1]}")
+        )
     try:
         return Layer(given, recurrent, given_bias, recurrent_bias, activation, cell).restacked(GATES[cell])
     except ValueError as error:
@@ -141,7 +146,7 @@ def _layer(ledger: Ledger, parts: dict[str, str], options: Options, known: str |
 
 
 def _describe(
-    prefix: str, stack: Stack, parts: Parts, options: Options, ledger: Ledger, known: str | None
+    prefix: str, stack: Stack, parts: Parts, options: Options, ledger: Ledger, known: tuple[str, str] | None
 ) -> tuple[str, ...]:
     """Describe the layers, one sentence each."""
     sentences = []
@@ -154,7 +159,7 @@ def _describe(
         after = "; the reset gate acts after the recurrent product" if kind is GRU else ""
         sentences.append(f"gates {', '.join(GATES[kind])}{after}")
     elif options.activation is None and known is not None:
-        sentences.append(f"activation {known}, as the module says")
+        sentences.append(f"activation {known[0]}, as {known[1]} says")
     elif options.activation is None:
         sentences.append(ledger.assume("activation tanh", "PyTorch's default; a state dict does not record it"))
     else:

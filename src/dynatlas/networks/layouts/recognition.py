@@ -26,7 +26,8 @@ def recognise(arrays: Arrays, options: Options) -> tuple[Layout, Roles] | None:
     for layout in LAYOUTS:
         for prefix in _prefixes(arrays, layout.needs, options):
             return layout, _named(arrays, layout, prefix, options)
-    roles = _named(arrays, ANY, _prefix_of_names(arrays, options), options)
+    prefix = "" if "recurrent" in options.parts and options.layer is None else _prefix_of_names(arrays, options)
+    roles = _named(arrays, ANY, prefix, options)
     return (ANY, roles) if roles.get("recurrent") else None
 
 
@@ -75,7 +76,11 @@ def _named(arrays: Arrays, layout: Layout, prefix: str, options: Options) -> Rol
         )
         if role is not None:
             roles.setdefault(role, []).append(name)
-    return roles | {role: [name] for role, name in options.parts.items()}
+    # A bias is added to the one that the names show, if there is one: neither could be left aside.
+    named_by_caller = {role: [name] for role, name in options.parts.items()}
+    if "bias" in named_by_caller:
+        named_by_caller["bias"] = [*roles.get("bias", ()), *named_by_caller["bias"]]
+    return roles | named_by_caller
 
 
 def _role_of(name: str, values: AnyArray) -> str | None:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from dynatlas._util.modes import mode
 from dynatlas.atlas.atlas import Atlas, Entry
+from dynatlas.atlas.networks import agreed_measure
 from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.measures.distances import settings_of
 from dynatlas.measures.pairs import GROUP, compare, in_groups, labelled
@@ -96,7 +97,7 @@ def join_tiles(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         distances[np.ix_(rows, columns)] = part.values
         distances[np.ix_(columns, rows)] = part.values.T
     of_points = TOPOLOGY.get(measure)
-    settings = {} if of_points else settings_of(atlas.study.measure(measure))
+    settings = {} if of_points else settings_of(agreed_measure(atlas, task, measure))
     reason = of_points.left_out if of_points else ""
     if of_points and of_points.only_modal:
         reason = reason.format(modal=modal_count(atlas, task))

@@ -9,18 +9,33 @@ from jaxtyping import Float
 
 from dynatlas._util.selection import even_selection
 from dynatlas.atlas.atlas import Atlas, Entry
-from dynatlas.atlas.networks import trained
+from dynatlas.atlas.networks import agreed_measure, trained
 from dynatlas.cells.responses import probe_activity
 from dynatlas.dynamics.graphs import neighbor_graph
+from dynatlas.measures.activity import centred
 from dynatlas.measures.aspects import EIGENVALUES, NEIGHBORS, TOPOLOGY, TRANSITIONS, Finding
 from dynatlas.measures.distances import reduced
 from dynatlas.measures.pairs import Reduced
-from dynatlas.measures.spectra import quantiles
+from dynatlas.measures.spectra import pack
 from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.transitions import graph_of
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
+
+
+def count_components(path: Path, block: Block, report: Report) -> list[Entry]:
+    """Count the components that each trained network of a block needs, for the measures that agree on a number."""
+    atlas = Atlas.open(path)
+    measures = {name: atlas.study.measure(name) for name in atlas.study.analysis.agreeing}
+    inputs = atlas.study.task(block.task).probe().inputs
+    rows = []
+    for member, cell in trained(atlas, block):
+        activity = centred(probe_activity(cell, inputs), member.name)
+        for name, measure in measures.items():
+            count = measure.components_of(activity)
+            rows.append({"network": member.id, "task": block.task, "measure": name, "n_components": count})
+    return [atlas.write_part("components", block, pd.DataFrame(rows))]
 
 
 def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
@@ -31,7 +46,7 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
     """
     atlas = Atlas.open(path)
     task = atlas.study.task(block.task)
-    measures = {name: atlas.study.measure(name) for name in atlas.study.analysis.measures}
+    measures = {name: agreed_measure(atlas, block.task, name) for name in atlas.study.analysis.measures}
     inputs = task.probe().inputs
     controlled = set(controlled_members(atlas.study, block.task))
     has_untrained = atlas.study.population.untrained_controls
@@ -143,7 +158,7 @@ def _spectra(atlas: Atlas, block: Block) -> dict[str, Reduced]:
     for network in dict.fromkeys(arrays.network.values.tolist()):
         at = [(arrays.network.values == network) & (arrays.condition.values == number) for number in range(conditions)]
         if all(rows.any() for rows in at):
-            spectra[network] = {"quantiles": np.stack([quantiles(arrays.eigenvalues.values[rows]) for rows in at])}
+            spectra[network] = pack([arrays.eigenvalues.values[rows].ravel() for rows in at])
     return spectra
 
 

@@ -34,7 +34,8 @@ def join_tables(path: Path, report: Report) -> list[Entry]:
 def joined_tables(study: Study) -> tuple[str, ...]:
     """Return the tables that blocks, configurations and shapes write in parts."""
     searched = ("samples", "sample_losses") if study.search else ()
-    return ("networks", "losses", *DYNAMICS_TABLES, "mappings", *searched)
+    counted = ("components",) if study.analysis.agreeing else ()
+    return ("networks", "losses", *DYNAMICS_TABLES, "mappings", *searched, *counted)
 
 
 def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
@@ -56,6 +57,8 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         "stress": flat.stress,
         "stress_3d": solid.stress,
         "negative_share": negative_share(distances) if names else 0.0,
+        "n_components": stored.attrs.get("components", 0),
+        "n_identical": int((distances.values == 0).sum() - len(names)) // 2,
     }
     parts = decomposition(distances, labels, analysis.bootstraps) if names else []
     effects = (

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from dynatlas._io.sizes import Declared, check_sizes
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.formats.axes import ordered
-from dynatlas.recordings.formats.series import MARKS, Read, choose, decoded
+from dynatlas.recordings.formats.beside import names_beside, with_others
+from dynatlas.recordings.formats.hdf5 import MARKS, decoded
+from dynatlas.recordings.formats.series import Read, choose
+from dynatlas.recordings.formats.windows import Window
 
 MOST_READS: Final = 1_000_000  # of a header, whose lists may claim any length
 # SciPy does not validate the file: damage raises any of these.
@@ -19,7 +22,8 @@ DAMAGE: Final = (
     *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError),
     *(UnicodeError, struct.error, AssertionError, RecursionError, SyntaxError),
 )
-Found = tuple[NDArray[Any], dict[str, Any], list[str], dict[str, NDArray[Any]]]
+Along = dict[str, NDArray[Any]]
+Found = tuple[NDArray[Any], dict[str, Any], list[str], Along, Along]
 
 
 class _Capped(io.FileIO):
@@ -38,7 +42,7 @@ class _Capped(io.FileIO):
         return super().read(min(size, left)) or b""
 
 
-def read_netcdf3(path: Path, series: str | None) -> Read:
+def read_netcdf3(path: Path, series: str | None, window: Window | None = None) -> Read:
     """Read one variable of a NetCDF 3 file.
 
     Raises:
@@ -49,12 +53,13 @@ def read_netcdf3(path: Path, series: str | None) -> Read:
     try:
         # Mapped: variables may overlap, and take many times the size of the file if each is read.
         with _Capped(path) as file, netcdf_file(file, "r", mmap=True) as content:
-            name, (values, attributes, axes, coordinates) = _chosen(path, content.variables, series)
+            name, (values, attributes, axes, coordinates, others) = _chosen(path, content.variables, series)
     except DAMAGE as error:
         reason = str(error)[:200] or type(error).__name__
         raise NetworkError(f"{path} is damaged, or is not NetCDF 3 or 4: {reason}") from None
     values, facts = ordered(str(path), decoded(values, attributes), axes, coordinates)
-    return values, (f"variable {name}", *facts)
+    values, sorted_by = with_others(path, name, values, others, window)
+    return values, (f"variable {name}", *facts, *sorted_by)
 
 
 def _chosen(path: Path, variables: dict[str, Any], series: str | None) -> tuple[str, Found]:
@@ -63,7 +68,8 @@ def _chosen(path: Path, variables: dict[str, Any], series: str | None) -> tuple[
     shapes = {name: tuple(map(int, each.data.shape)) for name, each in numbers.items()}
     axes = {name: [str(axis) for axis in each.dimensions] for name, each in numbers.items()}
     name = choose(path, shapes, series)
-    check_sizes(path, {name: Declared(shapes[name], numbers[name].data.nbytes)})
+    beside = [one for one in names_beside(name, shapes) if one not in axes[name]]
+    check_sizes(path, {one: Declared(shapes[one], numbers[one].data.nbytes) for one in (name, *beside)})
     values = np.array(numbers[name].data)
     attributes = {mark: np.array(getattr(numbers[name], mark)) for mark in MARKS if hasattr(numbers[name], mark)}
     along = {
@@ -71,4 +77,4 @@ def _chosen(path: Path, variables: dict[str, Any], series: str | None) -> tuple[
         for axis in axes[name]
         if axis in numbers and axis != name and len(shapes[axis]) == 1
     }
-    return name, (values, attributes, axes[name], along)
+    return name, (values, attributes, axes[name], along, {one: np.array(numbers[one].data) for one in beside})

@@ -165,11 +165,21 @@ def _flat_names(names: list[str], levels: int) -> dict[str, str]:
     """Return a name for each column; pandas stores names of several levels as tuples, written as text."""
     if levels < 2:
         return {name: name for name in names}
-    flat = {}
-    for name in names:
-        parts = ast.literal_eval(name) if name.startswith("(") and len(name) < 1000 else (name,)
-        flat[name] = "_".join(str(part) for part in parts if str(part)) if isinstance(parts, tuple) else name
-    return flat
+    return {name: "_".join(str(part) for part in _levels_of(name) if str(part)) for name in names}
+
+
+def _levels_of(name: str) -> tuple[object, ...]:
+    """Return the levels of a column's name that is written as a tuple; any other name is one level.
+
+    Example:
+        >>> _levels_of("('spikes', 7)"), _levels_of("(a"), _levels_of("(1)"), _levels_of("(" * 900)[0][:3]
+        (('spikes', 7), ('(a',), ('(1)',), '(((')
+    """
+    try:
+        parts = ast.literal_eval(name) if name.startswith("(") and len(name) < 1000 else name
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        parts = name
+    return parts if isinstance(parts, tuple) else (name,)
 
 
 def _is_text(kind: Any, pa: Any) -> bool:

@@ -76,7 +76,7 @@ function mapOf(here, details, query) {
       compare),
     filters.length ? element("div", { class: "filters", role: "group", "aria-label": "Show only" }, filters) : null,
     legend, frame.element,
-    facts ? element("p", { class: "muted small" }, `${facts.n_networks} networks. The axes have no meaning; only distances count. Stress measures their distortion, and 0 is none: ${shown(facts.stress)} in two dimensions${facts.stress_3d === undefined || facts.stress_3d === null ? "" : `, ${shown(facts.stress_3d)} in three`}. ${facts.n_left_out ? `Left out: ${facts.n_left_out}, ${facts.left_out_reason}.` : "No network that passed is left out."}`) : null,
+    facts ? element("p", { class: "muted small" }, `${facts.note}${facts.stress_3d === undefined || facts.stress_3d === null ? "" : ` (${shown(facts.stress_3d)} in three dimensions)`}. The axes have no meaning; only distances count. Stress measures their distortion, and 0 is none. ${facts.n_left_out ? `Left out: ${facts.n_left_out}, ${facts.left_out_reason}.` : "No network that passed is left out."}`) : null,
     element("details", {}, element("summary", {}, `All ${networks.length} networks on this map, as a list`), list),
   ].filter(Boolean).reduce((all, part) => { all.append(part); return all; }, element("section"));
 }
