@@ -5,7 +5,13 @@ import pytest
 
 from dynatlas import find_fixed_points
 from dynatlas.cells.architectures import GRU, LSTM
-from dynatlas.dynamics.linearization import integrated_response, linearize, modes_needed, unstable_direction
+from dynatlas.dynamics.linearization import (
+    integrated_response,
+    linearize,
+    modes_needed,
+    shares_of_activity,
+    unstable_direction,
+)
 from support.known_networks import bistable_network, line_attractor
 
 
@@ -132,6 +138,16 @@ def test_the_unstable_direction_is_the_leading_eigenvectors_and_missing_at_stabl
     around = linearize(lambda h, _: np.diag([0.5, 2.0]) @ h, np.zeros((1, 2)))
     np.testing.assert_allclose(np.abs(unstable_direction(around)), [[0, 1]])
     assert np.isnan(unstable_direction(linearize(lambda h, _: 0.5 * h, np.zeros(2)))).all()
+
+
+def test_shares_of_activity_are_those_of_the_nearest_points_and_add_up_to_1():
+    random = np.random.default_rng(0)
+    points, visited = random.normal(size=(9, 4)), random.normal(size=(200, 4))
+    nearest = np.linalg.norm(visited[:, None] - points[None], axis=2).argmin(axis=1)
+    shares = shares_of_activity(points, visited)
+    np.testing.assert_allclose(shares, [(nearest == point).mean() for point in range(9)])
+    assert shares.sum() == pytest.approx(1)
+    assert shares_of_activity(np.zeros((0, 4)), visited).shape == (0,)
 
 
 def test_no_points_are_an_empty_answer_and_bad_states_are_refused():

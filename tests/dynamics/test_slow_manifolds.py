@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynatlas.dynamics.slow_manifolds import slow_manifold
+from dynatlas.dynamics.slow_manifolds import SlowManifold, slow_manifold
 from support.known_networks import line_attractor
 
 
@@ -42,6 +42,48 @@ def test_a_ring_is_no_line():
     manifold = slow_manifold(step, [0.0, 1.0], 0.0, np.linspace(-0.9, 0.9, 7), visited)
     np.testing.assert_allclose(np.linalg.norm(manifold.states, axis=1), 1, atol=1e-9)
     assert manifold.line_share < 0.97
+
+
+def test_the_speed_along_a_line_is_relative_to_its_length():
+    matrix = np.diag([0.9, 0.5])
+    manifold = slow_manifold(lambda h, _: matrix @ h, [1.0, 0.0], 0.0, [-1, 0, 1], np.eye(2))
+    assert manifold.length == pytest.approx(2)
+    assert manifold.speed_share == pytest.approx(0.1 * np.sqrt(2 / 3) / 2)
+
+
+def test_states_are_projected_on_the_path_and_beyond_its_ends():
+    path = SlowManifold(np.arange(3.0), np.array([[0.0, 0], [2, 0], [2, 2]]), np.zeros(3), np.zeros(3))
+    along, across = path.project(np.array([[1.0, 0.5], [2.5, 1], [3, -1], [-1, 0], [1, 3]]))
+    np.testing.assert_allclose(along, [1, 3, 2, -1, 5])
+    np.testing.assert_allclose(across, [0.5, 0.5, np.sqrt(2), 0, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("slow", [1.0, 0.98, 0.7])
+def test_a_leaky_line_holds_what_its_leak_leaves(slow):
+    line = line_attractor(units=10, slow=slow, seed=4)
+    before = np.random.default_rng(0).normal(size=(400, 10))
+    manifold = slow_manifold(line.step, line.readout, 0.0, np.linspace(-2, 2, 9), before, np.zeros(2))
+    # The part of a state along the line, which the slow mode alone holds.
+    before = np.outer(before @ line.left, line.right)
+    after = before @ np.linalg.matrix_power(line.matrix, 30).T
+    assert manifold.held(before, after).length == pytest.approx(slow**30, rel=1e-6)
+
+
+def test_a_plane_that_holds_everything_is_as_wide_as_it_is_long():
+    matrix = np.diag([1.0, 1.0, 0.2])
+    before = np.random.default_rng(0).uniform(-1, 1, size=(500, 3))
+    manifold = slow_manifold(lambda h, _: matrix @ h, [1.0, 0.0, 0.0], 0.0, np.linspace(-1, 1, 9), before * [1, 0, 1])
+    held = manifold.held(before, before @ np.linalg.matrix_power(matrix, 20))
+    assert held.length == pytest.approx(1)
+    assert held.length_to_width == pytest.approx(1, abs=0.1)
+
+
+def test_runs_that_are_not_finite_hold_nothing():
+    path = SlowManifold(np.arange(2.0), np.eye(2), np.zeros(2), np.zeros(2))
+    before = np.random.default_rng(0).normal(size=(20, 2))
+    assert np.isnan(path.held(before, np.full((20, 2), np.inf))).all()
+    some = np.where(np.arange(20)[:, None] < 5, np.nan, before)
+    assert 0 < path.held(before, some).length < 2
 
 
 def test_bad_input_is_refused():

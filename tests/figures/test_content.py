@@ -1,6 +1,7 @@
 """What figures show is what the tables hold."""
 
 import re
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -105,6 +106,30 @@ def test_spectra_and_responses_are_means_over_the_networks_of_the_smallest_size(
         np.testing.assert_allclose(line[:, 1], 1 - 0.5 ** (1 + np.arange(8)))
     for name in ("fig3", "line-attractors"):
         assert "networks of 8 units" in figures.pictures(atlas)[name].caption
+
+
+def test_one_variant_of_huge_responses_does_not_set_the_scale_and_is_counted() -> None:
+    atlas = deepcopy(of_two_sizes("context_integration"))
+    axes = Figure().subplots()
+    draw_responses(axes, atlas, "context_integration")
+    assert axes.get_ylim() == (0.0, 1.5)
+    assert not axes.texts
+    (name,) = {name for name in atlas.groups if name.startswith("line_attractors/context_integration-vanilla-tanh-8")}
+    atlas.groups[name]["response_median"] *= -1e5
+    axes = Figure().subplots()
+    draw_responses(axes, atlas, "context_integration")
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylim()[1] == 1.5
+    assert [text.get_text() for text in axes.texts] == [f"1 of {len(variants(atlas))} curves beyond the axis"]
+
+
+def test_an_atlas_of_an_earlier_version_shows_no_averages_along_the_line() -> None:
+    atlas = deepcopy(of_two_sizes("context_integration"))
+    for name, group in atlas.groups.items():
+        if name.startswith("line_attractors/"):
+            atlas.groups[name] = group.drop_vars("response_median")
+    with pytest.raises(Missing, match="no linear dynamics around fixed points: an earlier version made it"):
+        draw_responses(Figure().subplots(), atlas, "context_integration")
 
 
 def test_frequencies_are_drawn_as_the_table_has_them() -> None:

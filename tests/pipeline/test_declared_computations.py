@@ -1,5 +1,7 @@
 """Tasks of the user's own that declare an oscillation or an integral: their analyses, figures and claims."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -189,12 +191,55 @@ def test_a_task_that_declares_integrated_inputs_has_the_analysis_of_integration(
     inputs[0, 2], inputs[1, 3] = 0.001, 0.001
     cell = cell_of(4, [[1.0, 0.0], [0.0, 0.2]], inputs, [[1000.0, 0.0]], [0.0, 0.0])
     task, member = study.task("tally"), study.members_of("tally")[0]
-    first, second = (line.row for line in integration(study, task, member, cell, probe_states(task, cell)))
+    visited = probe_states(task, cell)
+    points = [search_condition(study, task, member, cell, condition, visited) for condition in range(2)]
+    first, second = (line.row for line in integration(study, task, member, cell, visited, points))
     assert first["response"] == pytest.approx(1, abs=0.02)
+    assert first["response_median"] == pytest.approx(1, abs=0.02)
+    assert min(first["n_points"], second["n_points"]) > 0
+    assert first["trusted_share"] == pytest.approx(1)
+    # Input 2 is kept for good; of what the second unit keeps nothing is left after 8 steps.
+    assert first["held_length"] == pytest.approx(1, abs=0.02)
+    assert first["length_to_width"] > 100
     assert first["selection_relevant"] == pytest.approx(1, abs=1e-6)
     assert first["irrelevant_response"] == pytest.approx(0, abs=1e-6)
     assert second["response"] == pytest.approx(0, abs=1e-6)
     assert second["irrelevant_response"] == pytest.approx(1, abs=0.02)
+
+
+def test_linear_integration_counts_each_point_by_the_activity_nearest_to_it(study):
+    """Worked by hand: h' = tanh(h) of the first unit has at h = a the slope 1 − tanh²(a)."""
+    inputs = np.zeros((2, 4))
+    inputs[0, 2] = 0.001
+    cell = cell_of(4, [[1.0, 0.0], [0.0, 0.2]], inputs, [[1000.0, 0.0]], [0.0, 0.0])
+    task, member = study.task("tally"), study.members_of("tally")[0]
+    visited = np.zeros((*task.probe().inputs.shape[:2], 2))
+    visited[:, 0, 0], visited[:, 1, 0] = 0.9, -0.9  # of 8 steps; the others stay at 0
+    found = search_condition(study, task, member, cell, 0, visited)
+    at = np.array([[0.0, 0.0], [0.9, 0.0], [-0.9, 0.0], [0.95, 0.0], [7.0, 0.0]])
+    points = replace(found.take(np.zeros(len(at), int)), states=at)
+    row = integration(study, task, member, cell, visited, [points, points])[0].row
+    slope = 1 - np.tanh(0.9) ** 2
+    after = slope ** (task.steps // 2 + 1)  # the input passes the slope, too
+    assert row["n_points"] == 3  # nothing is nearest to 0.95, and 7 lies beyond all outputs
+    assert row["n_ill_conditioned"] == 0
+    assert row["response_median"] == pytest.approx(1)
+    assert row["response"] == pytest.approx(0.75 + 0.25 * after)
+    assert row["spectral_radius"] == pytest.approx(0.75 + 0.25 * slope)
+    assert (row["modes_near_one"], row["modes_needed"]) == (1, 1)
+
+
+def test_a_network_without_a_point_in_its_range_has_no_response_and_is_counted(study):
+    cell = cell_of(4, [[1.0, 0.0], [0.0, 0.2]], np.full((2, 4), 0.001), [[1000.0, 0.0]], [0.0, 0.0])
+    task, member = study.task("tally"), study.members_of("tally")[0]
+    visited = probe_states(task, cell)
+    found = search_condition(study, task, member, cell, 0, visited).take([])
+    line = integration(study, task, member, cell, visited, [found, found])[0]
+    assert (line.row["n_points"], line.row["modes_needed"], line.row["trusted_share"]) == (0, -1, 0)
+    for column in ("response", "response_median", "response_first", "spectral_radius", "modes_near_one"):
+        assert np.isnan(line.row[column]), column
+    assert np.isnan(line.response_median).all()
+    assert line.response_median.shape == (2,)
 
 
 def test_a_study_of_them_has_their_tables_and_distances(atlas):

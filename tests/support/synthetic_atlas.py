@@ -249,7 +249,7 @@ class _AtlasBuilder:
         kind = "invariant curve" if member.task == "sine_wave" else "fixed point"
         for condition, name in enumerate(task.condition_names()):
             row = {"network": member.id, "task": member.task, "condition": condition}
-            asked = 0.01 + 0.04 * condition / max(task.n_conditions - 1, 1)
+            asked = [*task.condition_frequencies(), *[0.0] * task.n_conditions][condition]
             self.rows["attractors"].append(row | {"kind": kind, "rotation_number": asked + shift / 2})
             if member.task == "sine_wave":
                 self.rows["oscillations"].append(
@@ -257,7 +257,10 @@ class _AtlasBuilder:
                 )
             if member.task == "context_integration":
                 self.rows["line_attractors"].append(
-                    row | {"condition_name": name, "line_share": 0.97, "drift_share": 0.001 + shift, "response": 1.0}
+                    row
+                    | {"condition_name": name, "line_share": 0.97, "drift_share": 0.001 + shift, "held_length": 0.9}
+                    | {"length_to_width": 30.0, "n_points": 5, "n_ill_conditioned": 1, "trusted_share": 0.9}
+                    | {"response": 1.0, "response_median": 1.0, "modes_needed": 1}
                 )
         if member.task == "flip_flop":
             roots = [point for point in points if not point["is_slow"]]
@@ -274,10 +277,10 @@ class _AtlasBuilder:
 
     def averages(self) -> None:
         """Add frequencies by factor, spectra by configuration, and arrays of line attractors."""
-        for condition in range(self.study.task("sine_wave").n_conditions if self.passed.get("sine_wave") else 0):
+        sine = self.study.task("sine_wave").condition_frequencies() if self.passed.get("sine_wave") else ()
+        for condition, asked in enumerate(sine):
             for factor, levels in (("architecture", ARCHITECTURES), ("activation", ACTIVATIONS)):
                 for number, level in enumerate(levels):
-                    asked = 0.01 + 0.004 * condition
                     of_level = [one for one in self.passed["sine_wave"] if getattr(one, factor) == level]
                     row = {"factor": factor, "level": level, "condition": condition, "frequency": asked}
                     means = {"linear_frequency": asked + 0.001 * number, "rotation_number": asked}
@@ -306,6 +309,7 @@ class _AtlasBuilder:
                     "modulus": (("row", "mode"), zeros),
                     "real": (("row", "mode"), zeros),
                     "response": (("row", "mode"), 1 - 0.5 ** (1 + np.arange(modes))[None]),
+                    "response_median": (("row", "mode"), 1 - 0.5 ** (1 + np.arange(modes))[None]),
                     "network": (("row",), np.array([members[0].id])),
                     "condition": (("row",), np.array([0])),
                 }

@@ -45,6 +45,24 @@ def in_chunks(
     return tuple(np.concatenate([np.asarray(part) for part in parts])[:count] for parts in zip(*results, strict=True))
 
 
+def weighted_median(rows: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return, in each column of ``rows`` [p, …], the least value that at least half of the weight does not exceed.
+
+    NaN without rows or weight. Weights are not negative.
+
+    Example:
+        >>> weighted_median(np.array([[1.0], [2.0], [900.0]]), np.array([0.3, 0.3, 0.4])).tolist()
+        [2.0]
+    """
+    if not weights.sum() > 0:
+        return np.full(rows.shape[1:], np.nan)
+    order = np.argsort(rows, axis=0, kind="stable")
+    below = np.cumsum(weights[order], axis=0)
+    # A sum of shares that are half of the weight may round to less.
+    place = (below >= (0.5 - 1e-9) * weights.sum()).argmax(axis=0)
+    return np.asarray(np.take_along_axis(np.take_along_axis(rows, order, axis=0), place[None], axis=0)[0])
+
+
 def generator(key: PRNGKeyArray) -> np.random.Generator:
     """Return NumPy's generator seeded by a JAX key: it compiles nothing, whatever shapes are drawn.
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from dynatlas._util.messages import listed
 from dynatlas.measures.aspects import TOPOLOGY
 
-NAN: Final = float("nan")
+NAN: Final = float("nan")  # a number that earlier versions did not compute
 
 
 class Column(NamedTuple):
@@ -200,7 +200,9 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "rotation_number_se": Column("float64", "its standard error"),
         "n_networks": Column("int64", "networks with a linear frequency"),
     },
-    # One row per network of the integration task and context: the slow manifold that holds the sum.
+    # One row per network of the integration task and context: the slow manifold that holds the sum, and the linear
+    # dynamics around the fixed and slow points at outputs that the probe reaches, each weighted by the share of the
+    # probe's states to which it is the nearest. Earlier versions averaged over the manifold's states instead.
     "line_attractors": {
         "network": Column("string", "the member's id"),
         "condition": Column("int64", "number of the context"),
@@ -210,17 +212,30 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "q_max": Column("float64", "largest ½‖F(h) − h‖² along it"),
         "line_share": Column("float64", "share of its variance along one dimension"),
         "drift_share": Column("float64", "root mean square drift of the output per step, relative to its range"),
-        "spectral_radius": Column("float64", "largest |λ|, mean along it"),
+        "speed_share": Column("float64", "root mean square of ‖F(h) − h‖ along it, relative to its length", before=NAN),
+        "held_length": Column(
+            "float64", "extent of the activity along it a trial later without evidence, relative to before", before=NAN
+        ),
+        "length_to_width": Column(
+            "float64", "that extent relative to the one across; meaningless where nothing is held", before=NAN
+        ),
+        "n_points": Column("int64", "fixed and slow points of the linear dynamics; −1: made at its states", before=-1),
+        "n_ill_conditioned": Column("int64", "points left out of modes and responses: eigenvectors not trusted"),
+        "trusted_share": Column("float64", "share of the probe's states nearest to one of the others", before=NAN),
+        "spectral_radius": Column("float64", "largest |λ|, mean over the points"),
+        "modes_near_one": Column("float64", "modes with |λ| > 0.95, median over the points", before=NAN),
         "selection_relevant": Column("float64", "alignment of the cued input with the leading left eigenvector"),
         "selection_irrelevant": Column("float64", "that of the other inputs, mean"),
-        "response": Column("float64", "output half a trial after a unit of the cued input, linearised; ideal 1"),
-        "response_first": Column("float64", "1 step after it"),
-        "response_last": Column("float64", "a trial less 1 step after it"),
-        "irrelevant_response": Column("float64", "that to the other inputs half a trial after, mean; ideal 0"),
-        "modes_needed": Column("int64", "modes from the largest that give 90 % of the response; −1 if none is known"),
-        "n_ill_conditioned": Column("int64", "points left out of modes and responses: eigenvectors not trusted"),
+        "response": Column(
+            "float64", "output half a trial after a unit of the cued input, linearised, mean over the points; ideal 1"
+        ),
+        "response_median": Column("float64", "the same, median over the points", before=NAN),
+        "response_first": Column("float64", "1 step after it, median"),
+        "response_last": Column("float64", "a trial less 1 step after it, median"),
+        "irrelevant_response": Column("float64", "that to the other inputs half a trial after, median; ideal 0"),
+        "modes_needed": Column("int64", "modes from the largest that give 90 % of the response, median; −1: unknown"),
     },
-    # One row per configuration of the integration task and rank: spectra along the manifold, averaged.
+    # One row per configuration of the integration task and rank: spectra at the points of the first context, averaged.
     "spectra": {
         **CONFIGURATION,
         "rank": Column("int64", "position of the eigenvalue by descending |λ|, from 0"),
@@ -337,6 +352,8 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
 
 # An effect with a smaller p counts as more than chance, everywhere.
 SIGNIFICANT: Final = 0.05
+# Spectra and responses of integration are shown of one context, as in the paper.
+SHOWN_CONTEXT: Final = 0
 
 
 def is_no_measure(r2: float, p_lower: float) -> bool:
@@ -371,13 +388,15 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "point": ("row",),
     },
     # One group per block of the integration task: the slow manifolds, a row per network and context. Modes are sorted
-    # by descending |λ|; eigenvalues are means over the points of a manifold of the sorted |λ| and Re λ.
+    # by descending |λ|; modulus, real and response are means over the fixed and slow points, as in the table, of the
+    # sorted |λ| and Re λ and of the responses with the largest modes; the last is also given as a median.
     "line_attractors/‹block›": {
         "states": ("row", "point", "state"),
         "outputs": ("row", "point"),
         "modulus": ("row", "mode"),
         "real": ("row", "mode"),
         "response": ("row", "mode"),
+        "response_median": ("row", "mode"),
         "network": ("row",),
         "condition": ("row",),
     },

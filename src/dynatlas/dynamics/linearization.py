@@ -215,6 +215,23 @@ def modes_needed(response: NDArray[np.float64], share: float = 0.9) -> NDArray[n
     return np.where(np.isfinite(response).all(axis=1), last_off + 2, -1)
 
 
+def shares_of_activity(points: ArrayLike, visited: ArrayLike) -> NDArray[np.float64]:
+    """Return the share of the visited states [samples, n] to which each point [p, n] is the nearest [p].
+
+    The shares weight what is averaged over points: a point that no state is nearest to describes no activity.
+
+    Example:
+        >>> shares_of_activity([[0.0], [10.0], [99.0]], [[1.0], [2.0], [3.0], [8.0]]).tolist()
+        [0.75, 0.25, 0.0]
+    """
+    states, samples = np.asarray(points, np.float64), np.asarray(visited, np.float64)
+    if not len(states):
+        return np.zeros(0)
+    # ‖s − p‖² less ‖s‖², which is the same for all points.
+    nearest = ((states**2).sum(axis=1) - 2 * samples @ states.T).argmin(axis=1)
+    return np.bincount(nearest, minlength=len(states)) / len(samples)
+
+
 @eqx.filter_jit
 def _jacobians(
     step: Step, states: Float[Array, "p n"], inputs: Float[Array, " m"] | None

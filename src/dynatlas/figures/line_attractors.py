@@ -1,4 +1,4 @@
-"""Line attractors of integrating networks: spectra, linear responses and drift."""
+"""Line attractors of integrating networks: spectra and linear responses at their fixed points, and drift."""
 
 import numpy as np
 import pandas as pd
@@ -8,13 +8,18 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
+from dynatlas.atlas.schema import SHOWN_CONTEXT
 from dynatlas.atlas.view import AtlasLike, Missing, arrays, of_variant, table, variants
 from dynatlas.figures.legends import variant_handles
 from dynatlas.figures.looks import LINE_STYLES, looks_of
-from dynatlas.figures.style import GREY, new_figure, panel, side_by_side, styled, variant_ticks
+from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, side_by_side, styled, variant_ticks
 
-# Larger responses are drawn on a logarithmic axis.
-MOST_RESPONSE = 2
+# The axis of the responses shows at least this range, and what lies within this many interquartile ranges of the middle
+# half of all values: growing modes of one variant do not set the scale.
+RESPONSES = (0.0, 1.5)
+WHISKERS = 1.5
+# Earlier versions averaged along the sampled line, which is ruled by its ends.
+OLD = "This atlas has no linear dynamics around fixed points: an earlier version made it."
 
 
 def line_attractors(atlas: AtlasLike, task: str) -> Figure:
@@ -23,7 +28,7 @@ def line_attractors(atlas: AtlasLike, task: str) -> Figure:
         figure = new_figure(2.5)
         spectrum, response, drift = figure.subplots(1, 3)
         for axes, title, draw in (
-            (spectrum, "spectrum", draw_spectra),
+            (spectrum, "spectrum at the points", draw_spectra),
             (response, "linear integral", draw_responses),
             (drift, "drift along the line", draw_drift),
         ):
@@ -34,7 +39,7 @@ def line_attractors(atlas: AtlasLike, task: str) -> Figure:
 
 
 def draw_spectra(axes: Axes, atlas: AtlasLike, task: str) -> None:
-    """Draw |λ| along line attractors by rank, averaged over the networks of the smallest size of each variant.
+    """Draw |λ| at the points of line attractors by rank: means over the networks of the smallest size of each variant.
 
     The number of ranks depends on the size: a mean over sizes would jump where the ranks of small networks end.
 
@@ -55,40 +60,51 @@ def draw_spectra(axes: Axes, atlas: AtlasLike, task: str) -> None:
         mean = sums["modulus"] / sums["n_networks"]
         axes.plot(mean.index + 1, mean, color=looks[architecture].color, linestyle=LINE_STYLES[activation])
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
-    axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean along the line")
+    axes.set(xlabel="eigenvalue, by descending |λ|", ylabel="|λ|, mean over points")
 
 
 def draw_responses(axes: Axes, atlas: AtlasLike, task: str) -> None:
-    """Draw the linear response to a unit input by the number of modes kept, averaged over each variant.
+    """Draw the linear response to a unit input by the number of modes kept: the median over each variant.
 
     Raises:
         Missing: no responses are stored.
     """
-    means = _mean_responses(atlas, task)
-    if not means:
+    medians = _median_responses(atlas, task)
+    if not medians:
         raise Missing("No network’s modes could be separated.")
     looks = looks_of(atlas.study)["architecture"]
-    for (architecture, activation), mean in means.items():
+    for (architecture, activation), median in medians.items():
         axes.plot(
-            np.arange(1, len(mean) + 1),
-            mean,
+            np.arange(1, len(median) + 1),
+            median,
             color=looks[architecture].color,
             linestyle=LINE_STYLES[activation],
         )
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
-    if max(abs(mean).max() for mean in means.values()) > MOST_RESPONSE:
-        # Linear around the ideal of 1; growing modes yield much larger responses.
-        axes.set_yscale("symlog", linthresh=MOST_RESPONSE)
-    axes.set_ylim(bottom=min(0.0, 1.1 * min(mean.min() for mean in means.values())))
+    _limit(axes, list(medians.values()))
     axes.set(xlabel="modes kept", ylabel="output after a unit of input", xscale="log")
-    most = max(len(mean) for mean in means.values())
+    most = max(len(median) for median in medians.values())
     axes.set_xticks(2 ** np.arange(int(np.log2(most)) + 1), minor=False)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _mean_responses(atlas: AtlasLike, task: str) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """Average the responses over the contexts and smallest networks of each variant, by the number of modes."""
+def _limit(axes: Axes, curves: list[NDArray[np.float64]]) -> None:
+    """Limit the axis to most of the values, and write how many curves leave it."""
+    values = np.concatenate(curves)
+    low, high = np.quantile(values, (0.25, 0.75))
+    reach = WHISKERS * (high - low)
+    near = values[(values >= low - reach) & (values <= high + reach)]
+    bottom, top = min(RESPONSES[0], 1.1 * near.min()), max(RESPONSES[1], 1.1 * near.max())
+    axes.set_ylim(bottom, top)
+    outside = sum(bool(curve.min() < bottom or curve.max() > top) for curve in curves)
+    if outside:
+        words = f"{outside} of {count_of(len(curves), 'curve')} beyond the axis"
+        axes.text(0.97, 0.97, words, transform=axes.transAxes, ha="right", va="top", fontsize=SMALLEST, color=GREY)
+
+
+def _median_responses(atlas: AtlasLike, task: str) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return the median over the smallest networks of each variant in the first context, by the number of modes."""
     table(atlas, "line_attractors", task)
     by_variant: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
     smallest = min(atlas.study.population.units)
@@ -96,15 +112,18 @@ def _mean_responses(atlas: AtlasLike, task: str) -> dict[tuple[str, str], NDArra
         if block.task == task and block.units == smallest:
             name = f"line_attractors/{block.name}"
             if atlas.has(f"arrays.zarr/{name}"):
-                responses = np.asarray(arrays(atlas, name)["response"])
+                stored = arrays(atlas, name)
+                if "response_median" not in stored:
+                    raise Missing(OLD)
+                responses = np.asarray(stored["response_median"])[stored["condition"].values == SHOWN_CONTEXT]
                 by_variant.setdefault((block.architecture, block.activation), []).append(responses)
-    means = {}
+    medians = {}
     for variant, parts in by_variant.items():
         together = np.concatenate(parts)
         known = np.isfinite(together).all(axis=1)
         if known.any():
-            means[variant] = together[known].mean(axis=0)
-    return means
+            medians[variant] = np.median(together[known], axis=0)
+    return medians
 
 
 def draw_drift(axes: Axes, atlas: AtlasLike, task: str) -> None:
@@ -139,11 +158,22 @@ def line_attractors_caption(atlas: AtlasLike, task: str) -> str:
     smallest = min(atlas.study.population.units)
     share = 100 * lines["line_share"].median()
     return (
-        "In each context the line is sampled by the states of least speed at "
-        f"{atlas.study.analysis.manifold_points} values of the output. Left: the sorted moduli of the eigenvalues at "
-        "these states. Middle: the output half a trial after a unit input, from the linear dynamics with only the "
-        "largest modes kept; 1 is a perfect integral. Right: the drift of a held output in one step. "
-        f"Lines are means over the networks of {smallest} units, {smallest_lines(atlas, task)} in all; marks are "
-        f"contexts of {count_of(lines['network'].nunique(), 'network')} of any size. The "
-        f"line explains {share:.0f} % of the variance of its states (median)."
+        "Left: the sorted moduli of the eigenvalues at the fixed and slow points that the network passes in the first "
+        "context, each point weighted by how much of the activity is nearest to it. Middle: the output half a trial "
+        "after a unit input, from the linear dynamics around these points with only the largest modes kept, median; "
+        f"1 is a perfect integral. {ill_conditioned(atlas, task)} Right: the drift of a held output in one step, at "
+        f"the states of least speed at {atlas.study.analysis.manifold_points} values of the output. Lines are means "
+        f"(left) and medians (middle) over the networks of {smallest} units, {smallest_lines(atlas, task)} in all; "
+        f"marks are contexts of {count_of(lines['network'].nunique(), 'network')} of any size. The states of least "
+        f"speed have {share:.0f} % of their variance along one dimension (median)."
     )
+
+
+def ill_conditioned(atlas: AtlasLike, task: str) -> str:
+    """Return a sentence on the points of the first context whose modes could not be separated."""
+    lines = table(atlas, "line_attractors", task)
+    lines = lines[(lines["condition"] == SHOWN_CONTEXT) & (lines["n_points"] >= 0)]
+    none = int((lines["n_points"] == 0).sum())
+    without = f"; {count_of(none, 'network')} without a point in its range" if none else ""
+    left, whole = int(lines["n_ill_conditioned"].sum()), count_of(int(lines["n_points"].sum()), "point")
+    return f"Left out there: {left} of {whole}, with ill-conditioned eigenvectors{without}."

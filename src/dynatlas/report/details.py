@@ -34,7 +34,10 @@ SHOWN: Final = {
         "n_starts",
     ),
     "oscillations": ("frequency", "linear_frequency", "spectral_radius"),
-    "line_attractors": ("condition_name", "low", "high", "line_share", "drift_share", "response", "modes_needed"),
+    "line_attractors": (
+        *("condition_name", "low", "high", "line_share", "drift_share", "held_length"),
+        *("response_median", "n_points", "modes_needed"),
+    ),
     "attractors": ("condition", "kind", "rotation_number", "exponent_1"),
 }
 

@@ -31,7 +31,7 @@ _ABOUT: Final = {
     "oscillations": "Sine task: the linear frequency under each command.",
     "frequencies": "Sine task: frequencies averaged over networks.",
     "line_attractors": "Integration task: line attractors.",
-    "spectra": "Integration task: mean eigenvalues along the line attractors.",
+    "spectra": "Integration task: mean eigenvalues at the points of the line attractors, first context.",
     "embeddings": "Coordinates on the two-dimensional maps.",
     "embeddings_3d": "Coordinates on the three-dimensional maps.",
     "maps": "Number of networks on each map, and its stress.",

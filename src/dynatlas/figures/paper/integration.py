@@ -11,7 +11,7 @@ from dynatlas.atlas.view import AtlasLike, Missing, arrays, representatives, tas
 from dynatlas.errors import PluginError
 from dynatlas.figures.distances import draw_map_legends
 from dynatlas.figures.legends import draw_legends, point_legend, style_legend
-from dynatlas.figures.line_attractors import draw_responses, draw_spectra, smallest_lines
+from dynatlas.figures.line_attractors import draw_responses, draw_spectra, ill_conditioned, smallest_lines
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.paper.parts import (
     compared_measures,
@@ -31,7 +31,7 @@ NO_TRIAL = "The code of this task is not loaded; a random trial cannot be drawn 
 
 
 def integration(atlas: AtlasLike) -> Figure:
-    """Draw task and probe, trajectories with line attractors, maps, spectra along the lines, and linear responses."""
+    """Draw task and probe, trajectories with line attractors, maps, spectra at their points, and linear responses."""
     return task_figure(atlas, "integration", 8.1, _draw)
 
 
@@ -47,7 +47,7 @@ def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
     seen = draw_variants(b, atlas, task)
     draw_maps(c, "c", atlas, task, geometry)
     draw_maps(d, "d", atlas, task, topology)
-    heading(e, "e", "Spectra along the lines")
+    heading(e, "e", "Spectra at the fixed points")
     panel(e.subplots(), draw_spectra, atlas, task)
     heading(f, "f", "Integral against modes kept")
     panel(f.subplots(), draw_responses, atlas, task)
@@ -126,9 +126,10 @@ def integration_caption(atlas: AtlasLike) -> str:
         "further from the activity than its range are counted, but not "
         f"drawn. c, metric MDS of {measure_label(geometry)} distances. {describe_map(atlas, task, geometry)} "
         f"d, metric MDS of {measure_label(topology)} distances. {describe_map(atlas, task, topology)} e, moduli of "
-        f"the eigenvalues along the line attractors ({atlas.study.analysis.manifold_points} points in each context), "
-        f"by rank. f, the output {half} steps after a unit input, from the linear dynamics with "
-        "only the largest modes kept; 1 is a perfect integral. The axis is linear up to 2 and logarithmic beyond. "
-        f"e and f are means over the networks of {min(atlas.study.population.units)} units of each variant, "
+        "the eigenvalues at the fixed and slow points that a network passes in the first context, by rank; each point "
+        "is weighted by how much of the activity is nearest to it. "
+        f"f, the output {half} steps after a unit input, from the linear dynamics around these points with "
+        f"only the largest modes kept, median; 1 is a perfect integral. {ill_conditioned(atlas, task)} "
+        f"e are means and f medians over the networks of {min(atlas.study.population.units)} units of each variant, "
         f"{smallest_lines(atlas, task)} in all."
     )

@@ -103,7 +103,7 @@ def findings(study: Study, task: Task, member: Member, cell: Cell) -> Findings:
     if "oscillation" in task.computations:
         tables["oscillations"] = oscillations(task, member, cell, conditions, visited)
     if "integration" in task.computations:
-        lines = integration(study, task, member, cell, visited)
+        lines = integration(study, task, member, cell, visited, conditions)
         tables["line_attractors"] = pd.DataFrame([line.row for line in lines])
     return Findings(tables, conditions, lines)
 
