@@ -1,7 +1,7 @@
 """Decision rules for claims: a 95 % interval on one side of a limit, or a test corrected for all tests of the table."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import AtlasLike, measures
-from dynatlas.statistics.effects import ALL, holm
+from dynatlas.statistics.effects import ALL, SUBSETS, holm
 from dynatlas.statistics.intervals import (
     LEAST_NETWORKS,
     Interval,
@@ -114,6 +114,17 @@ def does_not_separate(atlas: AtlasLike, task: str, measure: str, factor: str, su
     It does not hold if the factor or the interactions are significant, and holds if both are negligible.
     """
     return _separation(atlas, task, measure, factor, subset, claimed=False)
+
+
+def among_all_and_the_papers(
+    test: Callable[[AtlasLike, str, str, str, str], Finding], atlas: AtlasLike, task: str, measure: str, factor: str
+) -> Iterator[Finding]:
+    """Test a factor among all networks, and among those of the paper's evidence if they are not all (``SUBSETS``)."""
+    yield test(atlas, task, measure, factor, ALL)
+    for subset, (other, level, tested) in SUBSETS.items():
+        levels = getattr(atlas.study.population, f"{other}s")
+        if tested == factor and level in levels and len(levels) > 1:
+            yield test(atlas, task, measure, factor, subset)
 
 
 def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, subset: str, *, claimed: bool) -> Finding:
