@@ -6,7 +6,7 @@ import re
 import pytest
 
 from dynatlas import Atlas, Study
-from dynatlas.cli.main import duration
+from dynatlas._util.messages import duration
 from dynatlas.pipeline.progress import LOG
 from dynatlas.statistics.claims import CLAIMS
 from support.command_line import call

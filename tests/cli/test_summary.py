@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from dynatlas.cli.summary import print_claims, print_summary
+from dynatlas.cli.summary import print_claims, print_summary, times
 from support.synthetic_atlas import synthetic_atlas
 
 
@@ -38,7 +38,7 @@ def test_the_summary_holds_the_headline_table_in_order(atlas):
         star = "*" if row.p_adjusted < 0.05 else ""
         assert f"{row.r2:.2f}{star}" in line
     aspects = [line.split(":")[0].strip() for line in flip_flop]
-    assert aspects == ["geometry", "geometry", "topology", "topology", "linearized dynamics"]
+    assert aspects == ["geometry"] * 2 + ["topology"] * 3 + ["linearized dynamics"]
 
 
 def test_every_finding_is_printed_with_its_source(atlas):
@@ -47,3 +47,18 @@ def test_every_finding_is_printed_with_its_source(atlas):
         assert finding.verdict in text
         for part in (finding.statement, finding.quantity, finding.note, finding.source):
             assert " ".join(part.split()) in text
+
+
+def test_the_time_of_the_last_run_is_listed_by_stage():
+    runs = [
+        {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T09:00:00+00:00", "worker_seconds": {}},
+        {
+            "started": "2026-01-02T00:00:00+00:00",
+            "finished": "2026-01-02T00:05:00+00:00",
+            "worker_seconds": {"training": 150.0, "fixed points": 90.0, "tuning": 0.0},
+        },
+    ]
+    assert list(times({"runs": runs})) == [
+        "time: 5.0 minutes; of all workers: training 2.5 minutes, fixed points 90.0 seconds"
+    ]
+    assert list(times({})) == []

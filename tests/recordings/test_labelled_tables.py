@@ -64,7 +64,7 @@ def test_what_is_left_out_is_told():
         (UNITS.T.rename_axis("neuron"), "its index 'neuron' names a unit for each row.*transpose it"),
         (LETTERS.assign(q=np.arange(20.0)), "'q' changes in one direction over all rows, like a clock"),
         (LETTERS.assign(q=2.0 * TRIAL, trial=TRIAL), "'q' has one value in each trial"),
-        (LETTERS.assign(q=2.0 * STEP, trial=TRIAL), "'q' grows in the same way in each trial, like a time"),
+        (LETTERS.assign(q=2.0 * STEP, trial=TRIAL), "'q' has the same course in each trial, like a time"),
         (LETTERS.rename(columns={"a": "n1"}), "the column 'b' is no label that is known, and not numbered as 'n1' is"),
         (UNITS.assign(trial=TRIAL % 2, session=TRIAL // 2), "2 different values of session, and trials with the same"),
         (UNITS.assign(subject=TRIAL), "4 different values of subject, and no trials"),
@@ -181,3 +181,47 @@ def test_first_lines_of_csv(text, expected, tmp_path):
         return
     with pytest.raises(NetworkError, match=expected):
         read_here(tmp_path / "r.csv")
+
+
+SAMPLES = np.random.default_rng(2).poisson(4, size=(40, 4))
+NAMED = pd.DataFrame(SAMPLES, columns=["aa", "bb", "cc", "dd"])
+OF_TRIAL, OF_TIME = np.divmod(np.arange(40), 10)
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ({"valid": OF_TIME > 1}, "'valid' is 1 in 32 of 40 rows, and seems to say which of them count"),
+        ({"idx": np.roll(np.arange(40), 3)}, "'idx' numbers the rows in another order"),
+        ({"x": np.linspace(-1, 1, 40) ** 2}, "'x' has fractions or negative numbers, unlike all the others"),
+        (
+            {"trial": OF_TRIAL, "time": OF_TIME, "ee": OF_TIME % 3},
+            "'ee' has the same course in each trial, like a time or a cue",
+        ),
+        ({"ee": (OF_TRIAL + OF_TIME) % 2}, "'ee' has only zeros and ones, unlike all the others"),
+        ({"trial": [f"t{n % 3}" for n in OF_TIME]}, "the rows of trials are mixed"),
+    ],
+)
+def test_values_that_only_labels_have_are_refused(added, message):
+    with pytest.raises(NetworkError, match=message):
+        plain(NAMED.assign(**added), "r")
+
+
+def test_a_dataframe_of_pandas_in_hdf5_is_refused_and_labels_of_anndata_sort(tmp_path):
+    with h5py.File(tmp_path / "pandas.h5", "w") as file:
+        file["df/axis1"], file["df/block0_values"] = np.arange(5), np.ones((5, 3))
+    with pytest.raises(NetworkError, match="is a part of a DataFrame that pandas saved with to_hdf"):
+        read_here(tmp_path / "pandas.h5")
+    order = np.random.default_rng(0).permutation(40)
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        file["X"], file["obs/trial"], file["obs/time"] = SAMPLES[order], OF_TRIAL[order], OF_TIME[order]
+    np.testing.assert_array_equal(read_here(tmp_path / "a.h5ad")[0], SAMPLES.reshape(4, 10, 4))
+
+
+def test_arrays_that_hold_no_numbers_are_left_out_and_named(tmp_path):
+    np.savez(tmp_path / "r.npz", rates=COUNTS, names=np.array(["a", None], object), phase=np.ones(3) * 1j)
+    values, facts = read_here(tmp_path / "r.npz")
+    np.testing.assert_array_equal(values, COUNTS)
+    assert facts == ("array rates", "not read, since they hold no numbers: names, phase")
+    with pytest.raises(NetworkError, match=r"complex128; expected numbers. To place it, save an array of numbers"):
+        read_here(tmp_path / "r.npz", series="phase")

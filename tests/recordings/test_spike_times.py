@@ -102,3 +102,56 @@ def test_implausible_times_are_refused(spikes, message, write):
     with pytest.raises(NetworkError, match=message) as caught:
         read_here(path, bin_width=WIDTH)
     assert len(str(caught.value)) - len(str(path)) <= 450
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"intervals__trials__is_good": [1, 1, 0, 1, 1, 1]}, "intervals/trials/is_good is 1 for 5 of 6 rows"),
+        ({"units__valid": np.array([True, False, True, True])}, "units/valid is 1 for 3 of 4 rows.*which of the units"),
+        (
+            {
+                "intervals__invalid_times__start_time": [0.0, STARTS[2] - 1],
+                "intervals__invalid_times__stop_time": [STARTS[1] + 0.1, STARTS[2]],
+            },
+            r"invalid_times covers a part of 2 trials of 6 \(first: 0\)",
+        ),
+    ],
+)
+def test_marks_of_what_does_not_count_are_honoured(more, message, write):
+    with pytest.raises(NetworkError, match=message):
+        read_here(write(spike_times(), **more), bin_width=WIDTH)
+
+
+def test_marks_that_exclude_nothing_are_accepted(write):
+    more = {"intervals__trials__valid": np.ones(N_TRIALS, bool)}
+    more |= {f"intervals__invalid_times__{name}_time": [at] for name, at in (("start", STOPS[0]), ("stop", STARTS[1]))}
+    np.testing.assert_array_equal(read_here(write(spike_times(), **more), bin_width=WIDTH)[0], COUNTS)
+
+
+def test_trials_are_in_the_order_of_their_ids(write):
+    order = np.array([3, 1, 0, 5, 4, 2])
+    values, facts = read_here(
+        write(spike_times(), STARTS[order], STOPS[order], intervals__trials__id=order), bin_width=WIDTH
+    )
+    np.testing.assert_array_equal(values, COUNTS)
+    assert facts[-1] == "trials in the order of their ids, which is not that of the table"
+    values, facts = read_here(write(spike_times(), STARTS[order], STOPS[order]), bin_width=WIDTH)
+    np.testing.assert_array_equal(values, COUNTS[order])
+    assert facts[-1] == "trials in the order of the table, which is not that of their start times"
+
+
+def test_factors_of_channels_are_applied_and_a_transposed_series_is_named(tmp_path):
+    data = np.random.default_rng(0).normal(size=(100, 3))
+    for name, values in (("r", data), ("transposed", data.T)):
+        with h5py.File(tmp_path / f"{name}.nwb", "w") as file:
+            file.attrs["nwb_version"] = "2.6.0"
+            file["intervals/trials/start_time"], file["intervals/trials/stop_time"] = [1.0, 3.0], [2.0, 4.0]
+            file["acquisition/rates/data"] = values
+            file.create_dataset("acquisition/rates/starting_time", data=0.0).attrs["rate"] = 10.0
+            if name == "r":
+                file["acquisition/rates/channel_conversion"] = [1.0, 2.0, 4.0]
+    expected = np.stack([data[10:20], data[30:40]]) * [1, 2, 4]
+    np.testing.assert_allclose(read_here(tmp_path / "r.nwb")[0], expected)
+    with pytest.raises(NetworkError, match=r"no sample .* is in a trial; it has the shape \[3, 100\], expected \[time"):
+        read_here(tmp_path / "transposed.nwb")

@@ -6,11 +6,11 @@ import xarray as xr
 from scipy.spatial.distance import pdist, squareform
 
 from dynatlas import mds, permanova
+from dynatlas.statistics.dispersion import permdisp
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.statistics.effects import decomposition, factor_effects
 from dynatlas.statistics.embedding import negative_share
-from dynatlas.statistics.permanova import nearest_neighbour_accuracy, neighbour_votes, silhouette
-from dynatlas.statistics.resampling import r2_resamples
+from dynatlas.statistics.neighbours import accuracy_without_each, nearest_neighbour_accuracy, silhouette
 
 LEVELS = np.tile([0, 0, 1], 8)
 LABELS = {"architecture": LEVELS.tolist(), "units": np.repeat([8, 16], 12).tolist()}
@@ -30,8 +30,8 @@ def rounded(n=24):
         lambda distances: permanova(distances, LEVELS, permutations=50),
         lambda distances: silhouette(distances, LEVELS),
         lambda distances: nearest_neighbour_accuracy(distances, LEVELS, 50),
-        lambda distances: neighbour_votes(distances, LEVELS),
-        lambda distances: r2_resamples(distances, [LEVELS], LEVELS, 20),
+        lambda distances: accuracy_without_each(distances, LEVELS),
+        lambda distances: permdisp(distances, LEVELS, None, 20),
         lambda distances: decomposition(distances, LABELS, 20),
         lambda distances: factor_effects(distances, LABELS, 20, 20),
     ],

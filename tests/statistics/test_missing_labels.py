@@ -6,7 +6,8 @@ import pytest
 import xarray as xr
 
 from dynatlas.statistics.distance_matrix import DistanceMatrix
-from dynatlas.statistics.permanova import permanova, silhouette
+from dynatlas.statistics.neighbours import silhouette
+from dynatlas.statistics.permanova import permanova
 
 NAMES = [f"n{number}" for number in range(8)]
 POINTS = np.random.default_rng(0).normal(size=(8, 3))
@@ -54,3 +55,13 @@ def test_an_index_with_the_networks_names_orders_the_labels():
 def test_masked_distances_are_missing():
     with pytest.raises(ValueError, match="distances are NaN or infinite; leave out 1 of 8"):
         DistanceMatrix.of(np.ma.masked_array(VALUES, mask=np.add.outer(np.arange(8) == 3, np.arange(8) == 3)))
+
+
+def test_labels_that_python_calls_unequal_are_different_levels():
+    mixed = [1, "1", 1, "1", 2, 2, 2, 2]
+    assert permanova(DISTANCES, mixed) == permanova(DISTANCES, list("abab") + list("cccc"))
+    assert permanova(DISTANCES, [1, 1.0, np.int64(1), True, 2, 2, 2, 2]) == permanova(DISTANCES, list("aaaabbbb"))
+    labels = np.empty(8, dtype=object)
+    labels[:] = [{"a": 1}, *GROUPS[1:]]
+    with pytest.raises(ValueError, match=r"groups has a label that cannot be compared .*; expected text or numbers"):
+        permanova(DISTANCES, labels)

@@ -11,7 +11,13 @@ import sklearn.neighbors
 from scipy.spatial.distance import pdist, squareform
 
 from dynatlas import permanova
-from dynatlas.statistics.permanova import nearest_neighbour_accuracy, silhouette
+from dynatlas.statistics.neighbours import (
+    accuracy_without_each,
+    nearest_neighbour_accuracy,
+    silhouette,
+    silhouette_without_each,
+)
+from dynatlas.statistics.permanova import factor_test
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -47,9 +53,29 @@ def r2_of(distances, labels):
     return 1 - sum(map(sum_of_squares, groups)) / sum_of_squares(range(len(labels)))
 
 
-def exact_p(distances, labels, strata):
-    """The share of all orders that keep the strata and explain as much."""
-    observed = r2_of(distances, labels)
+def residuals(points, *factors):
+    """What a least-squares fit of the main effects leaves, and the leverages."""
+    columns = np.column_stack([np.ones(len(points)), *(np.equal.outer(one, sorted(set(one))) for one in factors)])
+    hat = columns @ np.linalg.pinv(columns.astype(float))
+    return points - hat @ points, np.diagonal(hat)
+
+
+def f2_of(points, labels, strata):
+    """F₂ of labels after strata from coordinates: sums of squares of least-squares fits, and variances within cells."""
+    labels, strata = np.array(labels), np.array(strata)
+    (without, low), (within, high) = residuals(points, strata), residuals(points, strata, labels)
+    noise = 0.0
+    for label in set(labels.tolist()):
+        cells = [points[(labels == label) & (strata == stratum)] for stratum in set(strata[labels == label].tolist())]
+        squares = sum(((cell - cell.mean(axis=0)) ** 2).sum() for cell in cells)
+        freedom = sum(len(cell) - 1 for cell in cells)
+        noise += (high - low)[labels == label].sum() * squares / freedom
+    return ((without**2).sum() - (within**2).sum()) / noise
+
+
+def exact_p(points, labels, strata):
+    """The share of all orders that keep the strata and have as large an F₂."""
+    observed = f2_of(points, labels, strata)
     blocks = [[i for i, stratum in enumerate(strata) if stratum == block] for block in sorted(set(strata))]
     as_good = []
     for orders in itertools.product(*(itertools.permutations(block) for block in blocks)):
@@ -57,7 +83,7 @@ def exact_p(distances, labels, strata):
         for block, order in zip(blocks, orders, strict=True):
             for target, source in zip(block, order, strict=True):
                 permuted[target] = labels[source]
-        as_good.append(r2_of(distances, permuted) >= observed - 1e-12)
+        as_good.append(f2_of(points, permuted, strata) >= observed * (1 - 1e-9))
     return np.mean(as_good)
 
 
@@ -76,8 +102,9 @@ def test_agrees_with_scikit_bio(sizes, shift):
     n, k = len(labels), len(sizes)
     pseudo_F = (r2 / (k - 1)) / ((1 - r2) / (n - k))
     assert pseudo_F == pytest.approx(theirs["test statistic"], rel=1e-9)
-    # Two estimates of one p, each of 999 draws.
-    assert abs(p - theirs["p-value"]) <= 4 * np.sqrt(2 * max(p, theirs["p-value"]) / 999)
+    if len(set(sizes)) == 1:  # F₂ orders the permutations as F does
+        # Two estimates of one p, each of 999 draws.
+        assert abs(p - theirs["p-value"]) <= 4 * np.sqrt(2 * max(p, theirs["p-value"]) / 999)
 
 
 def test_of_euclidean_distances_is_the_analysis_of_variance():
@@ -116,16 +143,74 @@ def test_worked_by_hand():
     assert p <= 3 / 1000
 
 
+def test_f2_in_one_dimension_is_brown_and_forsythes():
+    points, labels = population((4, 9, 7), 1.0, dims=1)
+    samples = [points[labels == label, 0] for label in np.unique(labels)]
+    among = sum(len(sample) * (sample.mean() - points.mean()) ** 2 for sample in samples)
+    expected = among / sum((1 - len(sample) / 20) * sample.var(ddof=1) for sample in samples)
+    levels = np.unique(labels, return_inverse=True)[1]
+    assert factor_test(between(points), levels, [], 1).f2 == pytest.approx(expected, rel=1e-9)
+    # Of two groups: the square of Welch's t.
+    two = levels < 2
+    t = scipy.stats.ttest_ind(*samples[:2], equal_var=False).statistic
+    assert factor_test(between(points[two]), levels[two], [], 1).f2 == pytest.approx(t**2, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_f2_after_other_factors_is_that_of_least_squares(seed):
+    random = np.random.default_rng(seed)
+    points = random.normal(size=(24, 3))
+    levels, strata = random.integers(2, size=24), random.integers(3, size=24)
+    test = factor_test(between(points), levels, [strata], 1)
+    assert test.f2 == pytest.approx(f2_of(points, levels, strata), rel=1e-9)
+    without, within = residuals(points, strata)[0], residuals(points, strata, levels)[0]
+    total = ((points - points.mean(axis=0)) ** 2).sum()
+    assert test.r2 == pytest.approx(((without**2).sum() - (within**2).sum()) / total, rel=1e-9)
+
+
+def test_spread_is_not_place():
+    """Groups of 5 and 2 for each of four strata, the small ones three times as dispersed: Anderson's F takes that
+    for an effect in half of all populations."""
+    labels = np.tile([0, 0, 0, 0, 0, 1, 1], 4)
+    found = []
+    for seed in range(300):
+        points = np.random.default_rng(seed).normal(size=(28, 10)) * np.where(labels, 3, 1)[:, None]
+        found.append(permanova(between(points), labels, np.repeat(range(4), 7), 199, seed).p < 0.05)
+    assert np.mean(found) < 0.1
+
+
+def test_more_alike_between_than_within_is_in_the_lower_tail():
+    # Pairs of one network of each level lie together: nothing separates the levels less.
+    points = np.repeat(np.random.default_rng(0).normal(size=(6, 10)), 2, axis=0) + np.tile([0, 0.01], 6)[:, None]
+    test = factor_test(between(points), np.tile([0, 1], 6), [], 999)
+    assert test.p > 0.9
+    assert test.p_lower < 0.05
+    assert test.p + test.p_lower > 1  # the observed order counts in both
+
+
+def test_chance_is_the_mean_of_all_orders():
+    points = np.random.default_rng(0).normal(size=(6, 2))
+    labels, strata = [0, 0, 1, 0, 1, 1], [0, 0, 0, 1, 1, 1]
+    total = ((points - points.mean(axis=0)) ** 2).sum()
+    orders = [
+        (residuals(points, strata)[0] ** 2).sum() - (residuals(points, strata, [*first, *second])[0] ** 2).sum()
+        for first in itertools.permutations(labels[:3])
+        for second in itertools.permutations(labels[3:])
+    ]
+    test = factor_test(between(points), np.array(labels), [np.array(strata)], 20_000)
+    assert test.chance == pytest.approx(np.mean(orders) / total, rel=0.02)
+
+
 # ---- p ----
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("strata", [[0] * 6, [0, 0, 0, 0, 1, 1], [0, 1, 0, 1, 0, 1]])
+@pytest.mark.parametrize("strata", [[0] * 8, [0, 0, 0, 0, 0, 1, 1, 1], [0, 1, 0, 1, 0, 1, 0, 0]])
 def test_p_is_the_share_of_all_orders(strata, seed):
-    distances = between(np.random.default_rng(seed).normal(size=(6, 2)))
-    labels = ["a", "a", "b", "b", "a", "b"]
-    expected = exact_p(distances, labels, strata)
-    p = permanova(distances, labels, strata=strata, permutations=3000, seed=seed).p
+    points = np.random.default_rng(seed).normal(size=(8, 2))
+    labels = ["a", "a", "b", "b", "a", "b", "b", "b"]
+    expected = exact_p(points, labels, strata)
+    p = permanova(between(points), labels, strata=strata, permutations=3000, seed=seed).p
     assert abs(p - expected) <= 4 * np.sqrt(expected * (1 - expected) / 3000) + 1 / 3000
 
 
@@ -252,6 +337,18 @@ def test_silhouette_is_scikit_learns_of_the_points():
         sklearn.metrics.silhouette_score(points, labels), abs=1e-12
     )
     assert silhouette(between(population((9, 9), 50.0)[0]), population((9, 9), 50.0)[1]) > 0.9
+
+
+def test_silhouette_and_accuracy_without_each_network():
+    points, labels = population((4, 9, 7), 1.0)
+    points[3] = points[4]  # neighbours that share a vote
+    levels, distances = np.unique(labels, return_inverse=True)[1], between(points)
+    for network in range(20):
+        rest = np.delete(np.arange(20), network)
+        some = distances[np.ix_(rest, rest)]
+        assert silhouette_without_each(distances, levels)[network] == pytest.approx(silhouette(some, levels[rest]))
+        expected = nearest_neighbour_accuracy(some, levels[rest], 1).accuracy
+        assert accuracy_without_each(distances, levels)[network] == pytest.approx(expected)
 
 
 # ---- nearest neighbours ----

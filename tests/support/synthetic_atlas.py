@@ -19,7 +19,7 @@ from dynatlas.atlas.schema import TABLES
 from dynatlas.measures.aspects import aspect
 from dynatlas.pipeline.stages.trajectories import state_spaces
 from dynatlas.statistics.claims import check_claims
-from dynatlas.statistics.effects import decomposition, factor_effects
+from dynatlas.statistics.effects import decomposition, factor_effects, headline_rows, subset_effects
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
 
@@ -411,12 +411,10 @@ class _AtlasBuilder:
         }
         of = {"task": task, "measure": measure}
         effects = factor_effects(matrix, labels, permutations=99, bootstraps=99)
-        self.rows["effects"] += [of | effect for effect in effects]
-        p = {effect["factor"]: effect["p_adjusted"] for effect in effects}
-        self.rows["headline"] += [
-            of | {"aspect": aspect(measure), "p_adjusted": p.get(part["factor"], np.nan)} | part
-            for part in decomposition(matrix, labels, bootstraps=99)
-        ]
+        self.rows["effects"] += [of | {"subset": "all"} | effect for effect in effects]
+        self.rows["effects"] += [of | effect for effect in subset_effects(matrix, labels, 99, 99)]
+        parts = decomposition(matrix, labels, bootstraps=99)
+        self.rows["headline"] += [of | {"aspect": aspect(measure)} | row for row in headline_rows(parts, effects)]
 
     def controls(self, task: str, measure: str, members: list[Member]) -> None:
         """Add an untrained copy of every network, nearer to the centre and at other positions."""

@@ -39,3 +39,11 @@ def listed(words: Iterable[str], last: str) -> str:
 def sentence_case(words: str) -> str:
     """Capitalise the first letter and keep the others: “GO/NoGo task”."""
     return words[:1].upper() + words[1:]
+
+
+def duration(seconds: float) -> str:
+    """Format a duration in seconds, minutes, hours or days."""
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} seconds"

@@ -44,6 +44,7 @@ LABELS: Final = _words(
     "end onset offset rt reaction speed velocity vel acceleration position pos hand cursor eye pupil lick licks "
     "wheel running force emg behaviour behavior kinematic kinematics id index idx sample row margin delay "
     "duration contrast orientation frequency freq angle tone odor odour image color colour difficulty evidence "
+    "laser opto optogenetics photostim stimulation led sound odour whisker whisking lfp eeg emg pupillometry speed "
     "rule side left right probability prob value confidence quality snr area region layer depth hemisphere type"
 )
 MASKS: Final = _words(
@@ -88,7 +89,7 @@ def role_of(name: str) -> Role:
         return "unit"
     if set(words) & TIMES and set(words) <= TIMES | OF_TIME:
         return "time"
-    return "label" if set(words) & (LABELS | TRIALS | CONDITIONS | SESSIONS | TIMES | UNITS) else ""
+    return "label" if set(words) & (LABELS | MASKS | TRIALS | CONDITIONS | SESSIONS | TIMES | UNITS) else ""
 
 
 @lru_cache(MOST_NAMES)

@@ -28,14 +28,14 @@ from dynatlas._util.json import Json
 from dynatlas.atlas import checkpoints, formats, schema
 from dynatlas.atlas.creation import begin, check_same_study, is_new
 from dynatlas.atlas.lock import LOCK, BusyError, one_writer
-from dynatlas.atlas.manifest import LOG, MANIFEST, STUDY, Entry, Manifest, check_name, manifest_of, reason
+from dynatlas.atlas.manifest import LOG, STUDY, Entry, Manifest, check_name, manifest_of, reason
 from dynatlas.atlas.overview import damaged, overview
 from dynatlas.atlas.verification import Problem, find_problems
 from dynatlas.cells.cell import Cell, leaf_name
 from dynatlas.errors import AtlasError, DamagedAtlasError, StudyError
 from dynatlas.measures.pairs import Reduced
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
-from dynatlas.study.study import Study
+from dynatlas.study.study import MANIFEST, Study
 
 if TYPE_CHECKING:
     from dynatlas.figures.catalogue import Plots

@@ -9,9 +9,9 @@ from typing import Any
 
 from dynatlas._io.atomic import is_temporary, write_bytes
 from dynatlas.atlas.lock import LOCK
-from dynatlas.atlas.manifest import LOG, MANIFEST, STUDY, Entry, is_empty_log, manifest_of
+from dynatlas.atlas.manifest import LOG, STUDY, Entry, is_empty_log, manifest_of
 from dynatlas.errors import AtlasError, DifferentStudyError, shortened
-from dynatlas.study.study import Study
+from dynatlas.study.study import MANIFEST, Study
 
 
 def is_new(path: Path, study: Study) -> bool:

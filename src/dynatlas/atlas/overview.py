@@ -1,12 +1,13 @@
 """Summary of an atlas for terminals and notebooks."""
 
+import math
 from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 
 import pandas as pd
 
 from dynatlas._util.display import Summary
-from dynatlas.atlas.schema import SIGNIFICANT
+from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.errors import AtlasError
 from dynatlas.study.study import Study
 
@@ -75,7 +76,15 @@ def _headline(names: Set[str], table: Callable[[str], pd.DataFrame]) -> list[tup
         firsts = of_task.drop_duplicates("aspect")[["aspect", "measure"]]
         for aspect, measure in firsts.itertuples(index=False, name=None):
             of_matrix = of_task[(of_task.aspect == aspect) & (of_task.measure == measure)]
-            shares = zip(of_matrix.factor, of_matrix.r2, of_matrix.p_adjusted, strict=True)
-            stars = (f"{factor} {round(r2, 2) + 0.0:.2f}{'*' if p < SIGNIFICANT else ''}" for factor, r2, p in shares)
-            rows.append((str(task), f"{measure}: {', '.join(stars)}"))
-    return [*rows, ("", f"(R² of each factor; * p < {SIGNIFICANT:g})")] if rows else []
+            shares = of_matrix[["factor", "r2", "p_adjusted", "p_lower"]].itertuples(index=False, name=None)
+            marked = (f"{factor} {round(r2, 2) + 0.0:.2f}{_mark(r2, *p_values)}" for factor, r2, *p_values in shares)
+            rows.append((str(task), f"{measure}: {', '.join(marked)}"))
+    legend = f"(R² of each factor; * p < {SIGNIFICANT:g}; † no measure of difference between the kinds)"
+    return [*rows, ("", legend)] if rows else []
+
+
+def _mark(r2: float, p: float, p_lower: float) -> str:
+    """Mark a share by its test; p is NaN without a test."""
+    if not math.isnan(p) and is_no_measure(r2, p_lower):
+        return "†"
+    return "*" if p < SIGNIFICANT else ""

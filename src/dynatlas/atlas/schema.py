@@ -274,35 +274,42 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         ),
         "n_identical": Column("int64", "pairs of networks at distance 0; −1: not counted", before=-1),
     },
-    # One row per distance matrix and testable factor: how much it separates the networks. Low and high are the ends of
-    # 95 % intervals over networks.
+    # One row per distance matrix, subset of its networks and testable factor, or "interactions": how much it separates
+    # the networks. Low and high are the ends of 95 % intervals over networks; NaN with too few networks.
     "effects": {
         **MATRIX,
-        "factor": Column("string", "architecture, activation, units or l2"),
-        "r2": Column("float64", "PERMANOVA R²"),
+        "subset": Column("string", "the networks: all, or the paper's, tanh or vanilla", before="all"),
+        "factor": Column("string", "architecture, activation, units or l2; interactions"),
+        "r2": Column("float64", "PERMANOVA R²: what the factor adds to the main effects of the others"),
         "r2_low": Column("float64", "lower end"),
         "r2_high": Column("float64", "upper end"),
-        "r2_chance": Column("float64", "R² to expect of a factor without effect"),
-        "p": Column("float64", "permutation p, labels permuted within the other factors' strata"),
-        "p_adjusted": Column("float64", "the same, corrected for the number of factors (Holm)"),
-        "silhouette": Column("float64", "mean silhouette, −1 to 1"),
+        "r2_chance": Column("float64", "mean R² of the permutations"),
+        "p": Column("float64", "permutation p of F₂, labels permuted within the other factors' strata"),
+        "p_lower": Column("float64", "p of the lower tail: if small, no measure of difference", before=NAN),
+        "p_adjusted": Column("float64", "p, corrected for the number of factors and interactions (Holm)"),
+        "dispersion": Column("float64", "spread of the most dispersed level over that of the least", before=NAN),
+        "dispersion_p": Column("float64", "permutation p of PERMDISP", before=NAN),
+        "silhouette": Column("float64", "mean silhouette, −1 to 1; NaN for interactions"),
         "silhouette_low": Column("float64", "lower end"),
         "silhouette_high": Column("float64", "upper end"),
         "accuracy": Column("float64", "share of networks whose nearest other one has the same level"),
         "accuracy_low": Column("float64", "lower end"),
         "accuracy_high": Column("float64", "upper end"),
-        "accuracy_chance": Column("float64", "accuracy to expect of a factor without effect"),
+        "accuracy_chance": Column("float64", "mean accuracy of the permutations"),
         "accuracy_p": Column("float64", "permutation p of the accuracy"),
         "n_networks": Column("int64", "networks compared"),
     },
-    # One row per distance matrix and part of its variance: the parts of a matrix add up to 1.
+    # One row per distance matrix and part of its variance: the parts of a matrix add up to 1, or are 0 if all its
+    # distances are.
     "headline": {
         **MATRIX,
         "aspect": Column("string", "geometry, topology or linearized dynamics"),
-        "factor": Column("string", "architecture, activation, units, l2, interactions or seed"),
+        "factor": Column("string", "architecture, activation, units, l2, shared, interactions or seed"),
         "r2": Column("float64", "share of the variance between networks"),
         "r2_low": Column("float64", "lower end of a 95 % interval over networks"),
         "r2_high": Column("float64", "upper end"),
+        "r2_chance": Column("float64", "as in effects; NaN where nothing is tested", before=NAN),
+        "p_lower": Column("float64", "as in effects", before=NAN),
         "p_adjusted": Column("float64", "as in effects; NaN where nothing is tested"),
         "n_networks": Column("int64", "networks compared"),
     },
@@ -338,6 +345,8 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "high": Column("float64", "upper end"),
         "source": Column("string", "the table rows or arrays it came from"),
         "note": Column("string", "what to know about it: what was left out, why it cannot be tested"),
+        "p": Column("float64", "p-value of the test that decides; NaN if an interval does", before=NAN),
+        "p_adjusted": Column("float64", "p, corrected for all tests of the table (Holm)", before=NAN),
     },
 }
 
@@ -345,6 +354,16 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
 SIGNIFICANT: Final = 0.05
 # Spectra and responses of integration are shown of one context, as in the paper.
 SHOWN_CONTEXT: Final = 0
+
+
+def is_no_measure(r2: float, p_lower: float) -> bool:
+    """Whether networks of one level differ more than those of different levels, or more than by chance.
+
+    The distance is then no measure of difference between the levels; it does not show that a factor has no effect.
+    """
+    return bool(r2 < 0 or p_lower < SIGNIFICANT)
+
+
 # Tables of which each matrix writes a part; the job of the controls writes OF_CONTROLS.
 OF_CONTROLS: Final = ("controls", "control_embeddings")
 OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", *OF_CONTROLS)

@@ -12,6 +12,7 @@ from cyclopts import App, Group, Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
+from dynatlas._util.messages import duration
 from dynatlas.cli import figures as figure_commands
 from dynatlas.cli import networks as network_commands
 from dynatlas.cli import recordings as recording_commands
@@ -342,14 +343,6 @@ def _main(arguments: list[str] | None) -> None:
         drop_output(sys.stdout)
         print(f"dynatlas: cannot write the output: {error.strerror}", file=sys.stderr)
         sys.exit(1)
-
-
-def duration(seconds: float) -> str:
-    """Format a duration in seconds, minutes, hours or days."""
-    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} seconds"
 
 
 def _finished(folder: Path) -> "Atlas":

@@ -1,15 +1,21 @@
 """Terminal output of an atlas' results: the headline table, the claims, and the path of the report."""
 
 import textwrap
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from dynatlas._util.messages import duration
 from dynatlas.atlas.atlas import Atlas
-from dynatlas.atlas.schema import SIGNIFICANT
+from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.measures.aspects import ASPECTS
+
+# What the factors leave, after them in the table.
+_RESTS = ("shared", "interactions", "seed")
 
 
 def print_summary(atlas: Atlas, console: Console) -> None:
@@ -20,22 +26,37 @@ def print_summary(atlas: Atlas, console: Console) -> None:
     for reason, count in networks.reason[networks.reason != ""].value_counts().items():
         console.print(f"  left out: {count} × {reason}", markup=False)
     if len(headline):
-        console.print("\nShare of the variance between networks that each factor explains (R²).")
-        console.print(f"*: more than by chance, p < {SIGNIFICANT:g}, corrected for the number of factors.")
-        console.print("seed: unexplained by the factors. Below 0: kinds differ more within than between.\n")
+        console.print("\nShare of the variance between networks that each factor adds to the others (R²).")
+        console.print(f"*: more than by chance, p < {SIGNIFICANT:g}, corrected for the number of tests.")
+        console.print("†: less than by chance: this distance is no measure of difference between the kinds.")
+        console.print("shared: explained by factors together. seed: unexplained by the factors.\n")
         console.print(headline_table(headline))
     counts = claims.verdict.value_counts()
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     console.print(f"\nclaims of the literature: {listed} (dynatlas claims {atlas.path})", soft_wrap=True, markup=False)
+    for line in times(atlas.provenance):
+        console.print(line, soft_wrap=True, markup=False)
     report = (atlas.path / "report" / "index.html").resolve()
     console.print(f"report: {report}", soft_wrap=True, markup=False)
 
 
+def times(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how long the last run took, and its workers' time by stage."""
+    runs = provenance.get("runs") or []
+    if not runs:
+        return
+    last = runs[-1]
+    begun, ended = (datetime.fromisoformat(last[when]) for when in ("started", "finished"))
+    stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in last["worker_seconds"].items() if seconds)
+    yield f"time: {duration((ended - begun).total_seconds())}; of all workers: {stages or 'none'}"
+
+
 def headline_table(headline: pd.DataFrame) -> Table:
     """Return the table ``headline``: for each task a row for each distance matrix, geometry before topology."""
-    factors = [name for name in dict.fromkeys(headline.factor) if name not in ("interactions", "seed")]
-    columns = [*factors, *(name for name in ("interactions", "seed") if name in set(headline.factor))]
-    table = Table("", *columns, box=None, pad_edge=False)
+    factors = [name for name in dict.fromkeys(headline.factor) if name not in _RESTS]
+    columns = [*factors, *(name for name in _RESTS if name in set(headline.factor))]
+    heads = (name.replace("interactions", "inter-\nactions") for name in columns)  # 80 columns are few
+    table = Table("", *heads, box=None, pad_edge=False)
     for task in dict.fromkeys(headline.task):
         table.add_row(task)
         of_task = headline[headline.task == task]
@@ -66,7 +87,11 @@ def _short(measure: str, aspect: str) -> str:
 
 
 def _cell(row: Any) -> str:
-    return f"{row.r2:.2f}{'*' if row.p_adjusted < SIGNIFICANT else ''}"  # p is NaN without a test
+    """Format a share with the mark of its test; p is NaN without a test."""
+    is_tested = not pd.isna(row.p_adjusted)
+    if is_tested and is_no_measure(row.r2, row.p_lower):
+        return f"{row.r2:.2f}†"
+    return f"{row.r2:.2f}{'*' if row.p_adjusted < SIGNIFICANT else ''}"
 
 
 def _number(finding: Any) -> str:

@@ -38,6 +38,7 @@ from dynatlas.tasks.task import Computation
 
 Format = Literal["svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
+DRAWN_FORMATS: tuple[Format, ...] = ("svg", "png")  # in which a run draws the figures of the paper
 
 
 class Picture(NamedTuple):

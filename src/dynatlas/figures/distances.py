@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from dynatlas._util.messages import listed, sentence_case
 from dynatlas._util.selection import even_selection
-from dynatlas.atlas.schema import SIGNIFICANT
+from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import (
     AtlasLike,
     Missing,
@@ -185,36 +185,41 @@ def effects(atlas: AtlasLike) -> Figure:
                 axes.set_ylim(rows - 0.7, -0.8)
         figure.set_figheight(1.1 + 0.16 * rows)
         handles = [
-            Line2D([], [], linestyle="", marker="o", markersize=5, color="#222222", label=f"p < {SIGNIFICANT:g}"),
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="o",
-                markersize=5,
-                color="#222222",
-                markerfacecolor="white",
-                label=f"p ≥ {SIGNIFICANT:g}: not beyond chance",
-            ),
+            _effect_handle(f"p < {SIGNIFICANT:g}", "o", "#222222"),
+            _effect_handle(f"p ≥ {SIGNIFICANT:g}: not beyond chance", "o", "white"),
+            _effect_handle("no measure of difference", "x", "#222222"),
+            _effect_handle("by chance", "|", GREY),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
+
+
+def _effect_handle(label: str, marker: str, face: str) -> Line2D:
+    edge = GREY if face == GREY else "#222222"
+    return Line2D([], [], linestyle="", marker=marker, markersize=5, color=edge, markerfacecolor=face, label=label)
 
 
 def _draw_effects(axes: Axes, atlas: AtlasLike, task: str) -> float:
     """Draw the effects of one task, grouped by measure, and return the number of lines used."""
     rows = table(atlas, "effects", task)
+    rows = rows[rows["subset"] == "all"]
     labels = []
     position = 0.0
     for measure, of_measure in rows.groupby("measure", sort=False):
         known = of_measure[of_measure["r2"].notna()]
         axes.text(0.03, position, measure_label(str(measure)), va="center", fontweight="bold", fontsize=6.5)
         position += 1
-        for factor, r2, p in known[["factor", "r2", "p"]].itertuples(index=False, name=None):
+        columns = ["factor", "r2", "r2_chance", "p", "p_lower"]
+        for factor, r2, chance, p, p_lower in known[columns].itertuples(index=False, name=None):
+            no_measure = is_no_measure(r2, p_lower)
+            marker, face = ("x" if no_measure else "o"), ("#222222" if p < SIGNIFICANT else "white")
             axes.plot([0, r2], [position, position], color="#BBBBBB", linewidth=1.5, zorder=1)
-            face = "#222222" if p < SIGNIFICANT else "white"
-            axes.plot(r2, position, "o", color="#222222", markerfacecolor=face, markersize=4.5, zorder=2, clip_on=False)
-            axes.text(1.04, position, f"{r2:.2f} (p {p_text(p)})", va="center", fontsize=SMALLEST, color=GREY)
+            axes.plot(chance, position, "|", color=GREY, markersize=5, zorder=1)
+            axes.plot(
+                r2, position, marker, color="#222222", markerfacecolor=face, markersize=4.5, zorder=2, clip_on=False
+            )
+            said = "no measure" if no_measure else f"p {p_text(p)}"
+            axes.text(1.04, position, f"{r2:.2f} ({said})", va="center", fontsize=SMALLEST, color=GREY)
             labels.append((position, str(factor)))
             position += 1
         position += 0.3
@@ -235,12 +240,14 @@ def p_text(p: float) -> str:
 def effects_caption(atlas: AtlasLike) -> str:
     """Return the caption of ``effects``."""
     rows = table(atlas, "effects")
+    rows = rows[rows["subset"] == "all"]
     sizes = sorted(set(rows["n_networks"]))
     n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
     return (
-        f"Share of the variance of each distance matrix that each factor explains (PERMANOVA R², n = {n} networks "
-        f"per matrix). {_aspect_sentence(rows['measure'].unique())} Filled: p < {SIGNIFICANT:g} "
-        "in permutations within the other factors’ strata. Chance alone gives an R² above 0."
+        f"Share of the variance of each distance matrix that each factor adds to the others (PERMANOVA R², n = {n} "
+        f"networks per matrix). {_aspect_sentence(rows['measure'].unique())} Filled: p < {SIGNIFICANT:g} "
+        "in permutations within the other factors’ strata, whose mean R² is the grey mark. Cross: R² is negative or in "
+        "the lower tail of the permutations, so that this distance is no measure of difference between the kinds."
     )
 
 

@@ -189,9 +189,14 @@ def _given_rows(rows: ArrayLike, count: int, probe: Probe, name: str) -> Rows:
 def _hint(array: NDArray[np.float64], probe: Probe) -> str:
     """Suggest another order of the axes, or resampling, where that would fit; else ""."""
     wanted: Sequence[tuple[int, ...]] = ((probe.samples,), (probe.trials, probe.steps), (len(probe.condition_names),))
-    for order in permutations(range(array.ndim)):
-        if tuple(array.shape[axis] for axis in order[:-1]) in wanted:
-            return f"its axes seem to be in another order: np.transpose(recording, {list(order)}) would fit. "
+    fitting = [
+        f"np.transpose(recording, {list(order)})"
+        for order in permutations(range(array.ndim))
+        if tuple(array.shape[axis] for axis in order[:-1]) in wanted
+    ]
+    if fitting:
+        by_meaning = "; choose by what the axes are" if len(fitting) > 1 else ""
+        return f"its axes seem to be in another order: {' or '.join(fitting)} would fit{by_meaning}. "
     if array.ndim == 3 and len(array) == probe.trials:
         return f"--resample interpolates its {array.shape[1]} times to the probe's {probe.steps} steps. "
     return ""

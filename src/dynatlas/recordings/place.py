@@ -169,8 +169,8 @@ def _tables(
             trained = one.to_trained(place)
             rows = {
                 "distances": distance_rows(members, trained, one.to_untrained(place)),
-                "controls": control_rows(one, place, analysis.permutations, analysis.bootstraps, seed),
-                "levels": level_rows(one, place, labels, analysis.permutations, analysis.bootstraps, seed),
+                "controls": control_rows(one, place, analysis.permutations, seed),
+                "levels": level_rows(one, place, labels, analysis.permutations, seed),
                 "effects": effect_rows(trained, labels, analysis.permutations, analysis.bootstraps, seed),
                 "map": map_rows(members, coordinates, stress, trained),
                 "recordings": [

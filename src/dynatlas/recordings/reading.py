@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dynatlas._io.hdf5 import open_hdf5
 from dynatlas._io.matlab import MAGIC, MAGIC_73
 from dynatlas._io.sizes import at_most
-from dynatlas._io.untrusted import first_bytes, read_arrays
+from dynatlas._io.untrusted import Arrays, UnreadableArrayError, first_bytes, read_arrays
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.formats.apart import read_apart
 from dynatlas.recordings.formats.beside import with_others
@@ -27,6 +27,7 @@ from dynatlas.recordings.formats.tables import read_csv, read_parquet
 from dynatlas.recordings.formats.windows import Bounds, Window
 
 EXPECTED = "a recording: .npy, .npz, .nc (NetCDF), .mat, .parquet, .nwb or .csv"
+MOST_UNREADABLE = 50  # arrays of a file; it is read again without each
 HDF5, PARQUET = b"\x89HDF\r\n\x1a\n", b"PAR1"
 
 
@@ -111,9 +112,30 @@ def read_here(
 
 
 def _read_numpy(path: Path, series: str | None, window: Window | None) -> Read:
-    _, arrays = read_arrays(path)
+    arrays, left_out = _readable(path, series)
     name = choose(path, {name: each.shape for name, each in arrays.items() if each.dtype.kind in "fiub"}, series)
-    return with_others(path, name, arrays[name], arrays, window)
+    values, sorted_by = with_others(path, name, arrays[name], arrays, window)
+    facts = [f"array {name}"] if len(arrays) + len(left_out) > 1 else []
+    if left_out:
+        facts.append(f"not read, since they hold no numbers: {', '.join(sorted(left_out))[:200]}")
+    return values, (*facts, *sorted_by)
+
+
+def _readable(path: Path, series: str | None) -> tuple[Arrays, set[str]]:
+    """Return the arrays of numbers and texts, and the names of the others, such as names of units as objects.
+
+    Raises:
+        NetworkError: the recording itself is of another type.
+    """
+    left_out: set[str] = set()
+    while True:
+        try:
+            return read_arrays(path, left_out.__contains__)[1], left_out
+        except UnreadableArrayError as error:
+            if error.name in ("", series) or len(left_out) >= MOST_UNREADABLE:
+                hint = "save an array of numbers, such as np.stack(trials), without objects and complex numbers"
+                raise NetworkError(f"{error}. To place it, {hint}") from None
+            left_out.add(error.name)
 
 
 def read_labels(path: Path) -> NDArray[np.int64]:

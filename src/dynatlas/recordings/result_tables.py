@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from dynatlas.recordings.distances import MeasureDistances
 from dynatlas.statistics.effects import factor_effects, holm
 from dynatlas.statistics.embedding import spot
-from dynatlas.statistics.resampling import Interval, interval, mean_interval, mean_of_pairs, reliability_of_values
+from dynatlas.statistics.intervals import Interval, mean_interval, percentile_interval
+from dynatlas.statistics.pairs import mean_of_pairs, reliability_of_values
 from dynatlas.study.members import FACTORS, Member
 
 TRAINED, UNTRAINED, GAIN = "trained", "untrained", "untrained minus trained"
@@ -34,7 +35,7 @@ def distance_rows(
     return trained + untrained
 
 
-def control_rows(distances: MeasureDistances, recording: int, permutations: int, bootstraps: int, seed: int) -> Rows:
+def control_rows(distances: MeasureDistances, recording: int, permutations: int, seed: int) -> Rows:
     """Return the controls of a recording's distances, each with a 95 % interval and, if it is a test, a p-value.
 
     - trained, untrained: mean distance to networks; the interval is over networks. All controls but those of only the
@@ -50,21 +51,20 @@ def control_rows(distances: MeasureDistances, recording: int, permutations: int,
     trained, untrained = distances.to_trained(recording)[list(before)], np.array(list(before.values()))
     gain = untrained - trained
     rows = [
-        _control_row(TRAINED, trained.mean(), mean_interval(trained, bootstraps, seed), len(trained)),
-        _control_row(UNTRAINED, untrained.mean(), mean_interval(untrained, bootstraps, seed), len(untrained)),
-        _control_row(GAIN, gain.mean(), mean_interval(gain, bootstraps, seed), len(gain))
-        | {"p": sign_flips(gain, permutations, seed)},
-        _control_row(BETWEEN, *mean_of_pairs(distances.between_networks(), bootstraps, seed), len(gain)),
+        _control_row(TRAINED, trained.mean(), mean_interval(trained), len(trained)),
+        _control_row(UNTRAINED, untrained.mean(), mean_interval(untrained), len(untrained)),
+        _control_row(GAIN, gain.mean(), mean_interval(gain), len(gain)) | {"p": sign_flips(gain, permutations, seed)},
+        _control_row(BETWEEN, *mean_of_pairs(distances.between_networks()), len(gain)),
     ]
     for control, values in distances.to_surrogates(recording).items():
         p = (1 + int((values <= trained.mean()).sum())) / (1 + len(values))
-        rows.append(_control_row(control, values.mean(), interval(values), len(values)) | {"p": p})
+        rows.append(_control_row(control, values.mean(), percentile_interval(values), len(values)) | {"p": p})
     halves = distances.between_halves(recording)
     if len(halves):
-        rows.append(_control_row(HALVES, halves.mean(), interval(halves), len(halves)))
+        rows.append(_control_row(HALVES, halves.mean(), percentile_interval(halves), len(halves)))
     parts = distances.to_trained_by_half(recording)
     if parts is not None and parts.shape[1] > 2:
-        reliability = reliability_of_values(parts[0], parts[1], bootstraps, seed)
+        reliability = reliability_of_values(parts[0], parts[1])
         rows.append(_control_row(RELIABILITY, *reliability, parts.shape[1]))
     return rows
 
@@ -91,7 +91,6 @@ def level_rows(
     recording: int,
     labels: Mapping[str, Sequence[object]],
     permutations: int,
-    bootstraps: int,
     seed: int,
 ) -> Rows:
     """Return the mean distance to the trained networks of each level of each factor, such as each architecture.
@@ -107,9 +106,9 @@ def level_rows(
             places = [place for place, each in enumerate(levels) if each == level]
             some = trained[places]
             row: Row = {"factor": factor, "level": str(level)}
-            row |= _interval_columns(some.mean(), mean_interval(some, bootstraps, seed), len(some))
+            row |= _interval_columns(some.mean(), mean_interval(some), len(some))
             gain = np.array([untrained[place] - trained[place] for place in places if place in untrained])
-            ends = mean_interval(gain, bootstraps, seed)
+            ends = mean_interval(gain)
             row |= {"gain": gain.mean() if len(gain) else np.nan, "gain_low": ends.low, "gain_high": ends.high}
             row["gain_n"] = len(gain)
             is_tested = len(kinds) > 1 and len(gain) > 1
@@ -129,7 +128,7 @@ def effect_rows(
 ) -> Rows:
     """Return the share of the variance of the distances that each factor explains (R²), with its p-value."""
     effects = factor_effects(np.abs(to_trained[:, None] - to_trained), labels, permutations, bootstraps, seed)
-    kept = ("factor", "r2", "r2_low", "r2_high", "r2_chance", "p", "p_adjusted", "n_networks")
+    kept = ("factor", "r2", "r2_low", "r2_high", "r2_chance", "p", "p_lower", "p_adjusted", "n_networks")
     return [{name: effect[name] for name in kept} for effect in effects]
 
 

@@ -111,8 +111,8 @@ def _nearest_kinds(tables: Mapping[str, pd.DataFrame], recording: str, measure: 
     levels = rows_of(tables, "levels", recording, measure)
     found = []
     for effect in effects:
-        if effect["p_adjusted"] <= SIGNIFICANT:
-            of_factor: Any = levels[levels["factor"] == effect["factor"]].to_dict("records")
+        of_factor: Any = levels[levels["factor"] == effect["factor"]].to_dict("records")  # none of interactions
+        if of_factor and effect["p_adjusted"] <= SIGNIFICANT:
             nearest = min(of_factor, key=lambda row: row["value"])
             label = level_label(effect["factor"], nearest["level"])
             found.append(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dynatlas._util.json import Json
 from dynatlas._util.messages import count_of, listed
-from dynatlas.atlas.schema import SIGNIFICANT
+from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import AtlasLike, left_out, table, task_title, tasks
 from dynatlas.figures.distances import p_text
 from dynatlas.measures.registry import measure_label
@@ -47,6 +47,8 @@ class Share(NamedTuple):
     low: float
     high: float
     p: float  # NaN if not tested
+    p_lower: float = math.nan
+    chance: float = math.nan
 
     @property
     def text(self) -> str:
@@ -55,15 +57,23 @@ class Share(NamedTuple):
 
     @property
     def interval(self) -> str:
-        """95 % interval; empty if there is none."""
-        if math.isnan(self.low) or math.isnan(self.high):
-            return ""
-        return f"{_percent(self.low)} to {_percent(self.high)} %"
+        """95 % interval, and the share by chance; empty if there is neither."""
+        has_ends = not (math.isnan(self.low) or math.isnan(self.high))
+        ends = f"{_percent(self.low)} to {_percent(self.high)} %" if has_ends else ""
+        chance = "" if math.isnan(self.chance) else f"by chance {_percent(self.chance)} %"
+        return ", ".join(filter(None, (ends, chance)))
 
     @property
     def p_text(self) -> str:
-        """p-value with its letter; empty if not tested."""
+        """p-value with its letter, or that the distance is no measure of difference; empty if not tested."""
+        if self.is_no_measure:
+            return "no measure of difference"
         return f"p {p_text(self.p)}" if self.is_tested else ""
+
+    @property
+    def is_no_measure(self) -> bool:
+        """Whether the share was tested and lies below what chance gives."""
+        return self.is_tested and is_no_measure(self.r2, self.p_lower)
 
     @property
     def is_tested(self) -> bool:
@@ -73,7 +83,7 @@ class Share(NamedTuple):
     @property
     def is_chance(self) -> bool:
         """Whether the factor was tested and is not significant."""
-        return self.is_tested and self.p >= SIGNIFICANT
+        return self.is_tested and not self.is_no_measure and self.p >= SIGNIFICANT
 
 
 class SharesRow(NamedTuple):
@@ -89,24 +99,42 @@ class SharesRow(NamedTuple):
 
 
 def sentence(rows: list[SharesRow], factor: str) -> str:
-    """State where a factor separates the networks of one task beyond chance, and where it does not."""
-    found: dict[bool, list[str]] = {True: [], False: []}
+    """State where a factor separates the networks of one task, where not beyond chance, and where distances cannot say.
+
+    Where R² is negative or in the lower tail of its permutations, the distance is no measure of difference between the
+    levels, and nothing is said of the factor.
+    """
+    found: dict[str, list[str]] = {"yes": [], "no": [], "no measure": []}
     for row in rows:
         share = row.shares.get(factor)
         if share is not None and share.is_tested:
             names = {"geometry": f"{row.measure} geometry", "topology": f"{row.measure}s"}
             where = names.get(row.aspect, row.aspect)
-            found[not share.is_chance].append(f"{where} ({share.text} of the variance, {share.p_text})")
+            if share.is_no_measure:
+                found["no measure"].append(f"{where} (R² {share.text})")
+            else:
+                numbers = f"{share.text} of the variance, {share.p_text}"
+                found["no" if share.is_chance else "yes"].append(f"{where} ({numbers})")
     name = factor.capitalize() if factor != "l2" else "L2"
-    yes, no = listed(found[True], "and"), listed(found[False], "or")
-    if yes and no:
-        return f"{name} separates networks in {yes}, but not beyond chance in {no}."
+    plural = factor == "interactions"
+    separates = "separate" if plural else "separates"
+    yes, no = listed(found["yes"], "and"), listed(found["no"], "or")
+    sentences = []
     if yes:
-        return f"{name} separates networks in {yes}."
-    return f"{name} does not separate networks beyond chance in {no}." if no else ""
+        sentences.append(f"{name} {separates} networks in {yes}" + (f", but not beyond chance in {no}." if no else "."))
+    elif no:
+        sentences.append(f"{name} {'do' if plural else 'does'} not separate networks beyond chance in {no}.")
+    if found["no measure"]:
+        sentences.append(
+            f"{name}: by {listed(found['no measure'], 'and')} networks of one kind differ more than networks of "
+            "different kinds, so that this distance is no measure of difference between these groups."
+        )
+    return " ".join(sentences)
 
 
 UNKNOWN = "—"
+# Columns of the table ``headline`` in the order of ``Share``.
+_COLUMNS = ("r2", "r2_low", "r2_high", "p_adjusted", "p_lower", "r2_chance")
 
 
 def _percent(share: float) -> str:
@@ -146,10 +174,8 @@ def shares(atlas: AtlasLike) -> list[SharesRow]:
     for task in tasks(atlas):
         for measure, parts in stored[stored["task"] == task].groupby("measure", sort=False):
             found = {
-                str(factor): Share(float(r2), float(low), float(high), float(p))
-                for factor, r2, low, high, p in parts[["factor", "r2", "r2_low", "r2_high", "p_adjusted"]].itertuples(
-                    index=False, name=None
-                )
+                str(factor): Share(*map(float, numbers))
+                for factor, *numbers in parts[["factor", *_COLUMNS]].itertuples(index=False, name=None)
             }
             name, first = str(measure), parts.iloc[0]
             rows.append(

@@ -12,7 +12,16 @@ from dynatlas._util.json import Json
 from dynatlas._util.messages import count_of
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
-from dynatlas.figures.catalogue import FORMATS, DynamicsFigure, Format, dynamics_figures, pictures, save_all
+from dynatlas.figures.catalogue import (
+    DRAWN_FORMATS,
+    FORMATS,
+    PAPER,
+    DynamicsFigure,
+    Format,
+    dynamics_figures,
+    pictures,
+    save_all,
+)
 from dynatlas.figures.counts import composition, modal_composition
 from dynatlas.figures.looks import UNSTABLE, looks_of, unstable_label
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale
@@ -36,7 +45,9 @@ def build_page(atlas: AtlasLike) -> dict[str, bytes]:
         {
             "name": picture.name,
             "caption": picture.caption,
-            "files": {format_: f"figures/{picture.name}.{format_}" for format_ in FORMATS},
+            "files": {
+                format_: f"figures/{picture.name}.{format_}" for format_ in DRAWN_FORMATS if picture.name in PAPER
+            },
         }
         for picture in pictures(snapshot).values()
     ]

@@ -1,18 +1,41 @@
 """Effects of a study's factors on the distances between its networks: the tables ``effects`` and ``headline``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Int
-from numpy.typing import NDArray
 
+from dynatlas.statistics.dispersion import dispersion_test
 from dynatlas.statistics.distance_matrix import DistanceMatrix, Distances
-from dynatlas.statistics.permanova import explained, nearest_neighbour_accuracy, neighbour_votes, permanova
-from dynatlas.statistics.resampling import Interval, interval, mean_interval, r2_resamples
+from dynatlas.statistics.interactions import interaction_test
+from dynatlas.statistics.intervals import Interval, jackknife_interval
+from dynatlas.statistics.labels import Codes, codes, combined
+from dynatlas.statistics.neighbours import (
+    accuracy_without_each,
+    neighbour_test,
+    silhouette_without_each,
+    silhouettes,
+)
+from dynatlas.statistics.partition import INTERACTIONS, partition
+from dynatlas.statistics.permanova import FactorTest, factor_test, is_exchangeable
 
-Labels = Mapping[str, Sequence[object]]  # factor → level of every network
+Labels = Mapping[str, Sequence[Any]]  # factor → level of every network
 Row = dict[str, Any]  # column → value
+ALL: Final = "all"
+# The subsets on which the paper's evidence stands: name → (factor, its level, the factor that is tested).
+SUBSETS: Final = {
+    "tanh": ("activation", "tanh", "architecture"),
+    "vanilla": ("architecture", "vanilla", "activation"),
+}
+NAN: Final = float("nan")
+_NO_INTERVALS: Final = dict.fromkeys(
+    (
+        *("dispersion", "dispersion_p", "silhouette", "silhouette_low", "silhouette_high"),
+        *("accuracy", "accuracy_low", "accuracy_high", "accuracy_chance", "accuracy_p"),
+    ),
+    NAN,
+)
 
 
 def factor_effects(
@@ -23,22 +46,23 @@ def factor_effects(
     seed: int = 0,
     parts: Sequence[Row] | None = None,
 ) -> list[Row]:
-    """Compute R², p, silhouette and nearest-neighbour accuracy of every factor, with intervals over networks.
+    """Compute R², p, dispersion, silhouette and nearest-neighbour accuracy of every factor, with intervals.
 
-    The labels of a factor are permuted within the strata of all other factors, and the p of its R² is corrected for
-    the number of factors (``holm``). A factor with a single level, or determined by the others, has no row.
+    R² is what a factor adds to the main effects of the others (``decomposition``). Its labels are permuted within the
+    combinations of all other factors (``factor_test``). A last row, "interactions", has the test of the interactions.
+    p is corrected for the number of rows (``holm``). A factor with a single level, or determined by the others, has no
+    row. If all distances are 0 all networks are the same: R² is 0 and p is 1.
 
     Args:
         distances: [n, n].
         labels: factor → [n].
         permutations: number of permutations of each test.
-        bootstraps: number of resampled populations for each interval.
+        bootstraps: number of resampled populations for each interval of R².
         seed: seed of permutations and resampling.
         parts: result of ``decomposition`` for the same arguments, which contains the intervals of R².
 
     Returns:
-        One row per factor: factor, r2, r2_low, r2_high, r2_chance, p, p_adjusted, silhouette, silhouette_low,
-        silhouette_high, accuracy, accuracy_low, accuracy_high, accuracy_chance, accuracy_p, n_networks.
+        Rows with the columns of the table ``effects`` but task, measure and subset.
 
     Example:
         >>> distances = [[0, 1, 9, 9], [1, 0, 9, 9], [9, 9, 0, 1], [9, 9, 1, 0]]
@@ -46,44 +70,55 @@ def factor_effects(
         >>> round(effect["r2"], 3), effect["accuracy"]
         (0.988, 1.0)
     """
-    from sklearn.metrics import silhouette_samples
-
     matrix = DistanceMatrix.of(distances)
-    codes = {factor: _codes(levels) for factor, levels in labels.items()}
-    testable = [factor for factor in codes if _is_testable(matrix, codes, factor)]
-    rows = []
+    factors = _varying(labels)
     shares = {part["factor"]: part for part in parts or decomposition(matrix, labels, bootstraps, seed)}
-    for factor in testable:
-        levels = codes[factor]
-        strata = _strata(codes, factor)
-        result = permanova(matrix, levels, strata, permutations, seed)
-        neighbours = nearest_neighbour_accuracy(matrix, levels, permutations, seed, strata)
-        shapes = silhouette_samples(matrix.values, levels, metric="precomputed")
-        votes = neighbour_votes(matrix, levels)
-        sizes = np.bincount(levels)
-        row = {name: shares[factor][name] for name in ("factor", "r2", "r2_low", "r2_high")}
-        row |= {"r2_chance": (len(sizes) - 1) / (len(levels) - 1), "p": result.p}
-        row |= {"silhouette": float(shapes.mean())} | _ends("silhouette", mean_interval(shapes, bootstraps, seed))
-        row |= {"accuracy": neighbours.accuracy} | _ends("accuracy", mean_interval(votes, bootstraps, seed))
-        row |= {
-            "accuracy_chance": float((sizes * (sizes - 1)).sum() / (len(levels) * (len(levels) - 1))),
-            "accuracy_p": neighbours.p,
-            "n_networks": len(levels),
-        }
-        rows.append(row)
+    rows = []
+    for factor, levels in factors.items():
+        others = [each for name, each in factors.items() if name != factor]
+        if len(set(levels.tolist())) < len(levels) and is_exchangeable(levels, others):
+            test = _test(matrix, levels, others, permutations, seed)
+            rows.append(_row(shares[factor], test) | _separation(matrix, levels, others, permutations, seed))
+    if INTERACTIONS in shares:
+        interactions = interaction_test(matrix, list(factors.values()), permutations, seed)
+        if interactions is not None:
+            rows.append(_row(shares[INTERACTIONS], interactions) | _NO_INTERVALS)
     for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_adjusted"] = adjusted
     return rows
 
 
-def decomposition(distances: Distances, labels: Labels, bootstraps: int = 999, seed: int = 0) -> list[Row]:
-    """Split the variance of the distances into parts that add up to 1: factors, their interactions, and seeds.
+def subset_effects(
+    distances: Distances, labels: Labels, permutations: int = 999, bootstraps: int = 999, seed: int = 0
+) -> list[Row]:
+    """Compute the effects of ``SUBSETS``: architectures among tanh networks, activations among vanilla ones.
 
-    A factor's part is its R². With R²_all the R² of all combinations of levels, the interactions explain R²_all minus
-    the sum of the factors' R², and the seeds 1 − R²_all. In a balanced population the parts are those of an analysis of
-    variance, and negative only if the distances are not Euclidean. If networks are missing, the factors overlap, and
-    the part of the interactions absorbs the overlap. With one network per combination, interactions and seeds are
-    confounded, and their variance is assigned to the seeds.
+    Returns:
+        The rows of ``factor_effects`` with the name of their ``subset``. A subset that has all networks or none, or in
+        which nothing can be tested, has no row.
+
+    Example:
+        >>> distances = [[0, 1, 9, 9, 5], [1, 0, 9, 9, 5], [9, 9, 0, 1, 5], [9, 9, 1, 0, 5], [5, 5, 5, 5, 0]]
+        >>> labels = {"architecture": ["gru", "gru", "lstm", "lstm", "lstm"], "activation": ["tanh"] * 4 + ["relu"]}
+        >>> [(row["subset"], row["factor"], round(row["r2"], 3)) for row in subset_effects(distances, labels)]
+        [('tanh', 'architecture', 0.988)]
+    """
+    matrix = DistanceMatrix.of(distances)
+    rows = []
+    for subset, (factor, level, tested) in SUBSETS.items():
+        places = [place for place, each in enumerate(labels.get(factor, ())) if each == level]
+        if tested in labels and 0 < len(places) < len(matrix):
+            some = DistanceMatrix(
+                matrix.values[np.ix_(places, places)], tuple(matrix.labels[place] for place in places)
+            )
+            of_subset = {name: [levels[place] for place in places] for name, levels in labels.items()}
+            effects = factor_effects(some, of_subset, permutations, bootstraps, seed)
+            rows += [row | {"subset": subset, "p_adjusted": row["p"]} for row in effects if row["factor"] == tested]
+    return rows
+
+
+def decomposition(distances: Distances, labels: Labels, bootstraps: int = 999, seed: int = 0) -> list[Row]:
+    """Split the variance of the distances into parts that add up to 1 (``partition``).
 
     Args:
         distances: [n, n].
@@ -92,29 +127,22 @@ def decomposition(distances: Distances, labels: Labels, bootstraps: int = 999, s
         seed: seed of the resampling.
 
     Returns:
-        One row per part: factor (a factor, "interactions" or "seed"), r2, r2_low, r2_high, n_networks.
+        One row per part: factor (a factor that varies, "shared", "interactions" or "seed"), r2, r2_low, r2_high,
+        n_networks. No row if no factor varies.
     """
     matrix = DistanceMatrix.of(distances)
-    codes = {factor: _codes(levels) for factor, levels in labels.items()}
-    varying = [factor for factor, levels in codes.items() if levels.max(initial=0) > 0]
-    if not varying or not matrix.values.any():
-        return []
-    together = _combined(codes)
-    groupings = [codes[factor] for factor in varying]
-    combined = together.max() + 1 < len(together) and len(varying) > 1
-    if combined:
-        groupings.append(together)
-    resampled = r2_resamples(matrix, groupings, together, bootstraps, seed)
-    own = [explained(matrix.squares, levels) for levels in groupings]
-    shares = np.concatenate([np.array(own)[:, None], resampled], axis=1)  # the estimate, then its resamples
-    parts = dict(zip(varying, shares, strict=False))
-    if combined:
-        parts["interactions"] = shares[-1] - np.sum(list(parts.values()), axis=0)
-    parts["seed"] = 1 - np.sum(list(parts.values()), axis=0)
+    factors = _varying(labels)
     return [
-        {"factor": name, "r2": float(values[0]), "n_networks": len(matrix)} | _ends("r2", interval(values[1:]))
-        for name, values in parts.items()
+        {"factor": name, "r2": part.r2, "n_networks": len(matrix)} | _ends("r2", part.ends)
+        for name, part in (partition(matrix, factors, bootstraps, seed) if factors else {}).items()
     ]
+
+
+def headline_rows(parts: Sequence[Row], effects: Sequence[Row]) -> list[Row]:
+    """Return the parts of ``decomposition`` with the tests of ``factor_effects``; NaN for parts without a test."""
+    tested = {effect["factor"]: effect for effect in effects}
+    names = ("r2_chance", "p_lower", "p_adjusted")
+    return [dict(part) | {name: tested.get(part["factor"], {}).get(name, NAN) for name in names} for part in parts]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -133,31 +161,43 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
+def _varying(labels: Labels) -> dict[str, Int[np.ndarray, " n"]]:
+    """Encode the factors that have several levels."""
+    encoded = {factor: codes(levels) for factor, levels in labels.items()}
+    return {factor: levels for factor, levels in encoded.items() if levels.max(initial=0) > 0}
+
+
+def _test(matrix: DistanceMatrix, levels: Codes, others: Sequence[Codes], permutations: int, seed: int) -> FactorTest:
+    if not matrix.values.any():
+        return FactorTest(r2=0.0, f2=0.0, chance=0.0, p=1.0, p_lower=1.0)
+    return factor_test(matrix, levels, others, permutations, seed)
+
+
+def _row(share: Row, test: FactorTest) -> Row:
+    names = ("factor", "r2", "r2_low", "r2_high", "n_networks")
+    tested = {"r2_chance": test.chance, "p": test.p, "p_lower": test.p_lower}
+    return {name: share[name] for name in names} | tested
+
+
+def _separation(matrix: DistanceMatrix, levels: Codes, others: Sequence[Codes], permutations: int, seed: int) -> Row:
+    """Return dispersion, silhouette and accuracy of the nearest neighbour."""
+    cells = combined([levels, *others], len(levels))
+    spread = dispersion_test(matrix, levels, others, permutations, seed)
+    width = float(silhouettes(matrix.values, levels).mean())
+    widths = jackknife_interval(width, silhouette_without_each(matrix.values, levels), cells)
+    neighbours = neighbour_test(matrix, levels, others, permutations, seed)
+    accuracies = jackknife_interval(neighbours.accuracy, accuracy_without_each(matrix, levels), cells)
+    return {
+        "dispersion": spread.ratio,
+        "dispersion_p": spread.p,
+        "silhouette": width,
+        **_ends("silhouette", widths.within(-1, 1)),
+        "accuracy": neighbours.accuracy,
+        **_ends("accuracy", accuracies.within(0, 1)),
+        "accuracy_chance": neighbours.chance,
+        "accuracy_p": neighbours.p,
+    }
+
+
 def _ends(name: str, ends: Interval) -> dict[str, float]:
     return {f"{name}_low": ends.low, f"{name}_high": ends.high}
-
-
-def _codes(labels: Sequence[object]) -> Int[np.ndarray, " n"]:
-    """Encode labels as integers from 0."""
-    texts = np.array([str(label) for label in labels], dtype=np.str_)
-    return np.asarray(np.unique(texts, return_inverse=True)[1], np.int64)
-
-
-def _combined(codes: Mapping[str, NDArray[np.int64]]) -> Int[np.ndarray, " n"]:
-    """Encode each network's combination of all factors as an integer."""
-    return _codes(list(zip(*(levels.tolist() for levels in codes.values()), strict=True)))
-
-
-def _strata(codes: Mapping[str, NDArray[np.int64]], factor: str) -> list[str] | None:
-    """Return each network's combination of the other factors that vary; None if none does."""
-    others = [levels for name, levels in codes.items() if name != factor and levels.max(initial=0) > 0]
-    return ["/".join(map(str, combination)) for combination in zip(*others, strict=True)] if others else None
-
-
-def _is_testable(matrix: DistanceMatrix, codes: Mapping[str, NDArray[np.int64]], factor: str) -> bool:
-    """Whether a factor has several levels, fewer than networks, and a stratum in which they can be exchanged."""
-    levels = codes[factor]
-    if not 1 < len(set(levels.tolist())) < len(levels) or not matrix.values.any():
-        return False
-    strata = _strata(codes, factor)
-    return strata is None or len(set(zip(strata, levels.tolist(), strict=True))) > len(set(strata))

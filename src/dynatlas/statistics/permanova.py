@@ -1,18 +1,21 @@
-"""Tests of a grouping of networks on their distances: PERMANOVA, silhouette, and nearest-neighbour accuracy."""
+"""Permutational analysis of variance of distances: R², and Anderson's F₂ with restricted permutations."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike
+from dynatlas.statistics.design import additive_model, indicators
 from dynatlas.statistics.distance_matrix import DistanceMatrix, Distances
+from dynatlas.statistics.labels import Codes, checked_codes, combined
 
 # Permutations evaluated in one matrix product: enough to be fast, few enough to need only tens of megabytes.
 BATCH = 64
+# Rounding: a variance below this share of the total is none, and statistics that differ by less are equal.
+ROUNDING, TIES = 1e-14, 1e-11
 
 
 class PermanovaResult(NamedTuple):
@@ -22,11 +25,23 @@ class PermanovaResult(NamedTuple):
     p: float
 
 
-class NeighbourResult(NamedTuple):
-    """Share of networks whose nearest neighbour has the same label, and its permutation p."""
+class FactorTest(NamedTuple):
+    """Share of the variance that a factor adds to others, and its test.
 
-    accuracy: float
+    Attributes:
+        r2: the share.
+        f2: the test statistic.
+        chance: its mean over the permutations.
+        p: probability under permutation of an F₂ at least as large.
+        p_lower: probability of an F₂ at most as large. If it is small, the levels are more alike between than within:
+            the distance does not measure a difference between them.
+    """
+
+    r2: float
+    f2: float
+    chance: float
     p: float
+    p_lower: float
 
 
 def permanova(
@@ -34,21 +49,23 @@ def permanova(
 ) -> PermanovaResult:
     """Compute a permutational analysis of variance with one factor.
 
-    With SS_total = Σ_{i<j} d²ᵢⱼ / n and SS_within = Σ_groups Σ_{i<j in group} d²ᵢⱼ / n_group,
+    With SS_total = Σ_{i<j} d²ᵢⱼ / n, SS_ℓ = Σ_{i<j in level ℓ} d²ᵢⱼ / n_ℓ and V_ℓ = SS_ℓ / (n_ℓ − 1),
 
-        R² = 1 − SS_within / SS_total,        F = (R² / (a − 1)) / ((1 − R²) / (n − a))    for a groups,
+        R² = 1 − Σ_ℓ SS_ℓ / SS_total,        F₂ = (SS_total − Σ_ℓ SS_ℓ) / Σ_ℓ (1 − n_ℓ/n) V_ℓ,
 
-    p = (1 + #{F_permuted ≥ F}) / (1 + permutations). Permuting labels changes neither SS_total nor the group sizes, so
-    the smallest SS_within is the largest F, and only SS_within is computed.
+    p = (1 + #{F₂ permuted ≥ F₂}) / (1 + permutations). F₂ is the usual F if all levels have the same number of
+    networks. If they do not, F takes a level that varies more than others for one that lies elsewhere, and F₂ does not;
+    ``permdisp`` tests the variation itself. In one dimension F₂ is the F* of Brown & Forsythe.
 
-    A small p indicates that groups differ in location *or* in spread. Strata restrict the permutations, not R²: the R²
-    of a factor that is correlated with the strata includes what they explain. R² can be negative for distances that are
-    not Euclidean.
+    Strata restrict the permutations, not R²: the R² of a factor that is correlated with the strata includes what they
+    explain. F₂ then tests what the factor adds to the strata (``factor_test``). R² can be negative for distances that
+    are not Euclidean: the networks of one level are then further apart than those of different levels, and the distance
+    does not measure a difference between the levels.
 
     Args:
         distances: [n, n].
         groups: [n], level of the factor of each network; a pandas Series whose index names the networks is put in their
-            order.
+            order. Labels that Python calls unequal are different levels, such as 1 and "1".
         strata: [n] or None. Labels are exchanged only among networks of one stratum, so that an effect of the strata
             does not make the factor significant.
         permutations: number of permutations; p is never below 1/(1 + permutations).
@@ -67,108 +84,137 @@ def permanova(
         >>> round(r2, 3)
         0.988
 
-    Source: Anderson 2001; Anderson & ter Braak 2003 for strata. Agrees with scikit-bio, which has no strata.
+    Source: Anderson 2001; Anderson, Walsh, Clarke, Gorley & Guerra-Castro 2017 for F₂; Anderson & ter Braak 2003 for
+    strata. R² agrees with scikit-bio, which has neither F₂ nor strata.
     """
-    matrix, levels = _checked(distances, groups)
-    blocks = np.zeros(len(levels), np.int64) if strata is None else _codes(strata, len(levels), "strata", matrix.labels)
-    if not any(len(np.unique(levels[blocks == block])) > 1 for block in np.unique(blocks)):
+    matrix, levels = checked_groups(distances, groups)
+    blocks = [] if strata is None else [checked_codes(strata, len(levels), "strata", matrix.labels)]
+    if not is_exchangeable(levels, blocks):
         raise ValueError(
-            f"within each of the {blocks.max() + 1} strata all networks have the same level, so that nothing can be "
-            "exchanged; use coarser strata"
+            f"within each of the {combined(blocks, len(levels)).max() + 1} strata all networks have the same level, so "
+            "that nothing can be exchanged; use coarser strata"
         )
-    squares = matrix.squares
-    total = float(squares.sum()) / (2 * len(levels))
-    if total == 0:
+    if not matrix.values.any():
         raise ValueError("all distances are 0; there is no variance to explain")
-    observed = float(_within(squares, levels[None])[0])
-    # A permutation that only renames groups must count as equal in spite of rounding.
-    limit = observed + 1e-12 * total
-    as_good = sum(
-        int((_within(squares, permuted) <= limit).sum())
-        for permuted in _permutations(levels, blocks, permutations, seed)
-    )
-    return PermanovaResult(1 - observed / total, (1 + as_good) / (1 + permutations))
+    test = factor_test(matrix, levels, blocks, permutations, seed)
+    return PermanovaResult(explained(matrix.squares, levels), test.p)
 
 
-def silhouette(distances: Distances, groups: ArrayLike) -> float:
-    """Compute the mean over networks of (b − a) / max(a, b).
-
-    a is a network's mean distance to its own group and b to the nearest other group. The silhouette is 1 if groups are
-    far apart, 0 if they mix, and negative if most networks are nearer to another group. A network alone in its group
-    counts as 0.
-
-    Args:
-        distances: [n, n].
-        groups: [n].
-
-    Raises:
-        ValueError: as in ``permanova``.
-
-    Example:
-        >>> round(silhouette([[0, 1, 9, 9], [1, 0, 9, 9], [9, 9, 0, 1], [9, 9, 1, 0]], ["a", "a", "b", "b"]), 3)
-        0.889
-
-    Source: Rousseeuw 1987, as computed by scikit-learn.
-    """
-    from sklearn.metrics import silhouette_score
-
-    matrix, levels = _checked(distances, groups)
-    return float(silhouette_score(matrix.values, levels, metric="precomputed"))
+def explained(squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, " n"]) -> float:
+    """Compute R² of one grouping from d² and the encoded levels, without the checks of ``permanova``."""
+    members = indicators(levels)
+    within = (members * (squares @ members)).sum(axis=0) / members.sum(axis=0)
+    return float(1 - within.sum() / (squares.sum() / len(levels)))
 
 
-def nearest_neighbour_accuracy(
-    distances: Distances, groups: ArrayLike, permutations: int = 999, seed: int = 0, strata: ArrayLike | None = None
-) -> NeighbourResult:
-    """Compute the share of networks whose nearest neighbour has the same label (leave-one-out, one neighbour).
+def is_exchangeable(levels: Codes, others: Sequence[Codes]) -> bool:
+    """Whether some networks have different levels of a factor and the same levels of all others."""
+    strata = combined(others, len(levels))
+    return len(set(zip(strata.tolist(), levels.tolist(), strict=True))) > strata.max(initial=0) + 1
 
-    Neighbours at the same distance share the vote, so that the order of the networks does not matter.
-    p = (1 + #{accuracy_permuted ≥ accuracy}) / (1 + permutations), with labels permuted among all networks or within
-    strata. The chance level is not 1/levels but depends on the group sizes: (m − 1)/(n − 1) with equal groups of m.
+
+def factor_test(
+    distances: Distances, levels: Codes, others: Sequence[Codes], permutations: int = 999, seed: int = 0
+) -> FactorTest:
+    """Test what a factor adds to the main effects of others, by permutations within the combinations of these.
+
+    With X the 0/1 columns of the factor's levels, X̃ their residuals after the others' main effects, G = −½ C d² C,
+    H = X̃ (X̃ᵀX̃)⁺ X̃ᵀ and V_ℓ the variance of the networks of level ℓ within their combinations of all factors,
+
+        R² = tr(H G) / tr(G),        F₂ = tr(H G) / Σ_ℓ c_ℓ V_ℓ,     c_ℓ = Σ_{i in ℓ} H_ii.
+
+    The denominator is the mean of the numerator over populations in which the factor adds nothing, whatever the V_ℓ.
+    Without others c_ℓ = 1 − n_ℓ/n, and F₂ is that of Anderson et al. (2017). A level without two networks of one
+    combination has the mean of the V_ℓ; if no combination has two networks, F₂ is replaced by its numerator.
 
     Args:
-        distances: [n, n].
-        groups: [n].
+        distances: [n, n], not all 0.
+        levels: [n], the factor's encoded levels.
+        others: encoded levels of the other factors.
         permutations: number of permutations.
         seed: seed of the permutations.
-        strata: [n] or None. Labels are exchanged only among networks of one stratum.
 
-    Returns:
-        (accuracy, p).
-
-    Raises:
-        ValueError: as in ``permanova``.
-
-    Example:
-        >>> accuracy, p = nearest_neighbour_accuracy([[0, 1, 2], [1, 0, 3], [2, 3, 0]], ["a", "a", "b"])
-        >>> round(accuracy, 3)
-        0.667
+    Source: Anderson et al. 2017; McArdle & Anderson 2001. R² is that of vegan's ``adonis2(by="margin")``.
     """
-    matrix, levels = _checked(distances, groups)
-    blocks = np.zeros_like(levels) if strata is None else _codes(strata, len(levels), "strata", matrix.labels)
-    network, neighbour, votes = matrix.neighbours
-
-    def accuracies(labels: Int[np.ndarray, "permutations n"]) -> Float[np.ndarray, " permutations"]:
-        return np.asarray((labels[:, network] == labels[:, neighbour]) @ votes / len(matrix))
-
-    observed = float(accuracies(levels[None])[0])
-    as_good = sum(
-        int((accuracies(permuted) >= observed - 1e-12).sum())
-        for permuted in _permutations(levels, blocks, permutations, seed)
-    )
-    return NeighbourResult(observed, (1 + as_good) / (1 + permutations))
-
-
-def neighbour_votes(distances: Distances, groups: ArrayLike) -> Float[np.ndarray, " n"]:
-    """Compute for each network the share of its nearest neighbours with its label; their mean is the accuracy."""
-    matrix, levels = _checked(distances, groups)
-    network, neighbour, votes = matrix.neighbours
-    agreeing = votes * (levels[network] == levels[neighbour])
-    return np.asarray(np.bincount(network, agreeing, len(matrix)), np.float64)
-
-
-def _checked(distances: Distances, groups: ArrayLike) -> tuple[DistanceMatrix, Int[np.ndarray, " n"]]:
     matrix = DistanceMatrix.of(distances)
-    levels = _codes(groups, len(matrix), "groups", matrix.labels)
+    test = _Statistic(matrix.squares, levels, others)
+    [observed], [noise] = test(levels[None])
+    limit, slack = observed / noise, TIES * test.total / noise
+    batches = [test(permuted) for permuted in restricted(levels, test.strata, permutations, seed)]
+    by_chance, noises = (np.concatenate(each) for each in zip(*batches, strict=True))
+    permuted = by_chance / noises
+    as_large, as_small = (permuted >= limit - slack).sum(), (permuted <= limit + slack).sum()
+    return FactorTest(
+        r2=float(observed / test.total),
+        f2=float(limit),
+        chance=float(by_chance.mean() / test.total),
+        p=float((1 + as_large) / (1 + permutations)),
+        p_lower=float((1 + as_small) / (1 + permutations)),
+    )
+
+
+def value_test(
+    values: Float[np.ndarray, " n"], levels: Codes, others: Sequence[Codes], permutations: int = 999, seed: int = 0
+) -> FactorTest:
+    """Test whether one number of each network depends on a factor: ``factor_test`` of the distances |xᵢ − xⱼ|."""
+    return factor_test(np.abs(np.subtract.outer(values, values)), levels, others, permutations, seed)
+
+
+class _Statistic:
+    """Numerator and denominator of F₂ for permuted levels.
+
+    Permutations within the combinations of the other factors change neither the fitted columns X − X̃ nor X̃ᵀX̃, so
+    that each needs only products of d² with 0/1 columns.
+    """
+
+    def __init__(self, squares: Float[np.ndarray, "n n"], levels: Codes, others: Sequence[Codes]) -> None:
+        n = len(levels)
+        self.squares = squares
+        self.total = float(squares.sum()) / (2 * n)
+        self.strata = combined(others, n)
+        columns, model = indicators(levels), additive_model(others, n)
+        fitted = model @ (model.T @ columns)
+        residual = columns - fitted
+        self.inverse = np.linalg.pinv(residual.T @ residual, rcond=1e-9, hermitian=True)
+        self.across = squares @ fitted
+        self.inner = fitted.T @ self.across
+        counts = columns.T @ indicators(self.strata)
+        self.leverage = columns.T @ np.einsum("ij,jk,ik->i", residual, self.inverse, residual)
+        self.freedom = np.maximum(counts - 1, 0).sum(axis=1)
+        of_network = counts[:, self.strata]
+        self.weights = np.divide(0.5, of_network, out=np.zeros_like(of_network), where=of_network > 0)
+        self.alike = squares * (self.strata[:, None] == self.strata) if others else squares
+
+    def __call__(
+        self, levels: Int[np.ndarray, "permutations n"]
+    ) -> tuple[Float[np.ndarray, " permutations"], Float[np.ndarray, " permutations"]]:
+        """Return tr(H G) and Σ c_ℓ V_ℓ."""
+        members = (levels[:, None, :] == np.arange(len(self.leverage))[:, None]).astype(np.float64)
+        # One large product of two matrices is many times faster than one product for each permutation.
+        sums = (members.reshape(-1, len(self.squares)) @ self.squares).reshape(members.shape)
+        own = sums
+        if self.alike is not self.squares:
+            own = (members.reshape(-1, len(self.squares)) @ self.alike).reshape(members.shape)
+        across = members @ self.across
+        products = sums @ members.transpose(0, 2, 1) - across - across.transpose(0, 2, 1) + self.inner
+        explained = -0.5 * (products * self.inverse).sum(axis=(1, 2))
+        return explained, self._noise((own * members * self.weights).sum(axis=2))
+
+    def _noise(self, within: Float[np.ndarray, "permutations levels"]) -> Float[np.ndarray, " permutations"]:
+        """Return Σ c_ℓ V_ℓ from the sums of squares within combinations of all factors."""
+        freedom = self.freedom.sum()
+        if freedom == 0:
+            return np.ones(len(within))
+        variances = np.repeat(within.sum(axis=1, keepdims=True) / freedom, within.shape[1], axis=1)
+        np.divide(within, self.freedom, out=variances, where=self.freedom > 0)
+        noise: NDArray[np.float64] = np.maximum(variances @ self.leverage, ROUNDING * self.total)
+        return noise
+
+
+def checked_groups(distances: Distances, groups: ArrayLike) -> tuple[DistanceMatrix, Int[np.ndarray, " n"]]:
+    """Validate distances and a grouping with at least two levels, one of which has two networks."""
+    matrix = DistanceMatrix.of(distances)
+    levels = checked_codes(groups, len(matrix), "groups", matrix.labels)
     count = len(np.unique(levels))
     if not 1 < count < len(levels):
         raise ValueError(
@@ -178,55 +224,7 @@ def _checked(distances: Distances, groups: ArrayLike) -> tuple[DistanceMatrix, I
     return matrix, levels
 
 
-def _codes(labels: ArrayLike, n: int, name: str, networks: tuple[str, ...] | None = None) -> Int[np.ndarray, " n"]:
-    """Check labels and encode them as integers from 0; the index of a Series may name the networks."""
-    # As objects: NumPy would convert a NaN among strings to the label "nan".
-    array = np.asarray(_by_name(labels, name, networks or ()), dtype=object)
-    if array.shape != (n,):
-        raise ValueError(f"{name} has shape {array.shape} for {n} networks; expected one label for each network")
-    masked = labels.mask if isinstance(labels, np.ma.MaskedArray) else np.False_
-    # None, NaN, pandas.NA, NaT, and what NumPy masks.
-    missing = np.flatnonzero(pd.isna(array) | masked)
-    if len(missing):
-        raise ValueError(
-            f"{name} has no label for {len(missing)} of {n} networks (first: number {missing[0]}); leave those out"
-        )
-    codes: NDArray[np.int64] = np.unique(array.astype(str), return_inverse=True)[1]
-    return codes
-
-
-def _by_name(labels: Any, name: str, networks: tuple[str, ...]) -> Any:
-    """Return the labels in the order of the networks, if an index names these."""
-    index = [str(each) for each in getattr(labels, "index", ())] if hasattr(labels, "reindex") else []
-    if not set(index) & set(networks) or index == list(networks) or type(labels.index).__name__ == "RangeIndex":
-        return labels
-    if set(index) != set(networks) or len(index) != len(networks):
-        lost = sorted(set(networks) - set(index)) or sorted(set(index) - set(networks)) or ["names that repeat"]
-        raise ValueError(
-            f"the index of {name} does not have the {len(networks)} networks of the distances: {lost[0]} differs; "
-            "expected one label for each, by its name or in their order without an index"
-        )
-    places = {each: place for place, each in enumerate(index)}
-    return np.asarray(labels, dtype=object)[[places[network] for network in networks]]
-
-
-def explained(squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, " n"]) -> float:
-    """Compute R² of one grouping from d² and the encoded levels, without the checks of ``permanova``."""
-    return float(1 - _within(squares, levels[None])[0] / (squares.sum() / (2 * len(levels))))
-
-
-def _within(
-    squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, "permutations n"]
-) -> Float[np.ndarray, " permutations"]:
-    """Compute SS_within of every row of labels: Σ_groups zᵀ (d²) z / (2 n_group), z the 0/1 membership of a group."""
-    membership = (levels[:, None, :] == np.arange(levels.max() + 1)[:, None]).astype(np.float64)
-    # One large product of two matrices is many times faster than one product for each permutation.
-    sums = (membership.reshape(-1, len(squares)) @ squares).reshape(membership.shape)
-    within: NDArray[np.float64] = ((sums * membership).sum(axis=2) / membership.sum(axis=2)).sum(axis=1) / 2
-    return within
-
-
-def _permutations(
+def restricted(
     levels: Int[np.ndarray, " n"], blocks: Int[np.ndarray, " n"], permutations: int, seed: int
 ) -> Iterator[Int[np.ndarray, "batch n"]]:
     """Yield random permutations of labels within blocks, in batches; the batch size does not affect them."""

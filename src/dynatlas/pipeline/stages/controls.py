@@ -3,7 +3,7 @@
 They are made with an even selection of the trained networks, the same for every measure:
 
 - ``reliability``: how well the distances from the even trials of the probe predict those from the odd ones, as a
-  correlation over pairs, corrected to the whole probe (Spearman–Brown): what no factor can explain more of.
+  correlation over pairs, corrected to the whole probe (Spearman–Brown); 0 if they are not positively correlated.
 - ``trained``: the mean distance between two trained networks.
 - ``shuffled time``: the same when every network has its samples in an order of its own: what nothing in common gives.
 - ``untrained``: the mean distance between two networks before training.
@@ -27,8 +27,8 @@ from dynatlas.measures.pairs import Reduced, all_pairs, compare, in_groups, labe
 from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.reduction import controlled_members, controls_of
 from dynatlas.statistics.embedding import mds
-from dynatlas.statistics.permanova import explained
-from dynatlas.statistics.resampling import Interval, interval, mean_interval, mean_of_pairs, r2_resamples, reliability
+from dynatlas.statistics.intervals import Interval, mean_interval
+from dynatlas.statistics.pairs import explained_by_halves, mean_of_pairs, reliability
 from dynatlas.study.members import Matrix
 
 Array = NDArray[np.float64]
@@ -37,15 +37,14 @@ Array = NDArray[np.float64]
 def make_controls(path: Path, task: str, report: Report) -> list[Entry]:
     """Write the rows of ``controls`` and, with untrained networks, the arrays of the same name."""
     atlas = Atlas.open(path)
-    analysis = atlas.study.analysis
     entries = []
-    for name in analysis.measures:
+    for name in atlas.study.analysis.measures:
         measure = atlas.study.measure(name)
         networks, kept = _kept(atlas, task, name)
         distances = _distances(kept, measure)
         rows = [
             {"control": control, "value": value, "low": ends.low, "high": ends.high, "n_networks": len(networks)}
-            for control, (value, ends) in _values(distances, analysis.bootstraps).items()
+            for control, (value, ends) in _values(distances).items()
         ]
         matrix = Matrix(task, name)
         places = []
@@ -115,24 +114,19 @@ def _together(distances: dict[str, Array]) -> Array:
     return np.block([[distances["whole"], across], [across.T, distances["untrained"]]])
 
 
-def _values(distances: dict[str, Array], bootstraps: int) -> dict[str, tuple[float, Interval]]:
+def _values(distances: dict[str, Array]) -> dict[str, tuple[float, Interval]]:
     """Control → (value, interval)."""
     if len(distances.get("whole", ())) < 3:
         return {}
     means = {"trained": "whole", "shuffled time": "shuffled", "untrained": "untrained"}
-    values: dict[str, tuple[float, Interval]] = {
-        "reliability": reliability(distances["even"], distances["odd"], bootstraps)
-    }
+    values: dict[str, tuple[float, Interval]] = {"reliability": reliability(distances["even"], distances["odd"])}
     for control, version in means.items():
         if version in distances:
-            values[control] = mean_of_pairs(distances[version], bootstraps)
+            values[control] = mean_of_pairs(distances[version])
     if "across" in distances:
         across = distances["across"]
         own = np.diagonal(across)
-        values["own untrained"] = float(own.mean()), mean_interval(own, bootstraps)
-        values["trained to untrained"] = mean_of_pairs((across + across.T) / 2, bootstraps)
-        together, halves = _together(distances), np.repeat([0, 1], len(across))
-        if together.any():
-            resampled = r2_resamples(together, [halves], halves, bootstraps)[0]
-            values["explained by training"] = explained(together**2, halves), interval(resampled)
+        values["own untrained"] = float(own.mean()), mean_interval(own)
+        values["trained to untrained"] = mean_of_pairs((across + across.T) / 2)
+        values["explained by training"] = explained_by_halves(_together(distances))
     return values

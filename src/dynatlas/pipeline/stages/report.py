@@ -5,7 +5,7 @@ from pathlib import Path
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.pipeline.progress import Report
 
-# Number of jobs that share the figures. A job saves its figures in all formats: layout takes as long as saving.
+# Number of jobs that share the figures of the paper. The other figures are drawn on demand.
 FIGURE_JOBS = 3
 
 
@@ -18,10 +18,10 @@ def write_page(path: Path, report: Report) -> list[Entry]:
 
 
 def draw_figures(path: Path, job: int, report: Report) -> list[Entry]:
-    """Draw the share of the figures of one of the ``FIGURE_JOBS`` jobs."""
-    from dynatlas.figures.catalogue import pictures
+    """Draw the share of the paper's figures of one of the ``FIGURE_JOBS`` jobs."""
+    from dynatlas.figures.catalogue import DRAWN_FORMATS, PAPER
     from dynatlas.report.page import build_figures
 
     atlas = Atlas.open(path)
-    files = build_figures(atlas, names=list(pictures(atlas))[job::FIGURE_JOBS])
+    files = build_figures(atlas, DRAWN_FORMATS, list(PAPER)[job::FIGURE_JOBS])
     return [atlas.write_bytes(name, content) for name, content in files.items()]

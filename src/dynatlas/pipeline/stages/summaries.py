@@ -17,7 +17,7 @@ from dynatlas.pipeline.stages.integration import mean_spectra
 from dynatlas.pipeline.stages.oscillations import mean_frequencies
 from dynatlas.statistics import claims
 from dynatlas.statistics.distance_matrix import DistanceMatrix
-from dynatlas.statistics.effects import decomposition, factor_effects
+from dynatlas.statistics.effects import ALL, decomposition, factor_effects, headline_rows, subset_effects
 from dynatlas.statistics.embedding import Embedding, mds, negative_share
 from dynatlas.study.members import FACTORS, Matrix
 from dynatlas.study.study import Study
@@ -61,19 +61,15 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         "n_identical": int((distances.values == 0).sum() - len(names)) // 2,
     }
     parts = decomposition(distances, labels, analysis.bootstraps) if names else []
-    effects = (
-        factor_effects(distances, labels, analysis.permutations, analysis.bootstraps, parts=parts) if names else []
-    )
-    adjusted = {effect["factor"]: effect["p_adjusted"] for effect in effects}
-    headline = [
-        part | {"aspect": aspect(measure), "p_adjusted": adjusted.get(part["factor"], np.nan)} for part in parts
-    ]
+    settings = (analysis.permutations, analysis.bootstraps)
+    effects = factor_effects(distances, labels, *settings, parts=parts) if names else []
+    of_subsets = subset_effects(distances, labels, *settings) if names else []
     rows = {
         "embeddings": _points(names, flat.coordinates),
         "embeddings_3d": _points(names, solid.coordinates),
         "maps": [facts],
-        "effects": effects,
-        "headline": headline,
+        "effects": [*({"subset": ALL} | effect for effect in effects), *of_subsets],
+        "headline": [{"aspect": aspect(measure)} | row for row in headline_rows(parts, effects)],
     }
     return [
         atlas.write_part(table, matrix, pd.DataFrame([matrix._asdict() | row for row in of_table]))

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
-from dynatlas._util.names import Role, is_clock, is_numbered, lists_units, role_of
+from dynatlas._util.names import SAMPLES, Role, is_clock, is_mask, is_numbered, lists_units, role_of, words_of
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.formats.series import Read
 from dynatlas.recordings.formats.windows import Window
@@ -27,6 +27,8 @@ LABELS: Final = (
     "step",
 )  # a name of these means its label, whatever other columns there are
 EXPECTED: Final = f"expected a column for each unit (unit_0, unit_1, …), and labels called {', '.join(LABELS)}"
+ROWS: Final = SAMPLES | {"index", "idx", "order"}
+FEWEST_OTHERS: Final = 3  # columns, to which one is compared
 FEWEST_ROWS: Final = 10  # from which a column that grows with every row is taken for a clock
 
 
@@ -55,6 +57,9 @@ def arranged(path: Path | str, frame: pd.DataFrame, window: Window | None = None
     if columns.left_out:
         facts.append(_said("columns not taken as units", columns.left_out))
     _refuse_sessions(path, frame, columns.labels)
+    _refuse_masks(path, frame, columns.left_out)
+    if not columns.labels.keys() & {"trial", "time", "condition"}:
+        _refuse_other_index(path, frame, columns.left_out)
     keys = _keys(path, frame, columns.labels, window)
     _refuse_hidden_labels(path, frame, columns, keys)
     values: NDArray[np.float64] = frame[columns.units].to_numpy(np.float64, na_value=np.nan)
@@ -152,11 +157,40 @@ def _refuse_sessions(path: Path | str, frame: pd.DataFrame, labels: dict[Role, l
             )
 
 
+def _refuse_masks(path: Path | str, frame: pd.DataFrame, labels: list[str]) -> None:
+    """Check that no label says that only some rows count."""
+    for name in labels:
+        values = pd.unique(frame[name])
+        if is_mask(name) and len(values) == 2 and set(values) <= {0, 1}:
+            raise NetworkError(
+                f"{path}: the column {name!r} is 1 in {int(frame[name].sum())} of {len(frame)} rows, and seems to say "
+                "which of them count; leave out the others, and drop the column"
+            )
+
+
+def _refuse_other_index(path: Path | str, frame: pd.DataFrame, labels: list[str]) -> None:
+    """Check that no label numbers the rows in another order, as an index of shuffled rows does."""
+    for name in labels:
+        if not set(words_of(name)) & ROWS or not pd.api.types.is_integer_dtype(frame[name]):
+            continue
+        numbers = frame[name].to_numpy()
+        first = numbers.min(initial=numbers[0]) if len(numbers) else 0
+        if np.array_equal(np.sort(numbers), first + np.arange(len(numbers))) and (np.diff(numbers) != 1).any():
+            raise NetworkError(
+                f"{path}: the column {name!r} numbers the rows in another order; sort them by it, or drop it"
+            )
+
+
 def _refuse_hidden_labels(path: Path | str, frame: pd.DataFrame, columns: Columns, keys: pd.DataFrame) -> None:
     """Check that no column with an unknown name has the values of a label: of a trial, of time, or of a clock."""
     names = [name for name in columns.units if not is_numbered(name)]
     values: NDArray[np.float64] = frame[names].to_numpy(np.float64, na_value=np.nan)
     seen: dict[str, NDArray[np.bool_]] = {}
+    if len(values) > FEWEST_ROWS and len(names) > FEWEST_OTHERS:
+        is_count = ((values == np.floor(values)) & (values >= 0)).all(axis=0)
+        is_binary = np.isin(values, (0, 1)).all(axis=0)
+        for what, odd in (("has fractions or negative numbers", ~is_count), ("has only zeros and ones", is_binary)):
+            seen[f"{what}, unlike all the others"] = odd & (odd.sum() == 1)
     if len(values) > FEWEST_ROWS:
         changes = np.diff(values, axis=0)
         one_way = (changes > 0).all(axis=0) | (changes < 0).all(axis=0)
@@ -172,8 +206,8 @@ def _refuse_hidden_labels(path: Path | str, frame: pd.DataFrame, columns: Column
             seen["has one value in each trial, like a label of trials"] = np.asarray(constant)
         if len(begins) > 1 and (lengths == lengths[0]).all() and lengths[0] >= FEWEST_ROWS // 2:
             course = values[order].reshape(len(begins), int(lengths[0]), -1)
-            same = (course == course[:1]).all(axis=(0, 1)) & (np.diff(course[0], axis=0) > 0).all(axis=0)
-            seen["grows in the same way in each trial, like a time"] = np.asarray(same)
+            same = (course == course[:1]).all(axis=(0, 1)) & (course != course[:1, :1]).any(axis=(0, 1))
+            seen["has the same course in each trial, like a time or a cue"] = same & (not same.all())
     for what, found in seen.items():
         if found.any():
             raise NetworkError(
@@ -248,7 +282,13 @@ def _key(path: Path | str, role: str, label: pd.Series) -> pd.Series:
     if _is_ordered(label):
         return label
     if role == "trial":
-        return pd.Series(pd.factorize(label)[0], label.index)
+        numbers = pd.factorize(label)[0]
+        if (np.diff(numbers) != 0).sum() >= len(np.unique(numbers)):
+            raise NetworkError(
+                f"{path}: {label.name} is text, such as {str(label.iloc[0])[:40]!r}, and the rows of trials are mixed, "
+                "so that the order of trials is unknown; number the trials, or sort the rows by trial"
+            )
+        return pd.Series(numbers, label.index)
     expected = "their numbers in the probe's condition, from 0" if role == "condition" else "numbers"
     raise NetworkError(
         f"{path}: {label.name} is text, such as {str(label.iloc[0])[:40]!r}, whose order is unknown; expected "

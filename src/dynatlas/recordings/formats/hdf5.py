@@ -1,5 +1,6 @@
 """Variables of HDF5 and NetCDF 4 files, with the labels of their axes and the arrays beside them."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import datasets_in, load
 from dynatlas._io.sizes import Declared, check_sizes
+from dynatlas.errors import NetworkError
 from dynatlas.recordings.formats.axes import ordered
 from dynatlas.recordings.formats.beside import names_beside, with_others
 from dynatlas.recordings.formats.series import Read, choose
@@ -30,6 +32,7 @@ def read_series(path: Path, file: "File", h5py: ModuleType, series: str | None, 
     datasets = datasets_in(path, file, h5py)
     shapes = {name: each.shape for name, each in datasets.items() if each.dtype.kind in "fiub" and each.shape}
     name = choose(path, shapes, series)
+    _refuse_pandas(path, name)
     attributes = {key: datasets[name].attrs[key] for key in MARKS if key in datasets[name].attrs}
     values = decoded(load(path, name, datasets[name]), attributes)
     axes = [_axis(datasets[name], place) for place in range(values.ndim)]
@@ -42,11 +45,21 @@ def read_series(path: Path, file: "File", h5py: ModuleType, series: str | None, 
             coordinates[axis] = load(path, found, datasets[found])
             scales.add(found)
     values, facts = ordered(str(path), values, axes, coordinates)
-    near = {one: shape for one, shape in shapes.items() if one.rpartition("/")[0] == folder and one not in scales}
+    folders = {folder, f"{folder}/obs".strip("/")}  # the second has the labels of rows in AnnData
+    near = {one: shape for one, shape in shapes.items() if one.rpartition("/")[0] in folders and one not in scales}
     beside = names_beside(name, near)
     check_sizes(path, {one: Declared(shapes[one], 0) for one in (name, *beside)})
     values, sorted_by = with_others(path, name, values, {one: load(path, one, datasets[one]) for one in beside}, window)
     return values, (f"variable {name}", *facts, *sorted_by)
+
+
+def _refuse_pandas(path: Path, name: str) -> None:
+    """Check that a variable is not a part of a DataFrame: pandas stores columns and index in other variables."""
+    if re.fullmatch(r"block\d+_values", name.rpartition("/")[2]):
+        raise NetworkError(
+            f"{path}: {name!r} is a part of a DataFrame that pandas saved with to_hdf; save it with to_parquet or "
+            "to_csv, where columns and index are read"
+        )
 
 
 def _axis(dataset: "Dataset", place: int) -> str:

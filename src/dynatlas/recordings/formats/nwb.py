@@ -4,6 +4,7 @@
     …/NAME/data + timestamps, or starting_time     with its attribute rate
 
     units/obs_intervals + obs_intervals_index      intervals/trials/EVENT, to align with
+    …/NAME/channel_conversion                      intervals/invalid_times, which no trial may touch
 
 Extensions in a file are not loaded.
 """
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from dynatlas._io.hdf5 import datasets_in, load
 from dynatlas._io.sizes import Declared, check_sizes
+from dynatlas._util.messages import count_of
+from dynatlas._util.names import is_mask
 from dynatlas.errors import NetworkError
 from dynatlas.recordings.formats.series import Read, choose, listed
 from dynatlas.recordings.formats.spikes import check_counts, check_spikes, observed
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 SPIKES, ENDS = "units/spike_times", "units/spike_times_index"
 TRIALS = "intervals/trials"
+INVALID = "intervals/invalid_times"
 OBSERVED, OBSERVED_ENDS = "units/obs_intervals", "units/obs_intervals_index"
 MOST_UNITS = 100_000
 SLACK = 1  # samples by which trials may differ in length, from rounded times
@@ -72,7 +76,10 @@ def read_nwb(
 
     if series is not None and bin_width is not None:
         raise NetworkError(f"series is {series!r} and bin_width {bin_width:g}; set one of them, not both")
+    _refuse_masks(path, datasets, numbers)
     trials = _trials(path, datasets, numbers, window)
+    if trials is not None:
+        _refuse_invalid(path, datasets, numbers, trials)
     if series is None and SPIKES in datasets:
         if bin_width is None or not (0 < bin_width < math.inf):
             raise NetworkError(
@@ -88,6 +95,8 @@ def read_nwb(
     shapes = _series(datasets)
     name = choose(path, shapes, series)
     values = numbers(f"{name}/data")
+    if f"{name}/channel_conversion" in datasets:  # factors of channels, which one of all would not change
+        values = values * np.broadcast_to(numbers(f"{name}/channel_conversion").astype(float), values.shape[1:])
     if trials is None:
         return values, (f"TimeSeries {name}",)
     times = _times(path, name, datasets, numbers, len(values))
@@ -107,8 +116,10 @@ def _trials(
         raise NetworkError(
             f"{path}: {TRIALS} has {list(starts.shape)} starts and {list(stops.shape)} stops; is damaged"
         )
+    order, facts = _trial_order(datasets, numbers, starts)
+    starts, stops = starts[order], stops[order]
     if window is None:
-        return Trials(starts, stops)
+        return Trials(starts, stops, facts)
     event = window.event or "start_time"
     if f"{TRIALS}/{event}" not in datasets or datasets[f"{TRIALS}/{event}"].dtype.kind not in "fiu":
         known = [
@@ -124,12 +135,61 @@ def _trials(
             f"{path}: {event} is missing in {missing} of {len(starts)} trials, and has the shape {list(events.shape)}; "
             "leave out the trials without this event"
         )
-    facts = [f"times {window.said}"]
+    events = events[order]
+    said = [*facts, f"times {window.said}"]
     beyond = int((events + window.end > stops + 1e-6).sum())
     before = int((events + window.begin < starts - 1e-6).sum())
     if beyond or before:
-        facts.append(f"the window begins before the start of {before} trials and ends after the stop of {beyond}")
-    return Trials(events + window.begin, events + window.end, tuple(facts))
+        said.append(f"the window begins before the start of {before} trials and ends after the stop of {beyond}")
+    return Trials(events + window.begin, events + window.end, tuple(said))
+
+
+def _trial_order(
+    datasets: dict[str, Any], numbers: Callable[[str], NDArray[Any]], starts: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the order of the trials, by their ids if they have some, and a sentence if it is not that of time."""
+    order = np.arange(len(starts))
+    if f"{TRIALS}/id" in datasets and datasets[f"{TRIALS}/id"].shape == starts.shape:
+        ids = numbers(f"{TRIALS}/id")
+        order = np.argsort(ids, kind="stable") if len(np.unique(ids)) == len(ids) else order
+    if (order != np.arange(len(starts))).any():
+        return order, ("trials in the order of their ids, which is not that of the table",)
+    if (np.diff(starts) < 0).any():
+        return order, ("trials in the order of the table, which is not that of their start times",)
+    return order, ()
+
+
+def _refuse_masks(path: Path, datasets: dict[str, Any], numbers: Callable[[str], NDArray[Any]]) -> None:
+    """Check that no column says that only some trials or units count."""
+    for name, dataset in datasets.items():
+        table, _, column = name.rpartition("/")
+        if table not in (TRIALS, "units") or not is_mask(column) or dataset.dtype.kind not in "iub":
+            continue
+        values = numbers(name)
+        if values.ndim == 1 and np.array_equal(np.unique(values), (0, 1)):
+            raise NetworkError(
+                f"{path}: {name} is 1 for {int(values.sum())} of {len(values)} rows, and seems to say which of the "
+                f"{table.rpartition('/')[2]} count; save a file with these alone, and without this column"
+            )
+
+
+def _refuse_invalid(
+    path: Path, datasets: dict[str, Any], numbers: Callable[[str], NDArray[Any]], trials: Trials
+) -> None:
+    """Check that no trial touches a span that the file marks as invalid."""
+    ends = [f"{INVALID}/{name}" for name in ("start_time", "stop_time")]
+    if not datasets.keys() >= set(ends):
+        return
+    begins, stops = (numbers(name).astype(float).reshape(-1) for name in ends)
+    order = np.argsort(begins)
+    begins, latest = begins[order], np.maximum.accumulate(stops[order])
+    place = np.searchsorted(begins, trials.stops) - 1  # the last span that begins before the trial ends
+    touched = (place >= 0) & (latest[np.maximum(place, 0)] > trials.starts)
+    if touched.any():
+        raise NetworkError(
+            f"{path}: {INVALID} covers a part of {count_of(int(touched.sum()), 'trial')} of {len(touched)} (first: "
+            f"{int(touched.argmax())}); leave these out, or choose another --window"
+        )
 
 
 def _of_units(path: Path, values: NDArray[Any], ends: NDArray[Any], name: str) -> list[NDArray[np.float64]]:
@@ -201,12 +261,15 @@ def _spike_counts(
     """Count the spikes of each unit in bins: [trials, bins, units], or [bins, units] of the whole session."""
     count = sum(map(len, spikes))
     if not count or not all(np.isfinite(times).all() for times in spikes):
-        raise NetworkError(f"{path} has {count} spike times; expected at least one, all of them finite")
+        raise NetworkError(f"{path} has {count} spike times; expected at least one, all of them finite: leave out NaN")
     latest = max(float(times.max()) for times in spikes if len(times))
     starts, stops, facts = Trials(np.zeros(1), np.array([latest])) if trials is None else trials
     spans = (stops - starts) / width
     if not np.isfinite(spans).all() or np.abs(spans).max(initial=0) > 2**53:
-        raise NetworkError(f"{path}: the duration of its trials is NaN or more than 2^53 bins of {width:g}")
+        raise NetworkError(
+            f"{path}: the duration of its trials is NaN or more than 2^53 bins of {width:g}; leave out trials without "
+            "a stop, or choose a --window"
+        )
     # Rounding puts differences such as 0.3 − 0.2 just below a whole number of bins.
     n_bins, cut = _common_length(path, np.floor(spans + 1e-6).astype(np.int64), f"bins of {width:g} s")
     shape, ends_shape = (len(starts), n_bins, len(spikes)), (len(starts), n_bins + 1)
@@ -242,6 +305,11 @@ def _in_trials(path: Path, values: NDArray[Any], times: NDArray[np.float64], tri
     if not np.isfinite(trials.starts).all() or not np.isfinite(trials.stops).all():
         raise NetworkError(f"{path}: its trials start or stop at NaN or infinity; leave these out")
     first, end = (np.searchsorted(times, bounds - slack) for bounds in trials[:2])
+    if values.shape[1] > len(values) and not (end > first).any():
+        raise NetworkError(
+            f"{path}: no sample of {fact} is in a trial; it has the shape {list(values.shape)}, expected [time, "
+            "channels]"
+        )
     length, cut = _common_length(path, end - first, "samples")
     shape = (len(first), length, values.shape[1])
     check_sizes(

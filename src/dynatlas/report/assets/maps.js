@@ -130,13 +130,13 @@ function legendOf(factor, networks) {
 }
 
 function effectsOf(effects) {
-  const about = paragraph("For each factor: the share of the variance of the distances that it explains (R², with a 95 % interval and the value to expect by chance), p after correction for the number of factors, how well its groups separate (silhouette, −1 to 1), and how often a network’s nearest other one is of the same kind.");
+  const about = paragraph("For each factor: the share of the variance of the distances that it adds to the other factors (R², with a 95 % interval and its mean over permutations), p after correction for the number of factors, the probability of a lower value (if below 0.05, the distance is no measure of difference between these groups), the spread of the most dispersed kind over that of the least with its p (PERMDISP), how well its groups separate (silhouette, −1 to 1), and how often a network’s nearest other one is of the same kind. Architectures are also compared among the tanh networks only, and activations among the vanilla ones, as in the paper.");
   if (effects.missing !== undefined) return section("Which factors separate the networks?", missing(effects.missing));
   const range = (value, low, high) => value.map((one, row) => `${shown(one)} (${shown(low[row])} to ${shown(high[row])})`);
   const e = effects;
   return section("Which factors separate the networks?", about, plainTable({
-    factor: e.factor.map(factorName), r2: range(e.r2, e.r2_low, e.r2_high), chance: e.r2_chance, p: e.p_adjusted, silhouette: e.silhouette, accuracy: e.accuracy, accuracy_chance: e.accuracy_chance, n: e.n_networks,
-  }, { factor: "factor", r2: "R² (95 % interval)", chance: "by chance", p: "p, corrected", silhouette: "silhouette", accuracy: "nearest alike", accuracy_chance: "by chance", n: "networks" }, "Effects of the factors"));
+    factor: e.factor.map(factorName), subset: e.subset, r2: range(e.r2, e.r2_low, e.r2_high), chance: e.r2_chance, p: e.p_adjusted, p_lower: e.p_lower, dispersion: e.dispersion, dispersion_p: e.dispersion_p, silhouette: e.silhouette, accuracy: e.accuracy, accuracy_chance: e.accuracy_chance, n: e.n_networks,
+  }, { factor: "factor", subset: "among", r2: "R² (95 % interval)", chance: "by chance", p: "p, corrected", p_lower: "p, lower tail", dispersion: "spread", dispersion_p: "p of spread", silhouette: "silhouette", accuracy: "nearest alike", accuracy_chance: "by chance", n: "networks" }, "Effects of the factors"));
 }
 
 function matrixOf(here, matrix) {

@@ -1,8 +1,8 @@
 """Tests of the claims of Maheswaranathan et al. (2019), and of an opposing claim, on an atlas.
 
 A claim holds or does not hold if the 95 % interval of its number lies on one side of the limit, or by a test at the 5 %
-level. Otherwise it is not testable here, and the finding states what is missing. The limits are choices of dynatlas,
-stated with each finding.
+level, corrected for the number of all tests of the table (Holm). Otherwise it is not testable here, and the finding
+states what is missing. The limits are choices of dynatlas, stated with each finding.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import pandas as pd
 
 from dynatlas.atlas.view import AtlasLike, tasks, tasks_with
 from dynatlas.statistics.claims import dynamics, geometry, topology
-from dynatlas.statistics.claims.verdicts import Finding, untestable
+from dynatlas.statistics.claims.verdicts import Finding, corrected, untestable
 from dynatlas.tasks.task import Computation
 
 
@@ -129,10 +129,12 @@ CLAIMS = (
 def check_claims(atlas: AtlasLike) -> pd.DataFrame:
     """Test every claim on an atlas, and return the rows of the table ``claims``.
 
-    A claim that concerns several tasks, factors or numbers has a row for each.
+    A claim that concerns several tasks, factors or numbers has a row for each. p-values are corrected over all rows.
     """
-    return pd.DataFrame(
+    tested = [(claim, finding) for claim in CLAIMS for finding in claim.findings(atlas)]
+    claims, findings = [claim for claim, _ in tested], corrected([finding for _, finding in tested])
+    rows = pd.DataFrame(
         {"claim": claim.number, "name": claim.name, "statement": claim.statement} | finding._asdict()
-        for claim in CLAIMS
-        for finding in claim.findings(atlas)
+        for claim, finding in zip(claims, findings, strict=True)
     )
+    return rows.drop(columns="otherwise")

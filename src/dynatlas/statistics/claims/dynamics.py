@@ -13,6 +13,7 @@ from dynatlas.statistics.claims.verdicts import (
     mean_of,
     median_of,
     of_task,
+    share_of,
     untestable,
 )
 from dynatlas.study.members import FACTORS
@@ -31,7 +32,7 @@ def one_oscillation(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     searches = of_task(atlas, "searches", task)
     searches = searches.assign(one=(searches.n_roots == 1).astype(float))
     yield above(
-        task, "share of commands with exactly one fixed point", *mean_of(searches, "one"), MOST, "searches: n_roots"
+        task, "share of commands with exactly one fixed point", *share_of(searches, "one"), MOST, "searches: n_roots"
     )
     rows = of_task(atlas, "oscillations", task)
     pair = (rows.n_unstable == 2) & (rows.spectral_radius > 1) & (rows.spectral_radius < SLIGHTLY)
@@ -39,7 +40,7 @@ def one_oscillation(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     yield above(
         task,
         f"share of commands whose one unstable pair has |λ| in (1, {SLIGHTLY:g})",
-        *mean_of(rows, "pair"),
+        *share_of(rows, "pair"),
         MOST,
         "oscillations: n_unstable, spectral_radius",
     )
@@ -57,11 +58,9 @@ def frequency_offsets(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     rows = of_task(atlas, "oscillations", task)
     rows = rows.assign(offset=rows.linear_frequency / rows.frequency - 1)
     for factor in ("architecture", "activation"):
-        offsets = rows.groupby(["network", factor]).offset.median().reset_index()
-        groups = {str(level): group.offset.to_numpy() for level, group in offsets.groupby(factor)}
-        yield differs(
-            task, f"relative frequency offset by {factor}", groups, "oscillations: linear_frequency, frequency"
-        )
+        offsets = rows.groupby(["network", *FACTORS]).offset.median().reset_index()
+        quantity = f"relative frequency offset by {factor}"
+        yield differs(task, quantity, offsets, "offset", factor, "oscillations: linear_frequency, frequency")
 
 
 def line_attractors(atlas: AtlasLike, task: str) -> Iterator[Finding]:
@@ -84,7 +83,7 @@ def modes_of_integration(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     yield above(
         task,
         "share of vanilla networks whose response needs one mode",
-        *mean_of(one, "one"),
+        *share_of(one, "one"),
         0.5,
         "line_attractors: modes_needed",
     )
@@ -115,9 +114,8 @@ def unit_integral(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     source = "line_attractors: response"
     quantity = "distance of the response to a unit of input from 1, median over networks"
     yield below(task, quantity, *median_of(rows, "error"), NEAR_INTEGRAL, source)
-    responses = rows.groupby(["network", "architecture"]).response.mean().reset_index()
-    groups = {str(level): group.response.to_numpy() for level, group in responses.groupby("architecture")}
-    yield differs(task, "response by architecture", groups, source)
+    responses = rows.groupby(["network", *FACTORS]).response.mean().reset_index()
+    yield differs(task, "response by architecture", responses, "response", "architecture", source)
 
 
 def relu_lstm_does_not_learn(atlas: AtlasLike, task: str) -> Iterator[Finding]:

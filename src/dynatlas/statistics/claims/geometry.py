@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from dynatlas.atlas.view import AtlasLike
 from dynatlas.statistics.claims.verdicts import Finding, above, below, separates, untestable
-from dynatlas.statistics.resampling import Interval, correlation_of_pairs, draws, interval
+from dynatlas.statistics.intervals import Interval, draws, percentile_interval
+from dynatlas.statistics.pairs import correlation_of_pairs
 
 # Two measures agree if the correlation of their distances is at least this.
 SAME = 0.5
@@ -77,4 +78,4 @@ def _difference(
     others = others / others.sum(axis=1, keepdims=True)
     # ``first`` are the networks of ``rows`` before training, drawn together with them.
     values = ((own @ to_first) * own).sum(axis=1) - ((own @ to_second) * others).sum(axis=1)
-    return float(to_first.mean() - to_second.mean()), interval(values)
+    return float(to_first.mean() - to_second.mean()), percentile_interval(values)

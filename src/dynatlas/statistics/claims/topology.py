@@ -18,7 +18,7 @@ from dynatlas.statistics.claims.verdicts import (
     separates,
     untestable,
 )
-from dynatlas.statistics.resampling import Interval
+from dynatlas.statistics.intervals import share_interval
 
 
 def transitions_do_not_separate(atlas: AtlasLike, task: str) -> Iterator[Finding]:
@@ -32,8 +32,6 @@ def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
 
     For the flip-flop 3^K: 2^K stable fixed points, … and one with K unstable directions.
     """
-    from scipy.stats import binomtest  # takes half a second
-
     searches = of_task(atlas, "searches", task)
     channels, values = atlas.study.task(task).n_outputs, len(atlas.study.task(task).ideal_outputs)
     stable, unstable = values - values // 2, values // 2  # they alternate along each output
@@ -56,13 +54,13 @@ def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
         source="searches: n_roots; fixed_points: n_unstable",
         note=f"{count} of {len(searches)} networks have {modal} = {parts}",
     )
-    off = int((searches.n_roots != modal).sum())
-    ends = binomtest(off, len(searches)).proportion_ci(method="wilson")
+    is_off = (searches.n_roots != modal).to_numpy(float)
+    off = int(is_off.sum())
     yield below(
         task,
         "share of networks off the modal number",
         off / len(searches),
-        Interval(ends.low, ends.high),
+        share_interval(is_off),
         0.1,
         "searches: n_roots",
         f"{off} of {len(searches)} networks",

@@ -1,0 +1,106 @@
+"""Tests of spread against scikit-bio, coordinates, and planted differences."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+from scipy.spatial.distance import pdist, squareform
+
+from dynatlas.statistics.dispersion import permdisp
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from skbio import DistanceMatrix
+    from skbio.stats.distance import permdisp as skbio_permdisp
+# Importing it turns on float64 for all of JAX, and so for every test after.
+jax.config.update("jax_enable_x64", False)
+
+LEVELS = np.repeat(["a", "b", "c"], 8)
+
+
+def between(points):
+    return squareform(pdist(points))
+
+
+def population(seed=0, spread=1.0, shift=3.0):
+    points = np.random.default_rng(seed).normal(size=(24, 4))
+    points[LEVELS == "b"] *= spread
+    return points + shift * (LEVELS == "c")[:, None]
+
+
+def test_distances_to_the_centroid_are_those_of_the_points():
+    points = population(spread=2.5)
+    spread = {
+        level: np.linalg.norm(points[level == LEVELS] - points[level == LEVELS].mean(axis=0), axis=1).mean()
+        for level in "abc"
+    }
+    ratio, p = permdisp(between(points), LEVELS)
+    assert ratio == pytest.approx(max(spread.values()) / min(spread.values()))
+    assert p < 0.01
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_agrees_with_scikit_bio_in_groups_of_one_size(seed):
+    distances = between(population(seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = skbio_permdisp(DistanceMatrix(distances), list(LEVELS), test="centroid", permutations=999, seed=0)
+    # Two estimates of one p; scikit-bio permutes the distances, and this function their residuals.
+    assert permdisp(distances, LEVELS).p == pytest.approx(theirs["p-value"], abs=0.08)
+
+
+def test_in_one_dimension_is_levenes_test_of_corrected_distances():
+    points = population()[:, :1]
+    samples = [points[level == LEVELS, 0] for level in "abc"]
+    p = permdisp(between(points), LEVELS, permutations=4999).p
+    assert p == pytest.approx(scipy.stats.levene(*samples, center="mean").pvalue, abs=0.03)
+
+
+def test_a_difference_in_place_is_no_difference_in_spread():
+    found = [permdisp(between(population(seed)), LEVELS, permutations=199, seed=seed).p < 0.05 for seed in range(200)]
+    assert np.mean(found) < 0.1
+
+
+def test_small_levels_are_not_less_dispersed():
+    """Without the correction the distances of four networks to their own centroid are smaller by √(3/4)."""
+    levels = np.repeat([0, 1], [20, 4])
+    ps = [
+        permdisp(between(np.random.default_rng(seed).normal(size=(24, 10))), levels, permutations=99, seed=seed).p
+        for seed in range(200)
+    ]
+    # Not quite 5 %: the four distances depend on each other through their centroid.
+    assert np.mean(np.array(ps) < 0.05) < 0.15
+
+
+def test_strata_that_lie_apart_do_not_hide_a_spread():
+    levels, strata = np.tile([0, 0, 0, 1, 1, 1], 4), np.repeat(range(4), 6)
+    points = np.random.default_rng(0).normal(size=(24, 5)) * np.where(levels, 3, 1)[:, None] + 50 * strata[:, None]
+    assert permdisp(between(points), levels).p > 0.05
+    assert permdisp(between(points), levels, strata).p < 0.01
+
+
+def test_networks_alone_and_networks_that_coincide():
+    points = np.array([[0.0], [1], [2], [10], [10], [10], [99]])
+    result = permdisp(between(points), ["a", "a", "a", "b", "b", "b", "alone"])
+    assert result.ratio == np.inf
+    assert np.isnan(permdisp(between(points[2:]), ["x", "y", "y", "y", "z"])).all()
+    same = permdisp(np.zeros((6, 6)), list("aaabbb"))
+    assert same == (1, 1)
+
+
+def test_distances_that_are_not_euclidean_have_an_imaginary_part():
+    """|Δ₊² − Δ₋²|: of three networks with distances 1, 1 and 3 from eigenvectors, as vegan's betadisper."""
+    random = np.random.default_rng(0)
+    distances = squareform(random.uniform(0.5, 4, size=45))
+    levels = np.repeat([0, 1], 5)
+    centring = np.eye(10) - 0.1
+    values, vectors = np.linalg.eigh(-0.5 * centring @ distances**2 @ centring)
+    scaled = vectors * np.sqrt(np.abs(values))
+    spread = np.empty(10)
+    for level in (0, 1):
+        squares = (scaled[levels == level] - scaled[levels == level].mean(axis=0)) ** 2
+        spread[levels == level] = np.sqrt(np.abs(squares @ np.sign(values)) * 5 / 4)
+    means = [spread[levels == level].mean() for level in (0, 1)]
+    assert permdisp(distances, levels, permutations=1).ratio == pytest.approx(max(means) / min(means))
