@@ -134,6 +134,18 @@ def test_the_defaults_are_the_papers():
     np.testing.assert_array_equal(study.population.l2, [1e-5, 1e-4, 1e-3, 1e-2])
 
 
+@pytest.mark.parametrize("name", ["demo", "desk"])
+def test_the_cheaper_studies_ask_for_what_the_paper_asks_for(name):
+    of = {task.kind: task for task in Study.load(name).tasks}
+    paper = {task.kind: task for task in Study.load("paper").tasks}
+    assert of["flip_flop"] == paper["flip_flop"]
+    assert of["context_integration"] == paper["context_integration"]
+    fine, coarse = paper["sine_wave"], of["sine_wave"]
+    assert coarse.steps * coarse.dt == fine.steps * fine.dt == 5
+    for command in (0.0, 1.0):
+        assert float(coarse.frequency(command)) / coarse.dt == pytest.approx(float(fine.frequency(command)) / fine.dt)
+
+
 def test_the_demo_trains_three_seeds_of_all_eight_variants_on_all_three_tasks():
     study = Study.load("demo")
     assert len(study.members) >= 72
