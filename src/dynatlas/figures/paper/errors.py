@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
 from dynatlas.atlas.view import (
@@ -59,7 +60,7 @@ def errors(atlas: AtlasLike) -> Figure:
 def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures: list[str]) -> None:
     networks = table(atlas, "networks", task)
     error = task_error(atlas, task, networks)
-    known = error.values[np.isfinite(error.values) & (error.values > 0)]
+    known = error.values[_is_shown(error.values, networks)]
     ends = [*known, error.bound]
     edges = np.geomspace(min(ends) / 1.3, max(ends) * 1.3, BINS + 1)
     for axes, architecture in zip(column, architectures, strict=True):
@@ -70,21 +71,22 @@ def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures:
 def _draw_histograms(
     axes: Axes, atlas: AtlasLike, networks: pd.DataFrame, error: TaskError, architecture: str, edges: Any
 ) -> None:
-    unknown = 0
+    diverged = 0
     for _, activation in (variant for variant in variants(atlas) if variant[0] == architecture):
-        values = error.values[of_variant(networks, architecture, activation).index]
-        known = values[np.isfinite(values) & (values > 0)]
-        unknown += len(values) - len(known)
+        rows = of_variant(networks, architecture, activation)
+        values = error.values[rows.index]
+        known = values[_is_shown(values, rows)]
+        diverged += len(values) - len(known)
         color = ACTIVATIONS[activation].color
         axes.hist(known, bins=edges, color=color, alpha=0.6, histtype="stepfilled", edgecolor=color, linewidth=0.8)
     axes.axvline(error.bound, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8)
     axes.set_xscale("log")
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    if unknown:
+    if diverged:
         axes.text(
             1.0,
             0.98,
-            f"{unknown} not finite",
+            f"{diverged} diverged",
             transform=axes.transAxes,
             ha="right",
             va="top",
@@ -93,11 +95,16 @@ def _draw_histograms(
         )
 
 
+def _is_shown(values: NDArray[np.float64], networks: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether a network has an error to draw: the one of a network that diverged is any number, up to infinity."""
+    return np.isfinite(values) & (values > 0) & (networks["diverged_at"].to_numpy() < 0)
+
+
 def errors_caption(atlas: AtlasLike) -> str:
     """Return the caption of appendix C."""
     networks = table(atlas, "networks")
     return (
         f"Error on held-out trials of all {count_of(len(networks), 'trained network')}, on a logarithmic scale: lower "
-        "is better. Networks beyond the dashed threshold of their task are left out of all analyses; errors that are "
-        f"not finite are given as a count. {left_out_sentence(networks)}"
+        "is better. Networks beyond the dashed threshold of their task are left out of all analyses; those that diverged "
+        f"are given as a count. {left_out_sentence(networks)}"
     )
