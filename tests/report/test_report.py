@@ -287,7 +287,7 @@ def test_an_atlas_without_them_shows_the_state_spaces_of_representatives() -> No
 def test_the_headline_shows_the_stored_shares_and_the_task_the_counts() -> None:
     text, page = full_page()
     for r2 in full().table("headline")["r2"]:
-        assert f"<strong>{100 * r2:.0f} %</strong>".replace("-", "−") in text
+        assert f"<strong>{round(100 * r2)} %</strong>".replace("-", "−") in text
     assert "8 + 12 + 6 + 1, in 21 of 23 searches" in page.text
     claims = full().table("claims")
     for statement in claims["statement"].unique():
@@ -431,7 +431,7 @@ class TestDepartures:
 
 def test_the_sentence_follows_the_p_values() -> None:
     def row(measure: str, aspect: str, p: float, r2: float = 0.4) -> SharesRow:
-        share = Share(r2, r2 - 0.1, r2 + 0.1, p)
+        share = Share(r2, r2 - 0.1, r2 + 0.1, p, p_lower=1 - p)
         return SharesRow("flip_flop", "Flip-flop", aspect, measure, measure, 24, {"architecture": share})
 
     both = [row("SVCCA", "geometry", 0.0005), row("transition graph", "topology", 0.5, 0.1)]
@@ -442,6 +442,15 @@ def test_the_sentence_follows_the_p_values() -> None:
     assert sentence(both[:1], "architecture").endswith("p < 0.001).")
     assert sentence(both[1:], "architecture").startswith("Architecture does not separate networks beyond chance")
     assert sentence([row("SVCCA", "geometry", float("nan"), float("nan"))], "architecture") == ""
+    # A share below what chance gives is nothing that a factor does not do.
+    for below in (row("SVCCA", "geometry", 1.0, -0.45), row("SVCCA", "geometry", 0.99, 0.01)):
+        text = sentence([below], "architecture")
+        assert "this distance is no measure of difference between these groups" in text
+        assert "beyond chance" not in text
+        assert below.shares["architecture"].p_text == "no measure of difference"
+    assert sentence([both[0], below], "architecture").startswith(
+        "Architecture separates networks in SVCCA geometry (40 %"
+    )
     assert sentence(both, "units") == ""
 
 
