@@ -43,8 +43,8 @@ from dynatlas.figures.style import (
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
 
-
 NOTE_WIDTH = 27  # letters of a line below a map; the narrowest has room for so many
+
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
     """Draw the sorted distance matrix of one measure, and its MDS coloured by architecture and by activation."""

@@ -14,7 +14,7 @@ from dynatlas._util.messages import count_of
 from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, ordered, table
 from dynatlas.figures.looks import Look, looks_of
 from dynatlas.figures.state_spaces import color_scale, colors_of
-from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
+from dynatlas.figures.style import GREY, new_figure, panel, styled
 
 
 def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
@@ -120,8 +120,8 @@ def draw_eigenvalues(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
         axes.add_collection(LineCollection(list(ends), colors=colors, linewidths=0.9, zorder=1))
     of_each = np.repeat(colors, values.shape[1], axis=0)
     axes.scatter(values.real.ravel(), values.imag.ravel(), s=6, c=of_each, linewidths=0, alpha=0.9)
-    _zoom_to_leading(axes, values, asked)
-    axes.set(xlabel="Re λ", ylabel="Im λ")
+    outside = _zoom_to_leading(axes, values, asked)
+    axes.set(xlabel=f"Re λ\n({outside:,} more outside)" if outside else "Re λ", ylabel="Im λ")
 
 
 def _block_name(atlas: AtlasLike, one: Representative) -> str:
@@ -140,8 +140,8 @@ def _eigenvalues_at(stored: Any, network: str, conditions: Any, points: Any) -> 
     return np.asarray(stored["eigenvalues"].values[rows], np.complex128)
 
 
-def _zoom_to_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[np.float64]) -> None:
-    """Limit the axes to the leading pairs, and write how many eigenvalues lie outside."""
+def _zoom_to_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[np.float64]) -> int:
+    """Limit the axes to the leading pairs, and return how many eigenvalues lie outside."""
     leading = values[np.arange(len(values)), np.abs(values).argmax(axis=1)]
     height = 1.15 * max(np.sin(2 * np.pi * min(asked.max(), 0.25)), np.abs(leading.imag).max(), 0.1)
     right = 1.05 * max(1.0, leading.real.max())
@@ -150,6 +150,4 @@ def _zoom_to_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[
     axes.set_ylim(-height, height)
     axes.set_aspect("equal", adjustable="box")
     outside = (values.real < left) | (values.real > right) | (np.abs(values.imag) > height)
-    if outside.any():
-        text = f"{outside.sum():,} more\noutside"
-        axes.text(0.04, 0.5, text, transform=axes.transAxes, va="center", fontsize=SMALLEST, color=GREY)
+    return int(outside.sum())

@@ -10,7 +10,7 @@ from scipy.special import bdtr, ndtri, stdtrit
 from dynatlas._util.arrays import ArrayLike
 
 Array = NDArray[np.float64]
-# With fewer networks there is no interval and no verdict: five are the fewest whose range holds the median with 93 %.
+# With fewer networks there is no interval and no verdict: even the range of five holds their median with 93.8 % only.
 LEAST_NETWORKS = 6
 LEVEL = 0.95
 

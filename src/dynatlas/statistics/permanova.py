@@ -110,7 +110,7 @@ def explained(squares: Float[np.ndarray, "n n"], levels: Int[np.ndarray, " n"]) 
 def is_exchangeable(levels: Codes, others: Sequence[Codes]) -> bool:
     """Whether some networks have different levels of a factor and the same levels of all others."""
     strata = combined(others, len(levels))
-    return len(set(zip(strata.tolist(), levels.tolist(), strict=True))) > strata.max(initial=0) + 1
+    return len(set(zip(strata.tolist(), levels.tolist(), strict=True))) > len(set(strata.tolist()))
 
 
 def factor_test(
