@@ -60,7 +60,8 @@ def errors(atlas: AtlasLike) -> Figure:
 def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures: list[str]) -> None:
     networks = table(atlas, "networks", task)
     error = task_error(atlas, task, networks)
-    known = error.values[_is_shown(error.values, networks)]
+    every = error.values.to_numpy(np.float64)
+    known = every[_is_shown(every, networks)]
     ends = [*known, error.bound]
     edges = np.geomspace(min(ends) / 1.3, max(ends) * 1.3, BINS + 1)
     for axes, architecture in zip(column, architectures, strict=True):
@@ -74,7 +75,7 @@ def _draw_histograms(
     diverged = 0
     for _, activation in (variant for variant in variants(atlas) if variant[0] == architecture):
         rows = of_variant(networks, architecture, activation)
-        values = error.values[rows.index]
+        values = error.values[rows.index].to_numpy(np.float64)
         known = values[_is_shown(values, rows)]
         diverged += len(values) - len(known)
         color = ACTIVATIONS[activation].color
@@ -105,6 +106,6 @@ def errors_caption(atlas: AtlasLike) -> str:
     networks = table(atlas, "networks")
     return (
         f"Error on held-out trials of all {count_of(len(networks), 'trained network')}, on a logarithmic scale: lower "
-        "is better. Networks beyond the dashed threshold of their task are left out of all analyses; those that diverged "
-        f"are given as a count. {left_out_sentence(networks)}"
+        "is better. Networks beyond the dashed threshold of their task are left out of all analyses; those that "
+        f"diverged are given as a count. {left_out_sentence(networks)}"
     )
