@@ -96,7 +96,7 @@ def _draw_histograms(
         )
 
 
-def _is_shown(values: NDArray[np.float64], networks: pd.DataFrame) -> NDArray[np.bool_]:
+def _is_shown(values: NDArray[Any], networks: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether a network has an error to draw: the one of a network that diverged is any number, up to infinity."""
     return np.isfinite(values) & (values > 0) & (networks["diverged_at"].to_numpy() < 0)
 

@@ -222,5 +222,6 @@ def untrained_caption(atlas: AtlasLike) -> str:
         f"{shown_label(atlas)} networks before and after training, an even selection of those that passed "
         f"({'; '.join(mapped)}). a, metric MDS of the {measure_label(measure)} distances between all of them, trained "
         f"and untrained{_components(atlas, measure)}. b, these distances. c, mean distances of networks of all "
-        f"architectures ({'; '.join(compared)}), with 95 % intervals over networks: {meanings}.{reliable if reliabilities else ''}"
+        f"architectures ({'; '.join(compared)}), with 95 % intervals over networks: {meanings}."
+        f"{reliable if reliabilities else ''}"
     )
