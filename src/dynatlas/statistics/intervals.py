@@ -108,7 +108,7 @@ def median_interval(values: ArrayLike) -> Interval:
     Example:
         >>> low, high = median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
         >>> round(low, 2), round(high, 2)
-        (1.1, 5.9)
+        (1.36, 5.64)
 
     Source: Hettmansperger & Sheather 1986.
     """

@@ -35,6 +35,14 @@ class Finding(NamedTuple):
     """Verdict on a claim for one task, with the number that decides it, its interval and its source.
 
     Attributes:
+        task: the task.
+        verdict: holds, does not hold, or not testable here.
+        quantity: what the number is, and what is claimed of it.
+        value: the number; NaN if there is none.
+        low: lower end of its interval; NaN if there is none.
+        high: upper end.
+        source: the table rows or arrays it came from.
+        note: what decided, what was left out, or why it cannot be tested.
         p: p-value of the test that decides; NaN if an interval does.
         p_adjusted: the same, corrected for all tests of the table (``corrected``).
         otherwise: verdict if p is not significant.
