@@ -26,8 +26,8 @@ def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
         grid[1, 0].set_ylabel("cycle, rotation number:\noffset (10⁻³ cycles per step)")
         for column, factor in enumerate(("architecture", "activation")):
             grid[0, column].set_title(f"by {factor}")
-            panel(grid[0, column], draw_offsets, atlas, factor, "linear_frequency")
-            panel(grid[1, column], draw_offsets, atlas, factor, "rotation_number")
+            panel(grid[0, column], draw_offsets, atlas, task, factor, "linear_frequency")
+            panel(grid[1, column], draw_offsets, atlas, task, factor, "rotation_number")
             grid[1, column].set_xlabel("commanded frequency (cycles per step)")
     return figure
 
@@ -64,17 +64,26 @@ def _by_level(atlas: AtlasLike, factor: str) -> Iterator[tuple[Look, pd.DataFram
         yield looks[level], rows[rows["level"] == level].sort_values("frequency")
 
 
-def draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None:
-    """Draw the offset of one frequency from the commanded frequency, averaged over each level of a factor.
+def draw_offsets(axes: Axes, atlas: AtlasLike, task: str, factor: str, column: str) -> None:
+    """Draw the offset of one frequency from the commanded frequency: median and quartiles of each level of a factor.
 
     Raises:
-        Missing: the table ``frequencies`` is not stored.
+        Missing: the oscillations or attractors are not stored.
     """
-    for look, rows in _by_level(atlas, factor):
-        offset = 1000 * (rows[column] - rows["frequency"])
-        error = 1000 * rows[f"{column}_se"].fillna(0)
-        axes.plot(rows["frequency"], offset, color=look.color, marker="o", markersize=2, label=look.label)
-        axes.fill_between(rows["frequency"], offset - error, offset + error, color=look.color, alpha=0.2, lw=0)
+    keys = ["network", "condition"]
+    networks, attractors = table(atlas, "networks", task), table(atlas, "attractors", task)
+    rows = table(atlas, "oscillations").merge(attractors[[*keys, "rotation_number"]], on=keys)
+    rows = rows.merge(networks[["network", factor]], on="network")
+    rows = rows.assign(offset=1000 * (rows[column] - rows["frequency"]))
+    looks = looks_of(atlas.study)[factor]
+    for level in ordered(rows[factor].unique(), looks):
+        quartiles = (
+            rows[rows[factor] == level].groupby("frequency")["offset"].quantile(np.array([0.25, 0.5, 0.75])).unstack()
+        )
+        asked = quartiles.index.to_numpy(float)
+        look = looks[level]
+        axes.plot(asked, quartiles[0.5], color=look.color, marker="o", markersize=2, label=look.label)
+        axes.fill_between(asked, quartiles[0.25], quartiles[0.75], color=look.color, alpha=0.2, lw=0)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     # Most offsets are below 1 (10⁻³ cycles per step); a single network at another frequency can be off by 100.
     axes.set_yscale("symlog", linthresh=1)
@@ -90,8 +99,8 @@ def oscillation_frequencies_caption(atlas: AtlasLike, task: str) -> str:
     return (
         "Above: the frequency of the leading complex pair of eigenvalues at the fixed point in the middle of each "
         "oscillation, minus the commanded frequency. Below: the same for the rotation number of the "
-        "attractor that the network reaches under the constant command. Lines are means over networks, "
-        f"bands their standard errors; {count_of(networks, 'network')}. Attractors: {listed}."
+        "attractor that the network reaches under the constant command. Lines are medians over networks, "
+        f"bands their quartiles; {count_of(networks, 'network')}. Attractors: {listed}."
     )
 
 

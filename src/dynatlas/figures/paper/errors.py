@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
 from dynatlas.atlas.view import (
@@ -60,8 +59,7 @@ def errors(atlas: AtlasLike) -> Figure:
 def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures: list[str]) -> None:
     networks = table(atlas, "networks", task)
     error = task_error(atlas, task, networks)
-    every = error.values.to_numpy(np.float64)
-    known = every[_is_shown(every, networks)]
+    known = error.values[np.isfinite(error.values) & (error.values > 0)]
     ends = [*known, error.bound]
     edges = np.geomspace(min(ends) / 1.3, max(ends) * 1.3, BINS + 1)
     for axes, architecture in zip(column, architectures, strict=True):
@@ -74,9 +72,8 @@ def _draw_histograms(
 ) -> None:
     diverged = 0
     for _, activation in (variant for variant in variants(atlas) if variant[0] == architecture):
-        rows = of_variant(networks, architecture, activation)
-        values = error.values[rows.index].to_numpy(np.float64)
-        known = values[_is_shown(values, rows)]
+        values = error.values[of_variant(networks, architecture, activation).index]
+        known = values[np.isfinite(values) & (values > 0)]
         diverged += len(values) - len(known)
         color = ACTIVATIONS[activation].color
         axes.hist(known, bins=edges, color=color, alpha=0.6, histtype="stepfilled", edgecolor=color, linewidth=0.8)
@@ -86,19 +83,14 @@ def _draw_histograms(
     if diverged:
         axes.text(
             1.0,
-            0.98,
+            1.02,
             f"{diverged} diverged",
             transform=axes.transAxes,
             ha="right",
-            va="top",
+            va="bottom",
             color=GREY,
             fontsize=SMALLEST,
         )
-
-
-def _is_shown(values: NDArray[Any], networks: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether a network has an error to draw: the one of a network that diverged is any number, up to infinity."""
-    return np.isfinite(values) & (values > 0) & (networks["diverged_at"].to_numpy() < 0)
 
 
 def errors_caption(atlas: AtlasLike) -> str:
