@@ -304,6 +304,29 @@ def test_a_continuum_does_not_hold_up_the_search():
     assert points.certificate == "incomplete"
 
 
+def test_a_continuum_is_known_by_few_roots_with_an_eigenvalue_of_1():
+    """Closed in one direction, bistable in another: saddles between two lines of roots."""
+
+    def step(h, _):
+        return jnp.array([h[0], jnp.tanh(2 * h[1]), 0.5 * h[2]])
+
+    starts = np.random.default_rng(0).normal(size=(64, 3))
+    points = find_fixed_points(step, starts, key=KEY)
+    assert 16 <= len(points.roots()) <= 128
+    assert points.n_starts <= 128
+    assert points.cut == "a continuum of roots"
+    assert "there are more roots than starts can count, as on a continuum" in points.reason
+
+
+def test_many_isolated_roots_are_no_continuum():
+    """Each of 81 roots is reached from few of 81 starts; none has an eigenvalue near 1."""
+    starts = np.random.default_rng(0).uniform(-1, 1, size=(81, 4))
+    points = find_fixed_points(lambda h, _: jnp.tanh(1.5 * h), starts, box=(-1, 1), key=KEY)
+    assert len(points.roots()) == 81
+    assert points.certificate == "complete"
+    assert points.cut == ""
+
+
 def test_a_line_of_fixed_points_has_no_certificate():
     project = jnp.array([[1.0, 0.0], [0.0, 0.5]])
     starts = np.random.default_rng(0).uniform(-0.5, 0.5, size=(30, 2))

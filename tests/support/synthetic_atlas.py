@@ -236,6 +236,7 @@ class _AtlasBuilder:
                     if member.activation == "relu"
                     else ("complete" if total == 1 else "incomplete"),
                     "certificate_reason": "made up",
+                    "cut": "",
                     "n_starts": 1024 * (1 + (total != 1) * 7),
                     "n_singletons": 0,
                     "rejected": json.dumps({"outside the box": 3}),

@@ -121,6 +121,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "index_sum": Column("int64", "sum of the roots' indices; 1 if none is missing (tanh)"),
         "certificate": Column("string", "complete, consistent, incomplete or not certifiable"),
         "certificate_reason": Column("string", "why, in words", before="the index sum alone, by an earlier version"),
+        "cut": Column("string", "why the search ended early: a budget, a continuum of roots; empty: no", before=""),
         "n_starts": Column("int64", "starts used, including those that the search added"),
         "n_singletons": Column("int64", "roots reached from one start only: a hint that more are unseen"),
         "coverage": Column("float64", "Good–Turing's estimate that a further start ends at a root already found"),

@@ -69,6 +69,8 @@ class FixedPoints(SummaryRepr):
         rejected: number of rejected starts, by reason.
         n_starts: number of starts, including those that the search added.
         reason: why the certificate is what it is, in words.
+        cut: why the search ended before it was finished: a budget that was spent, or a continuum of roots; empty if it
+            was not cut.
     """
 
     states: NDArray[np.float64]
@@ -84,6 +86,7 @@ class FixedPoints(SummaryRepr):
     rejected: dict[str, int]
     n_starts: int
     reason: str = ""
+    cut: str = ""
 
     @property
     def index_sum(self) -> int:
@@ -150,9 +153,9 @@ def find_fixed_points(
     starts are added in rounds: between the points found, along their leading eigenvectors, and around the given starts
     at several scales. The search stops when the graph closes, every root was reached twice and, with a box, the index
     sum is 1; or after rounds without a new root, with a box only if the sum is 1; or when a budget is spent. It also
-    stops once at least 100 roots, and most of all roots, were reached from one start only, as on a continuum. A large
-    map that is equivalent to a smaller one is searched there (``completeness.reduction``). All computations use
-    float64, independent of JAX's default.
+    stops once most roots were reached from one start only, and these are at least 100, or at least 16 that mostly have
+    an eigenvalue within 1e-6 of 1, as on a continuum. A large map that is equivalent to a smaller one is searched there
+    (``completeness.reduction``). All computations use float64, independent of JAX's default.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (a cell, an
@@ -272,6 +275,7 @@ def _fixed_points(found: Found, n: int) -> FixedPoints:
         rejected=found.rejected,
         n_starts=found.n_starts,
         reason=found.verdict.reason,
+        cut=found.cut,
     )
 
 

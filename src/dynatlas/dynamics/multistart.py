@@ -28,6 +28,10 @@ REST = 1e-9
 
 # With this many roots reached from one start only, and more than half of all, more starts only find more roots.
 UNCOUNTABLE = 100
+# Fewer are enough if most of these have an eigenvalue as near to 1 as an isolated root hardly ever has: then they lie
+# on a continuum, along which every start ends at a root of its own, and the flow from a saddle never arrives.
+ON_CONTINUUM = 16
+NEUTRAL = 1e-6
 
 # Sides of a kink at which the Jacobian is computed.
 SIDES = 16
@@ -100,9 +104,14 @@ class Multistart:
         """Whether the budget is spent; noted in ``cut``, so ask only while there is more to do."""
         if self.n_starts >= self.budget.max_starts:
             self.cut = f"the budget of {self.budget.max_starts:,} starts is spent"
-        elif self.budget.out_of_time:
+        return self.out_of_time or bool(self.cut)
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the seconds are spent; noted in ``cut``."""
+        if self.budget.out_of_time:
             self.cut = f"the budget of {self.budget.max_seconds:g} seconds is spent"
-        return bool(self.cut)
+        return self.budget.out_of_time
 
     @property
     def limits(self) -> Box:
@@ -122,8 +131,7 @@ class Multistart:
         n = starts.shape[1]
         size = int(np.clip(CALL_COST // n**3, FEWEST_IN_CALL, CHUNK))
         for begin in range(0, len(starts), size):
-            if begin and self.budget.out_of_time:
-                self.cut = f"the budget of {self.budget.max_seconds:g} seconds is spent"
+            if begin and self.out_of_time:
                 break
             chunk = starts[begin : begin + size]
             padded = np.zeros((CHUNK, n))
@@ -188,8 +196,11 @@ class Multistart:
     @property
     def uncountable(self) -> bool:
         """Whether there are more roots than starts can count, as on a continuum or where gates are nearly closed."""
-        singletons = self.n_singletons
-        return singletons >= UNCOUNTABLE and 2 * singletons > len(self.roots)
+        once = [point for point in self.roots if point.hits == 1]
+        if len(once) < ON_CONTINUUM or 2 * len(once) <= len(self.roots):
+            return False
+        neutral = sum(bool(np.abs(point.eigenvalues - 1).min() < NEUTRAL) for point in once)
+        return len(once) >= UNCOUNTABLE or 2 * neutral > len(once)
 
     @property
     def n_singletons(self) -> int:

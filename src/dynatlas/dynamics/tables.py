@@ -20,6 +20,7 @@ def search_columns(points: FixedPoints) -> dict[str, str | int | float]:
         "index_sum": points.index_sum,
         "certificate": points.certificate,
         "certificate_reason": points.reason,
+        "cut": points.cut,
         "n_starts": points.n_starts,
         "n_singletons": points.n_singletons,
         "coverage": points.coverage.share,

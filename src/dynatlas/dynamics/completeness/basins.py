@@ -115,6 +115,12 @@ def follow(
     return Followed(labels, ends, passages, speeds)
 
 
+def not_followed(starts: NDArray[np.float64]) -> Followed:
+    """Return what is known of runs that were not begun, since the time was spent: nothing."""
+    nothing = np.full_like(starts, np.nan)
+    return Followed(np.full(len(starts), -1), nothing, nothing, np.full(len(starts), np.inf))
+
+
 @eqx.filter_jit
 def _settle(
     step: Step,

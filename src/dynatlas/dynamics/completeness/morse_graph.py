@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
-from dynatlas.dynamics.completeness.basins import CAPTURED, Followed, follow
+from dynatlas.dynamics.completeness.basins import CAPTURED, RUNS, Followed, follow, not_followed
 from dynatlas.dynamics.completeness.boundaries import Simplex, shrink
 from dynatlas.dynamics.completeness.chain_complex import has_homology_of_a_point
 from dynatlas.dynamics.completeness.junctions import are_separated, fans, triangles
@@ -99,7 +99,18 @@ class MorseGraph:
         search = self.search
         radii = [CAPTURED * self._spacing(point) for point in self.attractors]
         targets = [point.state for point in self.attractors]
-        return follow(search.step, search.inputs, starts, targets, radii, search.spread, away)
+        distances = np.broadcast_to(np.asarray(away, float), (len(starts),))
+        parts = []
+        # The clock is read between calls: runs along a continuum take all their steps and arrive nowhere.
+        for first in range(0, len(starts), RUNS):
+            rows = slice(first, first + RUNS)
+            if first and search.out_of_time:
+                parts.append(not_followed(starts[rows]))
+                continue
+            parts.append(
+                follow(search.step, search.inputs, starts[rows], targets, radii, search.spread, distances[rows])
+            )
+        return Followed(*map(np.concatenate, zip(*parts, strict=True))) if parts else not_followed(starts)
 
     def _update_attractors(self) -> None:
         known = {id(point) for point in self.attractors}

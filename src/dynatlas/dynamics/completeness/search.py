@@ -30,6 +30,7 @@ class Found(NamedTuple):
         rejected: number of rejected starts, by reason.
         n_starts: number of starts.
         spread: scale of the states.
+        cut: why the search ended before it was finished; empty if it was not cut.
     """
 
     points: list[Point]
@@ -37,6 +38,7 @@ class Found(NamedTuple):
     rejected: dict[str, int]
     n_starts: int
     spread: float
+    cut: str
 
 
 class Problem(NamedTuple):
@@ -122,7 +124,8 @@ def _found(search: Multistart, open_ends: list[str]) -> Found:
         cut=search.cut,
     )
     rejected = {reason: count for reason, count in sorted(search.rejected.items()) if count}
-    return Found(search.points, said, rejected, search.n_starts, search.spread)
+    cut = "a continuum of roots" if search.uncountable else search.cut
+    return Found(search.points, said, rejected, search.n_starts, search.spread, cut)
 
 
 def _reduced(

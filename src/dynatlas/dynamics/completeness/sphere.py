@@ -58,7 +58,9 @@ def towards(search: Multistart, point: Point, spacing: float, targets: NDArray[n
     """Return starts along those unstable directions that lead towards each of the targets, and near these."""
     basis = _basis(search, point)
     weights = np.linalg.lstsq(basis.T, (targets - point.state).T, rcond=None)[0].T
-    weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-300)
+    lengths = np.linalg.norm(weights, axis=1, keepdims=True)
+    reached = lengths[:, 0] > 0  # none of the directions may lead towards a target, as where units are independent
+    weights = weights[reached] / lengths[reached]
     random = np.random.default_rng(len(targets))
     mixed = weights + random.normal(size=weights.shape)
     return _around(search, point, np.concatenate([weights, mixed]) @ basis, _radius(search, point, spacing))

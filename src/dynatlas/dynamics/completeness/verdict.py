@@ -46,12 +46,12 @@ def verdict(
         Verdict(certificate='incomplete', reason='the index sum is 0, not 1')
     """
     doubts = [f"{count_of(singletons, 'root')} reached from one start only"] if singletons else []
+    continuum = ["there are more roots than starts can count, as on a continuum"] if uncountable else []
     doubts += [*open_ends, *([cut] if cut else [])]
     if not has_box:
+        doubts = continuum + doubts
         return Verdict("not certifiable", "; ".join(["no box is known that the map maps into itself", *doubts]))
-    failures = []
-    if uncountable:
-        failures.append("there are more roots than starts can count, as on a continuum")
+    failures = list(continuum)
     if degenerate:
         failures.append(f"{count_of(degenerate, 'root')} too close to degenerate for an index")
     elif index_sum != 1:
