@@ -170,7 +170,7 @@ def test_numbers_that_differ():
     assert found.verdict == "holds"
     means = apart.groupby("architecture").offset.mean()
     assert found.value == pytest.approx(means.max() - means.min())
-    assert found.p <= 3e-4
+    assert found.p < 0.001  # of 10,000 permutations
     alike = differs("sine_wave", "offset", table(noise), "offset", "architecture", "a table")
     assert alike.verdict == "not testable here"
     few = differs("sine_wave", "offset", table(noise)[:5], "offset", "activation", "a table")

@@ -109,8 +109,8 @@ def with_distances(distances_of):
         atlas.groups[group] = stored.assign(distance=(("network", "other_network"), matrix))
         levels = {factor: labels[factor].tolist() for factor in FACTORS}
         of = {"task": task, "measure": measure}
-        rows += [of | {"subset": "all"} | row for row in factor_effects(matrix, levels, 9_999, 99)]
-        rows += [of | row for row in subset_effects(matrix, levels, 9_999, 99)]
+        rows += [of | {"subset": "all"} | row for row in factor_effects(matrix, levels, 999, 99)]
+        rows += [of | row for row in subset_effects(matrix, levels, 999, 99)]
     atlas.tables["effects"] = pd.DataFrame(rows)
     return check_claims(atlas)
 

@@ -25,8 +25,6 @@ from dynatlas.study.members import FACTORS
 HOLDS, DOES_NOT_HOLD, NOT_TESTABLE = "holds", "does not hold", "not testable here"
 # An effect below this share of the variance beyond chance is negligible.
 NEGLIGIBLE_R2 = 0.1
-# Of a test of one number a network. The table corrects for some 60 tests: the smallest p has to be far below 0.05/60.
-PERMUTATIONS = 9_999
 NO_MEASURE = "this distance is no measure of difference between these groups"
 _TOO_FEW = f"a verdict needs at least {LEAST_NETWORKS}"
 
@@ -190,7 +188,7 @@ def differs(task: str, quantity: str, rows: pd.DataFrame, column: str, factor: s
     listed = ", ".join(f"{level} {mean:.3g}" for level, mean in means.items())
     value = float(means.max() - means.min())
     finding = Finding(task, HOLDS, quantity, value, source=source, note=f"means: {listed}")
-    return finding.tested(value_test(values, levels, others, PERMUTATIONS).p, NOT_TESTABLE)
+    return finding.tested(value_test(values, levels, others).p, NOT_TESTABLE)
 
 
 def mean_of(rows: pd.DataFrame, column: str) -> tuple[float, Interval]:
