@@ -19,6 +19,7 @@ from .networks.network import Network as Network
 from .networks.reading import read_network as read_network
 from .pipeline.runner import run as run
 from .recordings.place import place_recording as place_recording
+from .statistics.dispersion import permdisp as permdisp
 from .statistics.embedding import mds as mds
 from .statistics.permanova import permanova as permanova
 from .study.plugins import load_package as load_package

@@ -443,6 +443,8 @@ def test_the_sentence_follows_the_p_values() -> None:
         "but not beyond chance in transition graphs (10 % of the variance, p = 0.5)."
     )
     assert sentence(both[:1], "architecture").endswith("p < 0.001).")
+    known = both[1]._replace(shares={"architecture": both[1].shares["architecture"]._replace(chance=0.13)})
+    assert "(10 % of the variance, 13 % by chance, p = 0.5)" in sentence([known], "architecture")
     assert sentence(both[1:], "architecture").startswith("Architecture does not separate networks beyond chance")
     assert sentence([row("SVCCA", "geometry", float("nan"), float("nan"))], "architecture") == ""
     # A share below what chance gives is nothing that a factor does not do.

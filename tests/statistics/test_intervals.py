@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from dynatlas.statistics.claims.verdicts import above
 from dynatlas.statistics.intervals import (
     LEAST_NETWORKS,
     jackknife_interval,
@@ -89,3 +90,15 @@ def test_the_jackknife_of_a_mean_in_cells_is_that_of_stratified_sampling():
     # Cells of one network are one cell together.
     alone = jackknife_interval(values.mean(), left_out, np.arange(18))
     assert alone == pytest.approx(jackknife_interval(values.mean(), left_out))
+
+
+@pytest.mark.parametrize("n", [3, 6, 12, 24])
+@pytest.mark.parametrize(("limit", "truth"), [(0.5, 0.4), (0.9, 0.85), (0.9, 0.8)])
+def test_a_false_claim_about_a_share_of_networks_rarely_holds(n, limit, truth):
+    """Percentile intervals of three networks that all agree are [1, 1]: such a claim held in 62 % of populations."""
+    random = np.random.default_rng(1)
+    drawn = (random.random((1000, n)) < truth).astype(float)
+    holds = [
+        above("a task", "a share", x.mean(), share_interval(x), limit, "a table").verdict == "holds" for x in drawn
+    ]
+    assert np.mean(holds) <= 0.05

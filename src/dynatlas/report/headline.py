@@ -113,7 +113,8 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
             if share.is_no_measure:
                 found["no measure"].append(f"{where} (R² {share.text})")
             else:
-                numbers = f"{share.text} of the variance, {share.p_text}"
+                chance = "" if math.isnan(share.chance) else f"{_percent(share.chance)} % by chance, "
+                numbers = f"{share.text} of the variance, {chance}{share.p_text}"
                 found["no" if share.is_chance else "yes"].append(f"{where} ({numbers})")
     name = factor.capitalize() if factor != "l2" else "L2"
     plural = factor == "interactions"
