@@ -199,7 +199,7 @@ def test_a_task_that_declares_integrated_inputs_has_the_analysis_of_integration(
     assert min(first["n_points"], second["n_points"]) > 0
     assert first["trusted_share"] == pytest.approx(1)
     # Input 2 is kept for good; of what the second unit keeps nothing is left after 8 steps.
-    assert first["held_length"] == pytest.approx(1, abs=0.02)
+    assert first["held_range"] == pytest.approx(1, abs=0.02)
     assert first["length_to_width"] > 100
     assert first["selection_relevant"] == pytest.approx(1, abs=1e-6)
     assert first["irrelevant_response"] == pytest.approx(0, abs=1e-6)
