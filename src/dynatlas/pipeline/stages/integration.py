@@ -118,9 +118,9 @@ def _in_context(
         **_linear_columns(task, around, context),
     }
     half = around.responses[task.integrated_inputs()[context], task.steps // 2]
-    modulus, real = np.abs(around.eigenvalues), around.eigenvalues.real
-    spectrum = (around.mean(values, of_trusted=False) for values in (modulus, real))
-    return Integration(row, manifold, *spectrum, around.mean(half), around.median(half))
+    modulus = around.mean(np.abs(around.eigenvalues), of_trusted=False)
+    real = around.mean(around.eigenvalues.real, of_trusted=False)
+    return Integration(row, manifold, modulus, real, around.mean(half), around.median(half))
 
 
 def _among(points: Floats, weights: Floats, bias: float, outputs: Floats) -> Floats:
