@@ -41,13 +41,15 @@ def network(number):
 
 
 def svcca(X, Y):
-    """From raw activity, as Raghu et al. 2017 write it down."""
-    bases = []
+    """From raw activity, as Raghu et al. 2017 write it down, with the larger number of components for both."""
+    lefts, counts = [], []
     for activity in (X, Y):
         left, singular, _ = np.linalg.svd(activity - activity.mean(axis=0), full_matrices=False)
         shares = np.cumsum(singular**2) / (singular**2).sum()
-        bases.append(left[:, : int(np.searchsorted(shares, 0.95)) + 1])
-    return 1 - np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).mean()
+        lefts.append(left)
+        counts.append(int(np.searchsorted(shares, 0.95)) + 1)
+    first, second = (left[:, : max(counts)] for left in lefts)
+    return 1 - np.linalg.svd(first.T @ second, compute_uv=False).mean()
 
 
 def cka_of_units(X, Y):
@@ -84,17 +86,21 @@ def measure(name, count, repeats):
     """One matrix, in this process: its peak memory is that of the matrix."""
     making = 0.0
 
-    def networks():
-        nonlocal making
-        for number in range(count):
-            seconds, activity = timed(lambda number=number: network(number))
-            making += seconds
-            yield activity
+    class Networks:
+        """The activities, made again at every reading: svcca reads them twice."""
 
-    seconds, distances = timed(lambda: distance_matrix(networks(), name, **OPTIONS[name]))
+        def __iter__(self):
+            nonlocal making
+            for number in range(count):
+                seconds, activity = timed(lambda number=number: network(number))
+                making += seconds
+                yield activity
+
+    seconds, distances = timed(lambda: distance_matrix(Networks(), name, **OPTIONS[name]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     few = [network(number).astype(np.float64) for number in range(4)]
-    chosen = measure_of(name, OPTIONS[name])
+    options = {option: distances.attrs[option] for option in ("components",) if option in distances.attrs}
+    chosen = measure_of(name, OPTIONS[name] | options)
     kept = [chosen.reduce(centred(activity, "one")) for activity in few]
     reducing = statistics.median(timed(lambda: chosen.reduce(centred(few[0], "one")))[0] for _ in range(9))
     sample = [chosen.reduce(centred(network(number), "one")) for number in range(min(count // 2, 320))]

@@ -163,7 +163,7 @@ def verdicts(table, populations):
     """Verdicts on what activation does, from the table of effects; wrong ones are counted."""
     designs = {name: NULL[name] for name in ("balanced, no effect", "dispersed, 5 tanh : 2 relu")}
     designs |= {"crossover 2 sd, no main effect": NULL["crossover 2 sd, no main effect"]}
-    designs |= {"strong, 1.5 sd": EFFECTS["strong, 1.5 sd"]}
+    designs |= {"activation 3 sd": (BALANCED, 2, 3, 0, 1, 1)}
     for name, design in designs.items():
         found = []
         for seed in range(populations):

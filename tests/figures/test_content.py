@@ -144,8 +144,10 @@ def test_frequencies_are_drawn_as_the_table_has_them() -> None:
 
 def test_effects_shows_the_stored_numbers() -> None:
     shown = texts(figures.effects(full()))
-    for r2 in full().table("effects")["r2"]:
-        assert f"{r2:.2f} (p" in shown
+    rows = full().table("effects")
+    for row in rows[rows.subset == "all"].itertuples():
+        said = "no measure" if row.r2 < 0 or row.p_lower < 0.05 else f"p {'<' if row.p < 0.001 else '='}"
+        assert f"{row.r2:.2f} ({said}" in shown
 
 
 def test_searches_count_the_roots_of_the_flip_flop() -> None:

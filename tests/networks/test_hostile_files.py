@@ -129,6 +129,15 @@ FILES = {
     # sizes that are not there
     "huge.npz": (lambda _: bomb_of_zeros(), "would take 2.64e.13 bytes; expected at most 5e.08: max_gb"),
     "huge.npy": (lambda _: npy((HUGE, HUGE)), "would take 9.67e.24 bytes"),
+    "digits.npz": (lambda _: archive(("W_rec.npy", npy((10**400, 3)))), "would take over 1e.300 bytes"),
+    "layers.safetensors": (
+        lambda _: safetensors({"rnn.weight_hh_l" + "1" * 5000: entry([3, 3], 0, 36)}, b"\0" * 36),
+        "has no recurrent layer",
+    ),
+    "surrogate.safetensors": (
+        lambda _: safetensors({"\ud800.weight_hh": entry([3, 3], 0, 36)}, b"\0" * 36),
+        r"the name '\\ud800.weight_hh' is no Unicode text",
+    ),
     "negative.npz": (lambda _: archive(("W_rec.npy", npy((-1, 3), b"\0" * 12))), "which no array can have"),
     "many_axes.npz": (lambda _: archive(("W_rec.npy", npy((1,) * 50, b"\0" * 4))), "which no array can have"),
     "text_shape.npz": (lambda _: archive(("W_rec.npy", npy("('a', 3)"))), "is damaged: its header is not|no array can"),

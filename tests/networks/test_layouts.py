@@ -240,6 +240,7 @@ class TestSquareMatrices:
         assert_steps(network, lambda h, x: np.tanh(h @ w + x @ u), lambda h: h @ normal(N, O))
 
 
+@pytest.mark.usefixtures("processes")
 class TestMatlab:
     P: Final = {
         "J": normal(N, N),
@@ -259,6 +260,16 @@ class TestMatlab:
         network = read_network(tmp_path / "net.mat")
         assert_steps(network, self.step(self.P), lambda h: h @ self.P["W_out"].T)
         assert "activation tanh, as activation says" in network.source
+
+    @pytest.mark.parametrize(
+        ("trial", "why"),
+        [("import os; os.abort()", "reading it crashed"), ("raise ValueError('odd tag')", "ValueError: odd tag")],
+    )
+    def test_damage_that_crashes_the_reader_is_found_in_another_process(self, trial, why, tmp_path, monkeypatch):
+        savemat(tmp_path / "net.mat", self.P)
+        monkeypatch.setattr("dynatlas._io.matlab.TRIAL", trial)
+        with pytest.raises(NetworkError, match=f"is damaged or truncated: {why}"):
+            read_network(tmp_path / "net.mat")
 
     def test_fields_of_a_structure(self, tmp_path):
         savemat(tmp_path / "net.mat", {"net": self.P})

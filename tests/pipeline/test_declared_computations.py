@@ -260,8 +260,9 @@ def test_their_claims_are_tested_on_them(atlas):
     for numbers, task in ((["5", "6a", "6b", "11"], "hum"), (["7a", "7b", "8", "9", "10"], "tally")):
         assert set(claims.loc[numbers].task) == {task}
         assert "the study does not have this task" not in set(claims.loc[numbers].note)
-    share = claims.loc["7a"]
-    assert share.value == pytest.approx(atlas.table("line_attractors").groupby("network").line_share.mean().mean())
+    rows = atlas.table("line_attractors")
+    is_line = (rows.speed_share < 0.01) & (rows.held_length > 0.5) & (rows.length_to_width > 3)
+    assert claims.loc["7a"].value == pytest.approx(is_line.groupby(rows.network).mean().mean())
     assert set(claims.loc[["3", "4"]].task) == {"flip_flop"}  # of memory there is no task: the paper's is missed
     assert set(claims.loc[["3", "4"]].note) == {"the study does not have this task"}
 

@@ -434,7 +434,7 @@ class TestDepartures:
 
 def test_the_sentence_follows_the_p_values() -> None:
     def row(measure: str, aspect: str, p: float, r2: float = 0.4) -> SharesRow:
-        share = Share(r2, r2 - 0.1, r2 + 0.1, p)
+        share = Share(r2, r2 - 0.1, r2 + 0.1, p, p_lower=1 - p)
         return SharesRow("flip_flop", "Flip-flop", aspect, measure, measure, 24, {"architecture": share})
 
     both = [row("SVCCA", "geometry", 0.0005), row("transition graph", "topology", 0.5, 0.1)]
@@ -445,6 +445,15 @@ def test_the_sentence_follows_the_p_values() -> None:
     assert sentence(both[:1], "architecture").endswith("p < 0.001).")
     assert sentence(both[1:], "architecture").startswith("Architecture does not separate networks beyond chance")
     assert sentence([row("SVCCA", "geometry", float("nan"), float("nan"))], "architecture") == ""
+    # A share below what chance gives is nothing that a factor does not do.
+    for below in (row("SVCCA", "geometry", 1.0, -0.45), row("SVCCA", "geometry", 0.99, 0.01)):
+        text = sentence([below], "architecture")
+        assert "this distance is no measure of difference between these groups" in text
+        assert "beyond chance" not in text
+        assert below.shares["architecture"].p_text == "no measure of difference"
+    assert sentence([both[0], below], "architecture").startswith(
+        "Architecture separates networks in SVCCA geometry (40 %"
+    )
     assert sentence(both, "units") == ""
 
 

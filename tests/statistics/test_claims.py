@@ -1,5 +1,6 @@
 import math
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,11 @@ def test_networks_that_are_all_the_same_are_not_separated():
         others = rows[~((rows.task == "sine_wave") & (rows.measure == "neighbor_graph"))]
         return pd.concat([others, pd.DataFrame(of | row for row in same)])
 
-    findings = list(topology.chains_do_not_separate(changed("effects", change), "sine_wave"))
+    findings = [
+        finding
+        for finding in topology.chains_do_not_separate(changed("effects", change), "sine_wave")
+        if "among" not in finding.quantity
+    ]
     assert [(finding.verdict, finding.note) for finding in findings] == [("holds", "all networks are the same")] * 2
 
 
@@ -165,7 +170,7 @@ def test_numbers_that_differ():
     assert found.verdict == "holds"
     means = apart.groupby("architecture").offset.mean()
     assert found.value == pytest.approx(means.max() - means.min())
-    assert found.p == 0.001
+    assert found.p < 0.001  # of 10,000 permutations
     alike = differs("sine_wave", "offset", table(noise), "offset", "architecture", "a table")
     assert alike.verdict == "not testable here"
     few = differs("sine_wave", "offset", table(noise)[:5], "offset", "activation", "a table")
@@ -182,11 +187,11 @@ def test_another_factor_with_an_empty_cell_is_no_effect_of_this_one():
     assert np.mean(found) < 0.12
 
 
-def test_the_modal_count():
+def test_most_networks_have_the_ideal_fixed_points():
     whole, off = topology.modal_count(full(), "flip_flop")
-    assert (whole.verdict, whole.value) == ("holds", 27.0)
     searches = full().table("searches")
     flip_flop = searches[searches.task == "flip_flop"]
+    assert (whole.verdict, whole.value) == ("holds", pytest.approx((flip_flop.n_roots == 27).mean()))
     assert off.value == pytest.approx((flip_flop.n_roots != 27).mean())
     # A stable point more and a saddle less: the number is right, what it consists of is not.
     points = full().table("fixed_points")
@@ -194,15 +199,29 @@ def test_the_modal_count():
     wrong = changed(
         "fixed_points", lambda rows: rows.assign(n_unstable=rows.n_unstable.where(~rows.index.isin(one), 0))
     )
-    assert next(topology.modal_count(wrong, "flip_flop")).verdict == "does not hold"
+    whole, _ = topology.modal_count(wrong, "flip_flop")
+    assert (whole.verdict, whole.value) == ("does not hold", 0.0)
 
 
-def test_without_any_root_the_modal_number_is_0():
+def test_the_most_frequent_number_is_no_majority():
+    """Five of two dozen networks have 27 fixed points, each other one a number of its own."""
+
+    def few(rows):
+        rows = rows[rows.task == "flip_flop"]
+        kept = rows.network.drop_duplicates()[:5]
+        return rows[rows.network.isin(kept) | (rows.groupby("network").cumcount() < rows.network.rank(method="dense"))]
+
+    whole = next(topology.modal_count(changed("fixed_points", few), "flip_flop"))
+    assert whole.verdict == "does not hold"
+    assert 0 < whole.value < 0.3
+
+
+def test_without_any_root_most_networks_have_none():
     atlas = changed("searches", lambda rows: rows.assign(n_roots=0))
     atlas.tables["fixed_points"] = atlas.tables["fixed_points"][:0]
     whole = next(topology.modal_count(atlas, "flip_flop"))
     assert (whole.verdict, whole.value) == ("does not hold", 0.0)
-    assert "networks have 0 = 0 + 0 + 0 + 0" in whole.note
+    assert "most often 0 = 0 + 0 + 0 + 0" in whole.note
 
 
 def test_few_networks_off_the_modal_count_need_many_networks():
@@ -221,14 +240,15 @@ def test_trained_and_untrained_networks():
     names = [*mine.network, *(f"{name} untrained" for name in mine.network)]
     trained = np.repeat([True, False], len(mine))
     activation = np.tile((mine.activation == "relu").to_numpy(), 2)
-    # Relu to relu 0.1, trained or not; relu to tanh 0.5.
-    matrix = np.where(activation[:, None] == activation[None], 0.1, 0.5)
+    # Relu to relu 0.1, trained or not; relu to tanh 0.5; networks differ a little.
+    own = np.tile(np.random.default_rng(0).normal(0, 0.01, len(mine)), 2)
+    matrix = np.where(activation[:, None] == activation[None], 0.1, 0.5) + own[:, None] + own
     atlas.groups["controls/context_integration/svcca"] = xr.Dataset(
         {"distance": (("network", "other_network"), matrix), "is_trained": ("network", trained)},
         coords={"network": names, "other_network": names},
     )
     [finding] = geometry.untrained_are_nearer(atlas, "context_integration")
-    assert (finding.verdict, finding.value) == ("holds", pytest.approx(-0.4))
+    assert (finding.verdict, finding.value) == ("holds", pytest.approx(-0.4, abs=0.02))
     atlas.groups["controls/context_integration/svcca"]["distance"].values[:] = 0.6 - matrix
     assert next(geometry.untrained_are_nearer(atlas, "context_integration")).verdict == "does not hold"
     [missing] = geometry.untrained_are_nearer(
@@ -238,13 +258,105 @@ def test_trained_and_untrained_networks():
     assert "untrained_controls" in missing.quantity or "untrained_controls" in missing.note
 
 
-def test_relu_lstm_on_sine():
-    def nobody(rows):
-        relu_lstm = (rows.task == "sine_wave") & (rows.architecture == "lstm") & (rows.activation == "relu")
-        return rows.assign(passed=rows.passed & ~relu_lstm)
+def without_effect(own, n, seed):
+    """Distances [relu, relu untrained] and [relu, tanh] of n networks each, all alike but for a network's own past."""
+    random = np.random.default_rng(seed)
+    points = random.normal(size=(3 * n, 8))
+    points[n : 2 * n] = own * points[:n] + np.sqrt(1 - own**2) * points[n : 2 * n]
+    distances = np.linalg.norm(points[:n, None] - points[None], axis=-1)
+    return distances[:, n : 2 * n], distances[:, 2 * n :]
 
-    assert next(dynamics.relu_lstm_does_not_learn(changed("networks", nobody), "sine_wave")).verdict == "holds"
-    assert next(dynamics.relu_lstm_does_not_learn(full(), "sine_wave")).verdict == "does not hold"
+
+@pytest.mark.parametrize("own", [0.0, 0.8])
+@pytest.mark.parametrize("n", [3, 6, 16])
+def test_a_networks_own_past_does_not_decide(own, n):
+    """Relu networks are as near to other untrained networks as to tanh ones; only their own past is nearer."""
+    found = [geometry._difference(*without_effect(own, n, seed)) for seed in range(300)]
+    assert abs(np.mean([value for value, _ in found])) < 0.12  # four standard errors
+    missed = np.mean([not ends.low <= 0 <= ends.high for _, ends in found])
+    assert missed < 0.1
+
+
+def test_relu_lstms_on_the_sine():
+    """Three networks are too few for a verdict; of eight that all fail, or all learn, it is clear."""
+
+    def rows_of(passed):
+        def change(rows):
+            lstm = (rows.task == "sine_wave") & (rows.architecture == "lstm") & (rows.activation == "relu")
+            return pd.concat([rows[~lstm], *[rows[lstm][:1].assign(passed=each) for each in passed]])
+
+        return next(dynamics.relu_lstm_does_not_learn(changed("networks", change), "sine_wave"))
+
+    assert rows_of([False] * 8).verdict == "holds"
+    assert rows_of([True] * 8).verdict == "does not hold"
+    assert rows_of([False] * 3).verdict == "not testable here"
+    assert rows_of([True] * 3).verdict == "not testable here"
+
+
+def test_networks_that_do_not_oscillate_count_as_missing_their_frequency():
+    """Three networks oscillate as asked; the others have no complex pair."""
+
+    def few(rows):
+        others = ~rows.network.isin(rows.network.drop_duplicates()[:3])
+        exact = rows.assign(linear_frequency=rows.frequency, spectral_radius=1.1, n_unstable=2)
+        exact.loc[others, ["linear_frequency", "spectral_radius"]] = np.nan
+        return exact
+
+    _, pair, error = dynamics.one_oscillation(changed("oscillations", few), "sine_wave")
+    assert (pair.verdict, error.verdict) == ("does not hold", "not testable here")
+    assert not math.isfinite(error.value) or error.value > 1
+    assert "networks have none" in error.note or error.note == "the number is not defined"
+
+
+def test_offsets_that_are_not_small():
+    def far(rows):
+        return rows.assign(linear_frequency=4 * rows.frequency)
+
+    small, *_ = dynamics.frequency_offsets(changed("oscillations", far), "sine_wave")
+    assert (small.verdict, small.value) == ("does not hold", pytest.approx(3))
+
+
+def line_atlas(**columns):
+    return changed("line_attractors", lambda rows: rows.assign(**columns))
+
+
+@pytest.mark.parametrize(
+    ("columns", "verdict"),
+    [
+        ({"speed_share": 1e-4, "held_length": 1.0, "length_to_width": 20.0}, "holds"),
+        # Untrained networks: the states of least speed lie straight, but nothing is held.
+        ({"line_share": 0.997, "speed_share": 0.1, "held_length": 0.01, "length_to_width": 9.0}, "does not hold"),
+        ({"speed_share": 1e-4, "held_length": 1.0, "length_to_width": 1.5}, "does not hold"),
+        ({"speed_share": math.nan, "held_length": math.nan, "length_to_width": math.nan}, "does not hold"),
+    ],
+)
+def test_a_line_attractor_is_slow_held_and_long(columns, verdict):
+    [finding] = dynamics.line_attractors(line_atlas(**columns), "context_integration")
+    assert finding.verdict == verdict
+
+
+def test_modes_near_one_need_to_be_more_than_one_apart():
+    def modes(rows):
+        noise = np.random.default_rng(0).normal(0, 0.5, len(rows))
+        return rows.assign(modes_near_one=np.where(rows.architecture_ == "vanilla", 1, 7) + noise)
+
+    def change(rows):
+        architectures = full().table("networks").set_index("network").architecture
+        return modes(rows.assign(architecture_=rows.network.map(architectures))).drop(columns="architecture_")
+
+    _, more = dynamics.modes_of_integration(changed("line_attractors", change), "context_integration")
+    assert more.verdict == "holds"
+    assert more.value == pytest.approx(6, abs=0.5)
+    # 2 modes at 0.9501 in gated networks and 2 at 0.9499 in vanilla ones are a difference of two, without variation.
+    _, same = dynamics.modes_of_integration(line_atlas(modes_near_one=2.0), "context_integration")
+    assert same.verdict == "not testable here"
+
+
+def test_the_response_to_a_unit_is_the_median_over_points():
+    near, *_ = dynamics.unit_integral(line_atlas(response=884_650.0, response_median=1.05), "context_integration")
+    assert (near.verdict, near.value) == ("holds", pytest.approx(0.05))
+    none, *_ = dynamics.unit_integral(line_atlas(response_median=math.nan), "context_integration")
+    assert none.verdict == "not testable here"
 
 
 def test_every_claim_is_answered_with_what_the_schema_asks_for():
@@ -264,3 +376,9 @@ def test_a_task_that_is_missing_is_said():
     others = rows[rows.task != "flip_flop"]
     assert (others.verdict == "not testable here").all()
     assert others.note.str.len().min() > 0
+
+
+def test_the_page_on_comparing_has_the_rule_of_every_claim():
+    page = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text(encoding="utf-8").replace("\\|", "|")
+    for claim in CLAIMS:
+        assert f"| {claim.number} | {claim.statement} | {claim.rule} |" in page

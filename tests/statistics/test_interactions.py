@@ -68,10 +68,13 @@ def test_main_effects_are_no_interaction():
 
 def test_where_there_is_nothing_to_test():
     distances = between(np.random.default_rng(0).normal(size=(24, 3)))
-    assert interaction_test(distances, [A], 9) is None
-    assert interaction_test(distances[::3, ::3], [A[::3], B[::3]], 9) is None  # one network per combination
-    # Nested: the combinations are the levels of one factor.
-    assert interaction_test(distances, [A, A // 2], 9) is None
+    for of, factors in (
+        (distances, [A]),
+        (distances[::3, ::3], [A[::3], B[::3]]),  # one network per combination
+        (distances, [A, A // 2]),  # nested: the combinations are the levels of one factor
+    ):
+        with pytest.raises(ValueError, match=r"\d+ combinations of \d+ networks add nothing to \d main effects"):
+            interaction_test(of, factors, 9)
 
 
 def test_batches_change_no_number(monkeypatch):

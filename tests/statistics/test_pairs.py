@@ -106,5 +106,5 @@ def test_r2_between_two_versions_of_each_network():
     assert value == pytest.approx(permanova(together, np.repeat([0, 1], 10), permutations=1).r2)
     rest = [np.delete(np.arange(20), [network, network + 10]) for network in range(10)]
     left_out = np.array([explained_by_halves(together[np.ix_(some, some)])[0] for some in rest])
-    assert ends == pytest.approx(jackknife_interval(value, left_out).within(0, 1))
+    assert ends == pytest.approx(jackknife_interval(value, left_out).within(0.0, 1.0))
     assert explained_by_halves(np.zeros((20, 20)))[0] == 0

@@ -181,8 +181,8 @@ def test_spread_is_not_place():
 
 def test_more_alike_between_than_within_is_in_the_lower_tail():
     # Pairs of one network of each level lie together: nothing separates the levels less.
-    points = np.repeat(np.random.default_rng(0).normal(size=(6, 10)), 2, axis=0) + np.tile([0, 0.01], 6)[:, None]
-    test = factor_test(between(points), np.tile([0, 1], 6), [], 999)
+    points = np.repeat(np.random.default_rng(0).normal(size=(12, 10)), 2, axis=0) + np.tile([0, 0.01], 12)[:, None]
+    test = factor_test(between(points), np.tile([0, 1], 12), [], 999)
     assert test.p > 0.9
     assert test.p_lower < 0.05
     assert test.p + test.p_lower > 1  # the observed order counts in both

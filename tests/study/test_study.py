@@ -54,6 +54,9 @@ def test_the_ways_to_write_a_sine_are_one_study(settings):
     assert ids(study) == ids(small())
     assert study.hash == small().hash
     assert study.to_toml() == small().to_toml()
+    # As the atlases of earlier versions have it.
+    before = small(tasks=tasks(sine_wave=settings), analysis={"svcca_per_network": True})
+    assert before.hash == "4fb7105c0f7dc3a53a1134474a77a00c3622a354647ae6165ef84b1082c58489"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def files(work: Path, number: int, seed: int) -> list[Counts]:
 def write_seeds(folder: Path) -> None:
     """Write a small valid file of each format."""
     from safetensors.numpy import save_file
-    from scipy.io import netcdf_file
+    from scipy.io import netcdf_file, savemat
 
     normal = np.random.default_rng(0).normal
     np.savez(folder / "weights.npz", W_rec=normal(size=(4, 4)), W_in=normal(size=(4, 2)), W_out=normal(size=(1, 4)))
@@ -94,6 +94,11 @@ def write_seeds(folder: Path) -> None:
         content.createDimension("time", None)
         content.createDimension("unit", 4)
         content.createVariable("x", "f8", ("time", "unit"))[:] = normal(size=(30, 4))
+    savemat(folder / "recording.mat", {"x": normal(size=(30, 4)), "trial": np.arange(30.0)})
+    with h5py.File(folder / "recording_73.mat", "w", userblock_size=512) as file:
+        file["x"] = normal(size=(4, 30))
+    with (folder / "recording_73.mat").open("r+b") as header:
+        header.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM")
     table = pd.DataFrame(normal(size=(30, 4)), columns=[f"unit_{unit}" for unit in range(4)])
     table = table.assign(trial=np.repeat(np.arange(3), 10), time=np.tile(np.arange(10), 3))
     table.to_parquet(folder / "recording.parquet", index=False)
@@ -159,9 +164,25 @@ def _recording(path: Path) -> None:
 
         with netcdf_file(path, mmap=False) as content:
             _same({"": values}, {"": np.array(content.variables[facts[0].removeprefix("variable ")].data)})
-    elif path.suffix == ".h5":
+    elif path.suffix == ".mat" and "_73" not in path.stem:
+        _same_samples(values, _of_matlab(path)[facts[0].removeprefix("variable ")])
+    elif path.suffix in (".h5", ".mat"):
         with h5py.File(path) as file:
-            _same({"": values}, {"": file[facts[0].removeprefix("variable ")][()]})
+            theirs = file[facts[0].removeprefix("variable ")][()]
+            _same({"": values}, {"": theirs.T if path.suffix == ".mat" else theirs})
+
+
+def _of_matlab(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat
+
+    return dict(loadmat(path))
+
+
+def _same_samples(values: np.ndarray, theirs: np.ndarray) -> None:
+    """Check that samples are the same whatever their order, which labels may change."""
+    ours = values.reshape(-1, values.shape[-1])
+    order, other = (np.lexsort(each.T) for each in (ours, theirs))
+    _same({"": ours[order]}, {"": theirs[other]})
 
 
 def _same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -200,6 +221,8 @@ READERS: dict[str, Callable[[Path], None]] = {
     "recording.parquet": _recording,
     "recording.nc": _recording,
     "recording.h5": _recording,
+    "recording.mat": _recording,
+    "recording_73.mat": _recording,
     "series.nwb": _recording,
     "spikes.nwb": _recording,
 }
@@ -276,7 +299,7 @@ def _format(work: Path, name: str, number: int, rng: random.Random) -> Counts:
             signalled = child.process.exitcode
             child = Child(reader)
             result = ("hung" if signalled == -signal.SIGALRM else "lost", f"ended by {signalled}")
-            if reader is _recording and name.endswith(("parquet", "h5", "nwb")):
+            if reader is _recording and name.endswith(("parquet", "h5", "nwb", "mat")):
                 # Users read these in a process of its own, which may crash: what matters is what they are told.
                 contained = Child(read_recording)
                 result = contained.read(path) or result

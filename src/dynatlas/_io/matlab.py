@@ -7,6 +7,9 @@ version 5 is refused if the whole file, expanded, would exceed the limit.
 """
 
 import math
+import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +32,20 @@ NUMBERS: Final = {"double", "single", "logical"} | {
     f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
 CHUNK: Final = 2**20
+SECONDS: Final = 60  # for the trial below
+# Damage can crash SciPy's reader of version 5, or make it allocate without bound.
+TRIAL: Final = """
+import sys
+from scipy.io import loadmat
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
+except (ImportError, OSError, ValueError):
+    pass
+loadmat(sys.argv[1])
+"""
+ROOM: Final = 2_000_000_000  # bytes beyond the arrays, for the libraries
 
 
 class Variable(NamedTuple):
@@ -60,6 +77,9 @@ def read_matlab(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
     Raises:
         NetworkError: the file is damaged, too large, or has variables other than numbers, texts and structures.
     """
+    if first_bytes(path, "a file of weights") == MAGIC:
+        _check_expanded(path)
+        _refuse_crashing(path)
     with matlab_variables(path, leave_out) as found:
         for name, variable in found.items():
             if variable.kind not in ("numbers", "text"):
@@ -70,6 +90,22 @@ def read_matlab(path: Path, leave_out: Callable[[str], bool]) -> Arrays:
                 )
         check_sizes(path, {name: Declared(variable.shapes[0], 0) for name, variable in found.items()})
         return {name: variable.load()[0] for name, variable in found.items()}
+
+
+def _refuse_crashing(path: Path) -> None:
+    """Check in another process that a file of version 5 can be loaded."""
+    command = [sys.executable, "-I", "-c", TRIAL, str(path.absolute()), str(3 * max_bytes() + ROOM)]
+    quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        tried = subprocess.run(  # noqa: S603 - this interpreter
+            command, capture_output=True, timeout=SECONDS, env=os.environ | quiet, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise NetworkError(f"{path} is damaged: it takes more than {SECONDS} s to load") from None
+    if tried.returncode:
+        lines = tried.stderr.decode(errors="replace").strip().splitlines()
+        why = lines[-1][:200] if lines and tried.returncode > 0 else f"reading it crashed ({tried.returncode})"
+        raise NetworkError(f"{path} is damaged or truncated: {why}")
 
 
 @contextmanager

@@ -70,8 +70,8 @@ def check_bytes(path: Path | str, nbytes: int, what: str = "would take {} bytes"
     """
     if nbytes > max_bytes():
         raise NetworkError(
-            f"{path} {what.format(f'{nbytes:.3g}')}; expected at most {max_bytes():.3g}: max_gb (--max-gb) raises the "
-            f"limit of {max_gb():g} GB"
+            f"{path} {what.format(_approximate(nbytes))}; expected at most {max_bytes():.3g}: max_gb (--max-gb) raises "
+            f"the limit of {max_gb():g} GB"
         )
 
 
@@ -88,6 +88,11 @@ def check_sizes(path: Path | str, declared: Mapping[str, Declared]) -> None:
             raise NetworkError(f"{path}: {name[:80]!r} has the shape {short(one.shape)}, which no array can have")
         check_bytes(f"{path}: {name[:80]!r}", one.needed, f"has the shape {short(one.shape)} and would take {{}} bytes")
     check_bytes(path, sum(one.needed for one in declared.values()), "holds {} bytes of arrays")
+
+
+def _approximate(number: int) -> str:
+    """Return a number to three digits; a header may claim more bytes than a float can hold."""
+    return f"{number:.3g}" if number < 10**300 else "over 1e+300"
 
 
 def short(shape: tuple[int, ...]) -> str:

@@ -104,7 +104,7 @@ class Atlas(SummaryRepr):
             raise DamagedAtlasError(
                 f"the study file of the atlas {path} is damaged: {reason(error)}. Put its {STUDY} back; "
                 "or delete it and run the same study with this folder, which rewrites it"
-            ) from error
+            ) from None
         # A file that has other bytes and means the same, as after a change of a comment, does no harm.
         if study.hash != head.study_hash and head.study.damage(path):
             raise DamagedAtlasError(
@@ -330,7 +330,7 @@ class Atlas(SummaryRepr):
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise DamagedAtlasError(f"{path} is damaged: {reason(error)}. Delete it: a run rewrites it") from error
+            raise DamagedAtlasError(f"{path} is damaged: {reason(error)}. Delete it: a run rewrites it") from None
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Merge into the provenance: tables into tables, and later values over earlier ones."""

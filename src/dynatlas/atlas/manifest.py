@@ -202,7 +202,7 @@ class Manifest:
         except OSError as error:
             raise AtlasError(f"cannot read {path}: {error.strerror}") from error
         except _MALFORMED as error:
-            raise _damaged(path, f"{type(error).__name__}: {error}") from error
+            raise _damaged(path, f"{type(error).__name__}: {error}") from None
         if not is_newer:
             raise _damaged(path, f"it names the format {version!r}")
         raise AtlasError(
@@ -219,9 +219,9 @@ class Manifest:
         except OSError as error:
             raise AtlasError(f"cannot read {self._log}: {error.strerror}") from error
         except journal.JournalDamagedError as error:
-            raise _damaged(self._log, str(error)) from error
+            raise _damaged(self._log, str(error)) from None
         except _MALFORMED as error:
-            raise _damaged(self._log, f"{type(error).__name__}: {error}") from error
+            raise _damaged(self._log, f"{type(error).__name__}: {error}") from None
         self._end, self._is_torn = reading.end, reading.is_torn
         self._updates += sum(map(len, reading.values))
         self._apply(changes)

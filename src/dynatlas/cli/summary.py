@@ -83,7 +83,9 @@ def print_claims(atlas: Atlas, console: Console) -> None:
 
 def _short(measure: str, aspect: str) -> str:
     """Shorten a measure's name to fit the table into a terminal of 80 columns."""
-    return measure.replace("_", " ").removesuffix(" graph") if aspect == "topology" else measure
+    if aspect != "topology":
+        return measure
+    return measure.replace("_", " ").removesuffix(" graph").replace("transition structure", "structure")
 
 
 def _cell(row: Any) -> str:

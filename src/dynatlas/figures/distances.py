@@ -1,6 +1,7 @@
 """Distances between networks: matrices, MDS maps, effects of factors, and Shepard plots."""
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
@@ -41,6 +42,8 @@ from dynatlas.figures.style import (
 )
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
+
+NOTE_WIDTH = 27  # letters of a line below a map; the narrowest has room for so many
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
@@ -145,7 +148,7 @@ def draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str,
     frame_map(axes)
     facts = map_facts(atlas, task, measure)
     if note and facts is not None:
-        axes.set_xlabel(map_note(facts), color=GREY, fontsize=SMALLEST)
+        axes.set_xlabel(textwrap.fill(map_note(facts), NOTE_WIDTH), color=GREY, fontsize=SMALLEST)
 
 
 def draw_networks(axes: Axes, rows: pd.DataFrame, color: str, marker: str, *, of: int, hollow: bool = False) -> None:

@@ -14,7 +14,7 @@ from dynatlas._util.messages import count_of
 from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, ordered, table
 from dynatlas.figures.looks import Look, looks_of
 from dynatlas.figures.state_spaces import color_scale, colors_of
-from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
+from dynatlas.figures.style import GREY, new_figure, panel, styled
 
 
 def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
@@ -26,8 +26,8 @@ def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
         grid[1, 0].set_ylabel("cycle, rotation number:\noffset (10⁻³ cycles per step)")
         for column, factor in enumerate(("architecture", "activation")):
             grid[0, column].set_title(f"by {factor}")
-            panel(grid[0, column], draw_offsets, atlas, factor, "linear_frequency")
-            panel(grid[1, column], draw_offsets, atlas, factor, "rotation_number")
+            panel(grid[0, column], draw_offsets, atlas, task, factor, "linear_frequency")
+            panel(grid[1, column], draw_offsets, atlas, task, factor, "rotation_number")
             grid[1, column].set_xlabel("commanded frequency (cycles per step)")
     return figure
 
@@ -64,17 +64,26 @@ def _by_level(atlas: AtlasLike, factor: str) -> Iterator[tuple[Look, pd.DataFram
         yield looks[level], rows[rows["level"] == level].sort_values("frequency")
 
 
-def draw_offsets(axes: Axes, atlas: AtlasLike, factor: str, column: str) -> None:
-    """Draw the offset of one frequency from the commanded frequency, averaged over each level of a factor.
+def draw_offsets(axes: Axes, atlas: AtlasLike, task: str, factor: str, column: str) -> None:
+    """Draw the offset of one frequency from the commanded frequency: median and quartiles of each level of a factor.
 
     Raises:
-        Missing: the table ``frequencies`` is not stored.
+        Missing: the oscillations or attractors are not stored.
     """
-    for look, rows in _by_level(atlas, factor):
-        offset = 1000 * (rows[column] - rows["frequency"])
-        error = 1000 * rows[f"{column}_se"].fillna(0)
-        axes.plot(rows["frequency"], offset, color=look.color, marker="o", markersize=2, label=look.label)
-        axes.fill_between(rows["frequency"], offset - error, offset + error, color=look.color, alpha=0.2, lw=0)
+    keys = ["network", "condition"]
+    networks, attractors = table(atlas, "networks", task), table(atlas, "attractors", task)
+    rows = table(atlas, "oscillations").merge(attractors[[*keys, "rotation_number"]], on=keys)
+    rows = rows.merge(networks[["network", factor]], on="network")
+    rows = rows.assign(offset=1000 * (rows[column] - rows["frequency"]))
+    looks = looks_of(atlas.study)[factor]
+    for level in ordered(rows[factor].unique(), looks):
+        quartiles = (
+            rows[rows[factor] == level].groupby("frequency")["offset"].quantile(np.array([0.25, 0.5, 0.75])).unstack()
+        )
+        asked = quartiles.index.to_numpy(float)
+        look = looks[level]
+        axes.plot(asked, quartiles[0.5], color=look.color, marker="o", markersize=2, label=look.label)
+        axes.fill_between(asked, quartiles[0.25], quartiles[0.75], color=look.color, alpha=0.2, lw=0)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     # Most offsets are below 1 (10⁻³ cycles per step); a single network at another frequency can be off by 100.
     axes.set_yscale("symlog", linthresh=1)
@@ -90,8 +99,8 @@ def oscillation_frequencies_caption(atlas: AtlasLike, task: str) -> str:
     return (
         "Above: the frequency of the leading complex pair of eigenvalues at the fixed point in the middle of each "
         "oscillation, minus the commanded frequency. Below: the same for the rotation number of the "
-        "attractor that the network reaches under the constant command. Lines are means over networks, "
-        f"bands their standard errors; {count_of(networks, 'network')}. Attractors: {listed}."
+        "attractor that the network reaches under the constant command. Lines are medians over networks, "
+        f"bands their quartiles; {count_of(networks, 'network')}. Attractors: {listed}."
     )
 
 
@@ -120,8 +129,8 @@ def draw_eigenvalues(axes: Axes, atlas: AtlasLike, one: Representative) -> None:
         axes.add_collection(LineCollection(list(ends), colors=colors, linewidths=0.9, zorder=1))
     of_each = np.repeat(colors, values.shape[1], axis=0)
     axes.scatter(values.real.ravel(), values.imag.ravel(), s=6, c=of_each, linewidths=0, alpha=0.9)
-    _zoom_to_leading(axes, values, asked)
-    axes.set(xlabel="Re λ", ylabel="Im λ")
+    outside = _zoom_to_leading(axes, values, asked)
+    axes.set(xlabel=f"Re λ\n({outside:,} more outside)" if outside else "Re λ", ylabel="Im λ")
 
 
 def _block_name(atlas: AtlasLike, one: Representative) -> str:
@@ -140,8 +149,8 @@ def _eigenvalues_at(stored: Any, network: str, conditions: Any, points: Any) -> 
     return np.asarray(stored["eigenvalues"].values[rows], np.complex128)
 
 
-def _zoom_to_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[np.float64]) -> None:
-    """Limit the axes to the leading pairs, and write how many eigenvalues lie outside."""
+def _zoom_to_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[np.float64]) -> int:
+    """Limit the axes to the leading pairs, and return how many eigenvalues lie outside."""
     leading = values[np.arange(len(values)), np.abs(values).argmax(axis=1)]
     height = 1.15 * max(np.sin(2 * np.pi * min(asked.max(), 0.25)), np.abs(leading.imag).max(), 0.1)
     right = 1.05 * max(1.0, leading.real.max())
@@ -150,6 +159,4 @@ def _zoom_to_leading(axes: Axes, values: NDArray[np.complex128], asked: NDArray[
     axes.set_ylim(-height, height)
     axes.set_aspect("equal", adjustable="box")
     outside = (values.real < left) | (values.real > right) | (np.abs(values.imag) > height)
-    if outside.any():
-        text = f"{outside.sum():,} more\noutside"
-        axes.text(0.04, 0.5, text, transform=axes.transAxes, va="center", fontsize=SMALLEST, color=GREY)
+    return int(outside.sum())

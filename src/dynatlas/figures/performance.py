@@ -26,7 +26,10 @@ from dynatlas.figures.style import GREY, MOST_MARKS, new_figure, panel, side_by_
 
 
 class TaskError(NamedTuple):
-    """The error that is plotted for a task: lower is better, and the threshold is an upper bound."""
+    """The error that is plotted for a task: lower is better, and the threshold is an upper bound.
+
+    NaN for a network that diverged, whose error is any number up to infinity.
+    """
 
     label: str
     values: "pd.Series[float]"
@@ -36,9 +39,10 @@ class TaskError(NamedTuple):
 def task_error(atlas: AtlasLike, task: str, networks: pd.DataFrame) -> TaskError:
     """Return the error to which the task's threshold applies: the MSE, or 1 − R²."""
     measure, bound = atlas.study.task(task).threshold
+    converged = networks.where(networks["diverged_at"] < 0)
     if measure == "mse":
-        return TaskError("MSE on held-out trials", networks["mse"], bound)
-    return TaskError("1 − R² on held-out trials", 1 - networks["r2"], round(1 - bound, 12))
+        return TaskError("MSE on held-out trials", converged["mse"], bound)
+    return TaskError("1 − R² on held-out trials", 1 - converged["r2"], round(1 - bound, 12))
 
 
 def performance(atlas: AtlasLike) -> Figure:
@@ -50,7 +54,7 @@ def performance(atlas: AtlasLike) -> Figure:
         handles = [
             *(marker_handle(look.label, look.color) for look in _looks(atlas)),
             marker_handle("left out", GREY, "x"),
-            marker_handle("not finite", GREY, "v"),
+            marker_handle("diverged", GREY, "v"),
             Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, label="threshold"),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -132,7 +136,7 @@ def performance_caption(atlas: AtlasLike) -> str:
     return (
         f"Error of {count_of(len(networks), 'trained network')} on held-out trials, on a logarithmic scale; lower "
         "is better. Each mark is one network. The dashed line is the task’s threshold: networks above it are "
-        "marked with a cross and left out of all analyses; a triangle marks an error that is not a finite number. "
+        "marked with a cross and left out of all analyses; a triangle marks a network that diverged. "
         f"{left_out_sentence(networks)}"
     )
 

@@ -89,6 +89,7 @@ TOPOLOGY: Final = {
         EIGENVALUES,
         Spectrum(),
         "no fixed or slow point under some condition",
+        pair_seconds=1.5e-3,  # of 27 points of 64 units
     ),
 }
 

@@ -67,6 +67,7 @@ def time_dynamics(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
 def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[float, float]]:
     """Time each measure on untrained networks of the largest size: (seconds to reduce one, seconds per pair)."""
     from dynatlas.cells.responses import probe_activity
+    from dynatlas.measures.activity import centred
     from dynatlas.measures.distances import reduced
     from dynatlas.measures.pairs import all_pairs
 
@@ -81,6 +82,8 @@ def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[floa
     found: dict[str, tuple[float, float]] = {}
     for name in study.analysis.measures:
         measure = study.measure(name)
+        if measure.needs_agreement:
+            measure = measure.agreed([measure.components_of(centred(activity, name)) for activity in activities])
         kept = [reduced(activity, "calibration", measure) for activity in activities]  # includes one-time costs
         begun = time.perf_counter()
         for activity in activities:

@@ -51,7 +51,7 @@ def performance_plot(atlas: AtlasLike, task: str) -> Plot:
                 "x": [round(float(x), 3) for x in across],
                 "y": [ceiling if value is None else value for value in values],
                 "customdata": [
-                    [text(name), "not finite" if value is None else f"{value:.3g}", text(reason or "passed"), network]
+                    [text(name), "diverged" if value is None else f"{value:.3g}", text(reason or "passed"), network]
                     for name, value, reason, network in zip(
                         rows["name"], values, rows["reason"], rows["network"], strict=True
                     )

@@ -17,7 +17,8 @@ Columns = NDArray[np.float64]  # [n, columns]
 
 def indicators(levels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n levels"]:
     """Return one column for each level: 1 for its networks, 0 for the others."""
-    return (levels[:, None] == np.arange(levels.max(initial=0) + 1)).astype(np.float64)
+    columns: Columns = (levels[:, None] == np.arange(levels.max(initial=0) + 1)).astype(np.float64)
+    return columns
 
 
 def additive_model(factors: Sequence[Codes], n: int) -> Float[np.ndarray, "n rank"]:

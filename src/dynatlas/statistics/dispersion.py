@@ -55,7 +55,7 @@ def permdisp(
     Example:
         >>> distances = abs(np.subtract.outer([0, 1, 2, 0, 9, 20], [0, 1, 2, 0, 9, 20]))
         >>> round(permdisp(distances, ["a", "a", "a", "b", "b", "b"]).ratio, 3)
-        9.667
+        10.333
 
     Source: Anderson 2006; O'Neill & Mathews 2000 for the correction. As vegan's ``betadisper`` with
     ``type="centroid", bias.adjust=TRUE``; its default is the spatial median.

@@ -18,7 +18,7 @@ from dynatlas.statistics.neighbours import (
     silhouettes,
 )
 from dynatlas.statistics.partition import INTERACTIONS, partition
-from dynatlas.statistics.permanova import FactorTest, factor_test, is_exchangeable
+from dynatlas.statistics.permanova import FactorTest, factor_test, is_exchangeable, refined
 
 Labels = Mapping[str, Sequence[Any]]  # factor → level of every network
 Row = dict[str, Any]  # column → value
@@ -56,7 +56,7 @@ def factor_effects(
     Args:
         distances: [n, n].
         labels: factor → [n].
-        permutations: number of permutations of each test.
+        permutations: number of permutations of each test; ten times as many where R² is significant (``refined``).
         bootstraps: number of resampled populations for each interval of R².
         seed: seed of permutations and resampling.
         parts: result of ``decomposition`` for the same arguments, which contains the intervals of R².
@@ -80,9 +80,9 @@ def factor_effects(
             test = _test(matrix, levels, others, permutations, seed)
             rows.append(_row(shares[factor], test) | _separation(matrix, levels, others, permutations, seed))
     if INTERACTIONS in shares:
-        interactions = interaction_test(matrix, list(factors.values()), permutations, seed)
-        if interactions is not None:
-            rows.append(_row(shares[INTERACTIONS], interactions) | _NO_INTERVALS)
+        of_all = list(factors.values())
+        interactions = refined(lambda permutations: interaction_test(matrix, of_all, permutations, seed), permutations)
+        rows.append(_row(shares[INTERACTIONS], interactions) | _NO_INTERVALS)
     for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_adjusted"] = adjusted
     return rows
@@ -170,7 +170,7 @@ def _varying(labels: Labels) -> dict[str, Int[np.ndarray, " n"]]:
 def _test(matrix: DistanceMatrix, levels: Codes, others: Sequence[Codes], permutations: int, seed: int) -> FactorTest:
     if not matrix.values.any():
         return FactorTest(r2=0.0, f2=0.0, chance=0.0, p=1.0, p_lower=1.0)
-    return factor_test(matrix, levels, others, permutations, seed)
+    return refined(lambda permutations: factor_test(matrix, levels, others, permutations, seed), permutations)
 
 
 def _row(share: Row, test: FactorTest) -> Row:
@@ -191,9 +191,9 @@ def _separation(matrix: DistanceMatrix, levels: Codes, others: Sequence[Codes], 
         "dispersion": spread.ratio,
         "dispersion_p": spread.p,
         "silhouette": width,
-        **_ends("silhouette", widths.within(-1, 1)),
+        **_ends("silhouette", widths.within(-1.0, 1.0)),
         "accuracy": neighbours.accuracy,
-        **_ends("accuracy", accuracies.within(0, 1)),
+        **_ends("accuracy", accuracies.within(0.0, 1.0)),
         "accuracy_chance": neighbours.chance,
         "accuracy_p": neighbours.p,
     }

@@ -17,7 +17,7 @@ MOST_GATHERED = 6_000_000
 
 def interaction_test(
     distances: Distances, factors: Sequence[Codes], permutations: int = 999, seed: int = 0
-) -> FactorTest | None:
+) -> FactorTest:
     """Test the interactions of factors by permuting the residuals of their main effects.
 
     With H the projection on what the combinations of levels add to the main effects, G_R = (I − H₀) G (I − H₀) the
@@ -37,8 +37,11 @@ def interaction_test(
 
     Returns:
         R² of the interactions, F₂, the mean R² by chance (over permutations, times (n − 1)/(n − rank H₀), because
-        residuals vary less than networks), p and p_lower. None if there is one factor, if no combination has two
-        networks, or if the combinations add nothing to the main effects.
+        residuals vary less than networks), p and p_lower.
+
+    Raises:
+        ValueError: no combination has two networks, or the combinations add nothing to the main effects, as with one
+            factor; ``partition`` then has no part of the interactions.
 
     Source: Freedman & Lane 1983; Anderson & ter Braak 2003; with the F₂ of Anderson et al. 2017.
     """
@@ -48,7 +51,10 @@ def interaction_test(
     sizes = np.bincount(cells)
     model = additive_model(factors, n)
     if len(sizes) in (n, model.shape[1]):
-        return None
+        raise ValueError(
+            f"{len(sizes)} combinations of {n} networks add nothing to {model.shape[1]} main effects that could be "
+            "tested; expected several factors, and two networks of one combination"
+        )
     residual = residual_products(matrix.squares, model)
     statistic = _Statistic(residual, model, cells)
     total = float(matrix.squares.sum()) / (2 * n)

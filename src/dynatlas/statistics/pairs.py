@@ -20,7 +20,7 @@ def mean_of_pairs(matrix: Float[np.ndarray, "n n"]) -> tuple[float, Interval]:
     n, total = len(off), float(off.sum())
     value = total / (n * (n - 1))
     left_out = (total - 2 * off.sum(axis=1)) / ((n - 1) * max(n - 2, 1))
-    return value, jackknife_interval(value, left_out).within(0, np.inf)
+    return value, jackknife_interval(value, left_out).within(0.0, np.inf)
 
 
 def correlation_of_pairs(first: Float[np.ndarray, "n n"], second: Float[np.ndarray, "n n"]) -> tuple[float, Interval]:
@@ -89,7 +89,7 @@ def explained_by_halves(together: Float[np.ndarray, "both both"]) -> tuple[float
     value = float(explained(np.array([within.sum()]), np.array([rows.sum()]))[0])
     left_out = explained(within.sum() - 2 * own, rows.sum() - 2 * of_network)
     ends = jackknife_interval(value, left_out)
-    return value, ends.within(min(0.0, value), 1)
+    return value, ends.within(min(0.0, value), 1.0)
 
 
 def _of_the_whole(

@@ -14,9 +14,8 @@ from dynatlas.statistics.intervals import LEAST_NETWORKS, LEVEL, NONE, Interval
 from dynatlas.statistics.labels import Codes, combined
 
 SHARED, INTERACTIONS, SEED = "shared", "interactions", "seed"
-# Share of the unbiased shrinkage of effects. In simulations the whole of it covers small effects less often (90 % in
-# place of 92 %), none of it those near 0 too often (100 %).
-SHRINKAGE = 0.75
+# Effects are searched up to this multiple of the observed ones, and halved this often between two multiples.
+MOST_SCALED, BISECTIONS = 64, 20
 Array = NDArray[np.float64]
 Pairs = Float[np.ndarray, "n n"]
 
@@ -44,10 +43,13 @@ def partition(
     part is 0.
 
     The interval is that of populations in which the networks of each combination of levels, which differ by their seeds
-    only, are drawn again (``cell_weights``). Resampling adds noise to effects that have noise already, so effects are
-    first multiplied by s ≤ 1 (``SHRINKAGE``). The deviations of the resampled shares from their mean, on the scale
-    arcsin √R², are placed around R²; as the effect grows (s → 1) they are widened towards the quantiles of Student's t.
-    The interval contains possible values only. ``validation/effect_statistics.py`` measures its coverage.
+    only, are drawn again (``cell_weights``). For a factor and the interactions it contains the mean shares of all
+    populations, with effects multiplied by some s, in which the observed share lies between the 2.5 % and 97.5 %
+    quantiles of the resampled shares: resampled shares scatter less around small effects, and cannot be negative. If
+    that includes s = 0, no effect is excluded, and the lower end is the 2.5 % quantile without effect. For the seeds,
+    for ``shared``, and for negative shares it is the observed share minus the deviations of resampled ones. As the
+    effect grows, intervals are widened towards the quantiles of Student's t, on the scale arcsin √R². They contain
+    possible values only. ``validation/effect_statistics.py`` measures their coverage.
 
     Args:
         distances: [n, n].
@@ -70,18 +72,13 @@ def partition(
     of_terms = dict(_terms({name: levels[order] for name, levels in factors.items()}, cells[order]))
     sums = {name: model.between(projection, shrink=name != SHARED) for name, projection in of_terms.items()}
     sums[SEED] = model.within()
-    total = sum(each[0] for each in sums.values())
-    totals = np.sum([each[1] for each in sums.values()], axis=0)
+    total = sum(each.value for each in sums.values())
+    totals = np.sum([each.resampled for each in sums.values()], axis=0)
     freedom = n - len(sizes) if n >= LEAST_NETWORKS else 0
-    wider = float(stdtrit(freedom, 0.975) / ndtri(0.975)) - 1 if freedom else 0.0
-    parts = {}
-    for name, (value, resampled, scale) in sums.items():
-        # A population whose distances are all 0 has no variance to explain.
-        shares = np.divide(resampled, totals, out=np.zeros(bootstraps), where=totals > 0)
-        r2 = float(value / total)
-        ends = _around(r2, shares, 1 + wider * scale, signed=name == SHARED) if freedom else NONE
-        parts[name] = Part(r2, ends)
-    return parts
+    return {
+        name: Part(each.value / total, _interval(name, each, total, totals, freedom) if freedom else NONE)
+        for name, each in sums.items()
+    }
 
 
 def cell_weights(
@@ -120,6 +117,25 @@ def _terms(factors: Mapping[str, Codes], cells: Codes) -> Iterator[tuple[str, Pa
         yield INTERACTIONS, (cells[:, None] == cells) / sizes[cells] - model @ model.T
 
 
+class _Sums(NamedTuple):
+    """Sum of squares a of one part, and a s² + 2 b s + c of resampled populations with effects multiplied by s."""
+
+    value: float
+    linear: Array
+    noise: Array
+    scale: float
+
+    def at(self, scale: float) -> Array:
+        """Return the sums of squares with effects multiplied by a scale."""
+        sums: Array = scale**2 * self.value + 2 * scale * self.linear + self.noise
+        return sums
+
+    @property
+    def resampled(self) -> Array:
+        """Sums of squares with the effects of which the mean is the observed sum."""
+        return self.at(self.scale)
+
+
 class _Resampling:
     """Sums of squares of resampled populations; networks are sorted by cell."""
 
@@ -128,8 +144,8 @@ class _Resampling:
         self.cells = np.repeat(np.arange(len(sizes)), sizes)
         self.weights = cell_weights(sizes, bootstraps, seed)
 
-    def between(self, projection: Pairs, *, shrink: bool) -> tuple[float, Array, float]:
-        """Return tr(H G) of the population and of the resampled ones, and the factor s on its effects.
+    def between(self, projection: Pairs, *, shrink: bool) -> "_Sums":
+        """Return tr(H G) of the population and of the resampled ones.
 
         With δ the weights minus 1 and M = −½ H ∘ d², the sum of squares is (1 + δ)ᵀ M (1 + δ) = a + 2b + c. Without
         shrinkage its mean is a + c̄. With effects multiplied by s it is s² a + 2 s b + c, with mean a for s² = 1 − c̄/a.
@@ -141,11 +157,11 @@ class _Resampling:
         noise = ((deviations @ products) * deviations).sum(axis=1)
         scale = 1.0
         if shrink:
-            scale = float(np.sqrt(max(0.0, 1 - SHRINKAGE * noise.mean() / value))) if value > 0 else 0.0
-        return value, scale**2 * value + 2 * scale * linear + noise, scale
+            scale = float(np.sqrt(max(0.0, 1 - noise.mean() / value))) if value > 0 else 0.0
+        return _Sums(value, linear, noise, scale)
 
-    def within(self) -> tuple[float, Array, float]:
-        """Return the sum of squares within cells of the population and of the resampled ones, and 1.
+    def within(self) -> "_Sums":
+        """Return the sum of squares within cells of the population and of the resampled ones.
 
         The variance of a cell is half the weighted mean of d² over pairs of different networks: pairs of a network and
         its own copy would reduce it. A cell of which one network was drawn keeps its variance.
@@ -155,20 +171,61 @@ class _Resampling:
         sums = self._by_cell((self.weights @ alike) * self.weights)
         pairs = self.sizes**2 - self._by_cell(self.weights**2)
         means = np.where(pairs > 1e-9, sums / np.where(pairs > 1e-9, pairs, 1), own)
-        return float(own @ (self.sizes - 1)) / 2, means @ (self.sizes - 1) / 2, 1.0
+        value = float(own @ (self.sizes - 1)) / 2
+        resampled = means @ (self.sizes - 1) / 2
+        return _Sums(value, (resampled - value) / 2, np.zeros_like(resampled), 1.0)
 
     def _by_cell(self, values: Array) -> Array:
         return np.add.reduceat(values, self.starts, axis=-1)
 
 
-def _around(value: float, resampled: Float[np.ndarray, " bootstraps"], wider: float, *, signed: bool) -> Interval:
-    """Return the interval of a share from the deviations of resampled ones times ``wider``, on ``_scaled``'s scale."""
-    scaled = _scaled(resampled)
-    middle = float(scaled.mean())
-    low, high = np.quantile(scaled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    centre = float(_scaled(np.array(value)))
-    ends = _unscaled(np.array([centre - (high - middle) * wider, centre + (middle - low) * wider]))
-    return Interval(*map(float, ends)).within(-1.0 if signed else min(0.0, value), max(1.0, value))
+def _interval(name: str, sums: "_Sums", total: float, totals: Array, freedom: int) -> Interval:
+    """Return the interval of one share."""
+    value, others = sums.value / total, totals - sums.resampled
+    wider = 1 + sums.scale * (float(stdtrit(freedom, 0.975) / ndtri(0.975)) - 1)
+    if name in (SHARED, SEED) or sums.value <= 0:
+        low, high = _deviating(value, _share(sums.resampled, others))
+    else:
+        low, high = _inverted(value, sums, others)
+    centre, ends = _scaled(np.array(value)), _scaled(np.array([min(low, value), max(high, value)]))
+    widened = _unscaled(centre + (ends - centre) * wider)
+    return Interval(*map(float, widened)).within(-1.0 if name == SHARED else min(0.0, value), max(1.0, value))
+
+
+def _inverted(value: float, sums: "_Sums", others: Array) -> tuple[float, float]:
+    """Return the mean shares of the populations of which the observed share is the upper, and the lower quantile."""
+
+    def at(scale: float, tail: float) -> tuple[float, float]:
+        shares = _share(sums.at(scale), others)
+        return float(np.quantile(shares, tail)), float(shares.mean())
+
+    ends = []
+    for tail in ((1 + LEVEL) / 2, (1 - LEVEL) / 2):
+        low, high = 0.0, 1.0
+        while at(high, tail)[0] < value and high < MOST_SCALED:
+            high *= 2
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if at(middle, tail)[0] < value else (low, middle)
+        ends.append(at(high, tail)[1])
+    without = _share(sums.at(0.0), others)
+    if float(np.quantile(without, (1 + LEVEL) / 2)) >= value:
+        ends[0] = float(np.quantile(without, (1 - LEVEL) / 2))
+    return ends[0], ends[1]
+
+
+def _deviating(value: float, resampled: Float[np.ndarray, " bootstraps"]) -> tuple[float, float]:
+    """Return the share minus the upper and the lower quantile of the deviations of resampled ones from their mean."""
+    scaled, centre = _scaled(resampled), _scaled(np.array(value))
+    high, low = np.quantile(scaled, [(1 + LEVEL) / 2, (1 - LEVEL) / 2]) - scaled.mean()
+    ends = _unscaled(np.array([centre - high, centre - low]))
+    return float(ends[0]), float(ends[1])
+
+
+def _share(part: Array, others: Array) -> Array:
+    """Return the share of one part; 0 of a population whose distances are all 0."""
+    totals = part + others
+    return np.divide(part, totals, out=np.zeros_like(part), where=totals > 0)
 
 
 def _scaled(shares: Array) -> Array:

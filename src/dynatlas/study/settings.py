@@ -170,7 +170,7 @@ class Analysis(Settings):
     attractor_steps: Annotated[int, Field(ge=1, le=100_000_000)] = 32_768
     manifold_points: Annotated[int, Field(ge=3, le=1_000)] = 20  # along a line attractor
     neighbors: Annotated[int, Field(ge=1, le=100)] = 2  # of each point in a neighbour graph
-    permutations: Annotated[int, Field(ge=1, le=1_000_000)] = 999
+    permutations: Annotated[int, Field(ge=1, le=1_000_000)] = 999  # of each test; ten times as many where p < 0.05
     bootstraps: Annotated[int, Field(ge=2, le=1_000_000)] = 999
     control_networks: Annotated[int, Field(ge=4, le=10_000)] = 128  # networks per task used for the controls
 

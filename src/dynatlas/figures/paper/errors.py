@@ -70,24 +70,24 @@ def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures:
 def _draw_histograms(
     axes: Axes, atlas: AtlasLike, networks: pd.DataFrame, error: TaskError, architecture: str, edges: Any
 ) -> None:
-    unknown = 0
+    diverged = 0
     for _, activation in (variant for variant in variants(atlas) if variant[0] == architecture):
         values = error.values[of_variant(networks, architecture, activation).index]
         known = values[np.isfinite(values) & (values > 0)]
-        unknown += len(values) - len(known)
+        diverged += len(values) - len(known)
         color = ACTIVATIONS[activation].color
         axes.hist(known, bins=edges, color=color, alpha=0.6, histtype="stepfilled", edgecolor=color, linewidth=0.8)
     axes.axvline(error.bound, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8)
     axes.set_xscale("log")
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    if unknown:
+    if diverged:
         axes.text(
             1.0,
-            0.98,
-            f"{unknown} not finite",
+            1.02,
+            f"{diverged} diverged",
             transform=axes.transAxes,
             ha="right",
-            va="top",
+            va="bottom",
             color=GREY,
             fontsize=SMALLEST,
         )
@@ -98,6 +98,6 @@ def errors_caption(atlas: AtlasLike) -> str:
     networks = table(atlas, "networks")
     return (
         f"Error on held-out trials of all {count_of(len(networks), 'trained network')}, on a logarithmic scale: lower "
-        "is better. Networks beyond the dashed threshold of their task are left out of all analyses; errors that are "
-        f"not finite are given as a count. {left_out_sentence(networks)}"
+        "is better. Networks beyond the dashed threshold of their task are left out of all analyses; those that "
+        f"diverged are given as a count. {left_out_sentence(networks)}"
     )

@@ -14,6 +14,7 @@ from dynatlas.atlas.view import (
     activations_of,
     architectures_of,
     arrays,
+    map_facts,
     table,
     task_name,
     task_title,
@@ -180,6 +181,14 @@ CONTROL_MEANINGS = {
 }
 
 
+def _components(atlas: AtlasLike, measure: str) -> str:
+    """State the number of components of each task, if the measure has one."""
+    facts = {task: map_facts(atlas, task, measure) for task in tasks(atlas)}
+    known = {task: int(row["n_components"]) for task, row in facts.items() if row is not None and row["n_components"]}
+    listed = "; ".join(f"{task_name(atlas.study, task)} {count}" for task, count in known.items())
+    return f" (components: {listed})" if known else ""
+
+
 def untrained_caption(atlas: AtlasLike) -> str:
     """Return the caption of figure 4."""
     measure = atlas.study.analysis.measures[0]
@@ -212,6 +221,7 @@ def untrained_caption(atlas: AtlasLike) -> str:
     return (
         f"{shown_label(atlas)} networks before and after training, an even selection of those that passed "
         f"({'; '.join(mapped)}). a, metric MDS of the {measure_label(measure)} distances between all of them, trained "
-        "and untrained. b, these distances. c, mean distances of networks of all architectures "
-        f"({'; '.join(compared)}), with 95 % intervals over networks: {meanings}.{reliable if reliabilities else ''}"
+        f"and untrained{_components(atlas, measure)}. b, these distances. c, mean distances of networks of all "
+        f"architectures ({'; '.join(compared)}), with 95 % intervals over networks: {meanings}."
+        f"{reliable if reliabilities else ''}"
     )

@@ -111,7 +111,7 @@ def weights_in(ledger: Ledger, configuration: Configuration) -> list[Weights]:
     for path in ledger.rest:
         if path.startswith(("optimizer", "_optimizer")):
             ledger.explain(path, "state of the optimiser")
-        elif match := re.fullmatch(r"(?P<layer>.+)/vars/(?P<part>\d+)", path):
+        elif match := re.fullmatch(r"(?P<layer>.+)/vars/(?P<part>\d{1,9})", path):
             parts.setdefault(match["layer"], {})[match["part"]] = path
         elif match := re.fullmatch(r"(?:(?P<layer>.+)[/.])?(?P<part>kernel|recurrent_kernel|bias)(?::0)?", path):
             parts.setdefault(match["layer"] or "rnn", {})[match["part"]] = path
@@ -123,7 +123,7 @@ def weights_in(ledger: Ledger, configuration: Configuration) -> list[Weights]:
         name = _name_of(layer, configuration)
         layers.append(Weights(name, tuple(ledger.arrays[path] for path in paths), paths))
     return sorted(
-        layers, key=lambda one: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", one.name)]
+        layers, key=lambda one: [int(part) if part.isdecimal() else part for part in re.split(r"(\d{1,18})", one.name)]
     )
 
 

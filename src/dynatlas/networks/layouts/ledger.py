@@ -51,7 +51,7 @@ class Ledger:
         left_out: names of ignored arrays that were not read.
 
     Raises:
-        NetworkError: an array to ignore does not exist.
+        NetworkError: an array to ignore does not exist, or a name is no text that can be written.
 
     Example:
         >>> ledger = Ledger({"W": np.eye(2), "gain": np.ones(2)}, Options())
@@ -63,6 +63,9 @@ class Ledger:
     """
 
     def __init__(self, arrays: Arrays, options: Options, left_out: Sequence[str] = ()) -> None:
+        odd = next((name for name in arrays if any("\ud800" <= letter <= "\udfff" for letter in name)), None)
+        if odd is not None:
+            raise NetworkError(f"the name {odd[:80]!r} is no Unicode text; expected names that can be printed")
         ignored = [name for name in (*left_out, *arrays) if any(fnmatchcase(name, one) for one in options.ignore)]
         unmatched = [one for one in options.ignore if not any(fnmatchcase(name, one) for name in ignored)]
         if unmatched:

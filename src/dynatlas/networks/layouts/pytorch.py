@@ -25,7 +25,7 @@ from dynatlas.networks.network import Network, network_of_layers
 from dynatlas.networks.options import Options, choose, refuse_options
 
 _PART = re.compile(
-    r"(?P<prefix>.*?)(?P<kind>weight|bias|w|b)_(?P<of>ih|hh|hr)(?:_l(?P<layer>\d+))?(?P<reverse>_reverse)?"
+    r"(?P<prefix>.*?)(?P<kind>weight|bias|w|b)_(?P<of>ih|hh|hr)(?:_l(?P<layer>\d{1,9}))?(?P<reverse>_reverse)?"
 )
 MODULES: Final = {Vanilla: "RNN", GRU: "GRU", LSTM: "LSTM"}
 Parts = dict[int, dict[str, str]]  # layer → "weight_ih" … → name in the file

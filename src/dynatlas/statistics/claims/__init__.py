@@ -12,16 +12,17 @@ import pandas as pd
 
 from dynatlas.atlas.view import AtlasLike, tasks, tasks_with
 from dynatlas.statistics.claims import dynamics, geometry, topology
-from dynatlas.statistics.claims.verdicts import Finding, corrected, untestable
+from dynatlas.statistics.claims.verdicts import NEGLIGIBLE_R2, Finding, corrected, untestable
 from dynatlas.tasks.task import Computation
 
 
 class Claim(NamedTuple):
-    """A claim, its test on one task, and the computation of the tasks that it concerns; None for all tasks."""
+    """A claim, its rule and test on one task, and the computation of the tasks that it concerns; None for all tasks."""
 
     number: str
     name: str
     statement: str
+    rule: str  # when it holds, as docs/comparing.md has it
     test: Callable[[AtlasLike, str], Iterator[Finding]]
     computation: Computation | None = None
     needs_task: bool = True  # False: the test handles a study without such a task
@@ -36,12 +37,27 @@ class Claim(NamedTuple):
 
 
 CLAIMS = (
-    Claim("1", "geometry by SVCCA", "SVCCA separates architectures and activations", geometry.svcca_separates),
-    Claim("2", "geometry by CKA", "CKA agrees with SVCCA", geometry.cka_separates),
+    Claim(
+        "1",
+        "geometry by SVCCA",
+        "SVCCA separates architectures and activations",
+        "p of the factor is below 0.05, corrected for all tests of the table; among all networks, and "
+        "on the paper's subset",
+        geometry.svcca_separates,
+    ),
+    Claim(
+        "2",
+        "geometry by CKA",
+        "CKA agrees with SVCCA",
+        f"the correlation of both distances over pairs is above {geometry.SAME:g}, and CKA passes the rule of claim 1",
+        geometry.cka_separates,
+    ),
     Claim(
         "3",
         "flip-flop topology",
         "Transition graphs do not separate architectures",
+        "by each distance, the interval of R² of architecture and that of the interactions end less "
+        f"than {NEGLIGIBLE_R2:g} above chance",
         topology.transitions_do_not_separate,
         "memory",
     ),
@@ -49,6 +65,8 @@ CLAIMS = (
         "4",
         "flip-flop fixed points",
         "Most networks have 27 = 8 + 12 + 6 + 1 fixed points, and fewer than 10 % have another number",
+        f"the share of networks with these fixed points is above {topology.MAJORITY:g}, and the share "
+        f"off the modal number below {topology.FEW:g}",
         topology.modal_count,
         "memory",
     ),
@@ -56,6 +74,9 @@ CLAIMS = (
         "5",
         "sine oscillation",
         "Each command has one fixed point, with one complex pair just over |λ| = 1, near the commanded frequency",
+        "the shares of commands with one root, and with one unstable pair of |λ| below "
+        f"{dynamics.SLIGHTLY:g}, are above {dynamics.MOST:g}, and the median error of the linear "
+        f"frequency is below {dynamics.NEAR_FREQUENCY:g}; commands without one count as missed",
         dynamics.one_oscillation,
         "oscillation",
     ),
@@ -63,6 +84,8 @@ CLAIMS = (
         "6a",
         "sine frequency offsets",
         "Linear frequencies have small offsets that depend on architecture and activation",
+        f"the median size of the offsets is below {dynamics.NEAR_FREQUENCY:g}, and their means differ "
+        "by the factor with p below 0.05",
         dynamics.frequency_offsets,
         "oscillation",
     ),
@@ -70,13 +93,18 @@ CLAIMS = (
         "6b",
         "sine topology",
         "Chains of fixed points separate neither architectures nor activations",
+        "the rule of claim 3, for both factors",
         topology.chains_do_not_separate,
         "oscillation",
     ),
     Claim(
         "7a",
         "line attractors",
-        "The slow points of a context lie near a line",
+        "Each context has an approximate line attractor",
+        f"in more than {dynamics.MOST:g} of the contexts a state moves in a step by less than "
+        f"{dynamics.SLOW:g} of the line's length, more than {dynamics.HELD:g} of the activity's extent "
+        f"along it is left after a trial, and that is more than {dynamics.LONG:g} times the extent "
+        "across it",
         dynamics.line_attractors,
         "integration",
     ),
@@ -84,6 +112,7 @@ CLAIMS = (
         "7b",
         "integration topology",
         "The topology of the line separates activations, but not architectures",
+        "the rule of claim 1 for activation, and that of claim 3 for architecture",
         topology.lines_separate_activations,
         "integration",
     ),
@@ -91,6 +120,8 @@ CLAIMS = (
         "8",
         "modes of integration",
         "Vanilla networks integrate with one mode; gated ones have many eigenvalues near 1",
+        f"the share of vanilla networks that need one mode is above {dynamics.MAJORITY:g}, and gated "
+        "networks have on average more than one mode with |λ| above 0.95 more than vanilla ones",
         dynamics.modes_of_integration,
         "integration",
     ),
@@ -98,6 +129,8 @@ CLAIMS = (
         "9",
         "unit integral",
         "The response to a unit input is near 1, with an offset that depends on the architecture",
+        f"the median distance of the response from 1 is below {dynamics.NEAR_INTEGRAL:g}, and the mean "
+        "response differs by architecture with p below 0.05",
         dynamics.unit_integral,
         "integration",
     ),
@@ -105,6 +138,7 @@ CLAIMS = (
         "10",
         "trained and untrained",
         "Trained relu vanilla networks are nearer to untrained relu ones than to trained tanh ones, in SVCCA",
+        "the difference of the mean distances is below 0, without a network's distance from its own past",
         geometry.untrained_are_nearer,
         "integration",
         needs_task=False,
@@ -113,6 +147,7 @@ CLAIMS = (
         "11",
         "relu LSTM",
         "Relu LSTMs do not learn the sine task",
+        f"the share of relu LSTMs that pass is below {dynamics.MAJORITY:g}",
         dynamics.relu_lstm_does_not_learn,
         "oscillation",
         needs_task=False,
@@ -121,6 +156,7 @@ CLAIMS = (
         "T",
         "activation and topology",
         "The activation function changes the topology of a solution (Tolmachev & Engel 2025)",
+        "the rule of claim 1 for activation, by each measure of topology",
         topology.activation_changes_topology,
     ),
 )

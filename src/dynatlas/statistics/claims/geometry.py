@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from dynatlas.atlas.view import AtlasLike
-from dynatlas.statistics.claims.verdicts import Finding, above, below, separates, untestable
-from dynatlas.statistics.intervals import Interval, draws, percentile_interval
+from dynatlas.statistics.claims.verdicts import (
+    Finding,
+    above,
+    among_all_and_the_papers,
+    below,
+    separates,
+    untestable,
+)
+from dynatlas.statistics.intervals import NONE, Interval, jackknife_interval
 from dynatlas.statistics.pairs import correlation_of_pairs
 
 # Two measures agree if the correlation of their distances is at least this.
@@ -18,7 +25,7 @@ def svcca_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """SVCCA separates architectures and activations."""
     for factor in ("architecture", "activation"):
         if "svcca" in atlas.study.analysis.measures:
-            yield separates(atlas, task, "svcca", factor)
+            yield from among_all_and_the_papers(separates, atlas, task, "svcca", factor)
         else:
             yield untestable(task, "the study does not compare by svcca")
 
@@ -36,7 +43,7 @@ def cka_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
         return
     yield above(task, quantity, *correlation_of_pairs(first, second), SAME, source)
     for factor in ("architecture", "activation"):
-        yield separates(atlas, task, "cka", factor)
+        yield from among_all_and_the_papers(separates, atlas, task, "cka", factor)
 
 
 def untrained_are_nearer(atlas: AtlasLike, task: str) -> Iterator[Finding]:
@@ -55,27 +62,29 @@ def untrained_are_nearer(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     # Both have the same length, since every network occurs trained and untrained.
     relu_trained, relu_untrained = (np.flatnonzero(vanilla & relu & is_trained) for is_trained in (trained, ~trained))
     tanh_trained = np.flatnonzero(vanilla & ~relu & trained)
-    if min(len(relu_trained), len(tanh_trained)) < 2:
-        yield untestable(task, "needs two trained vanilla networks of each activation", quantity, group)
-        return
     matrix = stored["distance"].values
-    value, ends = _difference(matrix, relu_trained, relu_untrained, tanh_trained)
+    value, ends = _difference(matrix[np.ix_(relu_trained, relu_untrained)], matrix[np.ix_(relu_trained, tanh_trained)])
     note = f"{len(relu_trained)} relu and {len(tanh_trained)} tanh vanilla networks"
     yield below(task, quantity, value, ends, 0.0, group, note)
 
 
 def _difference(
-    matrix: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    to_untrained: Float[np.ndarray, "relu relu"], to_tanh: Float[np.ndarray, "relu tanh"]
 ) -> tuple[float, Interval]:
-    """Compute the mean distance from ``rows`` to ``first`` minus that to ``second``, with all networks resampled."""
-    to_first, to_second = matrix[np.ix_(rows, first)], matrix[np.ix_(rows, second)]
-    bootstraps = 999
-    own, others = draws(len(rows), bootstraps, 0), draws(len(second), bootstraps, 1)
-    own = own / own.sum(axis=1, keepdims=True)
-    others = others / others.sum(axis=1, keepdims=True)
-    # ``first`` are the networks of ``rows`` before training, drawn together with them.
-    values = ((own @ to_first) * own).sum(axis=1) - ((own @ to_second) * others).sum(axis=1)
-    return float(to_first.mean() - to_second.mean()), percentile_interval(values)
+    """Compute the mean distance of networks to others before training, minus that to networks of another group.
+
+    A network's distance from its own weights before training is left out. The interval is that of the jackknife over
+    the networks of both groups; NaN for fewer than three and two networks.
+    """
+    n, m = to_tanh.shape
+    if n < 3 or m < 2:
+        return float("nan"), NONE
+    others = to_untrained - np.diag(np.diagonal(to_untrained))
+    pairs, rows, columns = others.sum(), to_tanh.sum(axis=1), to_tanh.sum(axis=0)
+    own, away = pairs / (n * (n - 1)), to_tanh.mean()
+    left = (pairs - others.sum(axis=0) - others.sum(axis=1)) / ((n - 1) * (n - 2))
+    without = np.concatenate(
+        [left - (rows.sum() - rows) / ((n - 1) * m), own - (columns.sum() - columns) / (n * (m - 1))]
+    )
+    cells = np.repeat([0, 1], [n, m])
+    return float(own - away), jackknife_interval(float(own - away), without, cells)

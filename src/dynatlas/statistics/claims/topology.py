@@ -7,11 +7,11 @@ import numpy as np
 
 from dynatlas._util.modes import mode
 from dynatlas.atlas.view import AtlasLike
-from dynatlas.measures.aspects import aspect
+from dynatlas.measures.aspects import TRANSITIONS, aspect, comparing
 from dynatlas.statistics.claims.verdicts import (
-    DOES_NOT_HOLD,
-    HOLDS,
     Finding,
+    above,
+    among_all_and_the_papers,
     below,
     does_not_separate,
     of_task,
@@ -20,11 +20,14 @@ from dynatlas.statistics.claims.verdicts import (
 )
 from dynatlas.statistics.intervals import share_interval
 
+MAJORITY = 0.5  # share of networks that are "most"
+FEW = 0.1  # share of networks that are "few"
+
 
 def transitions_do_not_separate(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """Memory: transition graphs separate architectures neither by the paper's distance nor by the fused one."""
-    for measure in ("transition_graph", "fused_transition_graph"):
-        yield does_not_separate(atlas, task, measure, "architecture")
+    """Memory: transition graphs do not separate architectures, by any distance of them."""
+    for measure in _compared_by(atlas, task, comparing(TRANSITIONS)):
+        yield from among_all_and_the_papers(does_not_separate, atlas, task, measure, "architecture")
 
 
 def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
@@ -38,49 +41,61 @@ def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     if not len(searches):
         yield untestable(task, "no network was analysed", source="searches")
         return
-    modal, _ = mode(searches.n_roots.tolist())
     points = of_task(atlas, "fixed_points", task)
     points = points[~points.is_slow.astype(bool)]
     of_network, none = dict(iter(points.groupby("network").n_unstable)), points.n_unstable[:0]
-    n_unstable = [of_network.get(network, none) for network in searches.network[searches.n_roots == modal]]
-    composition, count = mode(tuple(np.bincount(of, minlength=channels + 1).tolist()) for of in n_unstable)
+    compositions = [
+        tuple(np.bincount(of_network.get(network, none), minlength=channels + 1).tolist())
+        for network in searches.network
+    ]
     wanted = tuple(comb(channels, k) * unstable**k * stable ** (channels - k) for k in range(channels + 1))
-    parts = " + ".join(map(str, composition))
-    yield Finding(
+    as_wanted = np.array([composition == wanted for composition in compositions], float)
+    yield above(
         task,
-        HOLDS if composition == wanted else DOES_NOT_HOLD,
-        f"modal number of fixed points; claimed: {values**channels} = {' + '.join(map(str, wanted))}",
-        float(modal),
-        source="searches: n_roots; fixed_points: n_unstable",
-        note=f"{count} of {len(searches)} networks have {modal} = {parts}",
+        f"share of networks with {values**channels} = {' + '.join(map(str, wanted))} fixed points",
+        float(as_wanted.mean()),
+        share_interval(as_wanted),
+        MAJORITY,
+        "searches: n_roots; fixed_points: n_unstable",
+        f"{int(as_wanted.sum())} of {len(searches)} networks; {_most_frequent(compositions)}",
     )
+    modal, _ = mode(searches.n_roots.tolist())
     is_off = (searches.n_roots != modal).to_numpy(float)
-    off = int(is_off.sum())
     yield below(
         task,
         "share of networks off the modal number",
-        off / len(searches),
+        float(is_off.mean()),
         share_interval(is_off),
-        0.1,
+        FEW,
         "searches: n_roots",
-        f"{off} of {len(searches)} networks",
+        f"{int(is_off.sum())} of {len(searches)} networks do not have {modal}",
     )
 
 
 def chains_do_not_separate(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Oscillation: chains of fixed points separate neither architectures nor activations."""
     for factor in ("architecture", "activation"):
-        yield does_not_separate(atlas, task, "neighbor_graph", factor)
+        yield from among_all_and_the_papers(does_not_separate, atlas, task, "neighbor_graph", factor)
 
 
 def lines_separate_activations(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Integration: the topology of the line separates activations, but not architectures."""
-    yield separates(atlas, task, "neighbor_graph", "activation")
-    yield does_not_separate(atlas, task, "neighbor_graph", "architecture")
+    yield from among_all_and_the_papers(separates, atlas, task, "neighbor_graph", "activation")
+    yield from among_all_and_the_papers(does_not_separate, atlas, task, "neighbor_graph", "architecture")
 
 
 def activation_changes_topology(atlas: AtlasLike, task: str) -> Iterator[Finding]:
-    """The opposing claim: every measure of topology separates activations."""
+    """The activation changes the topology of solutions: by every measure of topology of the task."""
     for measure in atlas.study.task(task).topology:
         if aspect(measure) == "topology":
-            yield separates(atlas, task, measure, "activation")
+            yield from among_all_and_the_papers(separates, atlas, task, measure, "activation")
+
+
+def _compared_by(atlas: AtlasLike, task: str, measures: frozenset[str]) -> list[str]:
+    return [measure for measure in atlas.study.task(task).topology if measure in measures]
+
+
+def _most_frequent(compositions: list[tuple[int, ...]]) -> str:
+    composition, count = mode(compositions)
+    parts = " + ".join(map(str, composition))
+    return f"most often {sum(composition)} = {parts} ({count})"

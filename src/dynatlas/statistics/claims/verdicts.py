@@ -1,7 +1,7 @@
 """Decision rules for claims: a 95 % interval on one side of a limit, or a test corrected for all tests of the table."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import AtlasLike, measures
-from dynatlas.statistics.effects import ALL, holm
+from dynatlas.statistics.effects import ALL, SUBSETS, holm
 from dynatlas.statistics.intervals import (
     LEAST_NETWORKS,
     Interval,
@@ -33,6 +33,14 @@ class Finding(NamedTuple):
     """Verdict on a claim for one task, with the number that decides it, its interval and its source.
 
     Attributes:
+        task: the task.
+        verdict: holds, does not hold, or not testable here.
+        quantity: what the number is, and what is claimed of it.
+        value: the number; NaN if there is none.
+        low: lower end of its interval; NaN if there is none.
+        high: upper end.
+        source: the table rows or arrays it came from.
+        note: what decided, what was left out, or why it cannot be tested.
         p: p-value of the test that decides; NaN if an interval does.
         p_adjusted: the same, corrected for all tests of the table (``corrected``).
         otherwise: verdict if p is not significant.
@@ -114,6 +122,17 @@ def does_not_separate(atlas: AtlasLike, task: str, measure: str, factor: str, su
     It does not hold if the factor or the interactions are significant, and holds if both are negligible.
     """
     return _separation(atlas, task, measure, factor, subset, claimed=False)
+
+
+def among_all_and_the_papers(
+    test: Callable[[AtlasLike, str, str, str, str], Finding], atlas: AtlasLike, task: str, measure: str, factor: str
+) -> Iterator[Finding]:
+    """Test a factor among all networks, and among those of the paper's evidence if they are not all (``SUBSETS``)."""
+    yield test(atlas, task, measure, factor, ALL)
+    for subset, (other, level, tested) in SUBSETS.items():
+        levels = getattr(atlas.study.population, f"{other}s")
+        if tested == factor and level in levels and len(levels) > 1:
+            yield test(atlas, task, measure, factor, subset)
 
 
 def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, subset: str, *, claimed: bool) -> Finding:
