@@ -261,7 +261,7 @@ def test_their_claims_are_tested_on_them(atlas):
         assert set(claims.loc[numbers].task) == {task}
         assert "the study does not have this task" not in set(claims.loc[numbers].note)
     rows = atlas.table("line_attractors")
-    is_line = (rows.speed_share < 0.01) & (rows.held_length > 0.5) & (rows.length_to_width > 3)
+    is_line = (rows.speed_share < 0.01) & (rows.held_range > 0.5) & (rows.length_to_width > 3)
     assert claims.loc["7a"].value == pytest.approx(is_line.groupby(rows.network).mean().mean())
     assert set(claims.loc[["3", "4"]].task) == {"flip_flop"}  # of memory there is no task: the paper's is missed
     assert set(claims.loc[["3", "4"]].note) == {"the study does not have this task"}
