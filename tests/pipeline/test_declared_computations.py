@@ -199,7 +199,7 @@ def test_a_task_that_declares_integrated_inputs_has_the_analysis_of_integration(
     assert min(first["n_points"], second["n_points"]) > 0
     assert first["trusted_share"] == pytest.approx(1)
     # Input 2 is kept for good; of what the second unit keeps nothing is left after 8 steps.
-    assert first["held_length"] == pytest.approx(1, abs=0.02)
+    assert first["held_range"] == pytest.approx(1, abs=0.02)
     assert first["length_to_width"] > 100
     assert first["selection_relevant"] == pytest.approx(1, abs=1e-6)
     assert first["irrelevant_response"] == pytest.approx(0, abs=1e-6)
@@ -261,7 +261,7 @@ def test_their_claims_are_tested_on_them(atlas):
         assert set(claims.loc[numbers].task) == {task}
         assert "the study does not have this task" not in set(claims.loc[numbers].note)
     rows = atlas.table("line_attractors")
-    is_line = (rows.speed_share < 0.01) & (rows.held_length > 0.5) & (rows.length_to_width > 3)
+    is_line = (rows.speed_share < 0.01) & (rows.held_range > 0.5) & (rows.length_to_width > 3)
     assert claims.loc["7a"].value == pytest.approx(is_line.groupby(rows.network).mean().mean())
     assert set(claims.loc[["3", "4"]].task) == {"flip_flop"}  # of memory there is no task: the paper's is missed
     assert set(claims.loc[["3", "4"]].note) == {"the study does not have this task"}

@@ -323,11 +323,11 @@ def line_atlas(**columns):
 @pytest.mark.parametrize(
     ("columns", "verdict"),
     [
-        ({"speed_share": 1e-4, "held_length": 1.0, "length_to_width": 20.0}, "holds"),
+        ({"speed_share": 1e-4, "held_range": 1.0, "length_to_width": 20.0}, "holds"),
         # Untrained networks: the states of least speed lie straight, but nothing is held.
-        ({"line_share": 0.997, "speed_share": 0.1, "held_length": 0.01, "length_to_width": 9.0}, "does not hold"),
-        ({"speed_share": 1e-4, "held_length": 1.0, "length_to_width": 1.5}, "does not hold"),
-        ({"speed_share": math.nan, "held_length": math.nan, "length_to_width": math.nan}, "does not hold"),
+        ({"line_share": 0.997, "speed_share": 0.1, "held_range": 0.01, "length_to_width": 9.0}, "does not hold"),
+        ({"speed_share": 1e-4, "held_range": 1.0, "length_to_width": 1.5}, "does not hold"),
+        ({"speed_share": math.nan, "held_range": math.nan, "length_to_width": math.nan}, "does not hold"),
     ],
 )
 def test_a_line_attractor_is_slow_held_and_long(columns, verdict):

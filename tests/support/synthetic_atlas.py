@@ -259,7 +259,7 @@ class _AtlasBuilder:
             if member.task == "context_integration":
                 self.rows["line_attractors"].append(
                     row
-                    | {"condition_name": name, "line_share": 0.97, "drift_share": 0.001 + shift, "held_length": 0.9}
+                    | {"condition_name": name, "line_share": 0.97, "drift_share": 0.001 + shift, "held_range": 0.9}
                     | {"length_to_width": 30.0, "n_points": 5, "n_ill_conditioned": 1, "trusted_share": 0.9}
                     | {"response": 1.0, "response_median": 1.0, "modes_needed": 1}
                 )

@@ -214,11 +214,15 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "line_share": Column("float64", "share of its variance along one dimension"),
         "drift_share": Column("float64", "root mean square drift of the output per step, relative to its range"),
         "speed_share": Column("float64", "root mean square of ‖F(h) − h‖ along it, relative to its length", before=NAN),
-        "held_length": Column(
-            "float64", "extent of the activity along it a trial later without evidence, relative to before", before=NAN
+        "held_range": Column(
+            "float64",
+            "extent of the probe's outputs a trial later without evidence, relative to before",
+            before=NAN,
         ),
         "length_to_width": Column(
-            "float64", "that extent relative to the one across; meaningless where nothing is held", before=NAN
+            "float64",
+            "extent of the states by then, along it relative to across; read it where values are held",
+            before=NAN,
         ),
         "n_points": Column("int64", "fixed and slow points of the linear dynamics; −1: made at its states", before=-1),
         "n_ill_conditioned": Column("int64", "points left out of modes and responses: eigenvectors not trusted"),

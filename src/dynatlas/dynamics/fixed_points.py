@@ -153,9 +153,9 @@ def find_fixed_points(
     starts are added in rounds: between the points found, along their leading eigenvectors, and around the given starts
     at several scales. The search stops when the graph closes, every root was reached twice and, with a box, the index
     sum is 1; or after rounds without a new root, with a box only if the sum is 1; or when a budget is spent. It also
-    stops once most roots were reached from one start only, and these are at least 100, or at least 16 that mostly have
-    an eigenvalue within 1e-6 of 1, as on a continuum. A large map that is equivalent to a smaller one is searched there
-    (``completeness.reduction``). All computations use float64, independent of JAX's default.
+    stops once at least 100 roots, and most of all roots, were reached from one start only; and four rounds after 16
+    such roots with an eigenvalue of 1 show a continuum, which has no graph. A large map that is equivalent to a smaller
+    one is searched there (``completeness.reduction``). All computations use float64, independent of JAX's default.
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``, any JAX-traceable function. A callable pytree (a cell, an

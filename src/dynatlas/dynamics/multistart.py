@@ -28,8 +28,8 @@ REST = 1e-9
 
 # With this many roots reached from one start only, and more than half of all, more starts only find more roots.
 UNCOUNTABLE = 100
-# Fewer are enough if most of these have an eigenvalue as near to 1 as an isolated root hardly ever has: then they lie
-# on a continuum, along which every start ends at a root of its own, and the flow from a saddle never arrives.
+# Fewer show a continuum, if most of these have an eigenvalue as near to 1 as an isolated root hardly ever has. Every
+# start ends there at a root of its own, and the flow from a saddle creeps along and never arrives.
 ON_CONTINUUM = 16
 NEUTRAL = 1e-6
 
@@ -196,11 +196,15 @@ class Multistart:
     @property
     def uncountable(self) -> bool:
         """Whether there are more roots than starts can count, as on a continuum or where gates are nearly closed."""
+        singletons = self.n_singletons
+        return singletons >= UNCOUNTABLE and 2 * singletons > len(self.roots)
+
+    @property
+    def on_continuum(self) -> bool:
+        """Whether the roots lie on a continuum, which has no graph: most were reached once and have an eigenvalue 1."""
         once = [point for point in self.roots if point.hits == 1]
-        if len(once) < ON_CONTINUUM or 2 * len(once) <= len(self.roots):
-            return False
         neutral = sum(bool(np.abs(point.eigenvalues - 1).min() < NEUTRAL) for point in once)
-        return len(once) >= UNCOUNTABLE or 2 * neutral > len(once)
+        return len(once) >= ON_CONTINUUM and 2 * len(once) > len(self.roots) and 2 * neutral > len(once)
 
     @property
     def n_singletons(self) -> int:

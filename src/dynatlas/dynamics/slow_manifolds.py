@@ -6,7 +6,6 @@ evenly, and measures how fast a held value drifts.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,19 +22,6 @@ ITERATIONS = 60
 FIRST_DAMPING = 1e-2
 # An extent is that between these quantiles, so that no single state decides it.
 EXTENT = (0.05, 0.95)
-
-
-class Held(NamedTuple):
-    """What is left of the activity around a manifold after some steps without evidence.
-
-    Attributes:
-        length: the extent of the states along the manifold, relative to that before: 1 for a line that holds every
-            value, 0 for a point that all states return to.
-        length_to_width: the extent along the manifold, relative to the extent across it.
-    """
-
-    length: float
-    length_to_width: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,31 +85,29 @@ class SlowManifold(SummaryRepr):
         rows = np.arange(len(states))
         return (ahead + along)[rows, nearest], across[rows, nearest]
 
-    def held(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> Held:
-        """Compare states that a network visits [k, n] with the same runs some steps later, without evidence [k, n].
+    def length_to_width(self, states: NDArray[np.float64]) -> float:
+        """Return the extent of states along the path, relative to that across it.
 
-        A straight chain of states is no evidence of a line attractor: the chain is sampled at chosen outputs, and those
-        of a network without training lie straight. Here the network shows whether it holds values apart. An extent is
-        that from the 5 % to the 95 % quantile; across the manifold, twice the 95 % quantile of the distance from it.
-        Runs that are no longer finite are left out; NaN if there is none left.
+        Meant for states [k, n] that the network has come to without evidence: near a line attractor they are spread
+        along it and not across. An extent is that from the 5 % to the 95 % quantile; across the path, twice the 95 %
+        quantile of the distance from it. NaN without a finite state.
 
         Example:
             A step halves the distance from the line along (1, 1). Without evidence, all states come to it and stay.
 
             >>> matrix = np.array([[0.75, 0.25], [0.25, 0.75]])
             >>> line = slow_manifold(lambda h, x: matrix @ h, [1.0, 1.0], 0.0, [-1, 0, 1], np.eye(2))
-            >>> before = np.random.default_rng(0).normal(size=(100, 2))
-            >>> held = line.held(before, before @ np.linalg.matrix_power(matrix, 10))
-            >>> round(held.length, 6), held.length_to_width > 100
-            (1.0, True)
+            >>> states = np.random.default_rng(0).normal(size=(100, 2))
+            >>> later = states @ np.linalg.matrix_power(matrix, 10)
+            >>> line.length_to_width(states) < 2, line.length_to_width(later) > 100
+            (True, True)
         """
-        finite = np.isfinite(after).all(axis=1)
-        if not finite.any():
-            return Held(float("nan"), float("nan"))
-        first, (later, across) = self.project(before)[0], self.project(after[finite])
-        length = float(np.diff(np.quantile(later, EXTENT))[0])
-        width, whole = 2 * float(np.quantile(across, EXTENT[1])), float(np.diff(np.quantile(first, EXTENT))[0])
-        return Held(length / whole if whole > 0 else float("nan"), length / width if width > 0 else float("inf"))
+        finite = states[np.isfinite(states).all(axis=1)]
+        if not len(finite):
+            return float("nan")
+        along, across = self.project(finite)
+        width = 2 * float(np.quantile(across, EXTENT[1]))
+        return extent(along) / width if width > 0 else float("inf")
 
     def _summary(self) -> Summary:
         return Summary(
@@ -135,6 +119,17 @@ class SlowManifold(SummaryRepr):
                 ("straightness", f"{self.line_share:.4f} of the variance along one dimension"),
             ),
         )
+
+
+def extent(values: NDArray[np.float64]) -> float:
+    """Return the distance from the 5 % to the 95 % quantile of finite values; NaN without any.
+
+    Example:
+        >>> extent(np.array([*range(101), np.inf]))
+        90.0
+    """
+    finite = values[np.isfinite(values)]
+    return float(np.diff(np.quantile(finite, EXTENT))[0]) if len(finite) else float("nan")
 
 
 def slow_manifold(

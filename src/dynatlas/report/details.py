@@ -35,7 +35,7 @@ SHOWN: Final = {
     ),
     "oscillations": ("frequency", "linear_frequency", "spectral_radius"),
     "line_attractors": (
-        *("condition_name", "low", "high", "line_share", "drift_share", "held_length"),
+        *("condition_name", "low", "high", "line_share", "drift_share", "held_range"),
         *("response_median", "n_points", "modes_needed"),
     ),
     "attractors": ("condition", "kind", "rotation_number", "exponent_1"),

@@ -61,7 +61,7 @@ class MorseGraph:
         """Search where roots must be, until nothing new is found; collect what remains unexplained."""
         for _ in range(PASSES):
             known = len(self.search.roots)
-            if self.search.uncountable or known > MOST_ROOTS:
+            if self.search.uncountable or self.search.on_continuum or known > MOST_ROOTS:
                 self.reasons = [f"{known} roots are too many to follow"]
                 return
             self._update_attractors()

@@ -17,6 +17,8 @@ from dynatlas.dynamics.step import Box, Step
 
 # Rounds in which roots that only one start reached are sought again.
 SINGLETON_ROUNDS = 4
+# Rounds that sample a continuum of roots more densely.
+CONTINUUM_ROUNDS = 4
 # Starts of the search on the whole map that check a reduced one.
 CHECKING_STARTS = 48
 
@@ -91,9 +93,12 @@ def _run(search: Multistart, starts: NDArray[np.float64], random: np.random.Gene
     search.search(starts)
     search.follow(starts[:FLOW_RUNS])
     graph = MorseGraph(search)
-    known, again = -1, 0
+    known, again, sampled = -1, 0, 0
     while True:
         graph.close()
+        sampled += search.on_continuum
+        if sampled > CONTINUUM_ROUNDS:
+            break
         # Without a box the sum proves nothing, and is not waited for.
         adds_up = search.box is None or search.index_sum == 1
         nothing_new = len(search.roots) == known
@@ -119,12 +124,12 @@ def _found(search: Multistart, open_ends: list[str]) -> Found:
         index_sum=search.index_sum,
         degenerate=sum(not point.index for point in roots),
         singletons=search.n_singletons,
-        uncountable=search.uncountable,
+        uncountable=search.uncountable or search.on_continuum,
         open_ends=open_ends,
         cut=search.cut,
     )
     rejected = {reason: count for reason, count in sorted(search.rejected.items()) if count}
-    cut = "a continuum of roots" if search.uncountable else search.cut
+    cut = "a continuum of roots" if search.uncountable or search.on_continuum else search.cut
     return Found(search.points, said, rejected, search.n_starts, search.spread, cut)
 
 

@@ -24,7 +24,7 @@ from dynatlas.cells.responses import linear_readout
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import integrated_response, linearize, modes_needed, shares_of_activity
 from dynatlas.dynamics.root_search import flow_ends
-from dynatlas.dynamics.slow_manifolds import Held, SlowManifold, slow_manifold
+from dynatlas.dynamics.slow_manifolds import SlowManifold, extent, slow_manifold
 from dynatlas.study.members import Configuration, Member
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
@@ -146,22 +146,30 @@ def _around(task: Task, cell: Cell, points: Floats, visited: Floats, inputs: Flo
     return Around(shares, ~around.is_ill_conditioned, around.eigenvalues, responses, around.selection())
 
 
-def _held(cell: Cell, manifold: SlowManifold, visited: Floats, inputs: Floats, steps: int) -> Held:
-    """Run the network on for ``steps`` without evidence, from states of the probe, and compare both with the line."""
+def _held(cell: Cell, manifold: SlowManifold, visited: Floats, inputs: Floats, steps: int) -> dict[str, float]:
+    """Run the network on for ``steps`` without evidence, from states of the probe: what is left of their differences.
+
+    That a chain of states lies straight is no evidence of a line attractor: it is sampled at chosen outputs, and that
+    of an untrained network is the straighter one. Here the network shows whether it holds values apart.
+    """
     before = visited[np.linspace(0, len(visited) - 1, min(HELD_STATES, len(visited))).astype(int)]
     with jax.enable_x64(True):
         after = flow_ends(cell.under(jnp.asarray(inputs)), before, jnp.zeros(0), steps)
-    return manifold.held(before, after)
+    weights = linear_readout(cell)[0][0]
+    whole = extent(before @ weights)
+    return {
+        "held_range": extent(after @ weights) / whole if whole > 0 else np.nan,
+        "length_to_width": manifold.length_to_width(after),
+    }
 
 
-def _shape_columns(manifold: SlowManifold, held: Held) -> Json:
+def _shape_columns(manifold: SlowManifold, held: dict[str, float]) -> Json:
     return {
         "q_max": float(manifold.q.max()),
         "line_share": manifold.line_share,
         "drift_share": manifold.drift_share,
         "speed_share": manifold.speed_share,
-        "held_length": held.length,
-        "length_to_width": held.length_to_width,
+        **held,
     }
 
 

@@ -68,9 +68,9 @@ function formOf(network, details) {
     return section("Dynamics", paragraph("This task declares no graph, frequencies or integrated inputs, so nothing more is drawn of its fixed points."));
   }
   return section("Line attractors",
-    paragraph("For each context, the slow points along which the network holds its sum: the share of their variance along one line, the drift of the output there (as a share of its range, per step), and the share of the activity's extent along the line that is left a trial later (1 if all is held); and, from the linear dynamics around the fixed points, the output half a trial after a unit input (1 is perfect). There is no transition graph, because states do not move from point to point."),
+    paragraph("For each context, the slow points along which the network holds its sum: the share of their variance along one line, the drift of the output there (as a share of its range, per step), and the share of the outputs' extent that is left a trial later without evidence (1 if all is held); and, from the linear dynamics around the fixed points, the output half a trial after a unit input (1 is perfect). There is no transition graph, because states do not move from point to point."),
     lines.missing !== undefined ? missing(lines.missing || "No line was sampled.") : plainTable(lines, {
-      condition_name: "context", low: "lowest output", high: "highest", line_share: "share along a line", drift_share: "drift", held_length: "held", response_median: "response", n_points: "points", modes_needed: "modes needed",
+      condition_name: "context", low: "lowest output", high: "highest", line_share: "share along a line", drift_share: "drift", held_range: "held", response_median: "response", n_points: "points", modes_needed: "modes needed",
     }, "Line attractors"));
 }
 

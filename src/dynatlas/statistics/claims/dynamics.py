@@ -80,16 +80,16 @@ def line_attractors(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     Straightness is not asked for: states of least speed lie straight in untrained networks, too.
     """
     rows = of_task(atlas, "line_attractors", task)
-    is_line = (rows.speed_share < SLOW) & (rows.held_length > HELD) & (rows.length_to_width > LONG)
-    conditions = (("slow", rows.speed_share < SLOW), ("held", rows.held_length > HELD))
+    is_line = (rows.speed_share < SLOW) & (rows.held_range > HELD) & (rows.length_to_width > LONG)
+    conditions = (("slow", rows.speed_share < SLOW), ("held", rows.held_range > HELD))
     shares = ", ".join(f"{name} {100 * met.mean():.0f} %" for name, met in conditions) if len(rows) else ""
     yield above(
         task,
-        f"share of contexts with a line: speed below {SLOW:g} of its length a step, more than {HELD:g} of the extent "
+        f"share of contexts with a line: speed below {SLOW:g} of its length a step, more than {HELD:g} of the range "
         f"held for a trial, more than {LONG:g} times as long as wide",
         *share_of(rows.assign(line=is_line.astype(float)), "line"),
         MOST,
-        "line_attractors: speed_share, held_length, length_to_width",
+        "line_attractors: speed_share, held_range, length_to_width",
         shares,
     )
 
