@@ -132,13 +132,14 @@ def test_an_atlas_of_an_earlier_version_shows_no_averages_along_the_line() -> No
         draw_responses(Figure().subplots(), atlas, "context_integration")
 
 
-def test_frequencies_are_drawn_as_the_table_has_them() -> None:
+def test_frequencies_are_medians_over_networks() -> None:
     axes = Figure().subplots()
     draw_frequencies(axes, full(), "sine_wave", "architecture")
-    rows = full().table("frequencies")
-    assert rows["n_networks"].min() > 0
-    gru = rows[(rows["factor"] == "architecture") & (rows["level"] == "gru")]
-    np.testing.assert_allclose(curves(axes)[2], gru[["frequency", "linear_frequency"]])
+    networks = full().table("networks")
+    gru = networks[(networks["task"] == "sine_wave") & (networks["architecture"] == "gru")]["network"]
+    rows = full().table("oscillations")
+    medians = rows[rows["network"].isin(gru)].groupby("frequency")["linear_frequency"].median().reset_index()
+    np.testing.assert_allclose(curves(axes)[2], medians)
     assert "(n = 22 per command)" in figures.pictures(full())["fig2"].caption
 
 

@@ -47,7 +47,7 @@ def test_a_study_without_a_measure_or_untrained_networks_says_so() -> None:
         ("distances/", "fig1"),
         ("transitions", "fig1"),
         ("oscillations", "fig2"),
-        ("frequencies", "fig2"),
+        ("attractors", "fig2"),
         ("spectra", "fig3"),
         ("control_embeddings", "fig4"),
         ("networks", "appendix-c"),

@@ -16,6 +16,8 @@ from dynatlas.figures.looks import Look, looks_of
 from dynatlas.figures.state_spaces import color_scale, colors_of
 from dynatlas.figures.style import GREY, new_figure, panel, styled
 
+QUARTILES = (0.25, 0.5, 0.75)
+
 
 def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
     """Draw the offsets of the linear frequency and of the rotation number from the commanded frequency."""
@@ -33,35 +35,31 @@ def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
 
 
 def draw_frequencies(axes: Axes, atlas: AtlasLike, task: str, factor: str) -> None:
-    """Draw the linear frequency against the commanded frequency, averaged over each level of a factor.
+    """Draw the linear frequency against the commanded one: median and quartiles of each level of a factor.
 
     Raises:
-        Missing: the table ``frequencies`` is not stored.
+        Missing: the oscillations or attractors are not stored.
     """
-    for look, rows in _by_level(atlas, factor):
-        mean, error = rows["linear_frequency"], rows["linear_frequency_se"].fillna(0)
-        axes.errorbar(
-            rows["frequency"],
-            mean,
-            yerr=error,
-            color=look.color,
-            marker="o",
-            markersize=2,
-            elinewidth=0.6,
-        )
+    for look, rows in _quartiles(atlas, task, factor, "linear_frequency"):
+        low, middle, high = (rows[share].to_numpy(float) for share in QUARTILES)
+        errors = [middle - low, high - middle]
+        axes.errorbar(rows.index, middle, yerr=errors, color=look.color, marker="o", markersize=2, elinewidth=0.6)
     asked = atlas.study.task(task).condition_frequencies()
     ends = [min(asked), max(asked)]
     axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=3)
     axes.set(xlabel="commanded frequency\n(cycles per step)")
 
 
-def _by_level(atlas: AtlasLike, factor: str) -> Iterator[tuple[Look, pd.DataFrame]]:
-    """Yield the look of each level of a factor, in canonical order, and its rows of ``frequencies``, sorted."""
-    frequencies = table(atlas, "frequencies")
-    rows = frequencies[frequencies["factor"] == factor]
+def _quartiles(atlas: AtlasLike, task: str, factor: str, column: str) -> Iterator[tuple[Look, pd.DataFrame]]:
+    """Yield the look of each level of a factor, in canonical order, and quartiles over networks by frequency."""
+    keys = ["network", "condition"]
+    networks, attractors = table(atlas, "networks", task), table(atlas, "attractors", task)
+    rows = table(atlas, "oscillations").merge(attractors[[*keys, "rotation_number"]], on=keys)
+    rows = rows.merge(networks[["network", factor]], on="network")
     looks = looks_of(atlas.study)[factor]
-    for level in ordered(rows["level"], looks):
-        yield looks[level], rows[rows["level"] == level].sort_values("frequency")
+    for level in ordered(rows[factor].unique(), looks):
+        by_frequency = rows[rows[factor] == level].groupby("frequency")[column]
+        yield looks[level], by_frequency.quantile(np.array(QUARTILES)).unstack()
 
 
 def draw_offsets(axes: Axes, atlas: AtlasLike, task: str, factor: str, column: str) -> None:
@@ -70,20 +68,11 @@ def draw_offsets(axes: Axes, atlas: AtlasLike, task: str, factor: str, column: s
     Raises:
         Missing: the oscillations or attractors are not stored.
     """
-    keys = ["network", "condition"]
-    networks, attractors = table(atlas, "networks", task), table(atlas, "attractors", task)
-    rows = table(atlas, "oscillations").merge(attractors[[*keys, "rotation_number"]], on=keys)
-    rows = rows.merge(networks[["network", factor]], on="network")
-    rows = rows.assign(offset=1000 * (rows[column] - rows["frequency"]))
-    looks = looks_of(atlas.study)[factor]
-    for level in ordered(rows[factor].unique(), looks):
-        quartiles = (
-            rows[rows[factor] == level].groupby("frequency")["offset"].quantile(np.array([0.25, 0.5, 0.75])).unstack()
-        )
-        asked = quartiles.index.to_numpy(float)
-        look = looks[level]
-        axes.plot(asked, quartiles[0.5], color=look.color, marker="o", markersize=2, label=look.label)
-        axes.fill_between(asked, quartiles[0.25], quartiles[0.75], color=look.color, alpha=0.2, lw=0)
+    for look, rows in _quartiles(atlas, task, factor, column):
+        asked = rows.index.to_numpy(float)
+        low, middle, high = (1000 * (rows[share].to_numpy(float) - asked) for share in QUARTILES)
+        axes.plot(asked, middle, color=look.color, marker="o", markersize=2, label=look.label)
+        axes.fill_between(asked, low, high, color=look.color, alpha=0.2, lw=0)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     # Most offsets are below 1 (10⁻³ cycles per step); a single network at another frequency can be off by 100.
     axes.set_yscale("symlog", linthresh=1)

@@ -57,9 +57,8 @@ def oscillation_caption(atlas: AtlasLike) -> str:
     population = describe_population(atlas, task)
     geometry, topology = compared_measures(atlas, task)
     one = representatives(atlas, task)[0]
-    averaged = table(atlas, "frequencies")
-    by_architecture = averaged[averaged["factor"] == "architecture"]
-    counts = by_architecture.groupby("condition")["n_networks"].sum()
+    rows = table(atlas, "oscillations").dropna(subset=["linear_frequency"])
+    counts = rows[rows["network"].isin(table(atlas, "networks", task)["network"])].groupby("condition").size()
     n_averaged = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
     return (
         f"{population} a, {describe_trial(atlas, task)} ({variant_label(one.architecture, one.activation)}). "
@@ -69,6 +68,6 @@ def oscillation_caption(atlas: AtlasLike) -> str:
         "point in the middle of each oscillation, near the leading pairs. Trajectories and eigenvalues are coloured by "
         "the commanded frequency; strokes on the unit circle mark the commanded frequencies. "
         f"e, metric MDS of {measure_label(topology)} distances. {describe_map(atlas, task, topology)} f, frequency "
-        "of the leading pair, |arg λ|/2π, against the commanded frequency: means over networks "
-        f"(n = {n_averaged} per command) ± standard error; dashed, equality."
+        "of the leading pair, |arg λ|/2π, against the commanded frequency: medians over networks "
+        f"(n = {n_averaged} per command) and quartiles; dashed, equality."
     )
