@@ -437,7 +437,8 @@ class Atlas(SummaryRepr):
 
     def _damaged(self, name: str, damage: str) -> DamagedAtlasError:
         return DamagedAtlasError(
-            f"{self.path / name} is {damage}: `dynatlas verify` finds all that is damaged, and a run redoes it"
+            f"{self.path / name} is {damage}: `dynatlas verify --repair {self.path}` discards all that is damaged, and "
+            "the next run redoes it"
         )
 
     @property
