@@ -46,7 +46,10 @@ def test_the_parameters_of_train_rnn_brain(tmp_path, indent):
 
 
 def test_null_is_no_bias(tmp_path):
-    assert_steps(read_network(saved(tmp_path, TRAINED | {"bias_rec": None})), step(0.0))
+    network = read_network(saved(tmp_path, TRAINED | {"bias_rec": None}))
+    assert_steps(network, step(0.0))
+    assert "not used: bias_rec (None)" in network.source
+    assert "leaky with alpha = dt/tau, 0.1" in network.source
 
 
 def test_the_rules_for_unused_arrays_hold(tmp_path):
