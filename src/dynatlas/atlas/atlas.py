@@ -22,7 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from dynatlas._io.atomic import open_regular, publish, remove_temporaries, temporary_beside, write_bytes
-from dynatlas._io.links import leads_outside
+from dynatlas._io.links import link_outside
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.json import Json
 from dynatlas.atlas import checkpoints, formats, schema
@@ -430,10 +430,9 @@ class Atlas(SummaryRepr):
 
     def _refuse_link(self, folder: str) -> None:
         """Refuse to write into a folder of the atlas that is a link to a place outside."""
-        if leads_outside(self.path, folder):
-            raise AtlasError(
-                f"{self.path / folder} is a link out of the atlas, which is not followed; put a folder in its place"
-            )
+        link = link_outside(self.path, folder)
+        if link is not None:
+            raise AtlasError(f"{link} is a link out of the atlas, which is not followed; put a folder in its place")
 
     def _damaged(self, name: str, damage: str) -> DamagedAtlasError:
         return DamagedAtlasError(
