@@ -177,6 +177,12 @@ class TestFolder:
         assert content(tmp_path / "a") == {"a": "1"}
         assert content(write_folder(tmp_path / "a", OTHER, writing(a="2"))) == {"a": "2"}
 
+    def test_a_path_that_is_no_text_is_refused(self, tmp_path):
+        folder = tmp_path / os.fsdecode(b"caf\xe9")
+        with pytest.raises(NetworkError, match="no Unicode text"):
+            write_folder(folder, ONE, writing(a="1"))
+        assert not folder.exists()
+
     @pytest.mark.parametrize("step", range(5))
     def test_after_a_crash_the_files_are_still_known_as_ours(self, tmp_path, monkeypatch, step):
         folder = tmp_path / "a"

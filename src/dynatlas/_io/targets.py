@@ -90,6 +90,20 @@ def write_files(
         write_file(target, lambda path, content=content: path.write_bytes(content), force=force, error=error)  # type: ignore[misc]
 
 
+def refuse_bytes(folder: Path, error: type[DynatlasError] = DynatlasError) -> None:
+    """Refuse a path that is no Unicode text: Parquet files cannot be written there.
+
+    Raises:
+        DynatlasError: it is not, as a name that was written in another encoding.
+    """
+    try:
+        f"{folder.absolute()}".encode()
+    except UnicodeEncodeError:
+        raise error(
+            f"the path {str(folder)!a} is no Unicode text, in which no tables can be written; choose another folder"
+        ) from None
+
+
 def check_folder(folder: Path, results: Results, *, replaces_any: bool = True) -> None:
     """Check that results may be written to a folder: it is missing, empty, or has an earlier record of this kind.
 
@@ -159,6 +173,7 @@ def _replace(
 
 def _earlier(folder: Path, results: Results, *, replaces_any: bool) -> dict[str, list[str]] | None:
     """Return the hashes of the files that were written to a folder; None if the folder does not exist."""
+    refuse_bytes(folder, results.error)
     if not os.path.lexists(folder):
         return None
     other = results.error(f"{folder} exists and is no earlier {results.kind}; choose another folder with --out")

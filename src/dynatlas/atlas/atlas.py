@@ -23,6 +23,7 @@ import xarray as xr
 
 from dynatlas._io.atomic import open_regular, publish, remove_temporaries, temporary_beside, write_bytes
 from dynatlas._io.links import link_outside
+from dynatlas._io.targets import refuse_bytes
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.json import Json
 from dynatlas.atlas import checkpoints, formats, schema
@@ -68,10 +69,11 @@ class Atlas(SummaryRepr):
 
         Raises:
             DifferentStudyError: the folder holds the atlas of another study; what differs is named.
-            AtlasError: the folder holds something else, or cannot be written.
+            AtlasError: the folder holds something else, or cannot be written; its path is no Unicode text.
             DamagedAtlasError: the atlas there cannot be read.
         """
         path = _absolute(path)
+        refuse_bytes(path, AtlasError)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if is_new(path, study):
