@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dynatlas._io.atomic import fingerprint, open_regular
-from dynatlas._io.links import leads_outside
+from dynatlas._io.links import link_outside
 from dynatlas._io.targets import Results, check_folder, read_record, write_file, write_files, write_folder
 from dynatlas.errors import DynatlasError, NetworkError
 
@@ -177,6 +177,12 @@ class TestFolder:
         assert content(tmp_path / "a") == {"a": "1"}
         assert content(write_folder(tmp_path / "a", OTHER, writing(a="2"))) == {"a": "2"}
 
+    def test_a_path_that_is_no_text_is_refused(self, tmp_path):
+        folder = tmp_path / os.fsdecode(b"caf\xe9")
+        with pytest.raises(NetworkError, match="no Unicode text"):
+            write_folder(folder, ONE, writing(a="1"))
+        assert not folder.exists()
+
     @pytest.mark.parametrize("step", range(5))
     def test_after_a_crash_the_files_are_still_known_as_ours(self, tmp_path, monkeypatch, step):
         folder = tmp_path / "a"
@@ -226,6 +232,7 @@ class TestReading:
         (atlas / "dangling").symlink_to(tmp_path / "nothing")
         (atlas / "circle").symlink_to("circle")
         seen = {
-            name: leads_outside(atlas, f"{name}/a") for name in ("tables", "inside", "outside", "dangling", "circle")
+            name: link_outside(atlas, f"{name}/a") is not None
+            for name in ("tables", "inside", "outside", "dangling", "circle")
         }
         assert seen == {"tables": False, "inside": False, "outside": True, "dangling": True, "circle": True}

@@ -91,6 +91,13 @@ def test_a_folder_of_the_users_is_left_alone(tmp_path: Path, study: Study) -> No
     assert (tmp_path / "manifest.log").read_text() == "mine"
 
 
+def test_a_path_that_is_no_text_is_refused_before_anything_is_trained(tmp_path: Path, study: Study) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")  # a name in Latin-1
+    with pytest.raises(AtlasError, match=r"caf\\udce9' is no Unicode text, in which no tables can be written; choose"):
+        Atlas.create(folder, study)
+    assert not folder.exists()
+
+
 def test_no_folder_can_be_made(tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AtlasError, match="it is a file; an atlas is a folder"):

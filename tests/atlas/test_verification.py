@@ -42,7 +42,7 @@ def test_damage_is_found_by_readers_and_by_verify_and_can_be_healed(atlas: Atlas
     else:
         DAMAGES[damage](path)
     what = {"garbage": "changed", "missing": "truncated" if path.parent.name == "0" else "missing"}.get(damage, damage)
-    with pytest.raises(DamagedAtlasError, match=f"{name} is {what}: `dynatlas verify` finds .* and a run redoes it"):
+    with pytest.raises(DamagedAtlasError, match=f"{name} is {what}: `dynatlas verify --repair .* run redoes it"):
         READERS[name](atlas)
     assert atlas.verify() == [Problem(name, what)]
     atlas.discard(*(problem.name for problem in atlas.verify()))
@@ -126,13 +126,22 @@ def test_what_is_not_in_the_manifest_is_overwritten(atlas: Atlas) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file for group", "group for file"])
-def test_something_of_another_kind_in_the_way(atlas: Atlas, kind: str) -> None:
+def test_something_of_another_kind_in_the_way(atlas: Atlas, kind: str, tmp_path: Path) -> None:
     path = atlas.path / ("report/index.html" if kind == "group for file" else f"arrays.zarr/{GROUP}")
     path.parent.mkdir(parents=True)
     if kind == "group for file":
         path.mkdir()
-        (path / "x").write_text("")
+        other = path / "x"
+        what = "a folder that is not empty"
     else:
-        path.write_text("")
-    write_all(atlas)
+        other = path
+        what = "a file that is not empty"
+    other.write_text("somebody's notes")
+    with pytest.raises(AtlasError, match=f"cannot write .*{path.name}: {what} is in its place; move it away"):
+        write_all(atlas)
+    assert other.read_text() == "somebody's notes"
+    other.rename(tmp_path / "notes")
+    if kind == "file for group":
+        path.touch()
+    write_all(atlas)  # what is empty is replaced
     assert atlas.verify() == []

@@ -216,6 +216,15 @@ class TestCommand:
         assert f"dynatlas convert {tmp_path / 'net.pt'} NEW.safetensors" in capsys.readouterr().err
         assert call("convert", tmp_path / "net.pt", tmp_path / "net.safetensors") == 8
         assert "PyTorch is not installed here. Where it is, run: python -c" in capsys.readouterr().err
+        (tmp_path / "mine.safetensors").write_text("notes")
+        assert call("convert", tmp_path / "net.pt", tmp_path / "mine.safetensors") == 8
+        assert "mine.safetensors exists and is not replaced" in capsys.readouterr().err  # nor by that command
+
+    def test_what_needs_no_conversion_is_told(self, tmp_path, capsys):
+        np.savez(tmp_path / "net.npz", W_rec=np.eye(2))
+        for source in (tmp_path / "net.npz", FLIP_FLOP):
+            assert call("convert", source, tmp_path / "new.safetensors") == 8
+            assert f"{source} needs no conversion; run: dynatlas analyze {source}" in capsys.readouterr().err
 
     def test_inputs_that_do_not_fit(self, tmp_path, capsys):
         np.save(tmp_path / "inputs.npy", np.zeros((2, 5)))

@@ -1,5 +1,6 @@
 """Runs on workers elsewhere that die, are told to go, or lose their scheduler: not a bit of the result differs."""
 
+import errno
 import json
 import os
 import signal
@@ -263,6 +264,13 @@ def test_a_job_that_kills_its_workers_is_named(study_file, tmp_path, monkeypatch
     with pytest.raises(DynatlasError, match="the job 'be greedy' has had its worker killed again and again"):
         dynatlas.run(study_file, tmp_path / "atlas", workers=1)
     assert Atlas.open(tmp_path / "atlas").progress["state"] == "failed"
+
+
+def test_a_job_that_meets_a_full_disk_is_named_in_plain_words():
+    job = runner.Job("count", "training", len, (), frozenset(), frozenset(["tables/x"]))
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "atlas/x")
+    assert f"{runner._failure(job, full)}".startswith(f"the job 'count' failed: {full}. What was finished is kept; run")
+    assert "failed: ValueError('no'). What" in f"{runner._failure(job, ValueError('no'))}"
 
 
 def test_what_may_change_last_bits_is_said(tmp_path, monkeypatch):

@@ -27,6 +27,11 @@ def test_values_and_errors_come_back(tmp_path, monkeypatch):
         read_recording(tmp_path.__class__("a.h5"))
 
 
+def test_a_path_may_be_a_text(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((4, 3)))
+    assert read_recording(f"{tmp_path}/a.npy").values.shape == (4, 3)
+
+
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize(
     ("start", "said"),

@@ -114,6 +114,14 @@ def test_windows_are_checked():
         parse_window("0-1")
 
 
+def test_a_list_of_trials_keeps_its_masks_and_needs_one_shape():
+    masked = np.ma.masked_greater(np.array([[1.0, 2.0], [3.0, 1e20]]), 1e19)
+    np.testing.assert_array_equal(plain([masked, masked], "r")[0][1], [[1, 2], [3, np.nan]])
+    np.testing.assert_array_equal(plain([[1.0, 2.0], [3.0, 4.0]], "r")[0], [[1, 2], [3, 4]])
+    with pytest.raises(NetworkError, match="r is a list of trials of different shapes; cut each to the same window"):
+        plain([np.ones((5, 3)), np.ones((4, 3))], "r")
+
+
 @pytest.mark.parametrize(
     "array",
     [

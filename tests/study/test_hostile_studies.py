@@ -6,6 +6,7 @@ import pytest
 
 from dynatlas.errors import LONGEST, DynatlasError, StudyError, shortened
 from dynatlas.study.files import builtin_study_text
+from dynatlas.study.settings import Analysis, Execution, Training
 from dynatlas.study.study import Study
 from support.studies import tiny_toml
 
@@ -42,6 +43,26 @@ def test_numbers_and_tables_that_python_cannot_hold(value, tmp_path):
 def test_neither_nan_nor_infinity_is_a_setting(value, table, key, tmp_path):
     text = f'name = "x"\n[[tasks]]\nkind = "flip_flop"\n[{table}]\n{key} = {value}\n'
     assert f"{table}.{key}" in refused(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        (table, key)
+        for table, settings in {"training": Training, "execution": Execution, "analysis": Analysis}.items()
+        for key, field in settings.model_fields.items()
+        if type(field.default) in (int, float) or key == "svcca_components"
+    ],
+)
+def test_no_number_overflows_in_a_worker(table, key, tmp_path):
+    """A C integer and a float32 hold less than Python."""
+    text = f'name = "x"\n[[tasks]]\nkind = "flip_flop"\n[{table}]\n{key} = {10**31}\n'
+    assert f"{table}.{key}: input should be less than" in refused(text, tmp_path)
+
+
+def test_a_probe_of_one_trial_has_no_halves(tmp_path):
+    text = 'name = "x"\n[[tasks]]\nkind = "flip_flop"\nprobe_trials = 1\n'
+    assert "probe_trials: input should be greater than or equal to 2, but it is 1" in refused(text, tmp_path)
 
 
 def test_a_hexadecimal_number_of_thousands_of_digits_and_a_text_of_megabytes(tmp_path):

@@ -95,7 +95,7 @@ def test_they_have_no_gradient_and_no_penalty_and_are_no_parameters():
 
 def test_constants_that_are_not_declared_and_names_that_do_not_exist_are_told():
     check_cell("ei", Declared, 2, 6, 1, "relu")
-    with pytest.raises(ValueError, match=r"the leaf 'mask' has no gradient, .*declare it: fixed_leaves = \('mask',\)"):
+    with pytest.raises(ValueError, match=r"no gradient for 'mask', 'alpha': .*fixed_leaves = \('mask', 'alpha'\)"):
         check_cell("ei", Undeclared, 2, 6, 1, "relu")
 
     class Misspelt(Declared):

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -20,13 +20,17 @@ _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """Yield an unused path beside ``target`` to write to, and remove what is left there afterwards."""
+    """Yield an unused path beside ``target`` to write to, and remove what is left there afterwards.
+
+    What cannot be removed, as in a folder that has become read-only, is left to ``remove_temporaries``.
+    """
     _make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
     finally:
-        _remove(temporary)
+        with suppress(OSError):
+            _remove(temporary)
 
 
 def publish(temporary: Path, target: Path) -> None:
@@ -34,8 +38,13 @@ def publish(temporary: Path, target: Path) -> None:
 
     A file replaces ``target`` in one step. A folder needs two, and for a moment neither the old nor the new one exists:
     no manifest may list the old folder while it is replaced.
+
+    Raises:
+        OSError: it cannot be written, or ``target`` is a folder in place of a file, or the reverse, and is not empty:
+            that was written by somebody else.
     """
     _flush(temporary)
+    _clear_other_kind(target, is_for_folder=temporary.is_dir())
     if _is_folder(target) or (temporary.is_dir() and os.path.lexists(target)):
         with temporary_beside(target) as old:
             os.replace(target, old)
@@ -44,6 +53,16 @@ def publish(temporary: Path, target: Path) -> None:
     else:
         os.replace(temporary, target)
         _flush_folder(target.parent)
+
+
+def _clear_other_kind(target: Path, *, is_for_folder: bool) -> None:
+    """Remove an empty folder in place of a file, or an empty file in place of a folder; refuse one that is not."""
+    if target.is_symlink() or not target.exists() or target.is_dir() == is_for_folder:
+        return
+    if any(target.iterdir()) if target.is_dir() else target.stat().st_size:
+        what = "a folder that is not empty" if target.is_dir() else "a file that is not empty"
+        raise OSError(errno.EEXIST, f"{what} is in its place; move it away", str(target))
+    target.rmdir() if target.is_dir() else target.unlink()
 
 
 def publish_new(temporary: Path, target: Path) -> None:

@@ -3,16 +3,20 @@
 from pathlib import Path
 
 
-def leads_outside(folder: Path, name: str) -> bool:
-    """Whether a part of the relative path ``name`` is a link that leads out of ``folder``, or in a circle."""
+def link_outside(folder: Path, name: str) -> Path | None:
+    """Return the part of the relative path ``name`` that is a link out of ``folder``, or in a circle; else None."""
     at = folder
     for part in name.split("/"):
         at = at / part
         if at.is_symlink():
-            try:
-                return not at.resolve(strict=True).is_relative_to(folder.resolve())
-            except FileNotFoundError:
-                return not at.resolve().is_relative_to(folder.resolve())
-            except (OSError, RuntimeError):  # a circle
-                return True
-    return False
+            return None if _stays_inside(at, folder) else at
+    return None
+
+
+def _stays_inside(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve(strict=True).is_relative_to(folder.resolve())
+    except FileNotFoundError:
+        return link.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a circle
+        return False

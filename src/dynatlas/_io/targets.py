@@ -56,7 +56,7 @@ def write_file(
     except FileExistsError as reason:
         if not os.path.lexists(target):
             raise error(f"cannot write {target}: {reason.strerror}") from reason
-        raise error(_taken(target)) from None
+        raise error(taken(target)) from None
     except OSError as reason:
         raise error(f"cannot write {target}: {reason.strerror or reason}") from reason
     return result
@@ -71,7 +71,7 @@ def refuse_odd_target(target: Path, *, force: bool = False, error: type[Dynatlas
     if target.is_dir() and not target.is_symlink():
         raise error(f"{target} is a folder; name a file to write, such as {target / 'NAME'}")
     if os.path.lexists(target) and not force and (target.is_symlink() or not target.is_file()):
-        raise error(_taken(target))
+        raise error(taken(target))
 
 
 def write_files(
@@ -85,9 +85,23 @@ def write_files(
     for target, content in files.items():
         refuse_odd_target(target, force=force, error=error)
         if target.is_file() and not force and target.read_bytes() != content:
-            raise error(_taken(target))
+            raise error(taken(target))
     for target, content in files.items():
         write_file(target, lambda path, content=content: path.write_bytes(content), force=force, error=error)  # type: ignore[misc]
+
+
+def refuse_bytes(folder: Path, error: type[DynatlasError] = DynatlasError) -> None:
+    """Refuse a path that is no Unicode text: Parquet files cannot be written there.
+
+    Raises:
+        DynatlasError: it is not, as a name that was written in another encoding.
+    """
+    try:
+        f"{folder.absolute()}".encode()
+    except UnicodeEncodeError:
+        raise error(
+            f"the path {str(folder)!a} is no Unicode text, in which no tables can be written; choose another folder"
+        ) from None
 
 
 def check_folder(folder: Path, results: Results, *, replaces_any: bool = True) -> None:
@@ -159,6 +173,7 @@ def _replace(
 
 def _earlier(folder: Path, results: Results, *, replaces_any: bool) -> dict[str, list[str]] | None:
     """Return the hashes of the files that were written to a folder; None if the folder does not exist."""
+    refuse_bytes(folder, results.error)
     if not os.path.lexists(folder):
         return None
     other = results.error(f"{folder} exists and is no earlier {results.kind}; choose another folder with --out")
@@ -208,5 +223,6 @@ def _same(one: Path, other: Path) -> bool:
     return _is_ours(other, [fingerprint(one)[0]])
 
 
-def _taken(target: Path) -> str:
+def taken(target: Path) -> str:
+    """Return the sentence about a target that exists."""
     return f"{target} exists and is not replaced; choose another name, or add --force to replace the file"

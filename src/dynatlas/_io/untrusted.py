@@ -126,7 +126,7 @@ def format_of(path: Path) -> Format:
         raise NetworkError(f"{path} {PICKLED.format(path=path)}")
     raise NetworkError(
         f"{path} ({path.stat().st_size} bytes) is not a supported file of weights; expected .safetensors, .npz, .npy, "
-        ".keras or .h5, recognised by the first bytes"
+        ".keras or .h5, of a network also .mat or .json, recognised by the first bytes"
     )
 
 

@@ -22,7 +22,8 @@ import pandas as pd
 import xarray as xr
 
 from dynatlas._io.atomic import open_regular, publish, remove_temporaries, temporary_beside, write_bytes
-from dynatlas._io.links import leads_outside
+from dynatlas._io.links import link_outside
+from dynatlas._io.targets import refuse_bytes
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.json import Json
 from dynatlas.atlas import checkpoints, formats, schema
@@ -68,10 +69,11 @@ class Atlas(SummaryRepr):
 
         Raises:
             DifferentStudyError: the folder holds the atlas of another study; what differs is named.
-            AtlasError: the folder holds something else, or cannot be written.
+            AtlasError: the folder holds something else, or cannot be written; its path is no Unicode text.
             DamagedAtlasError: the atlas there cannot be read.
         """
         path = _absolute(path)
+        refuse_bytes(path, AtlasError)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if is_new(path, study):
@@ -430,14 +432,14 @@ class Atlas(SummaryRepr):
 
     def _refuse_link(self, folder: str) -> None:
         """Refuse to write into a folder of the atlas that is a link to a place outside."""
-        if leads_outside(self.path, folder):
-            raise AtlasError(
-                f"{self.path / folder} is a link out of the atlas, which is not followed; put a folder in its place"
-            )
+        link = link_outside(self.path, folder)
+        if link is not None:
+            raise AtlasError(f"{link} is a link out of the atlas, which is not followed; put a folder in its place")
 
     def _damaged(self, name: str, damage: str) -> DamagedAtlasError:
         return DamagedAtlasError(
-            f"{self.path / name} is {damage}: `dynatlas verify` finds all that is damaged, and a run redoes it"
+            f"{self.path / name} is {damage}: `dynatlas verify --repair {self.path}` discards all that is damaged, and "
+            "the next run redoes it"
         )
 
     @property

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 from dynatlas._io import journal
 from dynatlas._io.atomic import fingerprint, open_regular, write_bytes
-from dynatlas._io.links import leads_outside
+from dynatlas._io.links import link_outside
 from dynatlas._util.json import Json
 from dynatlas.atlas.lock import as_writer
 from dynatlas.errors import AtlasError, DamagedAtlasError
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
     def damage(self, folder: Path) -> str | None:
         """How what is on the disk differs: "missing", "truncated", "changed", "unreadable", a link, or None."""
-        if leads_outside(folder, self.name):
+        if link_outside(folder, self.name):
             return LINK
         if not (folder / self.name).exists():
             return "missing"

@@ -117,12 +117,14 @@ def _check_trained(what: str, cell: Cell, n_inputs: int) -> None:
         following = jax.vmap(cell)(states, given)
         return jnp.sum(jnp.sin(jax.vmap(cell.readout)(following))) + jnp.sum(jnp.sin(following))
 
-    for name, leaf in zip(names, jax.tree.leaves(gradient(cell)), strict=True):
-        if name != "initial_state" and not is_fixed(cell, name) and leaf.size and not np.asarray(leaf).any():
-            raise ValueError(
-                f"{what}: the leaf {name!r} has no gradient, so that only the L2 penalty would move it. If it is not "
-                f"to be trained, declare it: fixed_leaves = ({name!r},)"
-            )
+    leaves = zip(names, jax.tree.leaves(gradient(cell)), strict=True)
+    moved = [name for name, leaf in leaves if not leaf.size or np.asarray(leaf).any()]
+    still = [name for name in names if name not in {*moved, "initial_state"} and not is_fixed(cell, name)]
+    if still:
+        raise ValueError(
+            f"{what}: no gradient for {', '.join(map(repr, still))}: only the L2 penalty would move what has none. Fix "
+            f"what is not to be trained: fixed_leaves = {(*cell.fixed_leaves, *still)!r}"
+        )
 
 
 def _check_box(what: str, cell: Cell, inputs: jax.Array, random: np.random.Generator) -> None:

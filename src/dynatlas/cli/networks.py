@@ -11,7 +11,7 @@ NOT_RECORDED = Group("If the file does not record it")
 
 
 def analyze(
-    network: Annotated[Path, Parameter(help="A file of weights: .safetensors, .npz, or Keras' .keras or .h5.")],
+    network: Annotated[Path, Parameter(help="A file of weights: .safetensors, .npz, .mat, .json, .keras or .h5.")],
     /,
     *,
     inputs: Path | None = None,

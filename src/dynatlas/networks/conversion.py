@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from dynatlas._io.sizes import Declared, check_sizes
-from dynatlas._io.targets import refuse_odd_target, write_file
-from dynatlas._io.untrusted import DAMAGE, first_bytes
+from dynatlas._io.targets import refuse_odd_target, taken, write_file
+from dynatlas._io.untrusted import DAMAGE, first_bytes, format_of
 from dynatlas.errors import NetworkError
 
 # Before 2.6 ``weights_only=True`` could be bypassed (CVE-2025-32434).
@@ -45,10 +45,14 @@ def convert(source: Path, target: Path, ignore: Iterable[str] = (), *, force: bo
     refuse_odd_target(target, force=force, error=NetworkError)
     if target.exists() and target.samefile(source):
         raise NetworkError(f"{target} is the checkpoint itself; name another file to write, such as NEW.safetensors")
+    if _is_readable(source):
+        raise NetworkError(f"{source} needs no conversion; run: dynatlas analyze {source}")
     try:
         import torch
         from safetensors.torch import save_file
     except ImportError:
+        if target.exists() and not force:  # the command would replace it
+            raise NetworkError(taken(target)) from None
         raise NetworkError(
             f"{source} is a pickle that only PyTorch can open, and PyTorch is not installed here. Where it is, run: "
             f"{_by_hand(source, target)}"
@@ -87,6 +91,17 @@ def convert(source: Path, target: Path, ignore: Iterable[str] = (), *, force: bo
         tensors = {name: _dense(source, name, value) for name, value in found}
     write_file(target, lambda path: save_file(tensors, path), force=force, error=NetworkError)
     return names
+
+
+def _is_readable(source: Path) -> bool:
+    """Whether a file holds weights that are read as they are; a checkpoint too is a zip archive."""
+    try:
+        if format_of(source) != "npz":
+            return True
+        with zipfile.ZipFile(source) as archive:
+            return all(name.endswith(".npy") for name in archive.namelist())
+    except (NetworkError, *DAMAGE):
+        return False
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 from dynatlas._io.hdf5 import Hdf5, read_hdf5
 from dynatlas._io.matlab import is_matlab, read_matlab
 from dynatlas._io.sizes import at_most
-from dynatlas._io.untrusted import Arrays, UnreadableArrayError, read_arrays
+from dynatlas._io.untrusted import Arrays, Format, UnreadableArrayError, read_arrays
 from dynatlas.errors import NetworkError
+from dynatlas.networks.json_files import is_json, read_json
 from dynatlas.networks.layers import Form, Reset
 from dynatlas.networks.layouts.keras import are_keras_names, keras_network
 from dynatlas.networks.layouts.keras_files import read_keras_archive
@@ -48,7 +49,7 @@ def read_network(
 
     Args:
         source: a file of weights: a PyTorch state dict as ``.safetensors`` or ``.npz``, Keras' ``.weights.h5`` or
-            whole model as ``.keras`` or ``.h5``, matrices as ``.npz`` or MATLAB's ``.mat``, or the output of
+            whole model as ``.keras`` or ``.h5``, matrices as ``.npz``, ``.json`` or MATLAB's ``.mat``, or the output of
             ``dynatlas export``. Or in memory: a module or a state dict of PyTorch, a dictionary of arrays, a cell of
             Equinox or dynatlas, or Flax parameters as nested dictionaries.
         layer: the recurrent layer, if there are several that are not stacked.
@@ -97,10 +98,14 @@ def _read(source: object, options: Options) -> Network:
         left_out.append(name)
         return True
 
-    if is_matlab(path):
-        return _network(read_matlab(path, leave_out), f"{path}", options, left_out)
+    form_of_file: Format | None = None
     try:
-        form_of_file, arrays = read_arrays(path, leave_out)
+        if is_matlab(path):
+            arrays = read_matlab(path, leave_out)
+        elif is_json(path):
+            arrays = read_json(path, leave_out)
+        else:
+            form_of_file, arrays = read_arrays(path, leave_out)
     except UnreadableArrayError as error:
         way_out = f". To read the others, use --ignore {error.name} (ignore=[{error.name!r}])" if error.name else ""
         raise NetworkError(f"{error}{way_out}") from None

@@ -335,7 +335,8 @@ def _failure(job: Job, error: BaseException) -> DynatlasError:
             f"the job {job.name!r} has had its worker killed again and again; most often there was too little memory, "
             f"or the time of a batch job was over. {how_to_resume}"
         )
-    return DynatlasError(f"the job {job.name!r} failed: {error!r}. {how_to_resume}")
+    what = f"{error}" if isinstance(error, OSError) and error.strerror else f"{error!r}"
+    return DynatlasError(f"the job {job.name!r} failed: {what}. {how_to_resume}")
 
 
 def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds: Mapping[str, float]) -> None:

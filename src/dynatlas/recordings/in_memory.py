@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dynatlas._util.names import role_of
 from dynatlas.errors import NetworkError
@@ -22,12 +23,12 @@ def plain(values: Any, name: str, window: Window | None = None) -> Read:
     of a DataFrame are read as those of a file.
 
     Args:
-        values: an array of NumPy, JAX, PyTorch or xarray; or a DataFrame.
+        values: an array of NumPy, JAX, PyTorch or xarray, or a list of one for each trial; or a DataFrame.
         name: name of the recording, for errors.
         window: the part of each trial that is read, of a DataFrame with trials and times.
 
     Raises:
-        NetworkError: labels that are ambiguous or unknown.
+        NetworkError: labels that are ambiguous or unknown, or trials of different shapes.
 
     Example:
         >>> frame = pd.DataFrame({"trial": [1, 0], "unit_0": [5.0, 3.0], "unit_1": [6, 4]})
@@ -44,9 +45,22 @@ def plain(values: Any, name: str, window: Window | None = None) -> Read:
         return _with_coordinates(values, name, window)
     if window is not None:
         raise NetworkError(f"{name} is an array without times and events for the window; cut its trials")
+    return _array(values, name), ()
+
+
+def _array(values: Any, name: str) -> NDArray[Any]:
+    """Return an array, or a list of one for each trial, with NaN for what is masked."""
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
-        return np.where(values.mask, np.nan, values.data), ()
-    return np.asarray(values), ()
+        return np.where(values.mask, np.nan, values.data)
+    if isinstance(values, list | tuple):
+        values = [_array(trial, name) if isinstance(trial, np.ma.MaskedArray) else trial for trial in values]
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise NetworkError(
+            f"{name} is a list of trials of different shapes; cut each to the same window around an event, or use a "
+            "table with columns for trial, time and the event, and set align and window"
+        ) from None
 
 
 def _with_coordinates(values: Any, name: str, window: Window | None) -> Read:

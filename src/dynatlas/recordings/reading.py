@@ -44,7 +44,7 @@ class Recording(NamedTuple):
 
 
 def read_recording(
-    path: Path,
+    path: str | Path,
     *,
     series: str | None = None,
     bin_width: float | None = None,
@@ -68,7 +68,7 @@ def read_recording(
         NetworkError: the file does not exist, is of no supported format, damaged, unsafe or too large; has several
             arrays and ``series`` is not set; or its times, trials or labels are ambiguous or implausible.
     """
-    checked = Window.of(align, window)
+    checked, path = Window.of(align, window), Path(path)
     with at_most(max_gb):
         options = {"series": series, "bin_width": bin_width, "window": None if checked is None else list(checked)}
         if first_bytes(path, EXPECTED).startswith((HDF5, PARQUET, MAGIC, MAGIC_73)):

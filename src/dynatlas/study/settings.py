@@ -41,11 +41,11 @@ class Training(Settings):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.01
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
-    decay_steps: Annotated[int, Field(ge=1)] = 1000
+    decay_steps: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1000
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    clip_norm: Annotated[float, Field(gt=0, le=1e30)] = 1.0
     validation_trials: Annotated[int, Field(ge=2, le=100_000)] = 256
-    validation_interval: Annotated[int, Field(ge=1)] = 100
+    validation_interval: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
 
 
 class Override(Settings):
@@ -123,10 +123,10 @@ class Execution(Settings):
     """Division of the training into blocks. It does not affect the result of any network."""
 
     # Limits of a block: its memory, and its training time at 10 GFLOP/s.
-    block_memory_gb: Annotated[float, Field(gt=0)] = 2.0
-    block_hours: Annotated[float, Field(gt=0)] = 1.0
+    block_memory_gb: Annotated[float, Field(gt=0, le=1e6)] = 2.0
+    block_hours: Annotated[float, Field(gt=0, le=1e6)] = 1.0
     # Interval between checkpoints: the most that a killed worker loses.
-    checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0
+    checkpoint_minutes: Annotated[float, Field(gt=0, le=1e6)] = 2.0
 
 
 class Population(Settings):
@@ -155,10 +155,10 @@ class Analysis(Settings):
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
     measure_options: dict[str, dict[str, Any]] = {}  # measure → options
     svcca_variance: Annotated[float, Field(gt=0, le=1)] = 0.95
-    svcca_components: Annotated[int, Field(ge=1)] | None = None  # fixed number, instead of a share of the variance
+    svcca_components: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # instead of a share of the variance
     svcca_per_network: bool = False  # each network keeps its own share, as google/svcca does: no measure of difference
     fixed_point_starts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    fixed_point_noise: Annotated[float, Field(ge=0)] = 0.5  # standard deviation, around visited states
+    fixed_point_noise: Annotated[float, Field(ge=0, le=1e6)] = 0.5  # standard deviation, around visited states
     fixed_point_tolerance: Annotated[float, Field(gt=0, le=1e-6)] = 1e-20
     slow_point_tolerance: Annotated[float, Field(gt=0, le=1)] = 1e-8
     fixed_point_max_starts: Annotated[int, Field(ge=1, le=100_000_000)] = 16_384

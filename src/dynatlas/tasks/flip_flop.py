@@ -31,7 +31,7 @@ class FlipFlop(Task):
     steps: Annotated[int, Field(ge=2, le=100_000)] = 100
     channels: Annotated[int, Field(ge=1, le=6)] = 3
     pulse_probability: Annotated[float, Field(gt=0, le=1)] = 0.05
-    probe_trials: Annotated[int, Field(ge=1, le=10_000)] = 64
+    probe_trials: Annotated[int, Field(ge=2, le=10_000)] = 64  # split in halves, for the controls
 
     title: ClassVar[str] = "flip-flop"
     comparison_settings: ClassVar[frozenset[str]] = frozenset({"probe_trials"})

@@ -133,7 +133,8 @@ class Ledger:
     def _harmless(self, name: str, values: AnyArray, states: set[int], n_inputs: int) -> str | None:
         """Return why an array cannot be part of the step, or None."""
         if values.dtype.kind == "U":
-            return None if _are_settings(values) else "text"
+            what = "None" if values.shape == () and str(values) == "None" else "text"
+            return None if _are_settings(values) else what
         if values.dtype.kind == "b" and values.size == 1:
             return "a switch" if not values.any() or re.search(_SWITCH, name.lower()) else None
         by_name = _by_name(name.lower(), values)

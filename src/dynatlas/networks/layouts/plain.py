@@ -103,11 +103,9 @@ def _leak(ledger: Ledger, layout: Layout, roles: Roles, options: Options, units:
                 f"{names['alpha']!r} is {values['alpha'][0]:g}, but {names['dt']}/{names['tau']} is {ratio[0]:g}; "
                 "leave one out with --ignore, or set alpha=… (--alpha)"
             )
-        low, high = values["alpha"].min(), values["alpha"].max()
-        return values["alpha"], f"leaky with {names['alpha']}, {low:g}{'' if low == high else f' to {high:g}'}"
+        return values["alpha"], f"leaky with {names['alpha']}, {_range(values['alpha'])}"
     if ratio is not None:
-        low, high = ratio.min(), ratio.max()
-        return ratio, f"leaky with alpha = {names['dt']}/{names['tau']}, {low:g} to {high:g}"
+        return ratio, f"leaky with alpha = {names['dt']}/{names['tau']}, {_range(ratio)}"
     if "tau" in names:
         raise NetworkError(f"{names['tau']!r} needs a time step: store dt in the file, or set alpha=… (--alpha)")
     if "dt" in names:
@@ -121,6 +119,11 @@ def _leak(ledger: Ledger, layout: Layout, roles: Roles, options: Options, units:
     if layout.label == ANY.label:
         return None, ledger.assume("discrete in time", "neither alpha nor tau is in the file (--alpha for a leak)")
     return None, "discrete in time"
+
+
+def _range(alpha: Matrix) -> str:
+    low, high = alpha.min(), alpha.max()
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _per_unit(ledger: Ledger, name: str, units: int) -> Matrix:
