@@ -2,32 +2,32 @@
 #   make demo     train and map the built-in study "demo", and print where its report is
 #   make check    linters, types, and every test that starts no process
 #   make test     all tests
-#   make shapes   the tests that start no process, with the types and shapes of every call checked
+#   make thorough the tests that start no process, with XLA's optimisations, and the types of every call checked
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ATLAS ?= atlases/demo
 
-.PHONY: demo test check shapes quick-tests lint lock clean
+.PHONY: demo test check thorough quick-tests lint lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
 
 # The files that train networks take longest and come first, so that no core is left with them at the end.
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest --jaxtyping-packages= --numprocesses auto --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest --quick --jaxtyping-packages= --numprocesses auto --dist loadfile --no-loadscope-reorder \
 		tests/pipeline/test_pipeline.py tests/pipeline/test_cluster.py tests/cli/test_cli.py tests src
 
 # The linters beside the tests.
 check: $(VENV)/.ready-dev
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-tests lint
 
-# A check of every call's types costs a third of the time, so that it has a run of its own, which CI makes too.
-shapes: $(VENV)/.ready-dev
+# Programs as users compile them, and a check of every call's types, take twice the time: a run that CI makes.
+thorough: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest --check --quiet --numprocesses auto --dist worksteal tests src
 
 quick-tests: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest --check --jaxtyping-packages= --quiet --numprocesses auto --dist worksteal tests src
+	$(BIN)/python -m pytest --check --quick --jaxtyping-packages= --quiet --numprocesses auto --dist worksteal tests src
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

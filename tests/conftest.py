@@ -47,26 +47,27 @@ QUICK_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_sp
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--check", action="store_true", help="only tests that start no process; compile quickly")
+    parser.addoption("--check", action="store_true", help="only tests that start no process")
+    parser.addoption("--quick", action="store_true", help="compile quickly, with few of XLA's optimisations")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "processes: starts processes; added by the fixture of that name")
     install_guard()
     os.fsync = lambda descriptor: None  # files of tests need not survive a power failure
-    if config.getoption("check"):
+    if config.getoption("quick"):
         os.environ["XLA_FLAGS"] += f" {QUICK_FLAGS}"
         import jax
 
         jax.config.update("jax_disable_most_optimizations", True)
-    else:
+    if not (config.getoption("quick") and config.getoption("check")):
         _share_programs()
 
 
 def _share_programs() -> None:
     """Share compiled programs among all processes: those of xdist, and those that tests start.
 
-    Programs that compile quickly take longer to store than to compile.
+    Without processes, programs that compile quickly take longer to store than to compile.
     """
     import jax
 
@@ -122,7 +123,7 @@ def processes() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def quick_compilation(pytestconfig: pytest.Config) -> Iterator[None]:
     """Compile without XLA's optimisations, for modules that mostly compile."""
-    if pytestconfig.getoption("check"):  # already set for all tests
+    if pytestconfig.getoption("quick"):  # already set for all tests
         yield
         return
     import jax

@@ -317,7 +317,7 @@ def test_who_has_not_the_lock_writes_files_but_not_the_manifest(atlas: Atlas) ->
                 change()
         assert atlas.write_text("report/first.txt", "late, and different") == first
         assert (atlas.path / first.name).read_text() == "first"
-        with pytest.raises(DamagedAtlasError, match=r"damaged.txt is changed: `dynatlas verify`"):
+        with pytest.raises(DamagedAtlasError, match=r"damaged.txt is changed: `dynatlas verify --repair"):
             atlas.write_text("report/damaged.txt", "different")
         assert atlas.write_text("report/damaged.txt", "damaged") == damaged
         assert (atlas.path / damaged.name).read_text() == "damaged"

@@ -109,7 +109,7 @@ def test_it_is_gone_on_with_to_the_tables_that_it_would_have_had(folder: Path) -
     tables = sorted((folder.parent / "tables").glob("*.parquet"))
     assert {f"tables/{path.name}" for path in tables} == {name for name in atlas.entries if name.startswith("tables/")}
     for path in tables:
-        if path.stem == "claims":  # their rules are those of the version that runs
+        if path.stem in ("claims", "effects", "headline", "controls"):  # the statistics of the version that runs
             continue
         added = [column for column, declared in TABLES[path.stem].items() if declared.before is not None]
         assert_same_table(atlas.table(path.stem).drop(columns=added), pd.read_parquet(path))

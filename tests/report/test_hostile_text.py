@@ -16,7 +16,7 @@ pytestmark = in_browser
 
 
 # Words of our own by which the page looks things up: another one would name nothing.
-KEYS = {"network", "task", "architecture", "activation", "measure", "aspect"}
+KEYS = {"network", "task", "architecture", "activation", "measure", "aspect", "subset"}
 
 
 def hostile_tables(tables: dict[str, pd.DataFrame], payloads: list[str]) -> None:
