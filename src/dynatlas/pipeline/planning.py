@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from dynatlas.pipeline.workers import Future
 
 # Costs that the calibration does not measure, in seconds of one worker on the demo.
-PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 8.0, 10.0, 1.0, 1.0
-OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 1.0, 1.5e-6
+PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 3.5, 3.5, 0.4, 0.5
+OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 0.2, 9e-6
 # Expected fixed and slow points on the line of an integrator, for the disk estimate.
 POINTS_ON_A_LINE = 8
 
