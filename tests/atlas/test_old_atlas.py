@@ -112,7 +112,10 @@ def test_it_is_gone_on_with_to_the_tables_that_it_would_have_had(folder: Path) -
         if path.stem in ("claims", "effects", "headline", "controls"):  # the statistics of the version that runs
             continue
         added = [column for column, declared in TABLES[path.stem].items() if declared.before is not None]
-        assert_same_table(atlas.table(path.stem).drop(columns=added), pd.read_parquet(path))
+        seen, expected = atlas.table(path.stem).drop(columns=added), pd.read_parquet(path)
+        if "measure" in expected:  # later versions compare by more measures
+            seen = seen[seen.measure.isin(expected.measure)]
+        assert_same_table(seen, expected)
 
 
 def assert_same_table(seen: pd.DataFrame, expected: pd.DataFrame) -> None:
