@@ -13,10 +13,9 @@ ATLAS ?= atlases/demo
 demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
 
-# The files that train networks take longest and come first, so that no core is left with them at the end. Some tests
-# wait, so that one process more than there are cores keeps these busy.
+# The files that train networks take longest and come first, so that no core is left with them at the end.
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest --quick --jaxtyping-packages= --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest --quick --jaxtyping-packages= --numprocesses auto --dist loadfile --no-loadscope-reorder \
 		tests/pipeline/test_pipeline.py tests/pipeline/test_cluster.py tests/cli/test_cli.py tests src
 
 # The linters beside the tests.
