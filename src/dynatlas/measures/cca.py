@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -67,7 +67,7 @@ class SVCCA(Measure):
         """Return the smallest number of components that hold the share ``variance``."""
         return self._enough(principal_axes(on_unit_scale(activity))[0])
 
-    def agreed(self, components: Iterable[int]) -> Self:
+    def agreed(self, components: Iterable[int]) -> "SVCCA":
         """Return the measure with the largest of these numbers, if it has no number yet."""
         return replace(self, components=max(components, default=1)) if self.needs_agreement else self
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from math import inf
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -50,7 +50,7 @@ class Measure(Comparison):
         """Return the number of components that one network's centred activity needs."""
         raise NotImplementedError(f"{type(self).__name__} does not agree on a number of components")
 
-    def agreed(self, components: Iterable[int]) -> Self:
+    def agreed(self, components: Iterable[int]) -> "Measure":
         """Return the measure for a comparison of networks that need these numbers of components."""
         del components
         return self
