@@ -179,5 +179,5 @@ def _joined(cells: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     return np.unique(np.where(sizes[codes] > 1, codes, -1), return_inverse=True)[1].astype(np.int64)
 
 
-def _quantile_of_t(freedom: float) -> float:
+def _quantile_of_t(freedom: float | int) -> float:
     return float(stdtrit(freedom, (1 + LEVEL) / 2))
