@@ -83,12 +83,6 @@ def _share_programs() -> None:
             jax.config.update(name, value)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one process more than there are cores for tests of processes, many of which wait."""
-    return (os.cpu_count() or 1) + (not config.getoption("check"))
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "processes" in getattr(item, "fixturenames", ()):
