@@ -113,7 +113,8 @@ def test_it_is_gone_on_with_to_the_tables_that_it_would_have_had(folder: Path) -
             continue
         added = [column for column, declared in TABLES[path.stem].items() if declared.before is not None]
         seen, expected = atlas.table(path.stem).drop(columns=added), pd.read_parquet(path)
-        if "measure" in expected:  # later versions compare by more measures
+        if "measure" in expected:  # later versions compare by more measures, and by two of them otherwise
+            expected = expected[~expected.measure.isin(["spectrum", "fused_transition_graph"])]
             seen = seen[seen.measure.isin(expected.measure)]
         assert_same_table(seen, expected)
 
