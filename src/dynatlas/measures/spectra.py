@@ -67,7 +67,7 @@ def _squared_distance(first: Float[np.ndarray, "directions n"], second: Float[np
     return float((difference**2 @ widths).mean())
 
 
-def pack(spectra: Sequence[Complex[np.ndarray, " values"]]) -> Reduced:
+def pack(spectra: Sequence[Complex[np.ndarray, " _"]]) -> Reduced:
     """Return the eigenvalues of every condition as {"real": [all], "imaginary": [all], "counts": [conditions]}."""
     values = np.concatenate(spectra)
     return {

@@ -41,7 +41,7 @@ def checked_codes(labels: ArrayLike, n: int, name: str, networks: tuple[str, ...
         raise ValueError(f"{name} has a label that cannot be compared ({error}); expected text or numbers") from None
 
 
-def codes(labels: Iterable[Hashable]) -> Int[np.ndarray, " n"]:
+def codes(labels: Iterable[Any]) -> Int[np.ndarray, " n"]:
     """Encode labels by their first occurrence. Labels are the same level if Python calls them equal.
 
     Example:
