@@ -23,12 +23,11 @@ from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Comparison
 from dynatlas.measures.registry import BUILT_IN, MEASURES, measure_label
 from dynatlas.pipeline.jobs import jobs_of
-from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
 from dynatlas.pipeline.stages.reduction import reduce_findings
 from dynatlas.registry import check_name
 from dynatlas.study.members import Matrix
 from dynatlas.tasks.flip_flop import FlipFlop
-from support.random_atlas import random_atlas
+from support.random_atlas import joined, quiet, random_atlas
 
 
 def test_every_measure_of_the_package_is_in_its_register_with_a_label():
@@ -65,10 +64,6 @@ class Largest(Comparison):
         return float(abs(first["real"].max() - second["real"].max()))
 
 
-def quiet(done, loss):
-    return None
-
-
 @pytest.fixture
 def with_points(tmp_path):
     """An atlas of eight networks, of which all but one have a fixed point; and their largest eigenvalues."""
@@ -100,10 +95,7 @@ def test_a_new_measure_needs_one_entry(with_points, monkeypatch):
     assert {f"join {matrix.name}", f"map {matrix.name}"} <= {job.name for job in jobs_of(atlas.study)}
     for block in atlas.study.blocks:
         atlas.enter(*reduce_findings(path, block, quiet))
-    for tile in tiles_of(atlas.study, matrix):
-        atlas.enter(*compare_tile(path, tile, quiet))
-    atlas.enter(*join_tiles(path, matrix, quiet))
-    stored = atlas.arrays("distances/flip_flop/largest")["distance"]
+    stored = joined(atlas, matrix)
     values = np.array([largest[name] for name in stored["network"].values])
     assert len(values) == 7
     np.testing.assert_allclose(stored, abs(values[:, None] - values), atol=1e-12)

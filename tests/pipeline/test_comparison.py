@@ -13,13 +13,13 @@ from dynatlas.errors import StudyError
 from dynatlas.measures.pairs import all_pairs
 from dynatlas.measures.registry import measure_of
 from dynatlas.pipeline.stages import comparison
-from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
+from dynatlas.pipeline.stages.comparison import tiles_of
 from dynatlas.pipeline.stages.controls import make_controls
 from dynatlas.pipeline.stages.reduction import reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.summaries import embed
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.study.members import Matrix
-from support.random_atlas import random_atlas
+from support.random_atlas import joined, quiet, random_atlas
 from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -33,10 +33,6 @@ def study_with(**analysis):
         analysis={"measures": ["cka", "procrustes"], "control_networks": 10, "bootstraps": 20, "permutations": 20}
         | analysis,
     )
-
-
-def quiet(done, loss):
-    return None
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +63,6 @@ def atlas(tmp_path_factory):
     return atlas
 
 
-def joined(atlas, measure):
-    matrix = Matrix("sine_wave", measure)
-    with atlas.lock():
-        for tile in tiles_of(atlas.study, matrix):
-            atlas.enter(*compare_tile(atlas.path, tile, quiet))
-        atlas.enter(*join_tiles(atlas.path, matrix, quiet))
-    return atlas.arrays(f"distances/sine_wave/{measure}")["distance"]
-
-
 def activities(atlas, *, untrained=False):
     inputs = atlas.study.task("sine_wave").probe().inputs
     return {
@@ -87,18 +74,18 @@ def activities(atlas, *, untrained=False):
 
 @pytest.mark.parametrize("measure", ["cka", "procrustes"])
 def test_the_matrix_is_that_of_the_activities_whatever_the_size_of_tiles(atlas, measure, monkeypatch):
-    whole = joined(atlas, measure)
+    whole = joined(atlas, Matrix("sine_wave", measure))
     expected = distance_matrix(activities(atlas), measure)
     assert whole.network.values.tolist() == expected.network.values.tolist()
     np.testing.assert_allclose(whole, expected, rtol=0, atol=1e-9)
     assert whole.attrs["measure"] == measure
     monkeypatch.setattr(comparison, "TILE", comparison.GROUP)
     assert len(tiles_of(atlas.study, Matrix("sine_wave", measure))) == 6  # 72 members in groups of 32
-    assert (joined(atlas, measure).values == whole.values).all()
+    assert (joined(atlas, Matrix("sine_wave", measure)).values == whole.values).all()
 
 
 def test_maps_effects_and_headline_of_a_matrix(atlas):
-    joined(atlas, "cka")
+    joined(atlas, Matrix("sine_wave", "cka"))
     with atlas.lock():
         atlas.enter(*embed(atlas.path, Matrix("sine_wave", "cka"), quiet))
     matrix = Matrix("sine_wave", "cka")
@@ -114,7 +101,7 @@ def test_maps_effects_and_headline_of_a_matrix(atlas):
 
 
 def test_a_matrix_is_validated_once(atlas, monkeypatch):
-    joined(atlas, "procrustes")
+    joined(atlas, Matrix("sine_wave", "procrustes"))
     validate, validated = DistanceMatrix.__post_init__, []
 
     def counted(matrix):
@@ -172,7 +159,7 @@ def test_networks_without_findings_are_left_out(atlas):
     with atlas.lock():
         for block in atlas.study.blocks:
             atlas.enter(*reduce_findings(atlas.path, block, quiet))
-    assert joined(atlas, "spectrum").shape == (0, 0)
+    assert joined(atlas, Matrix("sine_wave", "spectrum")).shape == (0, 0)
     with atlas.lock():
         atlas.enter(*embed(atlas.path, Matrix("sine_wave", "spectrum"), quiet))
     facts = atlas.part("maps", Matrix("sine_wave", "spectrum")).iloc[0]
@@ -212,10 +199,7 @@ def test_all_networks_of_a_task_have_the_largest_number_of_components_that_one_n
     assert needed.n_components.nunique() > 1
     for block in atlas.study.blocks:
         atlas.enter(*reduce_activity(path, block, quiet))
-    for tile in tiles_of(atlas.study, matrix):
-        atlas.enter(*compare_tile(path, tile, quiet))
-    atlas.enter(*join_tiles(path, matrix, quiet))
-    stored = atlas.arrays("distances/flip_flop/svcca")["distance"]
+    stored = joined(atlas, matrix)
     assert stored.attrs["components"] == needed.n_components.max()
     expected = distance_matrix(trained_activities)
     assert expected.attrs["components"] == needed.n_components.max()

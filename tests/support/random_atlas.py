@@ -9,6 +9,7 @@ from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import TABLES
 from dynatlas.cells.responses import probe_activity
 from dynatlas.measures.distances import distance_matrix
+from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
 from dynatlas.pipeline.stages.reduction import count_components
 from dynatlas.statistics.embedding import mds
 from support.studies import tiny_study
@@ -62,7 +63,7 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
     atlas.enter(*entries)
     if study.analysis.agreeing:
         for block in study.blocks:
-            atlas.enter(*count_components(folder, block, lambda done, loss: None))
+            atlas.enter(*count_components(folder, block, quiet))
     atlas.enter(*(atlas.write_table(name, pd.DataFrame(rows)) for name, rows in _maps(study, activities).items()))
     return atlas, activities
 
@@ -102,3 +103,16 @@ def _labels(member):
 def _row(table, values):
     nothing = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
     return {name: values.get(name, nothing.get(column.type)) for name, column in TABLES[table].items()}
+
+
+def quiet(done, loss):
+    """Receive the progress of a job."""
+
+
+def joined(atlas, matrix):
+    """Compare all networks of a matrix that are reduced, and return their distances."""
+    with atlas.lock():
+        for tile in tiles_of(atlas.study, matrix):
+            atlas.enter(*compare_tile(atlas.path, tile, quiet))
+        atlas.enter(*join_tiles(atlas.path, matrix, quiet))
+    return atlas.arrays(f"distances/{matrix.task}/{matrix.measure}")["distance"]

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from dynatlas._util.messages import listed
 from dynatlas.measures.aspects import TOPOLOGY
 
+NEAR_ONE: Final = 0.95  # a mode of larger |λ| loses less than half in a dozen steps
 NAN: Final = float("nan")  # a number that earlier versions did not compute
 
 
@@ -228,7 +229,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "n_ill_conditioned": Column("int64", "points left out of modes and responses: eigenvectors not trusted"),
         "trusted_share": Column("float64", "share of the probe's states nearest to one of the others", before=NAN),
         "spectral_radius": Column("float64", "largest |λ|, mean over the points"),
-        "modes_near_one": Column("float64", "modes with |λ| > 0.95, median over the points", before=NAN),
+        "modes_near_one": Column("float64", f"modes with |λ| > {NEAR_ONE:g}, median over the points", before=NAN),
         "selection_relevant": Column("float64", "alignment of the cued input with the leading left eigenvector"),
         "selection_irrelevant": Column("float64", "that of the other inputs, mean"),
         "response": Column(

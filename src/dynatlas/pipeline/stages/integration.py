@@ -18,7 +18,7 @@ from dynatlas._util.arrays import weighted_median
 from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.networks import stored_arrays
-from dynatlas.atlas.schema import SHOWN_CONTEXT
+from dynatlas.atlas.schema import NEAR_ONE, SHOWN_CONTEXT
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import linear_readout
 from dynatlas.dynamics.fixed_points import FixedPoints
@@ -33,8 +33,6 @@ from dynatlas.tasks.task import Task
 REACH = (0.02, 0.98)
 # States from which the network is run on without evidence.
 HELD_STATES = 256
-# A mode of larger |λ| loses less than half in a dozen steps.
-NEAR_ONE = 0.95
 
 Floats = NDArray[np.float64]
 

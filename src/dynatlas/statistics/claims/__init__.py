@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from dynatlas.atlas.schema import NEAR_ONE
 from dynatlas.atlas.view import AtlasLike, tasks, tasks_with
 from dynatlas.statistics.claims import dynamics, geometry, topology
-from dynatlas.statistics.claims.verdicts import NEGLIGIBLE_R2, Finding, corrected, untestable
+from dynatlas.statistics.claims.verdicts import MAJORITY, NEGLIGIBLE_R2, Finding, corrected, untestable
 from dynatlas.tasks.task import Computation
 
 
@@ -65,7 +66,7 @@ CLAIMS = (
         "4",
         "flip-flop fixed points",
         "Most networks have 27 = 8 + 12 + 6 + 1 fixed points, and fewer than 10 % have another number",
-        f"the share of networks with these fixed points is above {topology.MAJORITY:g}, and the share "
+        f"the share of networks with these fixed points is above {MAJORITY:g}, and the share "
         f"off the modal number below {topology.FEW:g}",
         topology.modal_count,
         "memory",
@@ -120,8 +121,8 @@ CLAIMS = (
         "8",
         "modes of integration",
         "Vanilla networks integrate with one mode; gated ones have many eigenvalues near 1",
-        f"the share of vanilla networks that need one mode is above {dynamics.MAJORITY:g}, and gated "
-        "networks have on average more than one mode with |λ| above 0.95 more than vanilla ones",
+        f"the share of vanilla networks that need one mode is above {MAJORITY:g}, and gated "
+        f"networks have on average more than one mode with |λ| above {NEAR_ONE:g} more than vanilla ones",
         dynamics.modes_of_integration,
         "integration",
     ),
@@ -147,7 +148,7 @@ CLAIMS = (
         "11",
         "relu LSTM",
         "Relu LSTMs do not learn the sine task",
-        f"the share of relu LSTMs that pass is below {dynamics.MAJORITY:g}",
+        f"the share of relu LSTMs that pass is below {MAJORITY:g}",
         dynamics.relu_lstm_does_not_learn,
         "oscillation",
         needs_task=False,

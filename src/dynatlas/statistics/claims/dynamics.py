@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from dynatlas.atlas.schema import SHOWN_CONTEXT
+from dynatlas.atlas.schema import NEAR_ONE, SHOWN_CONTEXT
 from dynatlas.atlas.view import AtlasLike
 from dynatlas.statistics.claims.verdicts import (
+    MAJORITY,
     Finding,
     above,
     below,
@@ -23,7 +24,6 @@ from dynatlas.study.members import FACTORS
 GATED = ("ugrnn", "gru", "lstm")
 # Limits that stand for "most", "near" and "just over" in the claims.
 MOST = 0.8  # share of cases; sixteen networks without an exception show it
-MAJORITY = 0.5  # share of networks
 NEAR_FREQUENCY = 0.1  # relative error
 NEAR_INTEGRAL = 0.2  # absolute error
 SLIGHTLY = 1.2  # |λ|
@@ -108,7 +108,7 @@ def modes_of_integration(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     )
     near = rows.dropna(subset=["modes_near_one"])
     vanilla, gated = (near.modes_near_one[near.architecture.isin(of)].to_numpy(float) for of in (("vanilla",), GATED))
-    quantity = "mean number of modes with |λ| > 0.95 in gated networks, minus that in vanilla ones"
+    quantity = f"mean number of modes with |λ| > {NEAR_ONE:g} in gated networks, minus that in vanilla ones"
     source = "line_attractors: modes_near_one"
     if not len(vanilla) or not len(gated):
         yield untestable(task, "needs vanilla and gated networks", quantity, source)

@@ -9,6 +9,7 @@ from dynatlas._util.modes import mode
 from dynatlas.atlas.view import AtlasLike
 from dynatlas.measures.aspects import TRANSITIONS, aspect, comparing
 from dynatlas.statistics.claims.verdicts import (
+    MAJORITY,
     Finding,
     above,
     among_all_and_the_papers,
@@ -20,7 +21,6 @@ from dynatlas.statistics.claims.verdicts import (
 )
 from dynatlas.statistics.intervals import share_interval
 
-MAJORITY = 0.5  # share of networks that are "most"
 FEW = 0.1  # share of networks that are "few"
 
 

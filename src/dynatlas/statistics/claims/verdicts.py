@@ -25,6 +25,7 @@ from dynatlas.study.members import FACTORS
 HOLDS, DOES_NOT_HOLD, NOT_TESTABLE = "holds", "does not hold", "not testable here"
 # An effect below this share of the variance beyond chance is negligible.
 NEGLIGIBLE_R2 = 0.1
+MAJORITY = 0.5  # share of networks that are "most"
 NO_MEASURE = "this distance is no measure of difference between these groups"
 _TOO_FEW = f"a verdict needs at least {LEAST_NETWORKS}"
 
