@@ -237,7 +237,7 @@ def test_a_record_that_was_changed_by_hand_is_looked_at_when_its_code_is_loaded(
     for code in study.foreign_code():
         (tmp_path / "plugins").mkdir(exist_ok=True)
         (tmp_path / "plugins" / code.origin.name).write_bytes(code.source)
-    frozen.write_text(study.to_toml().replace("noise = 0.0", "noise = inf"))
+    frozen.write_text(study.to_toml().replace(" noise = 0.0", " noise = inf"))
     with pytest.raises(StudyError, match="settings cannot be written"):
         Study.load(frozen)
     forget()

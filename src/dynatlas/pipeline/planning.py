@@ -195,7 +195,7 @@ def _job_cost(
     """Return (the program it compiles, seconds to compile, seconds to run) from the costs of every shape."""
     subject: Any = job.arguments[0] if job.arguments else None
     if job.stage in ("tuning", "search", "training"):
-        shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
+        shape = subject if isinstance(subject, Shape) else subject.shape
         cost = training[shape]
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
     if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:

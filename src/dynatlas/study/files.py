@@ -1,8 +1,9 @@
 """Files of a study: built-in studies, tables of tuned settings, and messages for validation errors.
 
 A table of tuned settings is a CSV file with the hyperparameters that a search chose for each configuration. A row
-assigns training settings to the members with its task, architecture, activation, units and, unless it is empty, l2. The
-remaining columns report the quality of the settings and are not read.
+assigns training settings to the members with its task, architecture, activation, units and, unless it is empty, l2, and
+with its levels of further factors of the study, each in a column of its name. The remaining columns report the quality
+of the settings and are not read.
 """
 
 import csv
@@ -18,9 +19,9 @@ from pydantic_core import ErrorDetails
 
 from dynatlas._util.messages import did_you_mean
 from dynatlas.errors import StudyError
-from dynatlas.study.members import Configuration
+from dynatlas.study.members import FACTORS
 
-CONFIGURATION = Configuration._fields
+CONFIGURATION = ("task", *FACTORS)
 SETTINGS: dict[str, type[str] | type[float]] = {
     "optimizer": str,
     "learning_rate": float,
@@ -31,6 +32,7 @@ SETTINGS: dict[str, type[str] | type[float]] = {
 
 SHOWN = 80  # characters of a value in a message
 INFORMATIVE = ("mse", "r2", "passed", "samples", "iterations")  # columns that are not read
+_OF_SAMPLES = ("sample", "diverged_at", "chosen")  # columns of the table ``samples`` that are not written
 
 
 def read_overrides(name: str, folder: Path) -> list[dict[str, Any]]:
@@ -67,13 +69,15 @@ def as_csv(searches: Sequence[pd.DataFrame], made_by: str) -> str:
         made_by: command that created the table, for the first line.
     """
     chosen = []
+    further = [name for name in searches[0] if name not in {*CONFIGURATION, *SETTINGS, *INFORMATIVE, *_OF_SAMPLES}]
+    configuration = [*CONFIGURATION, *further]
     for place, samples in enumerate(searches):
-        counts = samples.groupby(list(CONFIGURATION), sort=False)["sample"].transform("size")
+        counts = samples.groupby(configuration, sort=False)["sample"].transform("size")
         chosen.append(samples.assign(samples=counts, place=place)[samples.chosen])
     rows = pd.concat(chosen, ignore_index=True)
     rows["rank"] = rows.mse.where(~rows.passed, rows.place - len(searches))
-    best = rows.loc[rows.groupby(list(CONFIGURATION), sort=False)["rank"].idxmin()]
-    columns = [*CONFIGURATION, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
+    best = rows.loc[rows.groupby(configuration, sort=False)["rank"].idxmin()]
+    columns = [*configuration, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
     return f"# Made by: {made_by}\n" + best[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -83,11 +87,9 @@ def shipped_tables() -> list[str]:
 
 
 def _check_columns(name: str, columns: Iterable[str]) -> None:
-    known = {*CONFIGURATION, *SETTINGS, *INFORMATIVE}
-    unknown, missing = sorted(set(columns) - known), sorted({*CONFIGURATION, "learning_rate"} - set(columns))
-    if unknown or missing:
+    if missing := sorted({*CONFIGURATION, "learning_rate"} - set(columns)):
         raise StudyError(
-            f"the table of tuned settings {name!r} has unknown columns {unknown} and lacks {missing}; expected "
+            f"the table of tuned settings {name!r} lacks the columns {', '.join(missing)}; expected "
             f"{', '.join(CONFIGURATION)}, and settings among {', '.join(SETTINGS)}"
         )
 
@@ -103,7 +105,21 @@ def _override(where: str, row: dict[str, str]) -> dict[str, Any]:
     factors["units"] = number("units", int)
     if row["l2"]:
         factors["l2"] = number("l2", float)
+    if None in row:
+        raise StudyError(f"{where} has more cells than the table has columns")
+    known = {*CONFIGURATION, *SETTINGS, *INFORMATIVE}
+    factors |= {name: _level(text) for name, text in row.items() if name not in known and text}
     return factors | {"training": {name: number(name, kind) for name, kind in SETTINGS.items() if row.get(name)}}
+
+
+def _level(text: str) -> str | float | bool:
+    """Return the level of a factor that a cell of the table states."""
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def explain(error: ErrorDetails, valid_keys: Callable[[Sequence[int | str]], list[str]], whole: str) -> str:

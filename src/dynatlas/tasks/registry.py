@@ -123,7 +123,7 @@ class _FunctionTask(Task):
     function: ClassVar[Callable[..., Any]]
 
     def trial(self, key: PRNGKeyArray) -> Trial:
-        settings = {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+        settings = {name: getattr(self, name) for name in type(self).model_fields if name not in ("kind", "name")}
         inputs, targets = type(self).function(key, **settings)
         return Trial(inputs, targets)
 

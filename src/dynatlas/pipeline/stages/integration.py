@@ -25,7 +25,7 @@ from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import integrated_response, linearize, modes_needed, shares_of_activity
 from dynatlas.dynamics.root_search import flow_ends
 from dynatlas.dynamics.slow_manifolds import SlowManifold, extent, slow_manifold
-from dynatlas.study.members import Configuration, Member
+from dynatlas.study.members import Member
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
 
@@ -227,7 +227,7 @@ def mean_spectra(atlas: Atlas, networks: pd.DataFrame) -> pd.DataFrame:
         }
         # A network without a point in its range has no spectrum.
         parts.append(pd.DataFrame(spectra).dropna())
-    configuration = Configuration._fields
+    configuration = ["task", *atlas.study.levels]
     if not parts:
         means = ["modulus", "modulus_se", "real", "real_se", "n_networks"]
         return pd.DataFrame(columns=[*configuration, "rank", *means])

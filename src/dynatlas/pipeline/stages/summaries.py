@@ -19,7 +19,7 @@ from dynatlas.statistics import claims
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.statistics.effects import ALL, decomposition, factor_effects, headline_rows, subset_effects
 from dynatlas.statistics.embedding import Embedding, mds, negative_share
-from dynatlas.study.members import FACTORS, Matrix
+from dynatlas.study.members import Matrix
 from dynatlas.study.study import Study
 
 NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}
@@ -48,7 +48,7 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
     names = list(distances.labels)
     networks = networks_of(atlas, task)
     left_out = int(networks.passed.sum()) - len(names)
-    labels = {factor: networks.loc[names, factor].tolist() for factor in FACTORS}
+    labels = {factor: networks.loc[names, factor].tolist() for factor in atlas.study.levels}
     flat, solid = (mds(distances, dims=dims) if names else NOWHERE[dims] for dims in (2, 3))
     facts = {
         "n_networks": len(names),

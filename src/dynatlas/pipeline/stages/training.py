@@ -38,10 +38,10 @@ def tune(path: Path, shape: Shape, report: Report) -> list[Entry]:
     study = atlas.study
     members = study.shapes[shape]
     lanes = side_by_side.candidates(min(len(part) for block, part in study.blocks.items() if block.shape == shape))
-    measured = side_by_side.measure(study.task(shape.task), members, lambda key: study.cell(shape, key), lanes)
+    measured = side_by_side.measure(study.trained_task(shape), members, lambda key: study.cell(shape, key), lanes)
     device = jax.devices()[0]
     rows = [
-        shape._asdict()
+        shape.columns
         | {"device": f"{device.platform} {device.device_kind}", "machine": platform.node()}
         | mapping._asdict()
         | {"chosen": mapping.lanes == side_by_side.fastest(measured)}
@@ -55,8 +55,8 @@ def search(path: Path, configuration: Configuration, report: Report) -> list[Ent
     atlas = Atlas.open(path)
     study = atlas.study
     settings = study.search or Search()
-    shape = Shape(*configuration[:4])
-    task, member = study.task(shape.task), study.configurations[configuration][0]
+    shape = configuration.shape
+    task, member = study.trained_task(shape), study.configurations[configuration][0]
     name = f"search-{configuration.name}"
     start = start_search(settings, member, lambda key: study.cell(shape, key))
     state = run_search(
@@ -70,7 +70,7 @@ def search(path: Path, configuration: Configuration, report: Report) -> list[Ent
     rows, losses = [], []
     for sample, training in enumerate(samples(settings, member)):
         points = int(state.points[sample])
-        label = configuration._asdict() | {"sample": sample}
+        label = configuration.columns | {"sample": sample}
         mse = state.validation_mse[sample, :points]
         rows.append(
             label
@@ -106,7 +106,7 @@ def train(path: Path, block: Block, report: Report) -> list[Entry]:
     """Train a block; write its weights, its rows of ``networks`` and of ``losses``."""
     atlas = Atlas.open(path)
     study = atlas.study
-    task = study.task(block.task)
+    task = study.trained_task(block)
     members = [_with_chosen_settings(atlas, member) for member in study.blocks[block]]
     name = f"train-{block.name}"
     start = begin(members, lambda key: study.cell(block, key))
@@ -214,7 +214,7 @@ def _arrays(cells: Cell) -> dict[str, NDArray[Any]]:
 def _factors(member: Member) -> Json:
     """Return the columns of ``networks`` that are known before training."""
     training = member.training.model_dump(exclude={"validation_trials", "validation_interval"})
-    factors = member.configuration._asdict() | {"seed": member.seed}
+    factors = member.configuration.columns | {"seed": member.seed}
     return {"network": member.id, "name": member.name} | factors | training
 
 
