@@ -190,7 +190,7 @@ def task_named(atlas: Atlas, task: str | None) -> str:
     Raises:
         AtlasError: unknown task, or no default because the study has several.
     """
-    kinds = [each.kind for each in atlas.study.tasks]
+    kinds = [each.name for each in atlas.study.tasks]
     if task in kinds:
         return str(task)
     if task is None and len(kinds) == 1:
