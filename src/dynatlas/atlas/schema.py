@@ -290,7 +290,11 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     # the networks. Low and high are the ends of 95 % intervals over networks; NaN with too few networks.
     "effects": {
         **MATRIX,
-        "subset": Column("string", "the networks: all, or the paper's, tanh or vanilla", before="all"),
+        "subset": Column(
+            "string",
+            "the networks: all; the paper's, tanh or vanilla; or those of a level, such as gain 0.5",
+            before="all",
+        ),
         "factor": Column("string", "architecture, activation, units or l2; interactions"),
         "r2": Column("float64", "PERMANOVA R²: what the factor adds to the main effects of the others"),
         "r2_low": Column("float64", "lower end"),

@@ -665,9 +665,10 @@ def _plain(value: Any) -> Any:
 def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[_Place, str | None]) -> None:
     """Refuse names that are not registered; None stands for no name."""
     listed = ", ".join(map(repr, known))
+    article = "an" if what[0] == "a" else "a"
     message = (
-        f"expected one of {listed}, or {'an' if what == 'activation' else 'a'} {what} of your own, registered by a file "
-        f'under plugins = ["my_{what}.py"]'
+        f"expected one of {listed}, or {article} {what} of your own, registered by a file under "
+        f'plugins = ["my_{what}.py"]'
     )
     wrong = [
         # The message is an argument of the template, since it may contain braces.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import AtlasLike, measures
-from dynatlas.statistics.effects import ALL, SUBSETS, holm
+from dynatlas.statistics.effects import ALL, holm, subsets_of
 from dynatlas.statistics.intervals import (
     LEAST_NETWORKS,
     Interval,
@@ -124,15 +124,14 @@ def does_not_separate(atlas: AtlasLike, task: str, measure: str, factor: str, su
     return _separation(atlas, task, measure, factor, subset, claimed=False)
 
 
-def among_all_and_the_papers(
+def among_all_and_subsets(
     test: Callable[[AtlasLike, str, str, str, str], Finding], atlas: AtlasLike, task: str, measure: str, factor: str
 ) -> Iterator[Finding]:
-    """Test a factor among all networks, and among those of the paper's evidence if they are not all (``SUBSETS``)."""
+    """Test a factor among all networks, and among the subsets in which it is tested (``subsets_of``)."""
     yield test(atlas, task, measure, factor, ALL)
-    for subset, (other, level, tested) in SUBSETS.items():
-        levels = atlas.study.levels[other]
-        if tested == factor and level in levels and len(levels) > 1:
-            yield test(atlas, task, measure, factor, subset)
+    for subset in subsets_of(atlas.study.levels):
+        if factor in subset.tested:
+            yield test(atlas, task, measure, factor, subset.name)
 
 
 def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, subset: str, *, claimed: bool) -> Finding:
