@@ -157,6 +157,11 @@ def read_settings(what: str, model: Callable[[dict[str, Any]], BaseModel], setti
         raise ValueError(f"{what}: {f'{name}: ' if name else ''}{message[0].lower() + message[1:]}{seen}") from None
 
 
+def plain(value: Any) -> Any:
+    """Return a setting as TOML and JSON have it."""
+    return list(map(plain, value)) if isinstance(value, tuple) else value
+
+
 def _read(
     table: Table, who: str, model: Callable[[dict[str, Any]], BaseModel], setting: str, levels: tuple[Level, ...]
 ) -> tuple[Level, ...]:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from dynatlas._io.atomic import open_regular
 from dynatlas._util.messages import did_you_mean
 from dynatlas.errors import StudyError
 from dynatlas.study.members import FACTORS
@@ -30,6 +32,7 @@ SETTINGS: dict[str, type[str] | type[float]] = {
     "clip_norm": float,
 }
 
+LARGEST = 10_000_000  # bytes of a study file
 SHOWN = 80  # characters of a value in a message
 INFORMATIVE = ("mse", "r2", "passed", "samples", "iterations")  # columns that are not read
 _OF_SAMPLES = ("sample", "diverged_at", "chosen")  # columns of the table ``samples`` that are not written
@@ -122,6 +125,44 @@ def _level(text: str) -> str | float | bool:
         return text
 
 
+def study_text(source: str | Path) -> str:
+    """Read a study file, or a built-in study by its name.
+
+    Raises:
+        StudyError: neither exists, or the file cannot be read as text.
+    """
+    path = Path(source)
+    if str(source) in builtin_studies() and not path.exists():
+        return builtin_study_text(str(source))
+    try:
+        with open_regular(path) as file:
+            text = file.read(LARGEST + 1).decode()
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a zero byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise StudyError(
+            f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
+            f"the built-in studies: {', '.join(builtin_studies())}"
+        ) from None
+    if len(text) > LARGEST:
+        raise StudyError(f"{path} has more than {LARGEST:,} bytes; expected a study file")
+    return text
+
+
+def invalid_study(
+    source: str, error: ValidationError, valid_keys: Callable[[Sequence[int | str]], list[str]]
+) -> StudyError:
+    """Return the error for a study file with invalid settings: a line for each."""
+    errors = error.errors()
+    # pydantic also reports a list with invalid items as too short; the errors of the items are clearer.
+    inner = {item["loc"][0] for item in errors if len(item["loc"]) > 1}
+    lines = [
+        explain(item, valid_keys, "study")
+        for item in errors
+        if item["type"] != "too_short" or item["input"] in ([], ()) or item["loc"][0] not in inner
+    ]
+    return StudyError(f"{source} is not a valid study:\n  " + "\n  ".join(lines))
+
+
 def explain(error: ErrorDetails, valid_keys: Callable[[Sequence[int | str]], list[str]], whole: str) -> str:
     """Format a pydantic validation error as a sentence: the location, the value seen, and what was expected.
 
@@ -168,7 +209,8 @@ def _builtin() -> Traversable:
     return resources.files("dynatlas.study") / "builtin"
 
 
-def _tables(text: str, source: str) -> dict[str, Any]:
+def tables_of(text: str, source: str) -> dict[str, Any]:
+    """Parse the text of a study file; ``source`` names it in errors."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError) as error:  # ValueError: an integer of thousands of digits

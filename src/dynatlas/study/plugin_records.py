@@ -92,13 +92,18 @@ class Known:
 
 
 def record(
-    origin: Origin, tasks: Mapping[str, Task], cells: Mapping[str, tuple[CellSize, ...]], measures: Iterable[str]
+    origin: Origin,
+    tasks: Mapping[str, Task],
+    cells: Mapping[str, tuple[CellSize, ...]],
+    measures: Iterable[str],
+    activations: Iterable[str],
 ) -> Plugin:
-    """Record tasks, cells and measures whose code has been imported."""
+    """Record tasks, cells, measures and activations whose code has been imported."""
     where = (
         {"file": f"{FOLDER}/{origin.name}", "sha256": origin.version}
         if origin.is_file
         else {"package": origin.name, "version": origin.version}
     )
-    facts = {kind: TaskFacts.of(task) for kind, task in tasks.items()}
-    return Plugin(**where, tasks=facts, cells=dict(cells), measures=tuple(measures))
+    facts = {name: TaskFacts.of(task) for name, task in tasks.items()}
+    of_code = {"measures": tuple(measures), "activations": tuple(activations)}
+    return Plugin(**where, tasks=facts, cells=dict(cells), **of_code)

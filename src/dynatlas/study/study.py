@@ -2,31 +2,33 @@
 
 import itertools
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
-import numpy as np
 import tomli_w
 from jaxtyping import PRNGKeyArray
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from dynatlas._io.atomic import open_regular
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas._util.messages import did_you_mean, first_line
-from dynatlas.cells.cell import Cell, CellSize, size_of
-from dynatlas.cells.checks import check_cell
+from dynatlas._util.messages import did_you_mean
+from dynatlas.cells.cell import Cell, CellSize
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cells.registry import CELLS
 from dynatlas.cells.settings import settings_of
 from dynatlas.errors import PluginError, StudyError
-from dynatlas.measures.aspects import check_topology
 from dynatlas.measures.measure import Measure
-from dynatlas.measures.registry import BUILT_IN as BUILT_IN_MEASURES
 from dynatlas.registry import Origin, origin_of, snapshot
 from dynatlas.study import costs
+from dynatlas.study.checks import (
+    Place,
+    changed,
+    refuse_other_comparison,
+    refuse_other_programs,
+    refuse_unknown,
+    variant,
+)
 from dynatlas.study.content import content_hash, each_member, task_content, task_table
 from dynatlas.study.factors import (
     Factor,
@@ -36,24 +38,22 @@ from dynatlas.study.factors import (
     chosen_settings,
     crossed,
     factors_of,
+    plain,
     read_settings,
     refuse_searched,
 )
-from dynatlas.study.files import _tables, builtin_studies, builtin_study_text, explain, read_overrides
-from dynatlas.study.members import FACTORS, TRACED, Block, Configuration, Levels, Matrix, Member, Shape
+from dynatlas.study.files import invalid_study, read_overrides, study_text, tables_of
+from dynatlas.study.members import FACTORS, Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.plugin_records import Known, Plugin, record
 from dynatlas.study.plugins import GROUPS, Code, code_of, import_code
 from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Training
-from dynatlas.tasks.checks import check_task
+from dynatlas.study.user_defined import check, facts, sizes, user_defined
 from dynatlas.tasks.placeholder import code_is_missing, has_code
-from dynatlas.tasks.registry import BUILT_IN as BUILT_IN_TASKS
 from dynatlas.tasks.registry import TASKS, AnyTask
 from dynatlas.tasks.task import Task, without_none
 
 # Assumed speed of a modest core, for the duration of a block: blocks depend on the study only, not on the machine.
 BLOCK_FLOPS_PER_SECOND = 1e10
-LARGEST = 10_000_000  # bytes of a study file
-_Place = tuple[int | str, ...]  # of a value in a study file
 LOADED = "loaded"  # key of the validation context: the code has been imported, check it
 
 
@@ -104,9 +104,9 @@ class Study(SummaryRepr, Settings):
     @classmethod
     def _known_cells(cls, value: Population, info: Any) -> Population:
         known = Known(info.data.get("plugins", ()))
-        _refuse_unknown("cell", known.cells, {("architectures", i): name for i, name in enumerate(value.architectures)})
-        names: dict[_Place, str | None] = {("activations", i): name for i, name in enumerate(value.activations)}
-        _refuse_unknown("activation", known.activations, names)
+        refuse_unknown("cell", known.cells, {("architectures", i): name for i, name in enumerate(value.architectures)})
+        names: dict[Place, str | None] = {("activations", i): name for i, name in enumerate(value.activations)}
+        refuse_unknown("activation", known.activations, names)
         return value
 
     @field_validator("overrides")
@@ -114,10 +114,10 @@ class Study(SummaryRepr, Settings):
     def _known_factors(cls, value: tuple[Override, ...], info: Any) -> tuple[Override, ...]:
         known = Known(info.data.get("plugins", ()))
         names = [*known.tasks, *(task.name for task in info.data.get("tasks", ()))]
-        _refuse_unknown("task", names, {(i, "task"): override.task for i, override in enumerate(value)})
-        activations: dict[_Place, str | None] = {(i, "activation"): item.activation for i, item in enumerate(value)}
-        _refuse_unknown("activation", known.activations, activations)
-        _refuse_unknown("cell", known.cells, {(i, "architecture"): item.architecture for i, item in enumerate(value)})
+        refuse_unknown("task", names, {(i, "task"): override.task for i, override in enumerate(value)})
+        activations: dict[Place, str | None] = {(i, "activation"): item.activation for i, item in enumerate(value)}
+        refuse_unknown("activation", known.activations, activations)
+        refuse_unknown("cell", known.cells, {(i, "architecture"): item.architecture for i, item in enumerate(value)})
         return value
 
     @field_validator("analysis")
@@ -135,16 +135,16 @@ class Study(SummaryRepr, Settings):
         known = Known(self.plugins)
         kept: dict[Origin, Plugin] = {}
         used: dict[Origin, list[tuple[str, str]]] = {}
-        for named in self._user_defined():
+        for named in user_defined(self):
             if known.without_code(*named):
                 kept[known.of[named].origin] = known.of[named]
                 continue
             # Recorded tasks and cells were checked when the study was loaded; workers skip the check.
             if named not in known.of or (info.context or {}).get(LOADED):
-                self._check(*named)
+                check(self, *named)
             if origin := origin_of(*named):
                 used.setdefault(origin, []).append(named)
-        found = [record(origin, *self._facts(names)) for origin, names in used.items()]
+        found = [record(origin, *facts(self, names)) for origin, names in used.items()]
         plugins = (*kept.values(), *found)
         places = [plugin.file for plugin in plugins if plugin.file]
         if len(set(places)) < len(places):
@@ -181,9 +181,9 @@ class Study(SummaryRepr, Settings):
             name: read_settings(f"the cell {name!r}", model.model_validate, self._accepted(model))
             for name, model in models.items()
         }
-        cells = self.cells | {name: _plain(getattr(of, name)) for of in read.values() for name in of.model_fields_set}
+        cells = self.cells | {name: plain(getattr(of, name)) for of in read.values() for name in of.model_fields_set}
         readers: dict[Table, dict[str, Callable[[dict[str, Any]], BaseModel]]] = {
-            "tasks": {task.name: partial(_changed, task) for task in self.tasks},
+            "tasks": {task.name: partial(changed, task) for task in self.tasks},
             "cells": {name: model.model_validate for name, model in models.items()},
             "training": {"training": Training.model_validate},
         }
@@ -217,7 +217,7 @@ class Study(SummaryRepr, Settings):
             for task in self.tasks:
                 changes = chosen_settings(levels, "tasks")
                 if changes and has_code(task):
-                    _refuse_other_comparison(task, _changed(task, changes), changes)
+                    refuse_other_comparison(task, changed(task, changes), changes)
             for name, model in models.items():
                 settings = self._accepted(model) | chosen_settings(levels, "cells")
                 read_settings(f"the cell {name!r}", model.model_validate, settings)
@@ -238,22 +238,9 @@ class Study(SummaryRepr, Settings):
             PluginError: a file under ``plugins`` cannot be imported.
         """
         path = Path(source)
-        if str(source) in builtin_studies() and not path.exists():
-            text = builtin_study_text(str(source))
-        else:
-            try:
-                with open_regular(path) as file:
-                    text = file.read(LARGEST + 1).decode()
-                if len(text) > LARGEST:
-                    raise StudyError(f"{path} has more than {LARGEST:,} bytes; expected a study file")
-            except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a zero byte in the path
-                reason = getattr(error, "strerror", None) or error
-                raise StudyError(
-                    f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
-                    f"the built-in studies: {', '.join(builtin_studies())}"
-                ) from None
+        text = study_text(source)
         # The study file of an atlas has every setting that the version that wrote it had.
-        data = _resolved(_tables(text, str(source)), (path.parent / MANIFEST).exists())
+        data = _resolved(tables_of(text, str(source)), (path.parent / MANIFEST).exists())
         try:
             import_code(data, path.parent)
         except PluginError as error:
@@ -271,7 +258,7 @@ class Study(SummaryRepr, Settings):
         in the study. The last few studies are cached, so that all jobs of a worker share a study and its members.
         """
         loaded = snapshot(registry for registry, _ in GROUPS.values())
-        return _parsed(text, source, is_resolved, loaded) or cls._validated(_tables(text, source), source, folder)
+        return _parsed(text, source, is_resolved, loaded) or cls._validated(tables_of(text, source), source, folder)
 
     @classmethod
     def _validated(
@@ -286,15 +273,7 @@ class Study(SummaryRepr, Settings):
         try:
             return cls.model_validate(data, context=context)
         except ValidationError as error:
-            errors = error.errors()
-            # pydantic also reports a list with invalid items as too short; the errors of the items are clearer.
-            inner = {item["loc"][0] for item in errors if len(item["loc"]) > 1}
-            lines = [
-                explain(item, partial(_valid_keys, data), "study")
-                for item in errors
-                if item["type"] != "too_short" or item["input"] in ([], ()) or item["loc"][0] not in inner
-            ]
-            raise StudyError(f"{source} is not a valid study:\n  " + "\n  ".join(lines)) from None
+            raise invalid_study(source, error, partial(_valid_keys, data)) from None
 
     def to_toml(self) -> str:
         """Return the resolved study as TOML, with every setting."""
@@ -338,8 +317,8 @@ class Study(SummaryRepr, Settings):
         shapes: dict[Shape, list[Member]] = {}
         for member in self.members:
             shapes.setdefault(member.shape, []).append(member)
-        for shape, members in shapes.items():
-            _refuse_other_programs(shape, members)
+        for members in shapes.values():
+            refuse_other_programs(members)
         return {shape: tuple(members) for shape, members in shapes.items()}
 
     @cached_property
@@ -431,11 +410,11 @@ class Study(SummaryRepr, Settings):
     def _cell_sizes(self) -> dict[tuple[str, int, int, int], CellSize]:
         """Sizes of user-defined cells: recorded, or computed from their code."""
         recorded = {name: sizes for plugin in self.plugins for name, sizes in plugin.cells.items()}
-        names = [name for group, name in self._user_defined() if group == "cells"]
+        names = [name for group, name in user_defined(self) if group == "cells"]
         return {
             (name, size.n_inputs, size.units, size.n_outputs): size
             for name in names
-            for size in (recorded[name] if name in recorded else self._sizes(name))
+            for size in (recorded[name] if name in recorded else sizes(self, name))
         }
 
     def _members_per_block(self, shape: Shape, members: tuple[Member, ...]) -> int:
@@ -451,7 +430,7 @@ class Study(SummaryRepr, Settings):
 
     def trained_task(self, of: Block | Shape | Configuration) -> Task:
         """Return the task that networks are trained on: that of their name, with the levels of its factors."""
-        return _variant(self.task(of.task), of.levels)
+        return variant(self.task(of.task), of.levels)
 
     def cell(self, of: Block | Shape, key: PRNGKeyArray) -> Cell:
         """Initialise a network of this shape.
@@ -489,60 +468,19 @@ class Study(SummaryRepr, Settings):
         return self.analysis.measure(name)
 
     def foreign_code(self) -> list[Code]:
-        """Return the code of user-defined tasks, cells and measures, for workers.
+        """Return the code of user-defined tasks, cells, measures and activations, for workers.
 
         Raises:
             PluginError: some code has not been imported in this process, or cannot be imported by workers.
         """
         recorded = {named for plugin in self.plugins for named in plugin.names}
-        for group, name in self._user_defined():
+        for group, name in user_defined(self):
             if (group, name) not in recorded:
                 raise PluginError(
                     f"the {group.removesuffix('s')} {name!r} was registered in this process alone, and the workers "
                     f'cannot find it; register it in a file, and name that in the study: plugins = ["my_{name}.py"]'
                 )
         return [code_of(plugin.origin) for plugin in self.plugins]
-
-    def _user_defined(self) -> Iterator[tuple[str, str]]:
-        """Yield (group, name) of each task, cell and measure that is not built in."""
-        yield from dict.fromkeys(("tasks", task.kind) for task in self.tasks if task.kind not in BUILT_IN_TASKS)
-        yield from (("cells", name) for name in self.population.architectures if name not in BUILT_IN_CELLS)
-        yield from (("measures", name) for name in self.analysis.measures if name not in BUILT_IN_MEASURES)
-
-    def _check(self, group: str, name: str) -> None:
-        """Check a user-defined task or cell; a ValueError states the defect."""
-        for task in self.tasks if group == "tasks" else ():
-            if task.kind == name:
-                check_task(task)
-                has_line = not {"oscillation", "integration"}.isdisjoint(task.computations)
-                check_topology(f"the task {task.name!r}", task.topology, task.n_conditions, has_line=has_line)
-        if group == "cells":
-            units = min(self.population.units)
-            for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):
-                check_cell(name, CELLS[name], n_inputs, units, n_outputs, activation)
-
-    def _facts(self, names: Sequence[tuple[str, str]]) -> "_Facts":
-        """Return the facts to record of tasks, cells and measures whose code is imported."""
-        tasks = {task.name: task for task in self.tasks if ("tasks", task.kind) in names}
-        cells = {name: self._sizes(name) for group, name in names if group == "cells"}
-        return _Facts(tasks, cells, [name for group, name in names if group == "measures"])
-
-    def _sizes(self, cell: str) -> tuple[CellSize, ...]:
-        activation = self.population.activations[0]
-        found = []
-        for (n_inputs, n_outputs), units in itertools.product(self._channels(), self.population.units):
-            try:
-                found.append(size_of(CELLS[cell], n_inputs, units, n_outputs, activation))
-            except Exception as error:
-                raise ValueError(
-                    f"the cell {cell!r}: {CELLS[cell].__name__}({n_inputs}, {units}, {n_outputs}, {activation!r}, "
-                    f"key=…) fails: {type(error).__name__}: {first_line(error)}"
-                ) from None
-        return tuple(found)
-
-    def _channels(self) -> list[tuple[int, int]]:
-        """Return the distinct numbers of inputs and outputs of the study's networks."""
-        return list(dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks))
 
     def _summary(self) -> Summary:
         of, training = self.population, self.training
@@ -585,19 +523,11 @@ _SETTINGS: Final[dict[str, type[Settings]]] = {
 _PLURALS: Final = {"architecture": "architectures", "activation": "activations", "units": "units", "l2": "l2"}
 
 
-class _Facts(NamedTuple):
-    """Facts of the tasks, cells and measures of one plug-in."""
-
-    tasks: dict[str, Task]
-    cells: dict[str, tuple[CellSize, ...]]
-    measures: list[str]
-
-
 @lru_cache(maxsize=8)
 def _parsed(text: str, source: str, is_resolved: bool, loaded: Hashable) -> Study | None:
     """Parse a study, which depends on its text and the loaded code; None if it names a table, which may change."""
     del loaded
-    data = _resolved(_tables(text, source), is_resolved)
+    data = _resolved(tables_of(text, source), is_resolved)
     files = data.get("plugins", [])
     if isinstance(files, list) and any(isinstance(file, str) for file in files):
         raise StudyError(f"{source}: plugins names files, which only Study.load imports; give it the path")
@@ -610,74 +540,6 @@ def _resolved(data: dict[str, Any], is_resolved: bool) -> dict[str, Any]:
         if isinstance(data.get(name), dict):
             data[name] = dict(settings.before) | data[name]
     return data
-
-
-def _changed(task: Task, changes: dict[str, Any]) -> Task:
-    """Return a task with other settings; a ``ValidationError`` names one that it does not accept."""
-    return type(task).model_validate(task.model_dump() | {"name": task.name} | changes)
-
-
-@lru_cache(maxsize=256)
-def _variant(task: Task, levels: Levels) -> Task:
-    """Return a task with the levels of its factors."""
-    changes = chosen_settings(levels, "tasks")
-    return _changed(task, changes) if changes else task
-
-
-def _refuse_other_comparison(task: Task, variant: Task, changes: Mapping[str, Any]) -> None:
-    """Refuse levels with which networks cannot be compared on the probe of the task itself."""
-
-    def compared(of: Task) -> dict[str, Any]:
-        facts = {"inputs": of.n_inputs, "outputs": of.n_outputs, "conditions": np.asarray(of.conditions()).tolist()}
-        return facts | {"frequencies": of.condition_frequencies(), "integrated inputs": of.integrated_inputs()}
-
-    seen, wanted = compared(variant), compared(task)
-    if different := [name for name in wanted if seen[name] != wanted[name]]:
-        settings = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
-        raise ValueError(
-            f"the task {task.name!r} has other {different[0]} with {settings}, so its networks cannot be compared with "
-            'the others; list the task twice under [[tasks]], each with a name = "…" of its own'
-        )
-
-
-def _refuse_other_programs(shape: Shape, members: Sequence[Member]) -> None:
-    """Refuse training settings that differ within a shape, whose networks are trained together."""
-    programs = {member.training.model_copy(update=dict.fromkeys(TRACED)): member for member in members}
-    if len(programs) > 1:
-        one, other = list(programs.values())[:2]
-        name = next(
-            name
-            for name in Training.model_fields
-            if getattr(one.training, name) != getattr(other.training, name) and name not in TRACED
-        )
-        raise StudyError(
-            f"{name} is {getattr(one.training, name)} for {one.name} and {getattr(other.training, name)} for "
-            f"{other.name}, which are trained together; by l2, or by a factor that is among {', '.join(TRACED)}, an "
-            f"override can change only these"
-        )
-
-
-def _plain(value: Any) -> Any:
-    """Return a setting as TOML and JSON have it."""
-    return list(map(_plain, value)) if isinstance(value, tuple) else value
-
-
-def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[_Place, str | None]) -> None:
-    """Refuse names that are not registered; None stands for no name."""
-    listed = ", ".join(map(repr, known))
-    article = "an" if what[0] == "a" else "a"
-    message = (
-        f"expected one of {listed}, or {article} {what} of your own, registered by a file under "
-        f'plugins = ["my_{what}.py"]'
-    )
-    wrong = [
-        # The message is an argument of the template, since it may contain braces.
-        InitErrorDetails(type=PydanticCustomError("unknown", "{message}", {"message": message}), loc=place, input=name)
-        for place, name in seen.items()
-        if name is not None and name not in known
-    ]
-    if wrong:
-        raise ValidationError.from_exception_data(what, wrong)
 
 
 def _valid_keys(data: Mapping[str, Any], location: Sequence[int | str]) -> list[str]:
