@@ -315,6 +315,18 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "accuracy_p": Column("float64", "permutation p of the accuracy"),
         "n_networks": Column("int64", "networks compared"),
     },
+    # One row per distance matrix, factor and level, and one of all networks: distances between networks that differ in
+    # nothing but the seed.
+    "spread": {
+        **MATRIX,
+        "factor": Column("string", "a factor with several levels, or all"),
+        "level": Column("string", "its level, or any"),
+        "mean": Column("float64", "mean distance between networks that differ in the seed alone"),
+        "low": Column("float64", "lower end of a 95 % interval over networks"),
+        "high": Column("float64", "upper end"),
+        "n_pairs": Column("int64", "pairs of networks"),
+        "n_networks": Column("int64", "networks of these pairs"),
+    },
     # One row per distance matrix and part of its variance: the parts of a matrix add up to 1, or are 0 if all its
     # distances are.
     "headline": {
@@ -382,7 +394,7 @@ def is_no_measure(r2: float, p_lower: float) -> bool:
 
 # Tables of which each matrix writes a part; the job of the controls writes OF_CONTROLS.
 OF_CONTROLS: Final = ("controls", "control_embeddings")
-OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", *OF_CONTROLS)
+OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "spread", "headline", *OF_CONTROLS)
 
 # Tables with the columns of CONFIGURATION, which also have one for each further factor of their study.
 _OF_CONFIGURATIONS: Final = ("networks", "samples", "sample_losses", "mappings", "spectra")

@@ -16,6 +16,7 @@ from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.integration import mean_spectra
 from dynatlas.pipeline.stages.oscillations import mean_frequencies
 from dynatlas.statistics import claims
+from dynatlas.statistics.dispersion import spread_between_seeds
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.statistics.effects import ALL, decomposition, factor_effects, headline_rows, subset_effects
 from dynatlas.statistics.embedding import Embedding, mds, negative_share
@@ -69,6 +70,7 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         "embeddings_3d": _points(names, solid.coordinates),
         "maps": [facts],
         "effects": [*({"subset": ALL} | effect for effect in effects), *of_subsets],
+        "spread": spread_between_seeds(distances, labels) if names else [],
         "headline": [{"aspect": aspect(measure)} | row for row in headline_rows(parts, effects)],
     }
     return [
