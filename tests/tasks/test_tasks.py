@@ -255,6 +255,28 @@ def test_condition_names_are_distinct(task: Task) -> None:
     assert len(set(names)) == len(names) == len(task.conditions()) == task.n_conditions
 
 
+# ---------------------------------------------------------------- trials
+
+
+def test_a_trial_unpacks_into_inputs_and_targets_with_or_without_weights() -> None:
+    inputs, targets, weights = jnp.zeros((4, 3)), jnp.ones((4, 2)), jnp.full((4, 2), 2.0)
+    for trial in (Trial(inputs, targets), Trial(inputs, targets, weights)):
+        first, second = trial
+        assert first is inputs
+        assert second is targets
+    assert Trial(inputs, targets).weights is None
+
+
+def test_jax_maps_over_the_weights_of_trials_as_over_their_inputs() -> None:
+    def one(scale: jax.Array) -> Trial:
+        return Trial(jnp.full((4, 3), scale), jnp.ones((4, 2)), jnp.full((4, 2), 2 * scale))
+
+    stacked = jax.jit(jax.vmap(one))(jnp.arange(5.0))
+    np.testing.assert_array_equal(stacked.weights[:, 0, 0], 2 * np.arange(5))
+    assert [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(one, 1.0))] == [(4, 3), (4, 2), (4, 2)]
+    assert len(jax.tree.leaves(Trial(jnp.zeros((4, 3)), jnp.ones((4, 2))))) == 2
+
+
 # ---------------------------------------------------------------- flip-flop
 
 
