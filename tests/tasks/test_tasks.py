@@ -86,6 +86,7 @@ def test_channel_counts_are_those_of_the_trials_probe_and_conditions(task: Task,
     [
         ("flip_flop", "steps", 1),
         ("flip_flop", "channels", 0),
+        ("flip_flop", "channels", 17),
         ("flip_flop", "pulse_probability", 0),
         ("flip_flop", "pulse_probability", -0.1),
         ("flip_flop", "pulse_probability", 1.5),
@@ -297,6 +298,7 @@ def held_pulses(inputs: np.ndarray) -> np.ndarray:
         FlipFlop(),
         FlipFlop(channels=1, pulse_probability=0.5, steps=40),
         FlipFlop(channels=6, pulse_probability=1.0, steps=15),
+        FlipFlop(channels=16, steps=30),
     ],
 )
 def test_the_flip_flop_target_is_the_last_pulse(task: FlipFlop) -> None:
@@ -349,6 +351,20 @@ def test_the_flip_flop_probe_obeys_the_rules_of_its_trials() -> None:
         np.testing.assert_array_equal(trial_targets, held_pulses(trial_inputs))
     assert (inputs[:, 0] != 0).all()
     assert_share(inputs[:, 1:] != 0, 0.05)
+
+
+@pytest.mark.parametrize(("channels", "fewest"), [(1, 2), (4, 16), (7, 128), (8, 256), (10, 700), (16, 2000)])
+def test_the_probe_visits_every_memory_of_up_to_8_channels_and_many_of_more(channels: int, fewest: int) -> None:
+    """64 trials of 100 steps hold about 5 pulses per channel each, half of which change the memory."""
+    task = FlipFlop(channels=channels)
+    _, targets = task.probe()
+    assert len(np.unique(np.asarray(targets).reshape(-1, channels), axis=0)) >= fewest
+
+
+def test_a_flip_flop_of_many_channels_has_no_transition_graph() -> None:
+    assert FlipFlop(channels=6).topology == FlipFlop().topology
+    assert FlipFlop().topology == ("transition_graph", "fused_transition_graph", "transition_structure", "spectrum")
+    assert FlipFlop(channels=7).topology == ("spectrum",)
 
 
 def test_the_flip_flop_has_one_condition_without_input() -> None:
