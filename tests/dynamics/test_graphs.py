@@ -83,6 +83,20 @@ def test_canonical_order_gives_every_point_a_place_of_its_own():
     np.testing.assert_array_equal(shuffled[canonical_order(bent[shuffled], (-1, 0, 1))], np.arange(9))
 
 
+@pytest.mark.parametrize("outputs", [7, 10, 16])
+def test_canonical_order_of_many_outputs_is_that_of_the_nearest_ideal_readouts(outputs):
+    """Up to 3^16 ideal readouts, which are never all formed; the readouts lie near some of them."""
+    random = np.random.default_rng(outputs)
+    ideal = np.unique(random.integers(-1, 2, size=(2000, outputs)), axis=0)  # in lexicographic order
+    shuffled = random.permutation(len(ideal))
+    readouts = (ideal + random.uniform(-0.4, 0.4, ideal.shape))[shuffled]
+    np.testing.assert_array_equal(shuffled[canonical_order(readouts, (-1, 0, 1))], np.arange(len(ideal)))
+
+
+def test_canonical_order_of_no_points_is_empty():
+    assert canonical_order(np.zeros((0, 3)), (-1, 0, 1)).tolist() == []
+
+
 def test_canonical_order_rounds_where_there_are_more_points_than_places():
     readouts = [[0.1], [1.0], [-1.0], [0.9], [-0.2]]
     np.testing.assert_array_equal(canonical_order(readouts, (-1, 0, 1)), [2, 4, 0, 3, 1])

@@ -85,6 +85,20 @@ def setting(name, kind, default, *given):
     return {"__annotations__": {name: kind}, name: default, "given": dict.fromkeys([name] * len(given), *given)}
 
 
+def weighted(weights):
+    """A trial with these weights, or with those that a function makes of the key."""
+
+    def trial(self, key):
+        inputs = noise(key, 5, 2)
+        return Trial(inputs, inputs[:, :1], weights(key) if callable(weights) else weights)
+
+    return trial
+
+
+def without_weights_in_the_probe(self):
+    return Trial(*jax.vmap(self.trial)(jax.random.split(jax.random.key(0), 4)))
+
+
 TWO = {"conditions": lambda self: jnp.eye(2)}
 
 
@@ -114,6 +128,24 @@ TWO = {"conditions": lambda self: jnp.eye(2)}
             "targets of the type int32; expected float32",
         ),
         ({"trial": lambda self, key: Trial(noise(key, 5), noise(key, 5) / 0)}, "targets that are not finite"),
+        ({"trial": weighted(jnp.ones(5))}, r"weights of the shape \(5,\); expected two axes"),
+        ({"trial": weighted(jnp.ones((5, 2)))}, r"weights of the shape \(5, 2\); expected \(5, 1\)"),
+        ({"trial": weighted(np.ones((5, 1)))}, "weights of the type float64; expected float32"),
+        ({"trial": weighted(jnp.full((5, 1), jnp.nan))}, "weights that are not finite"),
+        ({"trial": weighted(jnp.ones((5, 1)).at[2].set(-0.5))}, "the weight -0.5; expected 0 or more"),
+        ({"trial": weighted(jnp.zeros((5, 1)))}, "weights that are all 0; expected some of them above 0"),
+        (
+            {"trial": weighted(lambda key: jnp.full((5, 1), jax.random.bernoulli(key, np.float32(0.5)), jnp.float32))},
+            "weights that are all 0",
+        ),
+        (
+            {"trial": weighted(jnp.ones((5, 1))), "probe": without_weights_in_the_probe},
+            r"trial\(key\) gives weights, and probe\(\) gives none; give them in all or in none",
+        ),
+        (
+            {"probe": lambda self: Trial(jnp.ones((2, 5, 2)), jnp.ones((2, 5, 1)), jnp.ones((2, 5, 1)))},
+            r"probe\(\) gives weights, and trial\(key\) gives none",
+        ),
         ({"trial": lambda self, key: 1 / 0}, "fails: ZeroDivisionError"),
         ({"trial": drifting}, "two different trials for the same key"),
         (
@@ -186,6 +218,20 @@ def test_a_function_is_a_task_and_its_parameters_are_its_settings():
     with pytest.raises(ValueError, match="delay"):
         TASKS["echo"](delay="long")
     assert callable(echo)
+
+
+@pytest.mark.parametrize("as_trial", [False, True])
+def test_a_function_can_give_weights(as_trial):
+    @register_task("late")
+    def late(key, steps: int = 8):
+        inputs = noise(key, steps)
+        parts = inputs, jnp.roll(inputs, 1, axis=0), jnp.ones_like(inputs).at[0].set(0)
+        return Trial(*parts) if as_trial else parts
+
+    task = TASKS["late"]()
+    check_task(task)
+    assert task.trial(jax.random.key(0)).weights[:, 0].tolist() == [0] + 7 * [1]
+    assert task.probe().weights.shape == (64, 8, 1)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_channel_counts_are_those_of_the_trials_probe_and_conditions(task: Task,
     [
         ("flip_flop", "steps", 1),
         ("flip_flop", "channels", 0),
+        ("flip_flop", "channels", 17),
         ("flip_flop", "pulse_probability", 0),
         ("flip_flop", "pulse_probability", -0.1),
         ("flip_flop", "pulse_probability", 1.5),
@@ -255,6 +256,28 @@ def test_condition_names_are_distinct(task: Task) -> None:
     assert len(set(names)) == len(names) == len(task.conditions()) == task.n_conditions
 
 
+# ---------------------------------------------------------------- trials
+
+
+def test_a_trial_unpacks_into_inputs_and_targets_with_or_without_weights() -> None:
+    inputs, targets, weights = jnp.zeros((4, 3)), jnp.ones((4, 2)), jnp.full((4, 2), 2.0)
+    for trial in (Trial(inputs, targets), Trial(inputs, targets, weights)):
+        first, second = trial
+        assert first is inputs
+        assert second is targets
+    assert Trial(inputs, targets).weights is None
+
+
+def test_jax_maps_over_the_weights_of_trials_as_over_their_inputs() -> None:
+    def one(scale: jax.Array) -> Trial:
+        return Trial(jnp.full((4, 3), scale), jnp.ones((4, 2)), jnp.full((4, 2), 2 * scale))
+
+    stacked = jax.jit(jax.vmap(one))(jnp.arange(5.0))
+    np.testing.assert_array_equal(stacked.weights[:, 0, 0], 2 * np.arange(5))
+    assert [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(one, 1.0))] == [(4, 3), (4, 2), (4, 2)]
+    assert len(jax.tree.leaves(Trial(jnp.zeros((4, 3)), jnp.ones((4, 2))))) == 2
+
+
 # ---------------------------------------------------------------- flip-flop
 
 
@@ -275,6 +298,7 @@ def held_pulses(inputs: np.ndarray) -> np.ndarray:
         FlipFlop(),
         FlipFlop(channels=1, pulse_probability=0.5, steps=40),
         FlipFlop(channels=6, pulse_probability=1.0, steps=15),
+        FlipFlop(channels=16, steps=30),
     ],
 )
 def test_the_flip_flop_target_is_the_last_pulse(task: FlipFlop) -> None:
@@ -327,6 +351,20 @@ def test_the_flip_flop_probe_obeys_the_rules_of_its_trials() -> None:
         np.testing.assert_array_equal(trial_targets, held_pulses(trial_inputs))
     assert (inputs[:, 0] != 0).all()
     assert_share(inputs[:, 1:] != 0, 0.05)
+
+
+@pytest.mark.parametrize(("channels", "fewest"), [(1, 2), (4, 16), (7, 128), (8, 256), (10, 700), (16, 2000)])
+def test_the_probe_visits_every_memory_of_up_to_8_channels_and_many_of_more(channels: int, fewest: int) -> None:
+    """64 trials of 100 steps hold about 5 pulses per channel each, half of which change the memory."""
+    task = FlipFlop(channels=channels)
+    _, targets = task.probe()
+    assert len(np.unique(np.asarray(targets).reshape(-1, channels), axis=0)) >= fewest
+
+
+def test_a_flip_flop_of_many_channels_has_no_transition_graph() -> None:
+    assert FlipFlop(channels=6).topology == FlipFlop().topology
+    assert FlipFlop().topology == ("transition_graph", "fused_transition_graph", "transition_structure", "spectrum")
+    assert FlipFlop(channels=7).topology == ("spectrum",)
 
 
 def test_the_flip_flop_has_one_condition_without_input() -> None:

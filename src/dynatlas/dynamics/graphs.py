@@ -21,6 +21,9 @@ CHUNK_STEPS = 200  # steps per call; runs that have settled are then replaced
 # A run has settled when one step moves it by less than this share of the distance between neighbouring points.
 SETTLED = 1e-6
 
+# Pairs of a point and an ideal readout of which the costs are held: 400 MB.
+MOST_COSTS = 50_000_000
+
 # A settled run is at a stable point if its distance is less than this share of the point's distance to its neighbour.
 CAPTURED = 0.1
 
@@ -139,7 +142,8 @@ def canonical_order(readouts: ArrayLike, ideal: ArrayLike) -> NDArray[np.int64]:
     The ideal readouts are all combinations of the ideal values. Points and ideal readouts are matched one to one with
     the least sum of squared distances. Rounding each readout on its own, as the paper may have done, puts two points in
     the same place where a saddle lies off the middle (9 of 27 for a relu LSTM), and similar graphs then look different.
-    Readouts are rounded only if there are more points than ideal readouts; ties keep the order of the raw readouts.
+    Readouts are rounded only if there are more points than ideal readouts, or more than ``MOST_COSTS`` pairs of them (a
+    flip-flop of more than 8 channels); ties keep the order of the raw readouts.
 
     Args:
         readouts: [p, outputs], the network's output at each point.
@@ -150,9 +154,11 @@ def canonical_order(readouts: ArrayLike, ideal: ArrayLike) -> NDArray[np.int64]:
     """
     outputs = np.asarray(readouts, np.float64)
     values = np.sort(np.asarray(ideal, np.float64))
-    if len(outputs) <= len(values) ** outputs.shape[1]:
+    n_corners = len(values) ** outputs.shape[1]
+    if len(outputs) <= n_corners and len(outputs) * n_corners <= MOST_COSTS:
         corners = np.array(list(itertools.product(values, repeat=outputs.shape[1])))
-        costs = ((outputs[:, None] - corners) ** 2).sum(axis=-1)
+        # One point at a time: the differences take as many times the memory of the costs as there are outputs.
+        costs = np.array([((output - corners) ** 2).sum(axis=-1) for output in outputs]).reshape(-1, n_corners)
         points, places = linear_sum_assignment(costs)
         return np.asarray(points[np.argsort(places)])
     rounded = values[np.abs(outputs[..., None] - values).argmin(axis=-1)]

@@ -282,7 +282,8 @@ def _disk(study: Study) -> float:
     def of(member: Member) -> float:
         task, size = study.task(member.task), study.size(member)
         weights = 4.0 * size.weights * (2 if study.population.untrained_controls else 1)
-        points = _points_per_condition(task) * task.n_conditions
+        # A search finds no more points than it has starts.
+        points = min(_points_per_condition(task), study.analysis.fixed_point_max_starts) * task.n_conditions
         states = size.states
         curves = 30.0 * member.training.iterations / member.training.validation_interval
         return weights + points * states * (8 + 16) + curves

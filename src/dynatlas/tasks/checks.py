@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Integral, Real
 from typing import Final, TypeVar
@@ -30,7 +30,7 @@ def check_task(task: Task) -> None:
     keys = jax.random.split(jax.random.key(0, impl="threefry2x32"), KEYS)
     first = _called(f"{name}: trial(key)", lambda: task.trial(keys[0]))
     _check_type(first, f"{name}: trial(key)")
-    for part, array in first._asdict().items():
+    for part, array in _parts(first).items():
         if np.ndim(array) != 2:  # before n_inputs and n_outputs, which read the last axis
             raise ValueError(
                 f"{name}: trial(key) gives {part} of the shape {np.shape(array)}; expected two axes: [steps, channels]"
@@ -48,18 +48,19 @@ def check_task(task: Task) -> None:
         ) from None
     for part in ("n_inputs", "n_outputs"):
         _called(f"{name}: {part}", partial(getattr, task, part))
-    _check_trial(first, f"{name}: trial(key)", (task.steps,), task)
-    if not np.allclose(several.targets[0], first.targets, atol=1e-4) or not np.allclose(
-        several.inputs[0], first.inputs, atol=1e-4
-    ):
+    for trial in (first, several):
+        _check_trial(trial, f"{name}: trial(key)", (*np.shape(trial.inputs)[:-2], task.steps), task)
+    compiled = jax.tree.map(lambda part: part[0], several)
+    if not all(np.allclose(*pair, atol=1e-4, equal_nan=True) for pair in _pairs(compiled, first)):
         raise ValueError(f"{name}: trial(key) gives another trial when compiled; it must depend on the key alone")
-    if all(_same(Trial(several.inputs[0], several.targets[0]), Trial(*trial)) for trial in zip(*several, strict=True)):
+    drawn = [jax.tree.map(lambda part, row=row: part[row], several) for row in range(KEYS)]
+    if all(_same(compiled, trial) for trial in drawn):
         raise ValueError(f"{name}: trial(key) gave the same trial for {KEYS} different keys; draw it from the key")
     if np.ptp(np.asarray(several.targets)) == 0:
         raise ValueError(
             f"{name}: the targets are {float(several.targets.ravel()[0]):g} throughout; nothing can be learned"
         )
-    _check_probe(task, name)
+    _check_probe(task, name, first)
 
 
 def _check_declarations(task: Task, name: str) -> None:
@@ -106,10 +107,9 @@ def _check_type(trial: object, what: str) -> None:
 
 
 def _check_trial(trial: Trial, what: str, leading: tuple[int, ...], task: Task) -> None:
-    """Check shapes, type and finiteness of one trial or of stacked trials."""
-    for part, channels in (("inputs", task.n_inputs), ("targets", task.n_outputs)):
-        array = np.asarray(getattr(trial, part))
-        expected = (*leading, channels)
+    """Check shapes, type and finiteness of one trial or of stacked trials, and that each has a weight above 0."""
+    for part, array in _parts(trial).items():
+        expected = (*leading, task.n_inputs if part == "inputs" else task.n_outputs)
         if array.shape != expected:
             axes = "[trials, steps, channels]" if len(leading) > 1 else "[steps, channels]"
             raise ValueError(f"{what} gives {part} of the shape {array.shape}; expected {expected}: {axes}")
@@ -117,9 +117,15 @@ def _check_trial(trial: Trial, what: str, leading: tuple[int, ...], task: Task) 
             raise ValueError(f"{what} gives {part} of the type {array.dtype}; expected float32")
         if not np.isfinite(array).all():
             raise ValueError(f"{what} gives {part} that are not finite")
+    if trial.weights is not None:
+        weights = np.asarray(trial.weights)
+        if (weights < 0).any():
+            raise ValueError(f"{what} gives the weight {weights.min():g}; expected 0 or more")
+        if not weights.any(axis=(-2, -1)).all():
+            raise ValueError(f"{what} gives weights that are all 0; expected some of them above 0")
 
 
-def _check_probe(task: Task, name: str) -> None:
+def _check_probe(task: Task, name: str, first: Trial) -> None:
     probe = _called(f"{name}: probe()", task.probe)
     if not isinstance(probe, Trial) or np.ndim(probe.inputs) != 3 or len(probe.inputs) < 2:
         seen = f"inputs of the shape {np.shape(probe.inputs)}" if isinstance(probe, Trial) else type(probe).__name__
@@ -127,6 +133,9 @@ def _check_probe(task: Task, name: str) -> None:
             f"{name}: probe() gives {seen}; expected a Trial of stacked trials [trials, steps, channels], 2 or more"
         )
     _check_trial(probe, f"{name}: probe()", (len(probe.inputs), task.steps), task)
+    if (probe.weights is None) != (first.weights is None):
+        with_weights, without = ("trial(key)", "probe()") if probe.weights is None else ("probe()", "trial(key)")
+        raise ValueError(f"{name}: {with_weights} gives weights, and {without} gives none; give them in all or in none")
     if not _same(probe, _called(f"{name}: probe()", task.probe)):
         raise ValueError(f"{name}: probe() differs from call to call; all networks must be shown the same")
     conditions = _called(f"{name}: conditions()", lambda: np.asarray(task.conditions()))
@@ -181,5 +190,19 @@ def _called(what: str, call: Callable[[], T]) -> T:
         raise ValueError(f"{what} fails: {type(error).__name__}: {first_line(error)}") from None
 
 
+def _parts(trial: Trial) -> dict[str, np.ndarray]:
+    """Return the arrays of a trial by name: weights only if it has them."""
+    named = {"inputs": trial.inputs, "targets": trial.targets, "weights": trial.weights}
+    return {name: np.asarray(part) for name, part in named.items() if part is not None}
+
+
+def _pairs(first: Trial, second: Trial) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the arrays of two trials with the same parts, pair by pair."""
+    return zip(_parts(first).values(), _parts(second).values(), strict=True)
+
+
 def _same(first: Trial, second: Trial) -> bool:
-    return all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
+    """Whether two trials hold the same numbers; one that is not a number is found elsewhere."""
+    return _parts(first).keys() == _parts(second).keys() and all(
+        np.array_equal(*pair, equal_nan=True) for pair in _pairs(first, second)
+    )

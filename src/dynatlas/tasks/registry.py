@@ -30,8 +30,8 @@ def register_task(name: str) -> Callable[[Added], Added]:
     """Register a task under a name, its ``kind`` in study files.
 
     A task is a subclass of ``Task``, or a function of a random key and of settings that returns the inputs
-    ``[steps, inputs]`` and the targets ``[steps, outputs]`` of one trial. All settings need defaults, and one of them
-    is ``steps``.
+    ``[steps, inputs]`` and the targets ``[steps, outputs]`` of one trial, and their weights in the loss
+    ``[steps, outputs]`` if they differ. All settings need defaults, and one of them is ``steps``.
 
     Raises:
         ValueError: the name is taken or invalid; the object is not a task.
@@ -123,9 +123,10 @@ class _FunctionTask(Task):
     function: ClassVar[Callable[..., Any]]
 
     def trial(self, key: PRNGKeyArray) -> Trial:
-        settings = {name: getattr(self, name) for name in type(self).model_fields if name not in ("kind", "name")}
-        inputs, targets = type(self).function(key, **settings)
-        return Trial(inputs, targets)
+        own = [name for name in type(self).model_fields if name == "steps" or name not in Task.model_fields]
+        settings = {name: getattr(self, name) for name in own}
+        drawn = type(self).function(key, **settings)
+        return drawn if isinstance(drawn, Trial) else Trial(*drawn)
 
 
 def task_of_function(function: Callable[..., Any]) -> type[Task]:

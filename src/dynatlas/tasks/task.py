@@ -7,8 +7,9 @@ over keys.
 
 import inspect
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, final
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +24,45 @@ PROBE_SEED = 20190613  # arbitrary and fixed: all networks of all studies see th
 Computation = Literal["memory", "oscillation", "integration"]
 
 
-class Trial(NamedTuple):
-    """Inputs of a network and its targets at each step."""
+@final
+@jax.tree_util.register_pytree_node_class
+class Trial:
+    """Inputs of a network, its targets, and the weight of each step and output in the loss.
+
+    The error is Σ w (y − t)² / Σ w over all trials, steps and outputs. The weights are 0 or more, and not all 0; None
+    stands for 1 throughout. JAX maps over trials as over any pytree. With or without weights, a trial unpacks into
+    inputs and targets.
+
+    Example:
+        >>> inputs, targets = Trial(jnp.zeros((5, 2)), jnp.ones((5, 1)))
+        >>> inputs.shape, targets.shape
+        ((5, 2), (5, 1))
+    """
+
+    __slots__ = ("inputs", "targets", "weights")
 
     inputs: Float[Array, "*batch steps inputs"]
     targets: Float[Array, "*batch steps outputs"]
+    weights: Float[Array, "*batch steps outputs"] | None
+
+    def __init__(self, inputs: Any, targets: Any, weights: Any = None) -> None:
+        self.inputs, self.targets, self.weights = inputs, targets, weights
+
+    def __iter__(self) -> Iterator[Float[Array, "*batch steps channels"]]:
+        """Yield inputs and targets."""
+        return iter((self.inputs, self.targets))
+
+    def __repr__(self) -> str:
+        return f"Trial(inputs={self.inputs!r}, targets={self.targets!r}, weights={self.weights!r})"
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any, Any], None]:
+        """Return the arrays, for JAX."""
+        return (self.inputs, self.targets, self.weights), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, parts: Iterable[Any]) -> "Trial":
+        """Return the trial of these arrays, for JAX."""
+        return cls(*parts)
 
 
 class Task(BaseModel):
