@@ -85,7 +85,11 @@ def test_no_pickle_and_no_evaluation_of_text():
         assert not re.search(r"allow_pickle=True|(?<![.\w])(eval|exec)\(", path.read_text()), path
 
 
-BUILT_IN_TASKS = re.compile("FlipFlop|SineWave|ContextIntegration|flip_flop|sine_wave|context_integration")
+BUILT_IN_TASKS = re.compile(
+    "FlipFlop|SineWave|ContextIntegration|flip_flop|sine_wave|context_integration"
+    "|DelayedDiscrimination|PerceptualDecision|MatchToSample|PathIntegration|MemoryAngle|DelayedCue"
+    "|delayed_discrimination|perceptual_decision|match_to_sample|path_integration|memory_angle|delayed_cue"
+)
 
 
 def words_of_code(path):

@@ -7,7 +7,7 @@ from dynatlas.atlas.view import task_name
 from dynatlas.figures.looks import ACTIVATIONS, architecture_label
 from dynatlas.study.settings import SEARCHED
 from dynatlas.study.study import Study
-from dynatlas.tasks.registry import BUILT_IN
+from dynatlas.tasks.registry import PAPER
 from dynatlas.tasks.task import Task
 
 UNITS: Final = (64, 128, 256)
@@ -38,7 +38,7 @@ def departures(study: Study) -> list[Departure]:
 def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     """Yield (setting, value in the paper, value in the study); several values are a tuple."""
     population = study.population
-    yield "tasks", _titles(study, BUILT_IN), _titles(study, (task.name for task in study.tasks))
+    yield "tasks", _titles(study, PAPER), _titles(study, (task.name for task in study.tasks))
     yield "architectures", _labels(CELLS), _labels(population.architectures)
     yield "activations", tuple(ACTIVATIONS), population.activations
     yield "hidden units", UNITS, population.units

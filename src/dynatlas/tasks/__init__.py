@@ -1,5 +1,11 @@
-"""Tasks that networks learn: the three built-in tasks of the paper, and the base class of user-defined ones."""
+"""Tasks that networks learn: those of the paper, others of the field, and the base class of user-defined ones."""
 
+from dynatlas.tasks.cognitive import DelayedCue as DelayedCue
+from dynatlas.tasks.cognitive import DelayedDiscrimination as DelayedDiscrimination
+from dynatlas.tasks.cognitive import MatchToSample as MatchToSample
+from dynatlas.tasks.cognitive import MemoryAngle as MemoryAngle
+from dynatlas.tasks.cognitive import PathIntegration as PathIntegration
+from dynatlas.tasks.cognitive import PerceptualDecision as PerceptualDecision
 from dynatlas.tasks.context_integration import ContextIntegration as ContextIntegration
 from dynatlas.tasks.flip_flop import FlipFlop as FlipFlop
 from dynatlas.tasks.flip_flop import hold_last_pulse as hold_last_pulse
@@ -7,6 +13,7 @@ from dynatlas.tasks.placeholder import TaskFacts as TaskFacts
 from dynatlas.tasks.placeholder import code_is_missing as code_is_missing
 from dynatlas.tasks.placeholder import task_without_code as task_without_code
 from dynatlas.tasks.registry import BUILT_IN as BUILT_IN
+from dynatlas.tasks.registry import PAPER as PAPER
 from dynatlas.tasks.registry import TASKS as TASKS
 from dynatlas.tasks.registry import AnyTask as AnyTask
 from dynatlas.tasks.registry import built_in_task as built_in_task

@@ -44,8 +44,8 @@ class NeuroGym(Task):
         from dynatlas import register_task
         from dynatlas.tasks.neurogym import NeuroGym
 
-        @register_task("perceptual_decision")
-        class PerceptualDecision(NeuroGym):
+        @register_task("random_dots")
+        class RandomDots(NeuroGym):
             environment: str = "PerceptualDecisionMaking-v0"
             steps: int = 22
             options = {"dt": 100}

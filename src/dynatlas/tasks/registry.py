@@ -10,6 +10,14 @@ from pydantic_core import InitErrorDetails
 
 from dynatlas._util.messages import did_you_mean
 from dynatlas.registry import check_name, enter
+from dynatlas.tasks.cognitive import (
+    DelayedCue,
+    DelayedDiscrimination,
+    MatchToSample,
+    MemoryAngle,
+    PathIntegration,
+    PerceptualDecision,
+)
 from dynatlas.tasks.context_integration import ContextIntegration
 from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.tasks.sine_wave import SineWave
@@ -19,9 +27,16 @@ TASKS: dict[str, type[Task]] = {
     "flip_flop": FlipFlop,
     "sine_wave": SineWave,
     "context_integration": ContextIntegration,
+    "delayed_discrimination": DelayedDiscrimination,
+    "perceptual_decision": PerceptualDecision,
+    "match_to_sample": MatchToSample,
+    "path_integration": PathIntegration,
+    "memory_angle": MemoryAngle,
+    "delayed_cue": DelayedCue,
 }
 
-BUILT_IN: Final = tuple(TASKS)  # the tasks of the paper, in its order
+BUILT_IN: Final = tuple(TASKS)
+PAPER: Final = ("flip_flop", "sine_wave", "context_integration")  # the tasks of the paper, in its order
 
 Added = TypeVar("Added")
 
