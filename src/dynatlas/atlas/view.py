@@ -13,7 +13,7 @@ import xarray as xr
 
 from dynatlas._util.json import Json
 from dynatlas._util.messages import sentence_case
-from dynatlas.cells.cell import ACTIVATIONS
+from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.study.study import Study
 from dynatlas.tasks.registry import BUILT_IN, TASKS, built_in_task
