@@ -346,7 +346,7 @@ def test_packages_that_are_not_there_or_offer_too_much(site, tmp_path, monkeypat
     path.write_text(tiny_toml(WITHOUT_FILES))
     with pytest.raises(PluginError, match="the packages empty and others both offer 'held_sign'"):
         Study.load(path)
-    with pytest.raises(PluginError, match="'numpy' offers no task, cell or measure"):
+    with pytest.raises(PluginError, match="'numpy' offers no task, cell, measure or activation"):
         load_package("numpy")
 
 

@@ -70,7 +70,7 @@ def torch_state_dict(cell: StagedCell) -> dict[str, NDArray[Any]]:
         >>> {name: values.shape for name, values in torch_state_dict(cell).items()}["rnn.weight_hh_l0"]
         (3, 3)
     """
-    theirs_of: dict[type[StagedCell], tuple[str, ...]] = {**GATES}
+    theirs_of: dict[type[StagedCell], tuple[str, ...]] = dict(GATES.items())
     known: dict[type[StagedCell], tuple[str, ...]] = {Vanilla: ("tanh", "relu"), LSTM: ("tanh",)}
     if cell.activation not in known.get(type(cell), ()):
         why = {

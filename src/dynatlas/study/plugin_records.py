@@ -9,7 +9,8 @@ from typing import Final
 
 from pydantic import Field, model_validator
 
-from dynatlas.cells.cell import ACTIVATIONS, CellSize
+from dynatlas.cells.activations import ACTIVATIONS
+from dynatlas.cells.cell import CellSize
 from dynatlas.cells.registry import CELLS
 from dynatlas.registry import Origin, origin_of
 from dynatlas.study.settings import Settings

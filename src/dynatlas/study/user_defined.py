@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dynatlas._util.messages import first_line
-from dynatlas.cells.cell import ACTIVATIONS, CellSize, size_of
+from dynatlas.cells.activations import BUILT_IN_ACTIVATIONS
+from dynatlas.cells.cell import CellSize, size_of
 from dynatlas.cells.checks import check_cell
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cells.registry import CELLS
@@ -33,7 +34,7 @@ def user_defined(study: "Study") -> Iterator[tuple[str, str]]:
     yield from dict.fromkeys(("tasks", task.kind) for task in study.tasks if task.kind not in BUILT_IN_TASKS)
     yield from (("cells", name) for name in study.population.architectures if name not in BUILT_IN_CELLS)
     yield from (("measures", name) for name in study.analysis.measures if name not in BUILT_IN_MEASURES)
-    yield from (("activations", name) for name in study.population.activations if name not in ACTIVATIONS)
+    yield from (("activations", name) for name in study.population.activations if name not in BUILT_IN_ACTIVATIONS)
 
 
 def check(study: "Study", group: str, name: str) -> None:

@@ -25,8 +25,9 @@ from dynatlas.study.members import Block, Configuration, Member, Shape
 from dynatlas.study.settings import SEARCHED, Search
 from dynatlas.tasks.task import Task
 from dynatlas.training import lanes as side_by_side
-from dynatlas.training.fit import BlockState, begin, explained_variance
+from dynatlas.training.fit import BlockState, begin
 from dynatlas.training.fit import train as fit
+from dynatlas.training.loss import explained_variance
 from dynatlas.training.search import SearchState, run_search, samples, start_search
 
 State = TypeVar("State", BlockState, SearchState)
