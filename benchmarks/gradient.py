@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from dynatlas.cells.registry import CELLS
 from dynatlas.tasks.flip_flop import FlipFlop
-from dynatlas.training.fit import mean_squared_error
+from dynatlas.training.loss import mean_squared_error
 
 
 def plain_error(cell, trials):

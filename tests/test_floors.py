@@ -87,8 +87,8 @@ def test_no_pickle_and_no_evaluation_of_text():
 
 BUILT_IN_TASKS = re.compile(
     "FlipFlop|SineWave|ContextIntegration|flip_flop|sine_wave|context_integration"
-    "|DelayedDiscrimination|PerceptualDecision|MatchToSample|PathIntegration|MemoryAngle|DelayedCue"
-    "|delayed_discrimination|perceptual_decision|match_to_sample|path_integration|memory_angle|delayed_cue"
+    "|DelayedDiscrimination|PerceptualDecision|MatchToSample|PathIntegration|MemoryAngle|DelayedCue|ContextDecision"
+    "|delayed_discrimination|perceptual_decision|match_to_sample|path_integration|memory_angle|delayed_cue|context_decision"
 )
 
 

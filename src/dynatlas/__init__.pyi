@@ -1,6 +1,7 @@
 from . import cells as cells
 from . import tasks as tasks
 from .atlas.atlas import Atlas as Atlas
+from .cells.activations import register_activation as register_activation
 from .cells.registry import register_cell as register_cell
 from .dynamics.attractors import find_attractors as find_attractors
 from .dynamics.fixed_points import FixedPoints as FixedPoints

@@ -1,4 +1,4 @@
-"""Registry of user-defined tasks, cells and measures: the file or package that registered each."""
+"""Registry of user-defined tasks, cells, measures and activations: the file or package that registered each."""
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ class Origin(NamedTuple):
 _importing: list[tuple[Origin, set[tuple[str, str]]]] = []
 _origins: dict[tuple[str, str], Origin] = {}
 
-Registered = TypeVar("Registered", bound=type)
+Registered = TypeVar("Registered")
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def importing(origin: Origin, registries: Mapping[str, dict[str, Any]]) -> Itera
 
 
 def enter(registry: dict[str, Registered], group: str, name: str, added: Registered) -> None:
-    """Add a class to a registry under a name, and record its origin.
+    """Add a class, or an activation, to a registry under a name, and record its origin.
 
     A file or package replaces what another one registered, such as the same file under another name. Built-in classes,
     and those that were registered outside an import, are never replaced.
@@ -61,7 +61,7 @@ def enter(registry: dict[str, Registered], group: str, name: str, added: Registe
     replaceable = origin is not None and origin_of(group, name) not in (None, origin)
     if known is not None and _qualified_name(known) != _qualified_name(added) and not replaceable:
         what = group.removesuffix("s")
-        raise ValueError(f"the {what} {name!r} is already {known.__qualname__}; choose another name")
+        raise ValueError(f"the {what} {name!r} is already {_qualified_name(known)[1]}; choose another name")
     registry[name] = added
     registered.add((group, name))
     if origin is None:
@@ -84,7 +84,7 @@ def snapshot(registries: Iterable[Mapping[str, Any]]) -> Hashable:
 
 
 def check_name(what: str, name: str) -> None:
-    """Check the name of a task, cell or measure: it becomes part of file and network names, separated by dashes.
+    """Check the name of a task, cell, measure or activation: it is a part, between dashes, of file and network names.
 
     Raises:
         ValueError: the name has other characters or is too long.
@@ -96,5 +96,6 @@ def check_name(what: str, name: str) -> None:
         )
 
 
-def _qualified_name(registered: type) -> tuple[str, str]:
-    return registered.__module__, registered.__qualname__
+def _qualified_name(registered: Any) -> tuple[str, str]:
+    code = getattr(registered, "function", registered)  # of an activation
+    return getattr(code, "__module__", ""), getattr(code, "__qualname__", repr(code))

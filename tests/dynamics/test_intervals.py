@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynatlas.cells.cell import ACTIVATIONS
+from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.registry import CELLS
 from dynatlas.dynamics.intervals import NotEnclosableError, enclose, with_tight_derivatives
 
@@ -68,7 +68,47 @@ def test_every_cells_jacobian_is_bounded_and_the_bounds_close_on_it(kind, activa
             assert (bounds.low - 1e-12 <= values).all()
             assert (values <= bounds.high + 1e-12).all()
             widths.append(float((bounds.high - bounds.low).max()))
-        assert widths[1] < min(widths[0], 1e-4)
+        # A linear step has the same derivative everywhere.
+        assert widths[1] < min(widths[0], 1e-4) or widths == [0, 0]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("width", [0.0, 1e-3, 0.5, 8.0])
+def test_every_activation_and_its_slope_are_bounded_at_every_point_and_the_slopes_by_their_range(activation, width):
+    phi = ACTIVATIONS[activation]
+    random = np.random.default_rng(7)
+    with jax.enable_x64(True):
+        pairs = [
+            compiled(phi.function),
+            compiled(jax.jacfwd(phi.function)),
+            compiled(jax.jacfwd(with_tight_derivatives(phi.function))),
+        ]
+        for _ in range(10):
+            low = 3 * random.normal(size=3)
+            high = low + width * random.random(3)
+            arguments = jnp.asarray(low + np.linspace(0, 1, 201)[:, None] * (high - low))
+            for bounds_of, values_of in pairs:
+                bounds, values = bounds_of(low, high), np.asarray(values_of(arguments))
+                assert (bounds.low - 1e-12 <= values).all()
+                assert (values <= bounds.high + 1e-12).all()
+            slopes = np.diagonal(values, axis1=1, axis2=2)
+            assert (phi.slopes[0] - 1e-12 <= slopes).all()
+            assert (slopes <= phi.slopes[1] + 1e-12).all()
+
+
+@pytest.mark.parametrize("box", [(-0.5, 0.2), (1.0, 1.5), (-3.0, -1.0), (-20.0, 20.0)])
+def test_the_derivative_of_softplus_is_bounded_exactly(box):
+    with jax.enable_x64(True):
+        jacobian = jax.jacfwd(with_tight_derivatives(jax.nn.softplus))
+        bounds = enclose(jacobian, jnp.full(1, box[0]), jnp.full(1, box[1]))
+        expected = [float(jax.nn.sigmoid(jnp.asarray(end))) for end in box]
+    np.testing.assert_allclose([bounds.low.item(), bounds.high.item()], expected, rtol=1e-12)
+
+
+def test_a_value_is_what_it_is_and_differs_from_others_where_the_intervals_are_apart():
+    low, high = jnp.array([0.0, 2.0]), jnp.array([1.0, 3.0])
+    bounds = enclose(lambda h: jnp.where(jnp.isnan(h), 9.0, jnp.where(h != 2.5, 1.0, 0.0)), low, high)
+    assert (bounds.low.tolist(), bounds.high.tolist()) == ([1, 0], [1, 1])
 
 
 def test_monotone_functions_are_bounded_exactly():

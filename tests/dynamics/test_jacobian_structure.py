@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.architectures import LSTM
-from dynatlas.cells.cell import ACTIVATIONS
 from dynatlas.cells.registry import CELLS
 from dynatlas.dynamics.jacobian_structure import column_structure, residual_and_columns
 

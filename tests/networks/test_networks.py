@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from dynatlas import Network, read_network
-from dynatlas.cells import GRU, LSTM, NONLINEARITIES, UGRNN, Vanilla
+from dynatlas.cells import ACTIVATIONS, GRU, LSTM, UGRNN, Vanilla
 from dynatlas.errors import NetworkError
 from dynatlas.networks.checking import check
 from dynatlas.networks.layers import Layer, Leaky, Stack
@@ -121,7 +121,7 @@ class TestBoxes:
         dies_out = np.abs(np.linalg.eigvals(excitation)).max() < 1
         return layer.activation == "relu" and name not in ("lstm", "leaky currents") and dies_out
 
-    @pytest.mark.parametrize("activation", NONLINEARITIES)
+    @pytest.mark.parametrize("activation", ACTIVATIONS)
     @pytest.mark.parametrize("name", LAYERS)
     def test_no_state_in_it_is_led_out_of_it_and_without_a_bound_there_is_none(self, name, activation):
         random, found = np.random.default_rng(4), set()

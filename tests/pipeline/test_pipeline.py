@@ -103,7 +103,7 @@ def test_networks_are_listed_in_the_order_of_the_study_with_their_verdicts(atlas
 def test_stored_weights_give_the_stored_error(atlas):
     import jax
 
-    from dynatlas.training.fit import VALIDATION_SEED, mean_squared_error
+    from dynatlas.training.loss import VALIDATION_SEED, mean_squared_error
 
     row = atlas.table("networks").iloc[0]
     task = atlas.study.task(row.task)

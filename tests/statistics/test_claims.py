@@ -166,16 +166,19 @@ def table(values):
 def test_numbers_that_differ():
     noise = np.random.default_rng(1).normal(size=24)
     apart = table(noise + 9 * (np.arange(24) >= 18))
-    found = differs("sine_wave", "offset", apart, "offset", "architecture", "a table")
+    found = differs(full(), "sine_wave", "offset", apart, "offset", "architecture", "a table")
     assert found.verdict == "holds"
     means = apart.groupby("architecture").offset.mean()
     assert found.value == pytest.approx(means.max() - means.min())
     assert found.p < 0.001  # of 10,000 permutations
-    alike = differs("sine_wave", "offset", table(noise), "offset", "architecture", "a table")
+    alike = differs(full(), "sine_wave", "offset", table(noise), "offset", "architecture", "a table")
     assert alike.verdict == "not testable here"
-    few = differs("sine_wave", "offset", table(noise)[:5], "offset", "activation", "a table")
+    few = differs(full(), "sine_wave", "offset", table(noise)[:5], "offset", "activation", "a table")
     assert few.note.startswith("needs networks that differ, of two levels of activation")
-    assert differs("sine_wave", "offset", table(1.0), "offset", "activation", "a table").verdict == "not testable here"
+    assert (
+        differs(full(), "sine_wave", "offset", table(1.0), "offset", "activation", "a table").verdict
+        == "not testable here"
+    )
 
 
 def test_another_factor_with_an_empty_cell_is_no_effect_of_this_one():
@@ -183,7 +186,7 @@ def test_another_factor_with_an_empty_cell_is_no_effect_of_this_one():
     found = []
     for seed in range(100):
         rows = table(np.random.default_rng(seed).normal(size=24) + 3 * (np.arange(24) >= 18))[:21]
-        found.append(differs("sine_wave", "offset", rows, "offset", "activation", "a table").verdict == "holds")
+        found.append(differs(full(), "sine_wave", "offset", rows, "offset", "activation", "a table").verdict == "holds")
     assert np.mean(found) < 0.12
 
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 from scipy.spatial.distance import pdist, squareform
 
-from dynatlas.statistics.dispersion import permdisp
+from dynatlas.statistics.dispersion import permdisp, spread_between_seeds
 
 LEVELS = np.repeat(["a", "b", "c"], 8)
 
@@ -96,3 +96,37 @@ def test_distances_that_are_not_euclidean_have_an_imaginary_part():
         spread[levels == level] = np.sqrt(np.abs(squares @ np.sign(values)) * 5 / 4)
     means = [spread[levels == level].mean() for level in (0, 1)]
     assert permdisp(distances, levels, permutations=1).ratio == pytest.approx(max(means) / min(means))
+
+
+def test_the_spread_between_seeds_is_the_mean_over_pairs_that_were_trained_alike():
+    random = np.random.default_rng(5)
+    labels = {"architecture": list("aabb" * 6), "units": [8] * 12 + [16] * 12, "l2": [0.0] * 24}
+    points = random.normal(size=(24, 3)) * np.where(np.array(labels["units"]) == 16, 3.0, 1.0)[:, None]
+    distances = squareform(pdist(points))
+    rows = {(row["factor"], row["level"]): row for row in spread_between_seeds(distances, labels)}
+    assert rows.keys() == {
+        ("all", "any"),
+        *(("architecture", name) for name in "ab"),
+        *(("units", name) for name in ("8", "16")),
+    }
+    cells = list(zip(labels["architecture"], labels["units"], strict=True))
+    pairs = [(i, j) for i in range(24) for j in range(i) if cells[i] == cells[j]]
+    assert rows["all", "any"]["n_pairs"] == len(pairs) == 4 * 15
+    assert rows["all", "any"]["mean"] == pytest.approx(np.mean([distances[pair] for pair in pairs]))
+    wide = [distances[i, j] for i, j in pairs if labels["units"][i] == 16]
+    assert rows["units", "16"]["mean"] == pytest.approx(np.mean(wide))
+    assert rows["units", "16"]["low"] > rows["units", "8"]["high"]
+
+
+def test_the_interval_of_the_spread_covers_the_mean_distance_of_the_population():
+    """Points of a plane: the mean distance of two standard normal ones is √π."""
+    covered = []
+    for seed in range(300):
+        points = np.random.default_rng(seed).normal(size=(24, 2))
+        [row] = spread_between_seeds(squareform(pdist(points)), {"units": [8] * 24})
+        covered.append(row["low"] < np.sqrt(np.pi) < row["high"])
+    assert 0.91 < np.mean(covered) < 0.98
+
+
+def test_a_study_with_one_seed_has_no_spread():
+    assert spread_between_seeds(squareform(pdist(np.eye(3))), {"units": [1, 2, 3]}) == []

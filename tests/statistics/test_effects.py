@@ -102,6 +102,18 @@ def test_the_papers_subsets_are_tests_of_their_networks_alone():
     assert subset_effects(distances[np.ix_(tanh, tanh)], alone, 9, 9) == []  # the subset is all networks
 
 
+def test_each_level_of_a_further_factor_is_a_subset_in_which_the_others_are_tested():
+    """Architectures differ at gain 2 alone: the subset says so, and its p is that of its networks alone."""
+    random = np.random.default_rng(3)
+    labels = {"architecture": ["gru", "lstm"] * 20, "gain": [1.0] * 20 + [2.0] * 20, "units": [8] * 40}
+    points = random.normal(size=(40, 3))
+    points[21::2, 0] += 4.0  # the LSTMs of gain 2
+    rows = {(row["subset"], row["factor"]): row for row in subset_effects(squareform(pdist(points)), labels, 199, 99)}
+    assert rows.keys() == {("gain 1", "architecture"), ("gain 2", "architecture")}
+    assert rows["gain 2", "architecture"]["p"] < 0.01 < rows["gain 1", "architecture"]["p"]
+    assert rows["gain 2", "architecture"]["n_networks"] == 20
+
+
 def test_the_headline_has_the_tests_of_the_parts():
     points, labels = study()
     distances = squareform(pdist(points))

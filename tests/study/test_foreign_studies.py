@@ -237,7 +237,7 @@ def test_a_record_that_was_changed_by_hand_is_looked_at_when_its_code_is_loaded(
     for code in study.foreign_code():
         (tmp_path / "plugins").mkdir(exist_ok=True)
         (tmp_path / "plugins" / code.origin.name).write_bytes(code.source)
-    frozen.write_text(study.to_toml().replace("noise = 0.0", "noise = inf"))
+    frozen.write_text(study.to_toml().replace(" noise = 0.0", " noise = inf"))
     with pytest.raises(StudyError, match="settings cannot be written"):
         Study.load(frozen)
     forget()
@@ -346,7 +346,7 @@ def test_packages_that_are_not_there_or_offer_too_much(site, tmp_path, monkeypat
     path.write_text(tiny_toml(WITHOUT_FILES))
     with pytest.raises(PluginError, match="the packages empty and others both offer 'held_sign'"):
         Study.load(path)
-    with pytest.raises(PluginError, match="'numpy' offers no task, cell or measure"):
+    with pytest.raises(PluginError, match="'numpy' offers no task, cell, measure or activation"):
         load_package("numpy")
 
 

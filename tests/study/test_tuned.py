@@ -41,8 +41,8 @@ def test_the_resolved_study_does_not_need_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (TABLE.replace("momentum", "momentm"), r"unknown columns \['momentm'\]"),
-        (TABLE.replace("units,", "size,"), r"lacks \['units'\]"),
+        (TABLE.replace("momentum", "momentm"), "names 'momentm', which is no factor"),
+        (TABLE.replace("units,", "size,"), "lacks the columns units"),
         (TABLE.replace("0.02", "fast"), "row 1: learning_rate is 'fast'; expected a float"),
         (TABLE.replace("gru,tanh", "gruu,tanh"), "overrides.0.architecture"),
         (TABLE.replace("0.5,", "1.5,"), "overrides.0.training"),

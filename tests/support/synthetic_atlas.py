@@ -19,6 +19,7 @@ from dynatlas.atlas.schema import TABLES
 from dynatlas.measures.aspects import aspect
 from dynatlas.pipeline.stages.trajectories import state_spaces
 from dynatlas.statistics.claims import check_claims
+from dynatlas.statistics.dispersion import spread_between_seeds
 from dynatlas.statistics.effects import decomposition, factor_effects, headline_rows, subset_effects
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
@@ -415,6 +416,7 @@ class _AtlasBuilder:
         self.rows["effects"] += [of | {"subset": "all"} | effect for effect in effects]
         self.rows["effects"] += [of | effect for effect in subset_effects(matrix, labels, 99, 99)]
         parts = decomposition(matrix, labels, bootstraps=99)
+        self.rows["spread"] += [of | row for row in spread_between_seeds(matrix, labels)]
         self.rows["headline"] += [of | {"aspect": aspect(measure)} | row for row in headline_rows(parts, effects)]
 
     def controls(self, task: str, measure: str, members: list[Member]) -> None:

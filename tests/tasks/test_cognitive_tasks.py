@@ -33,6 +33,7 @@ VARIED: dict[str, dict[str, Any]] = {
     "path_integration": {"steps": 30, "cue": 4, "speed": 0.3, "momentum": 0.5},
     "memory_angle": {"fixation": 1, "cue": 2, "delay": 3, "jitter": 5, "response": 4, "fixation_weight": 0.5},
     "delayed_cue": {"cues": 3, "cue": 2, "delay": 5, "response": 3, "after": 4, "noise": 0.2},
+    "context_decision": {"fixation": 2, "stimulus": 3, "response": 4, "coherences": (0.1, 0.8), "noise": 0.3},
 }
 both_settings = pytest.mark.parametrize(
     "task", [TASKS[kind](**settings) for kind in KINDS for settings in ({}, VARIED[kind])], ids=lambda task: task.kind

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from dynatlas.tasks import (
+    ContextDecision,
     DelayedCue,
     DelayedDiscrimination,
     MatchToSample,
@@ -181,6 +182,51 @@ def test_the_cue_is_reported_during_the_response_alone(task: DelayedCue) -> None
     # As in the authors' code: R/T before the response, 1 − R/T from its first step on.
     np.testing.assert_allclose(weights[:, :begin], rest / task.steps, rtol=1e-6)
     np.testing.assert_allclose(weights[:, begin:], 1 - rest / task.steps, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "task", [ContextDecision(), ContextDecision(fixation=2, stimulus=3, response=4, coherences=(0.1, 0.8), noise=0.3)]
+)
+def test_the_direction_of_the_cued_stimulus_is_reported_whatever_the_other_shows(task: ContextDecision) -> None:
+    inputs, targets, weights = draw(task)
+    contexts = inputs[:, 0, :2].argmax(axis=1)
+    assert_share(contexts == 0, 0.5)
+    np.testing.assert_array_equal(inputs[:, :, :2], np.repeat(np.eye(2)[contexts][:, None], task.steps, axis=1))
+    assert not inputs[:, : task.fixation, 2:].any()
+    shown = inputs[:, task.fixation :, 2:].reshape(len(inputs), -1, 2, 2)  # [trial, step, stimulus, direction]
+    signed = np.sort([*task.coherences, *(-coherence for coherence in task.coherences)])
+    means = (shown[..., 0] - shown[..., 1]).mean(axis=1)
+    begin = task.fixation + task.stimulus
+    assert not targets[:, :begin].any()
+    right = targets[:, begin:, 0]
+    np.testing.assert_array_equal(right + targets[:, begin:, 1], 1)
+    np.testing.assert_array_equal(right, np.repeat(right[:, :1], task.response, axis=1))
+    if task.noise:
+        steps = shown.shape[1]
+        errors = (shown - shown.mean(axis=1, keepdims=True)) * np.sqrt(steps / (steps - 1))
+        assert errors.std() == pytest.approx(task.noise, rel=0.02)
+    else:
+        # Without noise the coherences are read off, and each is as frequent as any other.
+        seen = np.abs(means[..., None] - signed).argmin(axis=-1)
+        np.testing.assert_allclose(means, signed[seen], atol=1e-6)
+        for place in range(len(signed)):
+            assert_share(seen == place, 1 / len(signed))
+        np.testing.assert_allclose(shown.sum(axis=-1), 1, rtol=1e-6)
+        cued = np.take_along_axis(means, contexts[:, None], axis=1)[:, 0]
+        other = np.take_along_axis(means, 1 - contexts[:, None], axis=1)[:, 0]
+        np.testing.assert_array_equal(right[:, 0] == 1, cued > 0)
+        assert_share((right[:, 0] == 1) == (other > 0), 0.5)
+    expected = np.ones((task.steps, 2))
+    expected[task.fixation : begin] = 0
+    np.testing.assert_array_equal(weights, np.broadcast_to(expected, weights.shape))
+
+
+def test_the_probe_of_a_context_decision_has_every_pair_of_coherences_in_each_context() -> None:
+    task = ContextDecision(coherences=(0.25, 0.5))
+    late = np.asarray(task.probe().inputs[:, -1])
+    assert len({tuple(row) for row in late.tolist()}) == len(late) == 2 * 4 * 4
+    np.testing.assert_array_equal(late[:, :2].argmax(axis=1), task.probe_conditions())
+    np.testing.assert_array_equal(task.conditions()[:, 2:], 0.5)
 
 
 # ---------------------------------------------------------------- path integration

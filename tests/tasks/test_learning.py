@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from dynatlas.tasks import BUILT_IN, PAPER
-from dynatlas.training.fit import begin, explained_variance, train
+from dynatlas.training.fit import begin, train
+from dynatlas.training.loss import explained_variance
 from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -16,6 +17,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "match_to_sample": {"fixation": 1, "stimulus": 2, "delay": 3, "response": 4, "grace": 1},
     "path_integration": {"steps": 15},
     "memory_angle": {"fixation": 1, "cue": 2, "delay": 4, "response": 4, "grace": 1},
+    "context_decision": {"fixation": 1, "stimulus": 4, "response": 3},
     "delayed_cue": {"cue": 3, "delay": 6, "response": 5},
 }
 

@@ -10,7 +10,8 @@ from dynatlas.cells import Cell
 from dynatlas.cells.cell import size_of
 from dynatlas.cells.checks import check_cell
 from dynatlas.tasks.flip_flop import FlipFlop
-from dynatlas.training.fit import begin, penalized_loss, train
+from dynatlas.training.fit import begin, train
+from dynatlas.training.loss import penalized_loss
 from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -6,14 +6,8 @@ import pytest
 from dynatlas.cells.architectures import GRU
 from dynatlas.study.settings import Training
 from dynatlas.tasks.flip_flop import FlipFlop
-from dynatlas.training.fit import (
-    VALIDATION_SEED,
-    begin,
-    clip_by_global_norm,
-    explained_variance,
-    mean_squared_error,
-    train,
-)
+from dynatlas.training.fit import begin, clip_by_global_norm, train
+from dynatlas.training.loss import VALIDATION_SEED, explained_variance, mean_squared_error
 from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

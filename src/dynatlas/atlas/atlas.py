@@ -35,6 +35,7 @@ from dynatlas.atlas.verification import Problem, find_problems
 from dynatlas.cells.cell import Cell, leaf_name
 from dynatlas.errors import AtlasError, DamagedAtlasError, StudyError
 from dynatlas.measures.pairs import Reduced
+from dynatlas.study.factors import Factor
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import MANIFEST, Study
 
@@ -126,6 +127,10 @@ class Atlas(SummaryRepr):
             if exclusive:
                 remove_temporaries(self.path)
             yield
+
+    @property
+    def _factors(self) -> tuple[Factor, ...]:
+        return self.study.further_factors
 
     @property
     def plot(self) -> "Plots":
@@ -236,7 +241,7 @@ class Atlas(SummaryRepr):
 
     def write_table(self, name: str, frame: pd.DataFrame) -> Entry:
         """Write a table of the schema; ``ValueError`` says what does not match it."""
-        return self._write(f"tables/{name}.parquet", lambda path: formats.write_table(path, name, frame))
+        return self._write(f"tables/{name}.parquet", lambda path: formats.write_table(path, name, frame, self._factors))
 
     def table(self, name: str) -> pd.DataFrame:
         """Read a table: ``table("networks")``."""
@@ -244,8 +249,8 @@ class Atlas(SummaryRepr):
 
     def write_part(self, name: str, of: Named, frame: pd.DataFrame) -> Entry:
         """Write the rows of a table that belong to one block, shape, configuration or matrix; none need no columns."""
-        rows = frame if len(frame) else formats.empty_table(name)
-        return self._write(part_name(name, of), lambda path: formats.write_table(path, name, rows))
+        rows = frame if len(frame) else formats.empty_table(name, self._factors)
+        return self._write(part_name(name, of), lambda path: formats.write_table(path, name, rows, self._factors))
 
     def has_part(self, name: str, of: Named) -> bool:
         """Whether these rows of a table are there."""
@@ -261,10 +266,12 @@ class Atlas(SummaryRepr):
             return pd.concat([self.part(name, each) for each in self.study.configurations], ignore_index=True)
         if name in schema.OF_MATRICES:
             parts = [self.part(name, matrix) for matrix in self.study.matrices if self.has_part(name, matrix)]
-            return pd.concat([part for part in parts if len(part)] or [formats.empty_table(name)], ignore_index=True)
+            return pd.concat(
+                [part for part in parts if len(part)] or [formats.empty_table(name, self._factors)], ignore_index=True
+            )
         if name == "mappings":
             measured = [shape for shape in self.study.shapes if self.has_part(name, shape)]
-            parts = [self.part(name, shape) for shape in measured] or [formats.empty_table(name)]
+            parts = [self.part(name, shape) for shape in measured] or [formats.empty_table(name, self._factors)]
             return pd.concat(parts, ignore_index=True)
         rows = pd.concat([self.part(name, block) for block in self.study.blocks], ignore_index=True)
         place = {member.id: position for position, member in enumerate(self.study.members)}

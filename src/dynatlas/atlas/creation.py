@@ -68,9 +68,9 @@ def _differences(there: Study, here: Study, most: int = 250) -> list[str]:
 
 
 def _settings(study: Study) -> dict[str, str]:
-    """The settings that make a study what it is, by dotted path; tasks by kind, since each stands once."""
+    """The settings that make a study what it is, by dotted path; tasks by name, which stands once."""
     content = study.model_dump(mode="json", exclude={"name", "description"})
-    content["tasks"] = {task.pop("kind"): task for task in content["tasks"]}
+    content["tasks"] = {task.name: task.model_dump(mode="json") for task in study.tasks}
     content["overrides"] = dict(enumerate(content["overrides"]))
     content["plugins"] = {plugin.origin.name: plugin.identity for plugin in study.plugins}
 

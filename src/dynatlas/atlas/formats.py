@@ -5,7 +5,7 @@ Equal content yields equal bytes, so two atlases of one study can be compared by
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from dynatlas._io.tensors import save_tensors
 from dynatlas.atlas import schema
+from dynatlas.study.factors import Factor
 from dynatlas.study.members import Block, Member
 
 BLOCK_FORMAT: Final = 1
@@ -46,10 +47,9 @@ def write_block(path: Path, block: Block, members: Iterable[Member], arrays: Map
     for key, array in arrays.items():
         if array.ndim == 0 or len(array) != len(ids):
             raise ValueError(f"{key!r} has shape {array.shape}; its first axis is over {len(ids)} members")
+    named = {key: value for key, value in block._asdict().items() if key != "levels" or value}
     # A second key would be written in an order that differs between processes.
-    metadata = {
-        METADATA: json.dumps({"format": BLOCK_FORMAT, "block": block._asdict(), "members": ids}, sort_keys=True)
-    }
+    metadata = {METADATA: json.dumps({"format": BLOCK_FORMAT, "block": named, "members": ids}, sort_keys=True)}
     try:
         save_tensors(arrays, path, metadata)
     except SafetensorError as error:
@@ -82,22 +82,25 @@ def read_reduced(path: Path) -> dict[str, dict[str, np.ndarray]]:
     return reduced
 
 
-def write_table(path: Path, name: str, frame: pd.DataFrame) -> None:
+def write_table(path: Path, name: str, frame: pd.DataFrame, factors: Sequence[Factor] = ()) -> None:
     """Write a table, its columns in the schema's order; the index is not stored.
+
+    ``factors`` are the further factors of the study, which have columns in some tables.
 
     Raises:
         ValueError: no such table; a missing, extra or repeated column; one of the wrong type or with gaps.
     """
-    declared = _declared(name, schema.TABLES, "table")
+    _declared(name, schema.TABLES, "table")
+    declared = schema.columns(name, factors)
     _same_names(f"the table {name!r}", "column", frame.columns, declared)
     fields = [pa.field(column, ARROW_TYPES[each.type], nullable=False) for column, each in declared.items()]
     columns = [_column(name, frame[field.name], field.type) for field in fields]
     pq.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)), path, compression="zstd")
 
 
-def empty_table(name: str) -> pd.DataFrame:
+def empty_table(name: str, factors: Sequence[Factor] = ()) -> pd.DataFrame:
     """Return a table without rows."""
-    return pd.DataFrame(columns=list(_declared(name, schema.TABLES, "table")))
+    return pd.DataFrame(columns=list(schema.columns(name, factors)))
 
 
 def read_table(path: Path, name: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from dynatlas.study.study import Study
 
 def overview(study: Study, path: Path, names: Set[str], table: Callable[[str], pd.DataFrame]) -> Summary:
     """Summarize an atlas with these entries; ``table`` reads one of its tables."""
-    rows = [("folder", str(path)), ("tasks", ", ".join(task.kind for task in study.tasks))]
+    rows = [("folder", str(path)), ("tasks", ", ".join(task.name for task in study.tasks))]
     counts = _stages(study, names)
     finished = all(done == total for _, done, total in counts)
     try:

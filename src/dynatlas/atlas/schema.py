@@ -3,10 +3,12 @@
 Each is declared once and checked on writing. The report and the figures rely on it.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from dynatlas._util.messages import listed
 from dynatlas.measures.aspects import TOPOLOGY
+from dynatlas.study.factors import Factor
 
 NEAR_ONE: Final = 0.95  # a mode of larger |λ| loses less than half in a dozen steps
 NAN: Final = float("nan")  # a number that earlier versions did not compute
@@ -28,9 +30,9 @@ class Column(NamedTuple):
 
 # The factors of a configuration, shared by its seeds.
 CONFIGURATION: Final = {
-    "task": Column("string", "the kind of its task: flip_flop, sine_wave, context_integration, or that of a plug-in"),
-    "architecture": Column("string", "vanilla, ugrnn, gru or lstm"),
-    "activation": Column("string", "tanh or relu"),
+    "task": Column("string", "the name of its task in the study, by default its kind"),
+    "architecture": Column("string", "the cell: vanilla, ugrnn, gru, lstm, …"),
+    "activation": Column("string", "the activation function: tanh, relu, …"),
     "units": Column("int64", "hidden units"),
     "l2": Column("float64", "L2 penalty on all parameters"),
 }
@@ -56,6 +58,10 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "decay_steps": Column("int64", "iterations per factor of decay_rate"),
         "momentum": Column("float64", "momentum (sgd only)"),
         "clip_norm": Column("float64", "bound on the gradient's global norm"),
+        "input_noise": Column("float64", "standard deviation of noise on inputs, in training", before=0.0),
+        "recurrent_noise": Column("float64", "standard deviation of noise of hidden units, in training", before=0.0),
+        "rate_penalty": Column("float64", "penalty on the mean square of rates", before=0.0),
+        "rate_change_penalty": Column("float64", "penalty on the mean square of their change a step", before=0.0),
         "mse": Column("float64", "mean squared error on held-out trials, without the L2 penalty"),
         "r2": Column("float64", "1 − mse / variance of the targets, on the same trials"),
         "diverged_at": Column("int64", "iteration at which loss or gradient stopped being finite, or −1"),
@@ -284,7 +290,11 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     # the networks. Low and high are the ends of 95 % intervals over networks; NaN with too few networks.
     "effects": {
         **MATRIX,
-        "subset": Column("string", "the networks: all, or the paper's, tanh or vanilla", before="all"),
+        "subset": Column(
+            "string",
+            "the networks: all; the paper's, tanh or vanilla; or those of a level, such as gain 0.5",
+            before="all",
+        ),
         "factor": Column("string", "architecture, activation, units or l2; interactions"),
         "r2": Column("float64", "PERMANOVA R²: what the factor adds to the main effects of the others"),
         "r2_low": Column("float64", "lower end"),
@@ -304,6 +314,18 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "accuracy_chance": Column("float64", "mean accuracy of the permutations"),
         "accuracy_p": Column("float64", "permutation p of the accuracy"),
         "n_networks": Column("int64", "networks compared"),
+    },
+    # One row per distance matrix, factor and level, and one of all networks: distances between networks that differ in
+    # nothing but the seed.
+    "spread": {
+        **MATRIX,
+        "factor": Column("string", "a factor with several levels, or all"),
+        "level": Column("string", "its level, or any"),
+        "mean": Column("float64", "mean distance between networks that differ in the seed alone"),
+        "low": Column("float64", "lower end of a 95 % interval over networks"),
+        "high": Column("float64", "upper end"),
+        "n_pairs": Column("int64", "pairs of networks"),
+        "n_networks": Column("int64", "networks of these pairs"),
     },
     # One row per distance matrix and part of its variance: the parts of a matrix add up to 1, or are 0 if all its
     # distances are.
@@ -372,7 +394,32 @@ def is_no_measure(r2: float, p_lower: float) -> bool:
 
 # Tables of which each matrix writes a part; the job of the controls writes OF_CONTROLS.
 OF_CONTROLS: Final = ("controls", "control_embeddings")
-OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "headline", *OF_CONTROLS)
+OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "spread", "headline", *OF_CONTROLS)
+
+# Tables with the columns of CONFIGURATION, which also have one for each further factor of their study.
+_OF_CONFIGURATIONS: Final = ("networks", "samples", "sample_losses", "mappings", "spectra")
+
+
+def columns(table: str, factors: Sequence[Factor] = ()) -> dict[str, Column]:
+    """Return the columns of a table in a study with these further factors.
+
+    Example:
+        >>> gain = Factor("gain", "cells", "gain", (0.5, 1.5))
+        >>> list(columns("spectra", [gain]))[4:8]
+        ['l2', 'gain', 'rank', 'modulus']
+    """
+    declared = dict(TABLES[table])
+    if table not in _OF_CONFIGURATIONS:
+        return declared
+    further = {
+        factor.name: Column(factor.type, f"setting {factor.setting} of [{factor.table}], a factor of the study")
+        for factor in factors
+        if factor.name not in declared and (table != "mappings" or not factor.is_traced)
+    }
+    places = list(declared)
+    after = max(places.index(name) for name in CONFIGURATION if name in declared) + 1
+    return {name: declared[name] for name in places[:after]} | further | declared
+
 
 # Group of arrays.zarr → variable → dimensions. ‹…› is a placeholder.
 ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {

@@ -13,7 +13,7 @@ import xarray as xr
 
 from dynatlas._util.json import Json
 from dynatlas._util.messages import sentence_case
-from dynatlas.cells.cell import ACTIVATIONS
+from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.study.study import Study
 from dynatlas.tasks.registry import BUILT_IN, TASKS, built_in_task
@@ -131,31 +131,31 @@ def _how_to_get_it(atlas: AtlasLike, task: str | None) -> str:
 
 
 def tasks(atlas: AtlasLike) -> list[str]:
-    """The kinds of the study's tasks, in its order."""
-    return [task.kind for task in atlas.study.tasks]
+    """The names of the study's tasks, in its order."""
+    return [task.name for task in atlas.study.tasks]
 
 
 def tasks_with(study: Study, computation: Computation) -> list[str]:
-    """The kinds of the study's tasks with this computation, in its order; of a study without one, the built-in one."""
-    return [task.kind for task in study.tasks if computation in task.computations] or [built_in_task(computation)]
+    """The names of the study's tasks with this computation, in its order; of a study without one, the built-in one."""
+    return [task.name for task in study.tasks if computation in task.computations] or [built_in_task(computation)]
 
 
-def task_name(study: Study | None, kind: str) -> str:
-    """A task's title within a sentence; where neither the study nor dynatlas has it, its kind's words."""
+def task_name(study: Study | None, name: str) -> str:
+    """A task's words within a sentence; where the study does not have it, its kind's title or the words of its name."""
     for task in study.tasks if study else ():
-        if task.kind == kind:
-            return task.title
-    return TASKS[kind].title if kind in BUILT_IN else kind.replace("_", " ")
+        if task.name == name:
+            return task.label
+    return TASKS[name].title if name in BUILT_IN else name.replace("_", " ")
 
 
-def task_title(study: Study | None, kind: str) -> str:
+def task_title(study: Study | None, name: str) -> str:
     """The same above a picture or at the head of a sentence."""
-    return sentence_case(task_name(study, kind))
+    return sentence_case(task_name(study, name))
 
 
-def narrow_title(study: Study, kind: str) -> str:
+def narrow_title(study: Study, name: str) -> str:
     """The same for a panel that is one of three: the long one on two lines."""
-    return task_title(study, kind).replace("dependent ", "dependent\n")
+    return task_title(study, name).replace("dependent ", "dependent\n")
 
 
 def variants(atlas: AtlasLike) -> list[tuple[str, str]]:

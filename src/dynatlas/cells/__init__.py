@@ -1,5 +1,9 @@
 """Recurrent cells: the four built-in cells of the paper, and the base classes of user-defined ones."""
 
+from dynatlas.cells.activations import ACTIVATIONS as ACTIVATIONS
+from dynatlas.cells.activations import Activation as Activation
+from dynatlas.cells.activations import Nonlinearity as Nonlinearity
+from dynatlas.cells.activations import register_activation as register_activation
 from dynatlas.cells.architectures import GRU as GRU
 from dynatlas.cells.architectures import LSTM as LSTM
 from dynatlas.cells.architectures import UGRNN as UGRNN
@@ -9,9 +13,6 @@ from dynatlas.cells.architectures import Gates as Gates
 from dynatlas.cells.architectures import StagedCell as StagedCell
 from dynatlas.cells.architectures import State as State
 from dynatlas.cells.architectures import Vanilla as Vanilla
-from dynatlas.cells.cell import ACTIVATIONS as ACTIVATIONS
-from dynatlas.cells.cell import NONLINEARITIES as NONLINEARITIES
-from dynatlas.cells.cell import Activation as Activation
 from dynatlas.cells.cell import Cell as Cell
 from dynatlas.cells.cell import CellSize as CellSize
 from dynatlas.cells.cell import leaf_name as leaf_name

@@ -1,6 +1,6 @@
 """The four recurrent cells: one step of one network, and its readout.
 
-With φ the activation (tanh or relu), σ the logistic function, h the hidden units and x the input:
+With φ the activation (``activations``), σ the logistic function, h the hidden units and x the input:
 
     Vanilla  h' = φ(W h + U x + b)
     UGRNN    c = φ(W_c h + U_c x + b_c),  g = σ(W_g h + U_g x + b_g),  h' = g∘h + (1 − g)∘c
@@ -26,15 +26,18 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
 from jaxtyping import Array, Float, PRNGKeyArray
+from pydantic import Field
 
-from dynatlas.cells.cell import ACTIVATIONS, NONLINEARITIES, Activation, Box, Cell
+from dynatlas.cells.activations import ACTIVATIONS, Activation, Box, known_activation
+from dynatlas.cells.cell import Cell
+from dynatlas.cells.connectivity import Initialization, normal, recurrent_blocks
 
 State = tuple[Array, ...]  # one [..., units] per state variable of a unit, the hidden units first
 Gates = Mapping[str, Array]  # values of gates and candidate by name, each [..., units]
@@ -49,7 +52,10 @@ class StagedCell(Cell):
         n_inputs: input channels.
         units: hidden units.
         n_outputs: output channels.
-        activation: "tanh" or "relu", everywhere except in the gates.
+        activation: a name in ``ACTIVATIONS``, used everywhere except in the gates.
+        gain: scale of the initial recurrent weights.
+        initialization: of the recurrent weights of each gate: "normal", "orthogonal", "spectral_radius" or "identity"
+            (``connectivity.recurrent_blocks``).
         key: random key of the initial weights: N(0, 1/fan_in), biases 0 (the LSTM's forget bias 1), initial state 0.
 
     Example:
@@ -72,21 +78,23 @@ class StagedCell(Cell):
     states_per_unit: ClassVar[int] = 1  # state variables of a unit
 
     def __init__(
-        self, n_inputs: int, units: int, n_outputs: int, activation: Activation = "tanh", *, key: PRNGKeyArray
+        self,
+        n_inputs: int,
+        units: int,
+        n_outputs: int,
+        activation: Activation = "tanh",
+        *,
+        gain: Annotated[float, Field(gt=0, le=100)] = 1.0,
+        initialization: Initialization = "normal",
+        key: PRNGKeyArray,
     ):
         for name, size in (("n_inputs", n_inputs), ("units", units), ("n_outputs", n_outputs)):
             if size < 1:
                 raise ValueError(f"{name} is {size}; a cell needs at least 1")
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+        known_activation(activation)
         recurrent_key, input_key, readout_key = jax.random.split(key, 3)
-        rows = len(self.gates) * units
-
-        def normal(key: PRNGKeyArray, rows: int, fan_in: int) -> Array:
-            return jax.random.normal(key, (rows, fan_in), jnp.float32) / jnp.sqrt(jnp.float32(fan_in))
-
-        self.recurrent_weights = normal(recurrent_key, rows, units)
-        self.input_weights = normal(input_key, rows, n_inputs)
+        self.recurrent_weights = recurrent_blocks(recurrent_key, len(self.gates), units, gain, initialization)
+        self.input_weights = normal(input_key, len(self.gates) * units, n_inputs)
         self.bias = self._initial_bias(units)
         self.initial_state = jnp.zeros(self.states_per_unit * units, jnp.float32)
         self.readout_weights = normal(readout_key, n_outputs, units)
@@ -107,8 +115,21 @@ class StagedCell(Cell):
         sums: tuple[Array, ...] = ()
         for stage, rows in enumerate(self.stage_rows()):
             operand = self.operand(stage, state, sums)
-            sums = (*sums, self.recurrent_weights[rows] @ operand + drive[rows])
+            sums = (*sums, self.connectivity()[rows] @ operand + drive[rows])
         return self.combine(state, sums)
+
+    def connectivity(self) -> Float[Array, "gates_units units"]:
+        """Return the recurrent weights that the step uses."""
+        return self.recurrent_weights
+
+    def dense(self) -> "StagedCell":
+        """Return the same map with its recurrent weights as a plain matrix, as loops over steps should use it."""
+        return self
+
+    def loop_state(self, batch: int) -> State:
+        """Return the initial state for a batch of trials as ``derivatives`` uses it, the hidden units first."""
+        initial = jnp.broadcast_to(self.initial_state, (batch, *self.initial_state.shape))
+        return tuple(jnp.split(initial, self.states_per_unit, axis=-1))
 
     def stage_rows(self) -> tuple[slice, ...]:
         """Return the rows of the recurrent weights that each stage uses."""
@@ -135,17 +156,21 @@ class StagedCell(Cell):
     def run(self, inputs: Float[Array, "steps inputs"]) -> Float[Array, "steps state"]:
         """Compute the states after each step of one trial, from the learned initial state."""
         # Project all steps in one large product, instead of many small ones inside the scan.
-        drives = jax.vmap(self.project)(inputs)
+        return self.driven(jax.vmap(self.project)(inputs))
+
+    def driven(self, drives: Float[Array, "steps gates_units"]) -> Float[Array, "steps state"]:
+        """Compute the states after each step, given the projected inputs."""
+        cell = self.dense()
 
         def step(state: Array, drive: Array) -> tuple[Array, Array]:
-            state = self.advance(state, drive)
+            state = cell.advance(state, drive)
             return state, state
 
-        return jax.lax.scan(step, self.initial_state, drives)[1]
+        return jax.lax.scan(step, cell.initial_state, drives)[1]
 
     def box(self, inputs: Float[Array, " inputs"]) -> Box | None:
         """Return a box (low, high) that one step under a static input maps into itself; see ``invariant_box``."""
-        return self.invariant_box(self.activation, self.recurrent_weights, self.project(inputs))
+        return self.invariant_box(self.activation, self.connectivity(), self.project(inputs))
 
     @classmethod
     def invariant_box(cls, activation: str, recurrent_weights: Any, drive: Any) -> Box | None:
@@ -157,7 +182,7 @@ class StagedCell(Cell):
         trained relu networks.
         """
         units = recurrent_weights.shape[-1]
-        box = NONLINEARITIES[activation].box(units)
+        box = ACTIVATIONS[activation].box(units)
         if box is not None or activation != "relu":
             return box
         rows = cls.rows_of("candidate", units)
@@ -184,7 +209,7 @@ class StagedCell(Cell):
             return super().under(inputs)  # the input may not enter through U x + b
         return eqx.tree_at(
             lambda cell: (cell.bias, cell.input_weights, cell.readout_weights, cell.readout_bias),
-            self,
+            self.dense(),
             (self.project(inputs), self.input_weights[:, :0], self.readout_weights[:0], self.readout_bias[:0]),
         )
 
@@ -192,18 +217,18 @@ class StagedCell(Cell):
         return jnp.zeros(len(self.gates) * units, jnp.float32)
 
     def _activate(self, values: Array) -> Array:
-        return NONLINEARITIES[self.activation].function(values)
+        return ACTIVATIONS[self.activation].function(values)
 
 
 @dataclass(frozen=True)
 class Arithmetic:
     """Computation of gate values from their sums, and of the average that a gate weights."""
 
-    activation: str  # one of ``NONLINEARITIES``
+    activation: str  # one of ``ACTIVATIONS``
 
     def phi(self, values: Array) -> Array:
         """Apply the activation φ."""
-        return NONLINEARITIES[self.activation].function(values)
+        return ACTIVATIONS[self.activation].function(values)
 
     def values(self, gates: Sequence[str], sums: Array) -> Sequence[Array]:
         """Compute the values of one stage: σ of the sums of gates, φ of those of a candidate."""
@@ -301,7 +326,7 @@ class LSTM(Architecture):
 
         None with relu, for which the memory is not bounded.
         """
-        phi, units = NONLINEARITIES[activation], recurrent_weights.shape[-1]
+        phi, units = ACTIVATIONS[activation], recurrent_weights.shape[-1]
         if max(-phi.low, phi.high) > 1:
             return None
         rows = cls.rows_of("forget", units)

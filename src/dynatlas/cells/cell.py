@@ -2,40 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Activation = Literal["tanh", "relu"]
-ACTIVATIONS: Final[tuple[str, ...]] = get_args(Activation)  # of trained cells
-Box = tuple[Array, Array]
-
-
-class Nonlinearity(NamedTuple):
-    """A non-decreasing function of one number, and the range of its values."""
-
-    function: Callable[[Array], Array]
-    low: float
-    high: float
-
-    def box(self, units: int) -> Box | None:
-        """Return the range of the values of ``units`` units, or None if it is unbounded."""
-        low, high = (jnp.full(units, float(end)) for end in (self.low, self.high))
-        return (low, high) if jnp.isfinite(high - low).all() else None
-
-
-NONLINEARITIES: Final[dict[str, Nonlinearity]] = {
-    "tanh": Nonlinearity(jnp.tanh, -1, 1),
-    "relu": Nonlinearity(jax.nn.relu, 0, jnp.inf),
-    "sigmoid": Nonlinearity(jax.nn.sigmoid, 0, 1),
-    "softplus": Nonlinearity(jax.nn.softplus, 0, jnp.inf),
-    "retanh": Nonlinearity(lambda values: jnp.maximum(jnp.tanh(values), 0), 0, 1),
-    "linear": Nonlinearity(lambda values: values, -jnp.inf, jnp.inf),
-}
+from dynatlas.cells.activations import Box
 
 
 class Cell(eqx.Module):
@@ -45,8 +19,8 @@ class Cell(eqx.Module):
     and stays what it is: it has no gradient, no L2 penalty and no update.
 
     A subclass is constructed by ``(n_inputs, units, n_outputs, activation, *, key)``, starts from ``initial_state``,
-    and implements the step, the readout and ``units``. A state begins with the hidden units, which measures of geometry
-    compare; further state variables follow.
+    and implements the step, the readout and ``units``. A state begins with the hidden units; further state variables
+    follow. Measures of geometry compare the hidden units, or ``rates`` of the state where these are something else.
 
     Example:
         >>> class Leaky(Cell):
@@ -88,7 +62,21 @@ class Cell(eqx.Module):
 
     @abstractmethod
     def readout(self, state: Float[Array, " state"]) -> Float[Array, " outputs"]:
-        """Compute the output, an affine function of the state."""
+        """Compute the output, an affine function of the state, or of the rates if ``has_affine_readout`` is False."""
+
+    def rates(self, state: Float[Array, " state"]) -> Float[Array, " units"]:
+        """Return the rates of the units, which measures of geometry compare: by default the hidden units."""
+        return state[: self.units]
+
+    @property
+    def has_affine_readout(self) -> bool:
+        """Whether the readout is an affine function of the state; if not, it is one of ``rates``."""
+        return True
+
+    @property
+    def noise_scale(self) -> Float[Array, " units"] | float:
+        """Factor of training noise that makes its effect on an isolated linear unit independent of the time step."""
+        return 1.0
 
     def run(self, inputs: Float[Array, "steps inputs"]) -> Float[Array, "steps state"]:
         """Compute the states after each step of one trial, from the learned initial state."""

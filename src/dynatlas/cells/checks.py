@@ -9,7 +9,7 @@ import numpy as np
 
 from dynatlas._util.messages import first_line
 from dynatlas.cells.backpropagation import batch_outputs
-from dynatlas.cells.cell import Cell, is_fixed, leaf_name
+from dynatlas.cells.cell import Cell, is_fixed, leaf_name, map_fixed
 from dynatlas.cells.derivatives import STEPS
 
 SAMPLES, STEPS_TRIED, BATCH = 64, 6, 3
@@ -94,7 +94,7 @@ def _check_step(what: str, cell: Cell, n_inputs: int, n_outputs: int) -> None:
         raise ValueError(f"{what}: a step from states between −1 and 1 is not finite")
     if not np.allclose(following[0], alone, atol=1e-9) or not np.array_equal(alone, cell(states[0], inputs[0])):
         raise ValueError(f"{what}: a step gives different states from the same state and input; it must be a function")
-    if not np.allclose(jacobians[0], jacobians[1], atol=1e-9):
+    if cell.has_affine_readout and not np.allclose(jacobians[0], jacobians[1], atol=1e-9):
         raise ValueError(f"{what}: the readout is not linear in the state (plus a constant)")
     for given in (jnp.zeros(n_inputs), inputs[0]):
         _check_box(what, cell, given, random)
@@ -169,9 +169,10 @@ def _check_derivative(what: str, cell: Cell, n_inputs: int) -> None:
     inputs = jnp.asarray(np.random.default_rng(1).normal(size=(BATCH, STEPS_TRIED, n_inputs)), jnp.float32)
 
     def by_differentiation(cell: Cell) -> jax.Array:
-        return jnp.sum(jnp.sin(jax.vmap(cell.respond)(inputs)[1]))
+        return jnp.sum(jnp.sin(jax.vmap(map_fixed(jax.lax.stop_gradient, cell).respond)(inputs)[1]))
 
     def as_registered(cell: Cell) -> jax.Array:
+        cell = map_fixed(jax.lax.stop_gradient, cell)
         return jnp.sum(jnp.sin(batch_outputs(cell, inputs)))
 
     expected, seen = (jax.tree.leaves(jax.grad(loss)(cell)) for loss in (by_differentiation, as_registered))

@@ -9,6 +9,10 @@ derivative of the loss by the step's result it is the delta of that sum. With φ
     UGRNN    candidate (1 − g)φ'∘δh,  update (h − c)σ'∘δh
     GRU      candidate (1 − u)φ'∘δh,  update (h − c)σ'∘δh,  reset hσ'∘δ(r∘h)
     LSTM     output φ(c')σ'∘δh;  with δc' = δc + oφ'∘δh:  input gσ'∘δc',  forget cσ'∘δc',  candidate iφ'∘δc'
+    CTRNN    rates αφ'∘δh;  currents α∘δv', with δv' = δv + φ'∘δr and r = φ(v) the rates
+
+The leak α of a CTRNN is a part of the loop's state that never changes, so that its derivative is one by the initial
+state: the sum over steps and trials of δh∘(φ(…) − h), or δv'∘(W φ(v) + U x + b − v).
 
 Computing slopes in the forward scan makes the backward one fast: XLA fuses the rest into one loop over one packed
 array, and would otherwise compute the gates again for each use.
@@ -16,14 +20,15 @@ array, and would otherwise compute the gates again for each use.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from dynatlas.cells.activations import ACTIVATIONS, Activation
 from dynatlas.cells.architectures import GRU, LSTM, UGRNN, Architecture, Arithmetic, Gates, StagedCell, State, Vanilla
-from dynatlas.cells.cell import Activation
+from dynatlas.cells.cell import Cell
+from dynatlas.cells.ctrnn import CTRNN
 
 # (stage, operand) → the stage's sums; in the backward step (stage, deltas) → the derivative by the operand.
 Product = Callable[[int, Array], Array]
@@ -39,6 +44,9 @@ class Kept(NamedTuple):
 
 class Step(ABC):
     """Step of a cell, and its derivative."""
+
+    # The last parts of the state that no step changes; ``backward`` finds them at the end of ``kept.factors``.
+    constants: ClassVar[int] = 0
 
     @staticmethod
     @abstractmethod
@@ -64,7 +72,7 @@ class _Packed(Arithmetic):
         is_gate = jnp.repeat(is_gate, sums.shape[-1] // len(gates))
         half = jnp.where(is_gate, 0.5, 1.0).astype(sums.dtype)
         tanh = jnp.tanh(half * sums)
-        activated = tanh if self.activation == "tanh" else jax.nn.relu(sums)
+        activated = tanh if self.activation == "tanh" else self.phi(sums)
         return jnp.split(jnp.where(is_gate, 0.5 + 0.5 * tanh, activated), len(gates), axis=-1)
 
     def average(self, gate: Array, old: Array, new: Array) -> Array:
@@ -152,13 +160,92 @@ class _LSTMStep(Step):
         return (product(0, deltas), forget * by_memory), (deltas,)
 
 
+class _RatesStep(Step):
+    """h' = (1 − α)h + αφ(…); the state is (h, α)."""
+
+    constants: ClassVar[int] = 1
+    learns: ClassVar[bool] = False  # whether α has a derivative
+
+    @classmethod
+    def forward(cls, activation: Activation, state: State, product: Product) -> tuple[State, Kept]:
+        hidden, alpha = state
+        rates = _Packed(activation).phi(product(0, hidden))
+        new = (1 - alpha) * hidden + alpha * rates
+        moved = (rates - hidden,) if cls.learns else ()
+        return (new, alpha), Kept((alpha * _slope(activation, rates),), moved)
+
+    @classmethod
+    def backward(
+        cls, activation: Activation, kept: Kept, hidden: Array, by_state: State, product: Product
+    ) -> tuple[State, tuple[Array, ...]]:
+        (by_hidden, by_alpha), (*moved, alpha) = by_state, kept.factors
+        deltas = kept.slopes[0] * by_hidden
+        return (product(0, deltas) + (1 - alpha) * by_hidden, _by_alpha(by_alpha, by_hidden, moved)), (deltas,)
+
+
+class _CurrentsStep(Step):
+    """v' = (1 − α)v + α(…); the state is (r, v, α) with the rates r = φ(v)."""
+
+    constants: ClassVar[int] = 1
+    learns: ClassVar[bool] = False
+
+    @classmethod
+    def forward(cls, activation: Activation, state: State, product: Product) -> tuple[State, Kept]:
+        rates, currents, alpha = state
+        sums = product(0, rates)
+        new = (1 - alpha) * currents + alpha * sums
+        moved = (sums - currents,) if cls.learns else ()
+        return (_Packed(activation).phi(new), new, alpha), Kept((), moved)
+
+    @classmethod
+    def backward(
+        cls, activation: Activation, kept: Kept, hidden: Array, by_state: State, product: Product
+    ) -> tuple[State, tuple[Array, ...]]:
+        (by_rates, by_currents, by_alpha), (*moved, alpha) = by_state, kept.factors
+        by_currents = by_currents + _slope(activation, hidden) * by_rates
+        deltas = alpha * by_currents
+        by_alpha = _by_alpha(by_alpha, by_currents, moved)
+        return (product(0, deltas), (1 - alpha) * by_currents, by_alpha), (deltas,)
+
+
+class _LearnedRatesStep(_RatesStep):
+    learns = True
+
+
+class _LearnedCurrentsStep(_CurrentsStep):
+    learns = True
+
+
+def _by_alpha(by_alpha: Array, by_new: Array, moved: Sequence[Array]) -> Array:
+    return by_alpha + (by_new * moved[0]).sum(axis=0, keepdims=True) if moved else by_alpha
+
+
 # Looked up by the exact class, since a subclass may override the equations.
 STEPS: dict[type[StagedCell], type[Step]] = {
     Vanilla: _VanillaStep,
     UGRNN: _UGRNNStep,
     GRU: _GRUStep,
     LSTM: _LSTMStep,
+    CTRNN: _RatesStep,
 }
+_BUILT_IN: Final = {*STEPS.values(), _CurrentsStep, _LearnedRatesStep, _LearnedCurrentsStep}
+_OF_CTRNN: Final[dict[tuple[str, bool], type[Step]]] = {
+    ("rates", False): _RatesStep,
+    ("rates", True): _LearnedRatesStep,
+    ("currents", False): _CurrentsStep,
+    ("currents", True): _LearnedCurrentsStep,
+}
+
+
+def step_of(cell: Cell) -> type[Step] | None:
+    """Return the step that trains networks of exactly this class; None if JAX differentiates them."""
+    step = STEPS.get(type(cell)) if isinstance(cell, StagedCell) else None
+    return _OF_CTRNN[cell.form, cell.learn_tau] if step is _RatesStep and isinstance(cell, CTRNN) else step
+
+
+def has_derivative(step: type[Step], activation: Activation) -> bool:
+    """Whether the step's ``backward`` holds for an activation: one of ours needs φ' as a function of φ."""
+    return step not in _BUILT_IN or ACTIVATIONS[activation].derivative is not None
 
 
 def register_derivative(cell: object) -> Callable[[Class], Class]:
@@ -199,8 +286,8 @@ def register_derivative(cell: object) -> Callable[[Class], Class]:
 
 
 def _slope(activation: Activation, activated: Array) -> Array:
-    """Return φ' from the value of φ."""
-    return 1 - activated * activated if activation == "tanh" else (activated > 0).astype(activated.dtype)
+    """Return φ' from the value of φ; zeros, which are not used, for a φ that is differentiated by JAX."""
+    return (ACTIVATIONS[activation].derivative or jnp.zeros_like)(activated)
 
 
 def _pack(*gates: Array) -> Array:

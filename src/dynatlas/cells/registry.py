@@ -5,9 +5,10 @@ from typing import Any, Final, TypeVar
 
 from dynatlas.cells.architectures import GRU, LSTM, UGRNN, Vanilla
 from dynatlas.cells.cell import Cell
+from dynatlas.cells.ctrnn import CTRNN
 from dynatlas.registry import check_name, enter
 
-CELLS: dict[str, type[Cell]] = {"vanilla": Vanilla, "ugrnn": UGRNN, "gru": GRU, "lstm": LSTM}
+CELLS: dict[str, type[Cell]] = {"vanilla": Vanilla, "ugrnn": UGRNN, "gru": GRU, "lstm": LSTM, "ctrnn": CTRNN}
 BUILT_IN: Final = tuple(CELLS)
 
 Class = TypeVar("Class", bound=type[Cell])

@@ -8,7 +8,8 @@ exact arithmetic; rounding is not controlled, so they are numerical, not rigorou
 JAX differentiates tanh(a) = t to (1 + t)(1 − t), and the logistic function σ(a) = s to s (1 − s). Interval arithmetic
 treats the two factors as independent: around 0, where the derivative hardly changes, it returns a wide interval. As
 functions of a, both derivatives are even and decrease away from 0, so two values bound them exactly.
-``with_tight_derivatives`` writes them so, under names that ``enclose`` recognises.
+``with_tight_derivatives`` writes them so, under names that ``enclose`` recognises. The derivative of softplus, written
+by JAX as exp(a − log(1 + exp a)), becomes σ(a), which is monotone.
 
 Source: Moore 1966; products of matrices by midpoint and radius after Rump 1999.
 """
@@ -78,10 +79,11 @@ def _evaluate(jaxpr: Jaxpr, constants: Sequence[Value], arguments: Sequence[Valu
             results = _bind(equation, plain)
         elif name in RULES:
             results = [RULES[name](*operands, **equation.params)]
-        elif name in MONOTONE:
+        elif name in MONOTONE or name in DECREASING:
+            order = (0, 1) if name in MONOTONE else (1, 0)
             ends = (
                 _bind(equation, [operand[end] if isinstance(operand, Interval) else operand for operand in operands])
-                for end in (0, 1)
+                for end in order
             )
             results = [Interval(low, high) for low, high in zip(*ends, strict=True)]
         else:
@@ -185,6 +187,14 @@ def _compare(certainly: Callable[[Interval, Interval], Array], possibly: Callabl
     return rule
 
 
+def _differ(first: Value, second: Value, **_: object) -> Interval:
+    """Whether two values differ; a value does not from itself, since there is no NaN in a box."""
+    (low, high), (other_low, other_high) = _interval(first), _interval(second)
+    if first is second:
+        return Interval(jnp.zeros(low.shape, bool), jnp.zeros(low.shape, bool))
+    return Interval((high < other_low) | (low > other_high), ~((low == other_high) & (high == other_low)))
+
+
 def _select(which: Value, *cases: Value, **_: object) -> Interval:
     """Return the selected case, or the hull of the two if the box leaves the selection undecided."""
     if not isinstance(which, Interval):
@@ -233,6 +243,9 @@ MONOTONE = frozenset(
     ]
 )
 
+# Operations of one operand that decrease.
+DECREASING = frozenset(["erfc", "rsqrt"])
+
 RULES: dict[str, Rule] = {
     "sub": _subtract,
     "neg": _negate,
@@ -252,6 +265,7 @@ RULES: dict[str, Rule] = {
     "eq": _compare(
         lambda a, b: (a.low == b.high) & (a.high == b.low), lambda a, b: (a.low <= b.high) & (a.high >= b.low)
     ),
+    "ne": _differ,
     "not": lambda operand, **_: Interval(~operand.high, ~operand.low),
 }
 
@@ -307,6 +321,8 @@ def _replay(jaxpr: Jaxpr, constants: Sequence[Array], arguments: Sequence[Array]
         name = equation.primitive.name
         if name in REPLACEMENTS:
             results = [REPLACEMENTS[name](*operands)]
+        elif name == "custom_jvp_call" and equation.params["call_jaxpr"].jaxpr.debug_info.func_name == "logaddexp":
+            results = [_logaddexp(*operands)]
         elif name == "jit":
             inner = equation.params["jaxpr"]
             results = _replay(inner.jaxpr, [jnp.asarray(value) for value in inner.consts], operands)
@@ -328,3 +344,15 @@ REPLACEMENTS: dict[str, Elementwise] = {
     "tanh": _with_derivative(jnp.tanh, derivative_of_tanh),
     "logistic": _with_derivative(jax.nn.sigmoid, derivative_of_logistic),
 }
+
+
+@jax.custom_jvp
+def _logaddexp(first: Array, second: Array) -> Array:
+    """Return log(exp a + exp b), of which softplus is the case b = 0, with the derivatives σ(a − b) and σ(b − a)."""
+    return jnp.logaddexp(first, second)
+
+
+_logaddexp.defjvps(
+    lambda tangent, _, first, second: tangent * jax.nn.sigmoid(first - second),
+    lambda tangent, _, first, second: tangent * jax.nn.sigmoid(second - first),
+)

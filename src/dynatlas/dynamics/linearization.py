@@ -178,7 +178,7 @@ def integrated_response(
 
     Args:
         around: linear dynamics around p points.
-        readout_weights: R_out [n], without the bias.
+        readout_weights: R_out [n], without the bias; [p, n] for a readout that is linearised at each point.
         direction: e [m], the input.
         steps: k.
 
@@ -189,7 +189,8 @@ def integrated_response(
     """
     if steps < 0:
         raise ValueError(f"steps is {steps}; expected 0 or more")
-    readout = np.einsum("n,pna->pa", np.asarray(readout_weights, float), around.right)
+    weights = np.asarray(readout_weights, float)
+    readout = np.einsum("n,pna->pa" if weights.ndim == 1 else "pn,pna->pa", weights, around.right)
     taken = np.einsum("pan,pnm,m->pa", around.left, around.input_jacobian, np.asarray(direction, float))
     terms = (around.eigenvalues**steps * readout * taken).real
     terms[np.isnan(around.left).any(axis=(1, 2))] = np.nan

@@ -135,7 +135,7 @@ def extent(values: NDArray[np.float64]) -> float:
 def slow_manifold(
     step: Step,
     readout_weights: ArrayLike,
-    readout_bias: float,
+    readout_bias: ArrayLike,
     values: ArrayLike,
     visited: ArrayLike,
     inputs: ArrayLike | None = None,
@@ -147,8 +147,9 @@ def slow_manifold(
 
     Args:
         step: ``step(state [n], inputs [m]) -> state [n]``.
-        readout_weights: R [n], for the whole state, with 0 where the output ignores a coordinate.
-        readout_bias: d.
+        readout_weights: R [n], for the whole state, with 0 where the output ignores a coordinate. For an output that is
+            not affine, [samples, n]: its derivative at each visited state; a value is then sought to first order.
+        readout_bias: d; [samples] with a derivative at each visited state.
         values: [p], at least two.
         visited: [samples, n], states that the network visits under this input.
         inputs: [m], the static input, or None.
@@ -172,14 +173,45 @@ def slow_manifold(
         raise ValueError("readout_weights are 0 or not finite; expected an output that depends on the state")
     if len(targets) < 2:
         raise ValueError(f"{len(targets)} values; expected at least 2")
+    if weights.ndim == 2:
+        return _along_a_curved_output(step, weights, np.asarray(readout_bias, np.float64), targets, samples, inputs)
     direction = weights / np.linalg.norm(weights)
-    outputs = samples @ weights + readout_bias
+    bias = np.asarray(readout_bias, np.float64)
+    outputs = samples @ weights + bias
     nearest = samples[np.abs(outputs[None] - targets[:, None]).argmin(axis=1)]
-    gap = (targets - (nearest @ weights + readout_bias)) / np.linalg.norm(weights)
+    gap = (targets - (nearest @ weights + bias)) / np.linalg.norm(weights)
     with jax.enable_x64(True):
         starts = jnp.asarray(nearest + gap[:, None] * direction)
         states, residuals = map(np.asarray, _slowest(step, starts, jnp.asarray(direction), static_inputs(inputs)))
     return SlowManifold(targets, states, 0.5 * (residuals**2).sum(axis=1), residuals @ weights)
+
+
+def _along_a_curved_output(
+    step: Step,
+    weights: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    samples: NDArray[np.float64],
+    inputs: ArrayLike | None,
+) -> SlowManifold:
+    """Find the slowest states of an output that is linearised at each visited state."""
+    outputs = np.einsum("sn,sn->s", weights, samples) + bias
+    nearest = np.abs(outputs[None] - targets[:, None]).argmin(axis=1)
+    of_nearest = weights[nearest]
+    norms = np.linalg.norm(of_nearest, axis=1)
+    if not (norms > 0).all():
+        raise ValueError("readout_weights are 0 at a visited state; expected an output that depends on the state")
+    directions = of_nearest / norms[:, None]
+    starts = samples[nearest] + ((targets - outputs[nearest]) / norms)[:, None] * directions
+    with jax.enable_x64(True):
+        given = static_inputs(inputs)
+        found = [
+            _slowest(step, jnp.asarray(start[None]), jnp.asarray(direction), given)
+            for start, direction in zip(starts, directions, strict=True)
+        ]
+    states, residuals = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*found, strict=True))
+    drift = np.einsum("pn,pn->p", of_nearest, residuals)
+    return SlowManifold(targets, states, 0.5 * (residuals**2).sum(axis=1), drift)
 
 
 @eqx.filter_jit

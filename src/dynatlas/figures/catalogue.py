@@ -86,7 +86,7 @@ def dynamics_figures(study: Study, kind: str) -> list[DynamicsFigure]:
 
     The first task with a figure has the plain name; every further task has its kind appended.
     """
-    graphs = [task.kind for task in study.tasks if not aspects.comparing(aspects.TRANSITIONS).isdisjoint(task.topology)]
+    graphs = [task.name for task in study.tasks if not aspects.comparing(aspects.TRANSITIONS).isdisjoint(task.topology)]
     belongs = {
         TRANSITION_GRAPHS: graphs,
         OSCILLATION_FREQUENCIES: tasks_with(study, "oscillation")[:1],  # the table ``frequencies`` holds one task

@@ -30,10 +30,11 @@ def export_network(cell: Cell, path: Path, *, force: bool = False) -> float:
     """Write a cell as ``.npz``, or as a state dict of PyTorch in ``.safetensors``; give the largest difference.
 
     The state dict fits nn.RNN (Vanilla, with ``nonlinearity`` tanh or relu) or nn.LSTM (tanh) as ``rnn`` and nn.Linear
-    as ``readout``. Our GRU applies its reset gate before the recurrent product and torch's after, the UGRNN and an LSTM
-    with relu have no counterpart there: these go to ``.npz``, which has the cell's own fields, its gates in the order
-    of ``cells``, and the names of architecture and activation. ``read_network`` reads both. An existing file that
-    differs is replaced only with ``force``.
+    as ``readout``. Our GRU applies its reset gate before the recurrent product and torch's after; the UGRNN, the CTRNN
+    and other activations have no counterpart there: these go to ``.npz``, which has the cell's own fields, its gates in
+    the order of ``cells``, and the names of architecture and activation. A CTRNN's file has the recurrent matrix
+    multiplied out, whatever its rank, signs and mask, ``alpha`` and ``form``. ``read_network`` reads both. An existing
+    file that differs is replaced only with ``force``.
 
     Returns:
         The largest difference between one step of the cell and one of the file, over 100 random states.
@@ -69,15 +70,18 @@ def torch_state_dict(cell: StagedCell) -> dict[str, NDArray[Any]]:
         >>> {name: values.shape for name, values in torch_state_dict(cell).items()}["rnn.weight_hh_l0"]
         (3, 3)
     """
-    if not isinstance(cell, Vanilla | LSTM) or (isinstance(cell, LSTM) and cell.activation != "tanh"):
+    theirs_of: dict[type[StagedCell], tuple[str, ...]] = dict(GATES.items())
+    known: dict[type[StagedCell], tuple[str, ...]] = {Vanilla: ("tanh", "relu"), LSTM: ("tanh",)}
+    if cell.activation not in known.get(type(cell), ()):
         why = {
             "GRU": "its reset gate acts before the recurrent product, that of nn.GRU after",
-            "LSTM": "nn.LSTM has tanh, and no relu",
+            "LSTM": f"nn.LSTM has tanh, and no {cell.activation}",
+            "Vanilla": f"nn.RNN has tanh and relu, and no {cell.activation}",
         }.get(type(cell).__name__, "PyTorch has no such layer")
         raise NetworkError(f"a {type(cell).__name__} {cell.activation} has no state dict: {why}; export it as .npz")
 
     def theirs(values: Any) -> NDArray[Any]:
-        return restack(np.asarray(values), cell.gates, GATES[type(cell)])
+        return restack(np.asarray(values), cell.gates, theirs_of[type(cell)])
 
     return {
         "rnn.weight_ih_l0": theirs(cell.input_weights),

@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.cells import GRU, LSTM, NONLINEARITIES, Architecture, Arithmetic, Vanilla, state_labels
+from dynatlas.cells import ACTIVATIONS, GRU, LSTM, Architecture, Arithmetic, Vanilla, state_labels
+from dynatlas.cells.ctrnn import box_of_currents, reach
 
 Matrix = NDArray[np.float64]
 Box = tuple[Any, Any]  # low, high
@@ -44,7 +45,7 @@ class Layer(eqx.Module):
         recurrent_weights: W [gates·units, units].
         input_bias: b_U [gates·units].
         recurrent_bias: b_W [gates·units].
-        activation: one of ``NONLINEARITIES``.
+        activation: one of ``ACTIVATIONS``.
         kind: the cell that has its equations.
         reset: where the reset gate of a GRU acts: after or before the recurrent product.
 
@@ -69,8 +70,8 @@ class Layer(eqx.Module):
                 raise ValueError(f"{name} has shape {seen.shape}; expected {expected}: {gates} gates of {units} units")
             if not np.isfinite(seen).all():
                 raise ValueError(f"{name} has NaN or infinity; the network has diverged, or the file is damaged")
-        if self.activation not in NONLINEARITIES:
-            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(NONLINEARITIES)}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
 
     @property
     def units(self) -> int:
@@ -151,19 +152,15 @@ class Leaky(Layer):
         """Rates: as without a leak. Currents: what bounded rates and the drive can add up to."""
         if self.form == "rate":
             return super().box(low, high)
-        rates = NONLINEARITIES[self.activation].box(self.units)
+        rates = ACTIVATIONS[self.activation].box(self.units)
         if rates is None:
             return None
-        least, most = reach(self.recurrent_weights, *map(np.asarray, rates))
-        fewest, greatest = (
-            end + (self.input_bias + self.recurrent_bias) for end in reach(self.input_weights, low, high)
-        )
-        # A unit that nothing reaches would have a box without width.
-        return least + fewest - 1e-3, most + greatest + 1e-3
+        least, most = (end + (self.input_bias + self.recurrent_bias) for end in reach(self.input_weights, low, high))
+        return box_of_currents(self.recurrent_weights, (np.asarray(rates[0]), np.asarray(rates[1])), least, most)
 
     def hidden(self, state: Any) -> Any:
         """The rates."""
-        return state if self.form == "rate" else NONLINEARITIES[self.activation].function(state)
+        return state if self.form == "rate" else ACTIVATIONS[self.activation].function(state)
 
 
 class Stack(eqx.Module):
@@ -225,12 +222,6 @@ class Stack(eqx.Module):
         if len(labels) == 1:
             return labels[0]
         return tuple(f"{number}.{label}" for number, names in enumerate(labels) for label in names)
-
-
-def reach(weights: Matrix, low: Matrix, high: Matrix) -> Box:
-    """The least and the most of W a for a between two bounds."""
-    positive, negative = np.maximum(weights, 0), np.minimum(weights, 0)
-    return positive @ low + negative @ high, positive @ high + negative @ low
 
 
 def restack(values: NDArray[Any], order: Sequence[str], wanted: Sequence[str]) -> NDArray[Any]:

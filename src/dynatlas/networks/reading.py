@@ -75,6 +75,7 @@ def read_network(
         >>> network.n_states, network.n_inputs
         (3, 2)
     """
+    activation = "identity" if activation == "linear" else activation
     options = Options(layer, readout, activation, reset, alpha, form, orientation, dict(parts or {}), _names(ignore))
     check_options(options)
     with at_most(max_gb):

@@ -37,7 +37,7 @@ def time_training(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
 
     def seconds(iterations: int) -> float:
         begun = time.perf_counter()
-        train(study.task(shape.task), [member], state, until=iterations)
+        train(study.trained_task(shape), [member], state, until=iterations)
         return time.perf_counter() - begun
 
     first, short = seconds(1), seconds(1)

@@ -77,7 +77,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     training = list(_training(study, flops, tunes, searching))
     dynamics = [_dynamics(study, job.arguments[0], job) for job in training]
     comparing = list(_comparing(study, training, dynamics))
-    controls = [_controls(study, task.kind) for task in study.tasks]
+    controls = [_controls(study, task.name) for task in study.tasks]
     tables = Job(
         "join tables",
         "maps",

@@ -108,13 +108,13 @@ def plan_from(study: Study, workers: int, measured: Calibration) -> Plan:
     costs = {job.name: _job_cost(study, job, training, searches, measured.geometry) for job in jobs}
     spans = simulate(jobs, costs, workers, measured.start_up)
     per_task = {
-        task.kind: sum(len(members) for block, members in study.blocks.items() if block.task == task.kind)
+        task.name: sum(len(members) for block, members in study.blocks.items() if block.task == task.name)
         for task in study.tasks
     }
     return Plan(
         networks=len(study.members),
         blocks=len(study.blocks),
-        searches=sum(per_task[task.kind] * task.n_conditions for task in study.tasks),
+        searches=sum(per_task[task.name] * task.n_conditions for task in study.tasks),
         pairs=sum(count * (count - 1) // 2 for count in per_task.values()),
         workers=workers,
         stages=tuple(_stages(study, jobs, costs, spans)),
@@ -195,7 +195,7 @@ def _job_cost(
     """Return (the program it compiles, seconds to compile, seconds to run) from the costs of every shape."""
     subject: Any = job.arguments[0] if job.arguments else None
     if job.stage in ("tuning", "search", "training"):
-        shape = subject if isinstance(subject, Shape) else Shape(*subject[:4])
+        shape = subject if isinstance(subject, Shape) else subject.shape
         cost = training[shape]
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
     if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:
@@ -271,7 +271,7 @@ def _memory(study: Study, costs: Iterable[Cost]) -> float:
     """Return a worker's peak memory: the measured one plus the networks of the largest block or tile."""
     block = max(study.size(members[0]).network_bytes * len(members) for members in study.blocks.values())
     # The largest tile: two groups of reduced networks, hardly larger than their activity.
-    networks = 2 * min(TILE, max(len(study.members_of(task.kind)) for task in study.tasks))
+    networks = 2 * min(TILE, max(len(study.members_of(task.name)) for task in study.tasks))
     tile = networks * max(map(float, _reduced_bytes(study)))
     return max(cost.memory_bytes for cost in costs) + max(block, tile)
 

@@ -23,7 +23,7 @@ from dynatlas.recordings.probe import probe_of
 from dynatlas.recordings.reading import read_recording
 from dynatlas.recordings.result_tables import Rows, control_rows, distance_rows, effect_rows, level_rows, map_rows
 from dynatlas.recordings.sentences import sentences
-from dynatlas.study.members import FACTORS, Member
+from dynatlas.study.members import Member
 
 FEWEST_NETWORKS: Final = 3
 FEWEST_SHUFFLES: Final = 19
@@ -160,7 +160,7 @@ def _tables(
     seed: int,
 ) -> dict[str, pd.DataFrame]:
     analysis = atlas.study.analysis
-    labels = {factor: [getattr(member, factor) for member in members] for factor in FACTORS}
+    labels = {factor: [member.factors[factor] for member in members] for factor in atlas.study.levels}
     parts: dict[str, Rows] = {name: [] for name in TABLES}
     for measure, one in distances.items():
         coordinates, stress = one.embedding(atlas, task, members)
@@ -190,7 +190,7 @@ def task_named(atlas: Atlas, task: str | None) -> str:
     Raises:
         AtlasError: unknown task, or no default because the study has several.
     """
-    kinds = [each.kind for each in atlas.study.tasks]
+    kinds = [each.name for each in atlas.study.tasks]
     if task in kinds:
         return str(task)
     if task is None and len(kinds) == 1:

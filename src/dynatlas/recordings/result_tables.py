@@ -12,7 +12,7 @@ from dynatlas.statistics.effects import factor_effects, holm
 from dynatlas.statistics.embedding import spot
 from dynatlas.statistics.intervals import Interval, mean_interval, percentile_interval
 from dynatlas.statistics.pairs import mean_of_pairs, reliability_of_values
-from dynatlas.study.members import FACTORS, Member
+from dynatlas.study.members import Member
 
 TRAINED, UNTRAINED, GAIN = "trained", "untrained", "untrained minus trained"
 BETWEEN, HALVES, RELIABILITY = "between trained networks", "own halves", "reliability"
@@ -148,7 +148,7 @@ def map_rows(
 
 
 def _member_columns(member: Member) -> Row:
-    return {"network": member.id, "name": member.name} | {name: getattr(member, name) for name in (*FACTORS, "seed")}
+    return {"network": member.id, "name": member.name} | member.factors | {"seed": member.seed}
 
 
 def _control_row(control: str, value: float, ends: Interval, n: int) -> Row:

@@ -38,7 +38,7 @@ def departures(study: Study) -> list[Departure]:
 def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     """Yield (setting, value in the paper, value in the study); several values are a tuple."""
     population = study.population
-    yield "tasks", _titles(study, PAPER), _titles(study, (task.kind for task in study.tasks))
+    yield "tasks", _titles(study, PAPER), _titles(study, (task.name for task in study.tasks))
     yield "architectures", _labels(CELLS), _labels(population.architectures)
     yield "activations", tuple(ACTIVATIONS), population.activations
     yield "hidden units", UNITS, population.units

@@ -17,6 +17,7 @@ _ABOUT: Final = {
     "networks": "Every network: its settings, its error, whether it passed.",
     "headline": "Partition of the variance between networks among the factors.",
     "effects": "Effect of each factor on the distances, by each measure.",
+    "spread": "Mean distance between networks that differ in the seed alone, at each level of each factor.",
     "claims": "The claims of the paper, each with a verdict.",
     "searches": "Outcome of the fixed-point search for every network and static input.",
     "fixed_points": "Every fixed or slow point.",

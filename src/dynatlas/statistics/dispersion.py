@@ -1,7 +1,7 @@
-"""Test of spread: whether the networks of some levels lie further from their centre than those of others."""
+"""Spread of networks: the distance between seeds, and whether some levels are more dispersed than others."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -10,8 +10,64 @@ from numpy.typing import NDArray
 from dynatlas._util.arrays import ArrayLike
 from dynatlas.statistics.design import additive_model, indicators, residual_products
 from dynatlas.statistics.distance_matrix import DistanceMatrix, Distances
-from dynatlas.statistics.labels import Codes, checked_codes, combined
+from dynatlas.statistics.intervals import NONE, Interval, jackknife_interval
+from dynatlas.statistics.labels import Codes, checked_codes, codes, combined
 from dynatlas.statistics.permanova import TIES, checked_groups, restricted
+
+ANY: Final = "any"  # level: all networks
+
+
+def spread_between_seeds(distances: Distances, labels: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Compute the mean distance between networks that differ in nothing but the seed, at each level of each factor.
+
+    It is the degeneracy of solutions of Huang et al. 2025: how far apart networks end that were trained alike. The mean
+    is over pairs, and its interval over networks (``jackknife_interval``).
+
+    Args:
+        distances: [n, n].
+        labels: factor → [n].
+
+    Returns:
+        Rows with factor, level (as text), mean, low, high, n_pairs and n_networks; first of all networks, with the
+        factor "all" and the level "any". A level without two networks that were trained alike has no row.
+
+    Example:
+        >>> distances = [[0, 1, 9, 9], [1, 0, 9, 9], [9, 9, 0, 3], [9, 9, 3, 0]]
+        >>> rows = spread_between_seeds(distances, {"units": [8, 8, 16, 16], "l2": [0, 0, 0, 0]})
+        >>> [(row["factor"], row["level"], row["mean"]) for row in rows]
+        [('all', 'any', 2.0), ('units', '8', 1.0), ('units', '16', 3.0)]
+
+    Source: Huang, Singh, Martinelli & Rajan 2025, who average over all pairs of a configuration.
+    """
+    matrix = DistanceMatrix.of(distances)
+    factors = {name: codes(levels) for name, levels in labels.items()}
+    cells = combined(list(factors.values()), len(matrix))
+    alike = (cells[:, None] == cells) & ~np.eye(len(matrix), dtype=bool)
+    rows = [_spread("all", ANY, matrix.values, alike, cells)]
+    for name, levels in factors.items():
+        for level in range(levels.max(initial=0) + 1) if levels.max(initial=0) else ():
+            inside = levels == level
+            label = labels[name][int(np.argmax(inside))]
+            rows.append(_spread(name, label, matrix.values, alike & inside[:, None] & inside, cells))
+    return [row for row in rows if row["n_pairs"]]
+
+
+def _spread(
+    factor: str, level: Any, values: NDArray[np.float64], pairs: NDArray[np.bool_], cells: Codes
+) -> dict[str, Any]:
+    """Return the row of the pairs that a symmetric mask has."""
+    has_pair = pairs.any(axis=1)
+    sums, counts = (values * pairs).sum(axis=1)[has_pair], pairs.sum(axis=1)[has_pair]
+    total, n_pairs = sums.sum() / 2, int(counts.sum()) // 2
+    mean, ends = float("nan"), NONE
+    if n_pairs:
+        mean = float(total / n_pairs)
+        left = n_pairs - counts
+        ends = jackknife_interval(mean, (total - sums) / left, cells[has_pair]) if left.all() else NONE
+    text = f"{level:g}" if isinstance(level, float) else str(level)
+    ends = Interval(max(ends.low, 0.0), ends.high)
+    found = {"factor": factor, "level": text, "mean": mean, "low": ends.low, "high": ends.high}
+    return found | {"n_pairs": n_pairs, "n_networks": int(has_pair.sum())}
 
 
 class DispersionResult(NamedTuple):

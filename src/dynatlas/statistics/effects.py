@@ -1,7 +1,7 @@
 """Effects of a study's factors on the distances between its networks: the tables ``effects`` and ``headline``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -19,15 +19,11 @@ from dynatlas.statistics.neighbours import (
 )
 from dynatlas.statistics.partition import INTERACTIONS, partition
 from dynatlas.statistics.permanova import FactorTest, factor_test, is_exchangeable, refined
+from dynatlas.study.members import FACTORS
 
 Labels = Mapping[str, Sequence[Any]]  # factor → level of every network
 Row = dict[str, Any]  # column → value
 ALL: Final = "all"
-# The subsets on which the paper's evidence stands: name → (factor, its level, the factor that is tested).
-SUBSETS: Final = {
-    "tanh": ("activation", "tanh", "architecture"),
-    "vanilla": ("architecture", "vanilla", "activation"),
-}
 NAN: Final = float("nan")
 _NO_INTERVALS: Final = dict.fromkeys(
     (
@@ -36,6 +32,47 @@ _NO_INTERVALS: Final = dict.fromkeys(
     ),
     NAN,
 )
+
+
+class Subset(NamedTuple):
+    """The networks with one level of a factor, among which other factors are tested."""
+
+    name: str
+    factor: str
+    level: Any
+    tested: tuple[str, ...]
+
+
+# The subsets on which the paper's evidence stands.
+OF_THE_PAPER: Final = (
+    Subset("tanh", "activation", "tanh", ("architecture",)),
+    Subset("vanilla", "architecture", "vanilla", ("activation",)),
+)
+
+
+def subsets_of(levels: Labels) -> list[Subset]:
+    """Return the subsets among which factors are tested: the paper's, and each level of each further factor.
+
+    A subset of all networks, or of none, is left out.
+
+    Args:
+        levels: factor → its levels.
+
+    Example:
+        >>> levels = {"architecture": ["gru", "vanilla"], "activation": ["tanh"], "units": [8], "gain": [1, 2]}
+        >>> [(subset.name, *subset.tested) for subset in subsets_of(levels)]
+        [('vanilla', 'activation'), ('gain 1', 'architecture'), ('gain 2', 'architecture')]
+    """
+    several = {factor: dict.fromkeys(of) for factor, of in levels.items() if len(set(of)) > 1}
+    papers = [subset for subset in OF_THE_PAPER if subset.level in several.get(subset.factor, ())]
+    further = [
+        Subset(f"{factor} {level:g}" if isinstance(level, float) else f"{factor} {level}", factor, level, tuple(others))
+        for factor, of in several.items()
+        if factor not in FACTORS
+        for others in ([other for other in several if other != factor],)
+        for level in of
+    ]
+    return [*papers, *further]
 
 
 def factor_effects(
@@ -91,11 +128,11 @@ def factor_effects(
 def subset_effects(
     distances: Distances, labels: Labels, permutations: int = 999, bootstraps: int = 999, seed: int = 0
 ) -> list[Row]:
-    """Compute the effects of ``SUBSETS``: architectures among tanh networks, activations among vanilla ones.
+    """Compute the effects within subsets of the networks (``subsets_of``), such as architectures among tanh ones.
 
     Returns:
-        The rows of ``factor_effects`` with the name of their ``subset``. A subset that has all networks or none, or in
-        which nothing can be tested, has no row.
+        The rows of ``factor_effects`` with the name of their ``subset``; p is corrected within the subset. A subset in
+        which nothing can be tested has no row.
 
     Example:
         >>> distances = [[0, 1, 9, 9, 5], [1, 0, 9, 9, 5], [9, 9, 0, 1, 5], [9, 9, 1, 0, 5], [5, 5, 5, 5, 0]]
@@ -105,15 +142,14 @@ def subset_effects(
     """
     matrix = DistanceMatrix.of(distances)
     rows = []
-    for subset, (factor, level, tested) in SUBSETS.items():
-        places = [place for place, each in enumerate(labels.get(factor, ())) if each == level]
-        if tested in labels and 0 < len(places) < len(matrix):
-            some = DistanceMatrix(
-                matrix.values[np.ix_(places, places)], tuple(matrix.labels[place] for place in places)
-            )
-            of_subset = {name: [levels[place] for place in places] for name, levels in labels.items()}
-            effects = factor_effects(some, of_subset, permutations, bootstraps, seed)
-            rows += [row | {"subset": subset, "p_adjusted": row["p"]} for row in effects if row["factor"] == tested]
+    for subset in subsets_of(labels):
+        places = [place for place, each in enumerate(labels[subset.factor]) if each == subset.level]
+        some = DistanceMatrix(matrix.values[np.ix_(places, places)], tuple(matrix.labels[place] for place in places))
+        of_subset = {name: [levels[place] for place in places] for name, levels in labels.items()}
+        effects = factor_effects(some, of_subset, permutations, bootstraps, seed)
+        tested = [row for row in effects if row["factor"] in subset.tested]
+        adjusted = holm([row["p"] for row in tested])
+        rows += [row | {"subset": subset.name, "p_adjusted": p} for row, p in zip(tested, adjusted, strict=True)]
     return rows
 
 

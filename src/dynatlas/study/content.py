@@ -3,10 +3,11 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dynatlas.study.members import Configuration, Member
+from dynatlas.study.factors import chosen_settings, crossed
+from dynatlas.study.members import FACTORS, Configuration, Member
 from dynatlas.study.settings import Training
 from dynatlas.tasks.registry import BUILT_IN
 from dynatlas.tasks.task import Task, without_none
@@ -20,12 +21,13 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=F
 def each_member(study: "Study") -> Iterator[Member]:
     """Yield every network, in the order of the study file."""
     of = study.population
-    for task, architecture, activation, units, l2 in itertools.product(
-        study.tasks, of.architectures, of.activations, of.units, of.l2
+    combinations = tuple(crossed(study.further_factors))
+    for task, architecture, activation, units, l2, levels in itertools.product(
+        study.tasks, of.architectures, of.activations, of.units, of.l2, combinations
     ):
-        configuration = Configuration(task.kind, architecture, activation, units, l2)
-        training = _training(study, configuration._asdict())
-        shared = _content(study, task, configuration, training)
+        configuration = Configuration(task.name, architecture, activation, units, l2, levels)
+        training = _training(study, configuration)
+        shared = _content(study, configuration, training)
         for seed in range(of.seeds):
             yield Member(content_hash(shared | {"seed": seed})[:16], *configuration, seed, training)
 
@@ -35,33 +37,48 @@ def content_hash(content: object) -> str:
     return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
 
 
+def task_table(task: Task) -> dict[str, Any]:
+    """Return a task as its table in a study file: its settings, and its name if it is not the kind."""
+    named = {} if task.name == task.kind else {"name": task.name}
+    return {"kind": task.kind} | named | task.model_dump(mode="json")
+
+
 def task_content(task: Task, exclude: set[str] | None = None) -> dict[str, Any]:
     """Return the settings of a task; those of a user-defined one as read from a TOML file, which has no null."""
     settings = task.model_dump(mode="json", exclude=exclude)
     return settings if task.kind in BUILT_IN else dict(without_none(settings))
 
 
-def _content(study: "Study", task: Task, configuration: Configuration, training: Training) -> dict[str, Any]:
+def _content(study: "Study", configuration: Configuration, training: Training) -> dict[str, Any]:
     """Return the content that the members of a configuration share: all but the seed."""
-    content = configuration._asdict() | {
+    task = study.trained_task(configuration)
+    content: dict[str, Any] = {name: getattr(configuration, name) for name in FACTORS}
+    content |= {
         "task": task_content(task, exclude=set(task.comparison_settings)),
         "training": training.content(),
     }
+    if cell := study.cell_content(configuration):
+        content["cell"] = cell
     if study.search:
         # The settings of the search determine the hyperparameters that it chooses.
         content["search"] = study.search.content()
-    # The behaviour of a user-defined task or cell is determined by its code.
+    # The behaviour of a user-defined task, cell or activation is determined by its code.
     versions = {named: plugin.identity for plugin in study.plugins for named in plugin.names}
-    used = {"task": ("tasks", task.kind), "cell": ("cells", configuration.architecture)}
+    used = {
+        "task": ("tasks", task.kind),
+        "cell": ("cells", configuration.architecture),
+        "activation": ("activations", configuration.activation),
+    }
     if code := {what: versions[named] for what, named in used.items() if named in versions}:
         content["code"] = code
     return content
 
 
-def _training(study: "Study", factors: Mapping[str, object]) -> Training:
-    """Return the study's training settings with every matching override applied, later ones last."""
+def _training(study: "Study", configuration: Configuration) -> Training:
+    """Return the study's training settings with every matching override applied, later ones last, then its factors."""
     settings = study.training.model_dump()
+    columns = configuration.columns
     for override in study.overrides:
-        if override.matches(factors):
+        if override.matches(columns):
             settings |= override.training
-    return Training.model_validate(settings)
+    return Training.model_validate(settings | chosen_settings(configuration.levels, "training"))

@@ -1,8 +1,9 @@
 """Files of a study: built-in studies, tables of tuned settings, and messages for validation errors.
 
 A table of tuned settings is a CSV file with the hyperparameters that a search chose for each configuration. A row
-assigns training settings to the members with its task, architecture, activation, units and, unless it is empty, l2. The
-remaining columns report the quality of the settings and are not read.
+assigns training settings to the members with its task, architecture, activation, units and, unless it is empty, l2, and
+with its levels of further factors of the study, each in a column of its name. The remaining columns report the quality
+of the settings and are not read.
 """
 
 import csv
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from dynatlas._io.atomic import open_regular
 from dynatlas._util.messages import did_you_mean
 from dynatlas.errors import StudyError
-from dynatlas.study.members import Configuration
+from dynatlas.study.members import FACTORS
 
-CONFIGURATION = Configuration._fields
+CONFIGURATION = ("task", *FACTORS)
 SETTINGS: dict[str, type[str] | type[float]] = {
     "optimizer": str,
     "learning_rate": float,
@@ -29,8 +32,10 @@ SETTINGS: dict[str, type[str] | type[float]] = {
     "clip_norm": float,
 }
 
+LARGEST = 10_000_000  # bytes of a study file
 SHOWN = 80  # characters of a value in a message
 INFORMATIVE = ("mse", "r2", "passed", "samples", "iterations")  # columns that are not read
+_OF_SAMPLES = ("sample", "diverged_at", "chosen")  # columns of the table ``samples`` that are not written
 
 
 def read_overrides(name: str, folder: Path) -> list[dict[str, Any]]:
@@ -67,13 +72,15 @@ def as_csv(searches: Sequence[pd.DataFrame], made_by: str) -> str:
         made_by: command that created the table, for the first line.
     """
     chosen = []
+    further = [name for name in searches[0] if name not in {*CONFIGURATION, *SETTINGS, *INFORMATIVE, *_OF_SAMPLES}]
+    configuration = [*CONFIGURATION, *further]
     for place, samples in enumerate(searches):
-        counts = samples.groupby(list(CONFIGURATION), sort=False)["sample"].transform("size")
+        counts = samples.groupby(configuration, sort=False)["sample"].transform("size")
         chosen.append(samples.assign(samples=counts, place=place)[samples.chosen])
     rows = pd.concat(chosen, ignore_index=True)
     rows["rank"] = rows.mse.where(~rows.passed, rows.place - len(searches))
-    best = rows.loc[rows.groupby(list(CONFIGURATION), sort=False)["rank"].idxmin()]
-    columns = [*CONFIGURATION, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
+    best = rows.loc[rows.groupby(configuration, sort=False)["rank"].idxmin()]
+    columns = [*configuration, *SETTINGS, "iterations", "samples", "mse", "r2", "passed"]
     return f"# Made by: {made_by}\n" + best[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -83,11 +90,9 @@ def shipped_tables() -> list[str]:
 
 
 def _check_columns(name: str, columns: Iterable[str]) -> None:
-    known = {*CONFIGURATION, *SETTINGS, *INFORMATIVE}
-    unknown, missing = sorted(set(columns) - known), sorted({*CONFIGURATION, "learning_rate"} - set(columns))
-    if unknown or missing:
+    if missing := sorted({*CONFIGURATION, "learning_rate"} - set(columns)):
         raise StudyError(
-            f"the table of tuned settings {name!r} has unknown columns {unknown} and lacks {missing}; expected "
+            f"the table of tuned settings {name!r} lacks the columns {', '.join(missing)}; expected "
             f"{', '.join(CONFIGURATION)}, and settings among {', '.join(SETTINGS)}"
         )
 
@@ -103,7 +108,59 @@ def _override(where: str, row: dict[str, str]) -> dict[str, Any]:
     factors["units"] = number("units", int)
     if row["l2"]:
         factors["l2"] = number("l2", float)
+    if None in row:
+        raise StudyError(f"{where} has more cells than the table has columns")
+    known = {*CONFIGURATION, *SETTINGS, *INFORMATIVE}
+    factors |= {name: _level(text) for name, text in row.items() if name not in known and text}
     return factors | {"training": {name: number(name, kind) for name, kind in SETTINGS.items() if row.get(name)}}
+
+
+def _level(text: str) -> str | float | bool:
+    """Return the level of a factor that a cell of the table states."""
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def study_text(source: str | Path) -> str:
+    """Read a study file, or a built-in study by its name.
+
+    Raises:
+        StudyError: neither exists, or the file cannot be read as text.
+    """
+    path = Path(source)
+    if str(source) in builtin_studies() and not path.exists():
+        return builtin_study_text(str(source))
+    try:
+        with open_regular(path) as file:
+            text = file.read(LARGEST + 1).decode()
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a zero byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise StudyError(
+            f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
+            f"the built-in studies: {', '.join(builtin_studies())}"
+        ) from None
+    if len(text) > LARGEST:
+        raise StudyError(f"{path} has more than {LARGEST:,} bytes; expected a study file")
+    return text
+
+
+def invalid_study(
+    source: str, error: ValidationError, valid_keys: Callable[[Sequence[int | str]], list[str]]
+) -> StudyError:
+    """Return the error for a study file with invalid settings: a line for each."""
+    errors = error.errors()
+    # pydantic also reports a list with invalid items as too short; the errors of the items are clearer.
+    inner = {item["loc"][0] for item in errors if len(item["loc"]) > 1}
+    lines = [
+        explain(item, valid_keys, "study")
+        for item in errors
+        if item["type"] != "too_short" or item["input"] in ([], ()) or item["loc"][0] not in inner
+    ]
+    return StudyError(f"{source} is not a valid study:\n  " + "\n  ".join(lines))
 
 
 def explain(error: ErrorDetails, valid_keys: Callable[[Sequence[int | str]], list[str]], whole: str) -> str:
@@ -152,7 +209,8 @@ def _builtin() -> Traversable:
     return resources.files("dynatlas.study") / "builtin"
 
 
-def _tables(text: str, source: str) -> dict[str, Any]:
+def tables_of(text: str, source: str) -> dict[str, Any]:
+    """Parse the text of a study file; ``source`` names it in errors."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError) as error:  # ValueError: an integer of thousands of digits

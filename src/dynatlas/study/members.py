@@ -6,13 +6,43 @@ one *shape* share a compiled program; a *block* contains the members of a shape 
 """
 
 import hashlib
+import re
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import jax
 from jaxtyping import PRNGKeyArray
 
 from dynatlas.study.settings import Training
+
+Level = str | int | float | bool | tuple[Any, ...]  # of a factor: a setting of a study file
+Levels = tuple["Chosen", ...]
+
+# Factors that every study has, as named in members and in tables; ``[factors]`` of a study adds further ones.
+FACTORS: Final = ("architecture", "activation", "units", "l2")
+# Training settings that may differ between networks that share a compiled program.
+TRACED: Final = ("learning_rate", "decay_rate", "decay_steps", "momentum", "clip_norm")
+
+
+class Chosen(NamedTuple):
+    """The level that a network has of one further factor of its study."""
+
+    factor: str  # name in tables
+    table: Literal["tasks", "cells", "training"]
+    setting: str
+    level: Level
+    shown: str | int | float | bool  # the level in tables
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether networks of several levels share a compiled program."""
+        return self.table == "training" and self.setting in TRACED
+
+    @property
+    def name(self) -> str:
+        """Factor and level, fit for a part of a file name."""
+        text = f"{self.shown:g}" if isinstance(self.shown, float) else str(self.shown).lower()
+        return f"{self.factor}_{re.sub(r'[^A-Za-z0-9_.+-]+', '_', text)}"
 
 
 class Shape(NamedTuple):
@@ -22,6 +52,13 @@ class Shape(NamedTuple):
     architecture: str
     activation: str
     units: int
+    levels: Levels = ()  # of further factors, as far as programs depend on them
+
+    @property
+    def columns(self) -> dict[str, str | int | float | bool]:
+        """Task and level of each factor, as in tables."""
+        built_in = {name: getattr(self, name) for name in ("task", *FACTORS[:3])}
+        return built_in | _shown(self.levels)
 
     @property
     def name(self) -> str:
@@ -36,12 +73,13 @@ class Block(NamedTuple):
     architecture: str
     activation: str
     units: int
+    levels: Levels = ()
     part: int = 0
 
     @property
     def shape(self) -> Shape:
         """The shape of its members."""
-        return Shape(*self[:4])
+        return Shape(*self[:5])
 
     @property
     def name(self) -> str:
@@ -49,9 +87,13 @@ class Block(NamedTuple):
         return _block_name(self)
 
 
+def _shown(levels: Levels) -> dict[str, str | int | float | bool]:
+    return {chosen.factor: chosen.shown for chosen in levels}
+
+
 @lru_cache(maxsize=4096)
-def _shape_name(task: str, architecture: str, activation: str, units: int) -> str:
-    return f"{task}-{architecture}-{activation}-{units}"
+def _shape_name(task: str, architecture: str, activation: str, units: int, levels: Levels) -> str:
+    return "-".join([task, architecture, activation, str(units), *(chosen.name for chosen in levels)])
 
 
 # The jobs of the paper's study ask for the names of its 6,000 blocks 150,000 times.
@@ -60,23 +102,36 @@ def _block_name(block: Block) -> str:
     return f"{block.shape.name}-part{block.part}" if block.part else block.shape.name
 
 
-# Factors that a study crosses for each task, as named in members and in tables.
-FACTORS: Final = ("architecture", "activation", "units", "l2")
-
-
 class Configuration(NamedTuple):
-    """Factors that all seeds share; a search chooses hyperparameters for each configuration."""
+    """Levels of all factors, which all seeds share; a search chooses hyperparameters for each configuration."""
 
     task: str
     architecture: str
     activation: str
     units: int
     l2: float
+    levels: Levels = ()  # of further factors
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of its networks, which determines their compiled program."""
+        return Shape(*self[:4], tuple(chosen for chosen in self.levels if not chosen.is_traced))
+
+    @property
+    def factors(self) -> dict[str, str | int | float | bool]:
+        """Level of each factor, as in tables."""
+        built_in = {name: getattr(self, name) for name in FACTORS}
+        return built_in | _shown(self.levels)
+
+    @property
+    def columns(self) -> dict[str, str | int | float | bool]:
+        """Task and level of each factor, as in tables."""
+        return {"task": self.task} | self.factors
 
     @property
     def name(self) -> str:
         """A name fit for a file."""
-        return f"{Shape(*self[:4]).name}-l2_{self.l2!r}"
+        return f"{Shape(*self[:4], self.levels).name}-l2_{self.l2!r}"
 
 
 class Matrix(NamedTuple):
@@ -100,23 +155,29 @@ class Member(NamedTuple):
     activation: str
     units: int
     l2: float
+    levels: Levels
     seed: int
     training: Training
 
     @property
     def shape(self) -> Shape:
         """Shape of the network, which determines its compiled program."""
-        return Shape(self.task, self.architecture, self.activation, self.units)
+        return self.configuration.shape
 
     @property
     def configuration(self) -> Configuration:
         """Configuration that the network shares with other seeds."""
-        return Configuration(*self.shape, self.l2)
+        return Configuration(self.task, self.architecture, self.activation, self.units, self.l2, self.levels)
+
+    @property
+    def factors(self) -> dict[str, str | int | float | bool]:
+        """Level of each factor, as in tables."""
+        return self.configuration.factors
 
     @property
     def name(self) -> str:
         """Readable name; the id is the unique key."""
-        return f"{self.shape.name}-l2_{self.l2:g}-seed{self.seed}"
+        return f"{_shape_name(*self[1:5], self.levels)}-l2_{self.l2:g}-seed{self.seed}"
 
     def key(self, purpose: Literal["weights", "trials", "analysis"]) -> PRNGKeyArray:
         """Return the random key for one purpose, derived from the id."""

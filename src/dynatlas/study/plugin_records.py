@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import Field, model_validator
 
+from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.cell import CellSize
 from dynatlas.cells.registry import CELLS
 from dynatlas.registry import Origin, origin_of
@@ -27,9 +28,10 @@ class Plugin(Settings):
     sha256: str | None = None
     package: str | None = None
     version: str | None = None
-    tasks: dict[str, TaskFacts] = Field(default_factory=dict)
+    tasks: dict[str, TaskFacts] = Field(default_factory=dict)  # by the name in the study
     cells: dict[str, tuple[CellSize, ...]] = Field(default_factory=dict)
     measures: tuple[str, ...] = ()
+    activations: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_source(self) -> "Plugin":
@@ -54,8 +56,13 @@ class Plugin(Settings):
     @property
     def names(self) -> set[tuple[str, str]]:
         """The (group, name) pairs of this plug-in that the study uses."""
-        found = (("tasks", tuple(self.tasks)), ("cells", tuple(self.cells)), ("measures", self.measures))
-        return {(group, name) for group, names in found for name in names}
+        found = {
+            "tasks": [facts.kind or name for name, facts in self.tasks.items()],
+            "cells": list(self.cells),
+            "measures": self.measures,
+            "activations": self.activations,
+        }
+        return {(group, name) for group, names in found.items() for name in names}
 
 
 class Known:
@@ -65,6 +72,9 @@ class Known:
         self.of = {named: plugin for plugin in plugins for named in plugin.names}
         self.tasks = list(dict.fromkeys([*TASKS, *(name for group, name in self.of if group == "tasks")]))
         self.cells = list(dict.fromkeys([*CELLS, *(name for group, name in self.of if group == "cells")]))
+        self.activations = list(
+            dict.fromkeys([*ACTIVATIONS, *(name for group, name in self.of if group == "activations")])
+        )
 
     def without_code(self, group: str, name: str) -> bool:
         """Whether a task, cell or measure is recorded, but the recorded code is not registered under its name."""
@@ -73,20 +83,28 @@ class Known:
 
     def task(self, value: object) -> object:
         """Return the table of a task unchanged, or a task without code if only its record is available."""
-        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if not isinstance(value, Mapping):
+            return value
+        kind = value.get("kind")
         if isinstance(kind, str) and self.without_code("tasks", kind):
-            return task_without_code(kind, self.of["tasks", kind].tasks[kind]).model_validate(value)
+            facts = self.of["tasks", kind].tasks[value.get("name", kind)]
+            return task_without_code(kind, facts).model_validate(value)
         return value
 
 
 def record(
-    origin: Origin, tasks: Mapping[str, Task], cells: Mapping[str, tuple[CellSize, ...]], measures: Iterable[str]
+    origin: Origin,
+    tasks: Mapping[str, Task],
+    cells: Mapping[str, tuple[CellSize, ...]],
+    measures: Iterable[str],
+    activations: Iterable[str],
 ) -> Plugin:
-    """Record tasks, cells and measures whose code has been imported."""
+    """Record tasks, cells, measures and activations whose code has been imported."""
     where = (
         {"file": f"{FOLDER}/{origin.name}", "sha256": origin.version}
         if origin.is_file
         else {"package": origin.name, "version": origin.version}
     )
-    facts = {kind: TaskFacts.of(task) for kind, task in tasks.items()}
-    return Plugin(**where, tasks=facts, cells=dict(cells), measures=tuple(measures))
+    facts = {name: TaskFacts.of(task) for name, task in tasks.items()}
+    of_code = {"measures": tuple(measures), "activations": tuple(activations)}
+    return Plugin(**where, tasks=facts, cells=dict(cells), **of_code)

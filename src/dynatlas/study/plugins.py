@@ -1,4 +1,4 @@
-"""Import of plug-ins: files that a study names, and installed packages that provide tasks, cells or measures.
+"""Import of plug-ins: files that a study names, and installed packages with tasks, cells, measures or activations.
 
 User code is imported only here, and only on request: by ``Study.load`` for a study file, and by workers for their run.
 Opening an atlas never imports code.
@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
+from dynatlas.cells.activations import ACTIVATIONS, register_activation
 from dynatlas.cells.registry import CELLS, register_cell
 from dynatlas.errors import PluginError
 from dynatlas.measures.registry import MEASURES, register_measure
@@ -23,6 +24,7 @@ GROUPS: Final[dict[str, tuple[dict[str, Any], Any]]] = {
     "tasks": (TASKS, register_task),
     "cells": (CELLS, register_cell),
     "measures": (MEASURES, register_measure),
+    "activations": (ACTIVATIONS, register_activation),
 }
 
 
@@ -38,7 +40,7 @@ _imported: dict[Origin, Code] = {}
 
 
 def load_plugin(path: str | Path) -> Origin:
-    """Import a Python file that registers tasks, cells or measures. This runs the file: load only files you trust.
+    """Import a Python file that registers tasks, cells, measures or activations. This runs it: load what you trust.
 
     Raises:
         PluginError: the file cannot be read or imported, or registers nothing.
@@ -64,7 +66,7 @@ def _load_plugin(path: Path, expected: object = None) -> Origin:
 
 
 def load_package(name: str) -> Origin:
-    """Import the tasks, cells and measures that an installed package provides by entry points.
+    """Import the tasks, cells, measures and activations that an installed package provides by entry points.
 
     Raises:
         PluginError: the package is not installed, cannot be imported, or provides none.
@@ -95,7 +97,7 @@ def _load_package(name: str, expected: object = None) -> Origin:
 
 
 def find_package(group: str, name: str) -> None:
-    """Import the package that provides a task, cell or measure of this name, if there is one.
+    """Import the package that provides a task, cell, measure or activation of this name, if there is one.
 
     Raises:
         PluginError: several packages provide it, or the package cannot be imported.
@@ -166,7 +168,7 @@ def _check_version(origin: Origin, version: object, what: str) -> None:
 
 
 def _names(study: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (group, name) of each task, cell and measure that a study file names; skip malformed entries."""
+    """Yield (group, name) of all tasks, cells, measures and activations of a study file; skip malformed entries."""
 
     def texts(table: str, key: str) -> list[str]:
         values = study[table].get(key) if isinstance(study.get(table), dict) else None
@@ -175,7 +177,8 @@ def _names(study: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for task in study["tasks"] if isinstance(study.get("tasks"), list) else []:
         if isinstance(task, dict) and isinstance(task.get("kind"), str):
             yield "tasks", task["kind"]
-    yield from (("cells", name) for name in texts("population", "architectures"))
+    yield from (("cells", name) for name in texts("population", "architectures") + texts("factors", "architecture"))
+    yield from (("activations", name) for name in texts("population", "activations") + texts("factors", "activation"))
     yield from (("measures", name) for name in texts("analysis", "measures"))
 
 
@@ -243,7 +246,7 @@ def _import_source(origin: Origin, source: bytes, shown: str) -> None:
             if not registered:
                 raise PluginError(
                     f"the plugin {shown!r} registers nothing; decorate a class or function in it with "
-                    "@register_task(NAME), @register_cell(NAME) or @register_measure(NAME)"
+                    "@register_task(NAME), @register_cell(NAME), @register_measure(NAME) or @register_activation(NAME)"
                 )
     except (Exception, SystemExit) as error:
         if before is None:
@@ -274,7 +277,7 @@ class _EntryPoint(Protocol):
 
 def _import_entry_points(origin: Origin, points: Sequence[_EntryPoint]) -> None:
     if not points:
-        raise PluginError(f"the package {origin.name!r} offers no task, cell or measure by an entry point")
+        raise PluginError(f"the package {origin.name!r} offers no task, cell, measure or activation by an entry point")
     with importing(origin, _registries()) as registered:
         for point in points:
             group = point.group.removeprefix("dynatlas.")

@@ -14,7 +14,6 @@ from dynatlas.measures.registry import BUILT_IN, MEASURES, measure_of
 
 # Name of a task or cell; ``study`` checks it, since users can register further ones.
 Name = Annotated[str, Field(min_length=1)]
-ActivationName = Literal["tanh", "relu"]
 
 
 class Settings(BaseModel):
@@ -34,7 +33,17 @@ class Settings(BaseModel):
 
 
 class Training(Settings):
-    """Training of one network. The learning rate at step s is ``learning_rate · decay_rate^(s/decay_steps)``."""
+    """Training of one network. The learning rate at step s is ``learning_rate · decay_rate^(s/decay_steps)``.
+
+    Noise is Gaussian, new at every step of every training trial, and absent otherwise: of the standard deviation
+    ``input_noise`` on each input, and on each sum that enters the activation function of a hidden unit such that an
+    isolated linear unit has the standard deviation ``recurrent_noise``. The penalties multiply the mean square of the
+    rates of the hidden units, and of their change from step to step.
+    """
+
+    before = MappingProxyType(
+        {"input_noise": 0.0, "recurrent_noise": 0.0, "rate_penalty": 0.0, "rate_change_penalty": 0.0}
+    )
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     iterations: Annotated[int, Field(ge=1, le=10_000_000)] = 20_000
@@ -46,14 +55,20 @@ class Training(Settings):
     clip_norm: Annotated[float, Field(gt=0, le=1e30)] = 1.0
     validation_trials: Annotated[int, Field(ge=2, le=100_000)] = 256
     validation_interval: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
+    input_noise: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    recurrent_noise: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    rate_penalty: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    rate_change_penalty: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
 
 class Override(Settings):
-    """Training settings of the members that match all given factors."""
+    """Training settings of the members that match all given factors; any factor of the study can be named."""
+
+    model_config = ConfigDict(extra="allow")  # factors under ``[factors]``, which ``study`` checks
 
     task: Name | None = None
     architecture: Name | None = None
-    activation: ActivationName | None = None
+    activation: Name | None = None
     units: int | None = None
     l2: float | None = None
     training: dict[str, Any]
@@ -67,7 +82,12 @@ class Override(Settings):
     def matches(self, factors: Mapping[str, object]) -> bool:
         """Whether the override applies to a member with these factors."""
         wanted = self.model_dump(exclude={"training"}, exclude_none=True)
-        return all(factors[name] == value for name, value in wanted.items())
+        return all(factors.get(name) == value for name, value in wanted.items())
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """Levels of factors that not every study has."""
+        return self.model_extra or {}
 
 
 Range = tuple[float, float]
@@ -133,7 +153,7 @@ class Population(Settings):
     """Crossed factors: every combination is trained with every seed."""
 
     architectures: Annotated[tuple[Name, ...], Field(min_length=1)] = ("vanilla", "ugrnn", "gru", "lstm")
-    activations: Annotated[tuple[ActivationName, ...], Field(min_length=1)] = ("tanh", "relu")
+    activations: Annotated[tuple[Name, ...], Field(min_length=1)] = ("tanh", "relu")
     units: Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(min_length=1)] = (64, 128, 256)
     l2: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (1e-5, 1e-4, 1e-3, 1e-2)
     seeds: Annotated[int, Field(ge=1, le=100_000)] = 30

@@ -2,44 +2,58 @@
 
 import itertools
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import tomli_w
 from jaxtyping import PRNGKeyArray
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from dynatlas._io.atomic import open_regular
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas._util.messages import first_line
-from dynatlas.cells.cell import Cell, CellSize, size_of
-from dynatlas.cells.checks import check_cell
+from dynatlas._util.messages import did_you_mean
+from dynatlas.cells.cell import Cell, CellSize
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cells.registry import CELLS
+from dynatlas.cells.settings import settings_of
 from dynatlas.errors import PluginError, StudyError
-from dynatlas.measures.aspects import check_topology
 from dynatlas.measures.measure import Measure
-from dynatlas.measures.registry import BUILT_IN as BUILT_IN_MEASURES
 from dynatlas.registry import Origin, origin_of, snapshot
 from dynatlas.study import costs
-from dynatlas.study.content import content_hash, each_member, task_content
-from dynatlas.study.files import _tables, builtin_studies, builtin_study_text, explain, read_overrides
-from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
+from dynatlas.study.checks import (
+    Place,
+    changed,
+    refuse_other_comparison,
+    refuse_other_programs,
+    refuse_unknown,
+    variant,
+)
+from dynatlas.study.content import content_hash, each_member, task_content, task_table
+from dynatlas.study.factors import (
+    Factor,
+    Factors,
+    Table,
+    checked,
+    chosen_settings,
+    crossed,
+    factors_of,
+    plain,
+    read_settings,
+    refuse_searched,
+)
+from dynatlas.study.files import invalid_study, read_overrides, study_text, tables_of
+from dynatlas.study.members import FACTORS, Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.plugin_records import Known, Plugin, record
 from dynatlas.study.plugins import GROUPS, Code, code_of, import_code
 from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Training
-from dynatlas.tasks.checks import check_task
-from dynatlas.tasks.placeholder import code_is_missing
-from dynatlas.tasks.registry import BUILT_IN as BUILT_IN_TASKS
+from dynatlas.study.user_defined import check, facts, sizes, user_defined
+from dynatlas.tasks.placeholder import code_is_missing, has_code
 from dynatlas.tasks.registry import TASKS, AnyTask
 from dynatlas.tasks.task import Task, without_none
 
 # Assumed speed of a modest core, for the duration of a block: blocks depend on the study only, not on the machine.
 BLOCK_FLOPS_PER_SECOND = 1e10
-LARGEST = 10_000_000  # bytes of a study file
 LOADED = "loaded"  # key of the validation context: the code has been imported, check it
 
 
@@ -58,11 +72,27 @@ class Study(SummaryRepr, Settings):
     plugins: tuple[Plugin, ...] = ()
     tasks: Annotated[tuple[AnyTask, ...], Field(min_length=1)]
     population: Population = Population()
+    cells: dict[str, Any] = Field(default_factory=dict)  # settings of the cells; each takes those that it has
+    factors: Factors = Factors()
     training: Training = Training()
     overrides: tuple[Override, ...] = ()
     search: Search | None = None
     execution: Execution = Execution()
     analysis: Analysis = Analysis()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _population_among_factors(cls, data: Any) -> Any:
+        """Move the factors that every study has from ``[factors]``, where they may stand too, to ``[population]``."""
+        factors = data.get("factors") if isinstance(data, dict) else None
+        population = data.get("population", {}) if isinstance(data, dict) else None
+        if not isinstance(factors, dict) or not isinstance(population, dict):
+            return data
+        moved = {_PLURALS[name]: levels for name, levels in factors.items() if name in _PLURALS}
+        if twice := sorted(moved.keys() & population.keys()):
+            raise ValueError(f"{twice[0]} stands under [population] and under [factors]; leave one of them out")
+        others = {name: value for name, value in factors.items() if name not in _PLURALS}
+        return data | {"factors": others, "population": population | moved}
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -74,15 +104,20 @@ class Study(SummaryRepr, Settings):
     @classmethod
     def _known_cells(cls, value: Population, info: Any) -> Population:
         known = Known(info.data.get("plugins", ()))
-        _refuse_unknown("cell", known.cells, {("architectures", i): name for i, name in enumerate(value.architectures)})
+        refuse_unknown("cell", known.cells, {("architectures", i): name for i, name in enumerate(value.architectures)})
+        names: dict[Place, str | None] = {("activations", i): name for i, name in enumerate(value.activations)}
+        refuse_unknown("activation", known.activations, names)
         return value
 
     @field_validator("overrides")
     @classmethod
     def _known_factors(cls, value: tuple[Override, ...], info: Any) -> tuple[Override, ...]:
         known = Known(info.data.get("plugins", ()))
-        _refuse_unknown("task", known.tasks, {(i, "task"): override.task for i, override in enumerate(value)})
-        _refuse_unknown("cell", known.cells, {(i, "architecture"): item.architecture for i, item in enumerate(value)})
+        names = [*known.tasks, *(task.name for task in info.data.get("tasks", ()))]
+        refuse_unknown("task", names, {(i, "task"): override.task for i, override in enumerate(value)})
+        activations: dict[Place, str | None] = {(i, "activation"): item.activation for i, item in enumerate(value)}
+        refuse_unknown("activation", known.activations, activations)
+        refuse_unknown("cell", known.cells, {(i, "architecture"): item.architecture for i, item in enumerate(value)})
         return value
 
     @field_validator("analysis")
@@ -100,16 +135,16 @@ class Study(SummaryRepr, Settings):
         known = Known(self.plugins)
         kept: dict[Origin, Plugin] = {}
         used: dict[Origin, list[tuple[str, str]]] = {}
-        for named in self._user_defined():
+        for named in user_defined(self):
             if known.without_code(*named):
                 kept[known.of[named].origin] = known.of[named]
                 continue
             # Recorded tasks and cells were checked when the study was loaded; workers skip the check.
             if named not in known.of or (info.context or {}).get(LOADED):
-                self._check(*named)
+                check(self, *named)
             if origin := origin_of(*named):
                 used.setdefault(origin, []).append(named)
-        found = [record(origin, *self._facts(names)) for origin, names in used.items()]
+        found = [record(origin, *facts(self, names)) for origin, names in used.items()]
         plugins = (*kept.values(), *found)
         places = [plugin.file for plugin in plugins if plugin.file]
         if len(set(places)) < len(places):
@@ -120,10 +155,76 @@ class Study(SummaryRepr, Settings):
 
     @model_validator(mode="after")
     def _tasks_differ(self) -> "Study":
-        kinds = [task.kind for task in self.tasks]
-        if len(set(kinds)) < len(kinds):
-            raise ValueError(f"tasks {kinds} names a kind twice; each may stand once")
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"tasks {names} names a task twice; each may stand once: a task that stands twice, with other "
+                'settings, needs a name = "…" of its own'
+            )
+        contents = [content_hash(task_content(task, set(task.comparison_settings))) for task in self.tasks]
+        if len(set(contents)) < len(contents):
+            raise ValueError(f"two of the tasks {names} are trained on the same trials; they need other settings")
         return self
+
+    @model_validator(mode="after")
+    def _settings_of_cells_and_factors(self) -> "Study":
+        """Check the settings under ``[cells]`` and the levels under ``[factors]``, and keep them as they were read."""
+        known = Known(self.plugins)
+        models = {
+            name: settings_of(CELLS[name])
+            for name in self.population.architectures
+            if not known.without_code("cells", name)
+        }
+        if len(models) == len(self.population.architectures):
+            self._refuse_unused(models)
+        read = {
+            name: read_settings(f"the cell {name!r}", model.model_validate, self._accepted(model))
+            for name, model in models.items()
+        }
+        cells = self.cells | {name: plain(getattr(of, name)) for of in read.values() for name in of.model_fields_set}
+        readers: dict[Table, dict[str, Callable[[dict[str, Any]], BaseModel]]] = {
+            "tasks": {task.name: partial(changed, task) for task in self.tasks},
+            "cells": {name: model.model_validate for name, model in models.items()},
+            "training": {"training": Training.model_validate},
+        }
+        factors = checked(self.factors, readers)
+        if both := sorted(cells.keys() & factors.cells.keys()):
+            raise ValueError(f"{both[0]} stands under [cells] and under [factors]; leave one of the two out")
+        if self.search:
+            refuse_searched(factors)
+        # The model is frozen, and still under construction here.
+        object.__setattr__(self, "cells", cells)
+        object.__setattr__(self, "factors", factors)
+        self._check_variants(models)
+        return self
+
+    def _refuse_unused(self, models: Mapping[str, type[BaseModel]]) -> None:
+        """Refuse settings under ``[cells]`` that no cell of the study has."""
+        fields = {field for model in models.values() for field in model.model_fields}
+        for name in self.cells:
+            if name not in fields:
+                hint = did_you_mean(name, fields, f"they have {', '.join(sorted(fields)) or 'none'}")
+                raise ValueError(f"cells.{name} is a setting of none of the study's cells; {hint}")
+
+    def _check_variants(self, models: Mapping[str, type[BaseModel]]) -> None:
+        """Check combinations of levels: tasks that stay comparable, cells that can be made, factors that are used."""
+        further = {factor.name for factor in self.further_factors}
+        for override in self.overrides:
+            if unknown := sorted(override.further.keys() - further):
+                hint = did_you_mean(unknown[0], [*FACTORS, *further], f"it has {', '.join([*FACTORS, *further])}")
+                raise ValueError(f"an override names {unknown[0]!r}, which is no factor of this study; {hint}")
+        for levels in crossed(self.further_factors):
+            for task in self.tasks:
+                changes = chosen_settings(levels, "tasks")
+                if changes and has_code(task):
+                    refuse_other_comparison(task, changed(task, changes), changes)
+            for name, model in models.items():
+                settings = self._accepted(model) | chosen_settings(levels, "cells")
+                read_settings(f"the cell {name!r}", model.model_validate, settings)
+
+    def _accepted(self, model: type[BaseModel]) -> dict[str, Any]:
+        """Return the settings under ``[cells]`` that a cell has."""
+        return {name: value for name, value in self.cells.items() if name in model.model_fields}
 
     @classmethod
     def load(cls, source: str | Path) -> "Study":
@@ -137,22 +238,9 @@ class Study(SummaryRepr, Settings):
             PluginError: a file under ``plugins`` cannot be imported.
         """
         path = Path(source)
-        if str(source) in builtin_studies() and not path.exists():
-            text = builtin_study_text(str(source))
-        else:
-            try:
-                with open_regular(path) as file:
-                    text = file.read(LARGEST + 1).decode()
-                if len(text) > LARGEST:
-                    raise StudyError(f"{path} has more than {LARGEST:,} bytes; expected a study file")
-            except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a zero byte in the path
-                reason = getattr(error, "strerror", None) or error
-                raise StudyError(
-                    f"cannot read the study file {str(source)!r}: {reason}. Give the path of a TOML file, or one of "
-                    f"the built-in studies: {', '.join(builtin_studies())}"
-                ) from None
+        text = study_text(source)
         # The study file of an atlas has every setting that the version that wrote it had.
-        data = _resolved(_tables(text, str(source)), (path.parent / MANIFEST).exists())
+        data = _resolved(tables_of(text, str(source)), (path.parent / MANIFEST).exists())
         try:
             import_code(data, path.parent)
         except PluginError as error:
@@ -170,7 +258,7 @@ class Study(SummaryRepr, Settings):
         in the study. The last few studies are cached, so that all jobs of a worker share a study and its members.
         """
         loaded = snapshot(registry for registry, _ in GROUPS.values())
-        return _parsed(text, source, is_resolved, loaded) or cls._validated(_tables(text, source), source, folder)
+        return _parsed(text, source, is_resolved, loaded) or cls._validated(tables_of(text, source), source, folder)
 
     @classmethod
     def _validated(
@@ -185,19 +273,18 @@ class Study(SummaryRepr, Settings):
         try:
             return cls.model_validate(data, context=context)
         except ValidationError as error:
-            errors = error.errors()
-            # pydantic also reports a list with invalid items as too short; the errors of the items are clearer.
-            inner = {item["loc"][0] for item in errors if len(item["loc"]) > 1}
-            lines = [
-                explain(item, partial(_valid_keys, data), "study")
-                for item in errors
-                if item["type"] != "too_short" or item["input"] in ([], ()) or item["loc"][0] not in inner
-            ]
-            raise StudyError(f"{source} is not a valid study:\n  " + "\n  ".join(lines)) from None
+            raise invalid_study(source, error, partial(_valid_keys, data)) from None
 
     def to_toml(self) -> str:
         """Return the resolved study as TOML, with every setting."""
-        return tomli_w.dumps(without_none(self.model_dump(mode="json", exclude=None if self.plugins else {"plugins"})))
+        exclude = self._left_out | (set() if self.plugins else {"plugins"})
+        tables = self.model_dump(mode="json", exclude=exclude) | {"tasks": [task_table(task) for task in self.tasks]}
+        return tomli_w.dumps(without_none(tables))
+
+    @property
+    def _left_out(self) -> set[str]:
+        """Tables that are empty and that not every study has."""
+        return {name for name in ("cells", "factors") if getattr(self, name) in ({}, Factors())}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
         """Return a changed copy without the cached properties, which pydantic would copy."""
@@ -209,8 +296,11 @@ class Study(SummaryRepr, Settings):
     @cached_property
     def hash(self) -> str:
         """Hash of the study except its name and description; plug-ins contribute their versions."""
-        content = self.model_dump(mode="json", exclude={"name", "description", "plugins", "tasks"})
-        content["tasks"] = [task_content(task) for task in self.tasks]
+        content = self.model_dump(mode="json", exclude={"name", "description", "plugins", "tasks", *self._left_out})
+        content["tasks"] = [
+            task_content(task) | ({} if task.name == task.kind else {"name": task.name}) for task in self.tasks
+        ]
+        content["training"] = self.training.content()
         content["analysis"] = self.analysis.content()
         if self.plugins:
             content["plugins"] = sorted(plugin.identity for plugin in self.plugins)
@@ -227,6 +317,8 @@ class Study(SummaryRepr, Settings):
         shapes: dict[Shape, list[Member]] = {}
         for member in self.members:
             shapes.setdefault(member.shape, []).append(member)
+        for members in shapes.values():
+            refuse_other_programs(members)
         return {shape: tuple(members) for shape, members in shapes.items()}
 
     @cached_property
@@ -248,11 +340,23 @@ class Study(SummaryRepr, Settings):
             configurations.setdefault(member.configuration, []).append(member)
         return {configuration: tuple(members) for configuration, members in configurations.items()}
 
+    @cached_property
+    def further_factors(self) -> tuple[Factor, ...]:
+        """Factors under ``[factors]``: those that not every study has."""
+        return factors_of(self.factors)
+
+    @cached_property
+    def levels(self) -> dict[str, tuple[Any, ...]]:
+        """Every factor of the study by its name in tables, with its levels."""
+        of = self.population
+        built_in = dict(zip(FACTORS, (of.architectures, of.activations, of.units, of.l2), strict=True))
+        return built_in | {factor.name: factor.shown for factor in self.further_factors}
+
     @property
     def matrices(self) -> tuple[Matrix, ...]:
         """All distance matrices, task by task, geometry first."""
         return tuple(
-            Matrix(task.kind, measure) for task in self.tasks for measure in (*self.analysis.measures, *task.topology)
+            Matrix(task.name, measure) for task in self.tasks for measure in (*self.analysis.measures, *task.topology)
         )
 
     def members_of(self, task: str) -> list[Member]:
@@ -288,7 +392,7 @@ class Study(SummaryRepr, Settings):
 
     def size(self, member: Member) -> costs.Size:
         """Return the sizes that determine the cost of an iteration of this member."""
-        task = self.task(member.task)
+        task = self.trained_task(member.configuration)
         batch_size = member.training.batch_size
         channels = (task.n_inputs, task.n_outputs)
         own = None
@@ -306,11 +410,11 @@ class Study(SummaryRepr, Settings):
     def _cell_sizes(self) -> dict[tuple[str, int, int, int], CellSize]:
         """Sizes of user-defined cells: recorded, or computed from their code."""
         recorded = {name: sizes for plugin in self.plugins for name, sizes in plugin.cells.items()}
-        names = [name for group, name in self._user_defined() if group == "cells"]
+        names = [name for group, name in user_defined(self) if group == "cells"]
         return {
             (name, size.n_inputs, size.units, size.n_outputs): size
             for name in names
-            for size in (recorded[name] if name in recorded else self._sizes(name))
+            for size in (recorded[name] if name in recorded else sizes(self, name))
         }
 
     def _members_per_block(self, shape: Shape, members: tuple[Member, ...]) -> int:
@@ -320,20 +424,33 @@ class Study(SummaryRepr, Settings):
         by_memory = (self.execution.block_memory_gb * 1e9 - size.iteration_bytes) / size.network_bytes
         return max(1, int(min(by_time, by_memory)))
 
-    def task(self, kind: str) -> Task:
-        """Return the task of this kind."""
-        return next(task for task in self.tasks if task.kind == kind)
+    def task(self, name: str) -> Task:
+        """Return the task of this name, on whose probe and conditions its networks are compared."""
+        return next(task for task in self.tasks if task.name == name)
 
-    def cell(self, block: Block | Shape, key: PRNGKeyArray) -> Cell:
+    def trained_task(self, of: Block | Shape | Configuration) -> Task:
+        """Return the task that networks are trained on: that of their name, with the levels of its factors."""
+        return variant(self.task(of.task), of.levels)
+
+    def cell(self, of: Block | Shape, key: PRNGKeyArray) -> Cell:
         """Initialise a network of this shape.
 
         Raises:
             PluginError: the cell is user-defined, and its code has not been imported.
         """
-        task = self.task(block.task)
-        return self._cell_class(block.architecture)(
-            task.n_inputs, block.units, task.n_outputs, block.activation, key=key
-        )
+        task = self.task(of.task)
+        kind = self._cell_class(of.architecture)
+        settings = self._accepted(settings_of(kind)) | chosen_settings(of.levels, "cells")
+        return kind(task.n_inputs, of.units, task.n_outputs, of.activation, key=key, **settings)
+
+    def cell_content(self, configuration: Configuration) -> dict[str, Any]:
+        """Return the settings of a configuration's cell: those of a built-in cell that differ from its defaults."""
+        settings = self.cells | chosen_settings(configuration.levels, "cells")
+        if configuration.architecture not in BUILT_IN_CELLS:
+            return settings
+        model = settings_of(CELLS[configuration.architecture])
+        accepted = {name: value for name, value in settings.items() if name in model.model_fields}
+        return model.model_validate(accepted).model_dump(mode="json", exclude_defaults=True)
 
     def _cell_class(self, architecture: str) -> Callable[..., Cell]:
         if Known(self.plugins).without_code("cells", architecture):
@@ -351,60 +468,19 @@ class Study(SummaryRepr, Settings):
         return self.analysis.measure(name)
 
     def foreign_code(self) -> list[Code]:
-        """Return the code of user-defined tasks, cells and measures, for workers.
+        """Return the code of user-defined tasks, cells, measures and activations, for workers.
 
         Raises:
             PluginError: some code has not been imported in this process, or cannot be imported by workers.
         """
         recorded = {named for plugin in self.plugins for named in plugin.names}
-        for group, name in self._user_defined():
+        for group, name in user_defined(self):
             if (group, name) not in recorded:
                 raise PluginError(
                     f"the {group.removesuffix('s')} {name!r} was registered in this process alone, and the workers "
                     f'cannot find it; register it in a file, and name that in the study: plugins = ["my_{name}.py"]'
                 )
         return [code_of(plugin.origin) for plugin in self.plugins]
-
-    def _user_defined(self) -> Iterator[tuple[str, str]]:
-        """Yield (group, name) of each task, cell and measure that is not built in."""
-        yield from (("tasks", task.kind) for task in self.tasks if task.kind not in BUILT_IN_TASKS)
-        yield from (("cells", name) for name in self.population.architectures if name not in BUILT_IN_CELLS)
-        yield from (("measures", name) for name in self.analysis.measures if name not in BUILT_IN_MEASURES)
-
-    def _check(self, group: str, name: str) -> None:
-        """Check a user-defined task or cell; a ValueError states the defect."""
-        if group == "tasks":
-            task = self.task(name)
-            check_task(task)
-            has_line = not {"oscillation", "integration"}.isdisjoint(task.computations)
-            check_topology(f"the task {name!r}", task.topology, task.n_conditions, has_line=has_line)
-        if group == "cells":
-            units = min(self.population.units)
-            for (n_inputs, n_outputs), activation in itertools.product(self._channels(), self.population.activations):
-                check_cell(name, CELLS[name], n_inputs, units, n_outputs, activation)
-
-    def _facts(self, names: Sequence[tuple[str, str]]) -> "_Facts":
-        """Return the facts to record of tasks, cells and measures whose code is imported."""
-        tasks = {name: self.task(name) for group, name in names if group == "tasks"}
-        cells = {name: self._sizes(name) for group, name in names if group == "cells"}
-        return _Facts(tasks, cells, [name for group, name in names if group == "measures"])
-
-    def _sizes(self, cell: str) -> tuple[CellSize, ...]:
-        activation = self.population.activations[0]
-        found = []
-        for (n_inputs, n_outputs), units in itertools.product(self._channels(), self.population.units):
-            try:
-                found.append(size_of(CELLS[cell], n_inputs, units, n_outputs, activation))
-            except Exception as error:
-                raise ValueError(
-                    f"the cell {cell!r}: {CELLS[cell].__name__}({n_inputs}, {units}, {n_outputs}, {activation!r}, "
-                    f"key=…) fails: {type(error).__name__}: {first_line(error)}"
-                ) from None
-        return tuple(found)
-
-    def _channels(self) -> list[tuple[int, int]]:
-        """Return the distinct numbers of inputs and outputs of the study's networks."""
-        return list(dict.fromkeys((task.n_inputs, task.n_outputs) for task in self.tasks))
 
     def _summary(self) -> Summary:
         of, training = self.population, self.training
@@ -413,10 +489,12 @@ class Study(SummaryRepr, Settings):
             "activations": of.activations,
             "units": of.units,
             "l2": [f"{value:g}" for value in of.l2],
+            **{factor.name: factor.shown for factor in self.further_factors},
         }
         rows = [("about", self.description)] if self.description else []
-        rows += [("tasks", ", ".join(task.kind for task in self.tasks))]
+        rows += [("tasks", ", ".join(task.name for task in self.tasks))]
         rows += [(name, ", ".join(map(str, levels))) for name, levels in factors.items()]
+        rows += [("cells", ", ".join(f"{name} {value}" for name, value in self.cells.items()))] if self.cells else []
         rows += [("seeds", str(of.seeds))]
         rows += [
             (
@@ -433,6 +511,7 @@ class Study(SummaryRepr, Settings):
 MANIFEST: Final = "manifest.json"  # of an atlas; the study file beside it is resolved
 _SETTINGS: Final[dict[str, type[Settings]]] = {
     "population": Population,
+    "factors": Factors,
     "training": Training,
     "search": Search,
     "execution": Execution,
@@ -440,19 +519,15 @@ _SETTINGS: Final[dict[str, type[Settings]]] = {
 }
 
 
-class _Facts(NamedTuple):
-    """Facts of the tasks, cells and measures of one plug-in."""
-
-    tasks: dict[str, Task]
-    cells: dict[str, tuple[CellSize, ...]]
-    measures: list[str]
+# Factors that every study has, by their names under [population].
+_PLURALS: Final = {"architecture": "architectures", "activation": "activations", "units": "units", "l2": "l2"}
 
 
 @lru_cache(maxsize=8)
 def _parsed(text: str, source: str, is_resolved: bool, loaded: Hashable) -> Study | None:
     """Parse a study, which depends on its text and the loaded code; None if it names a table, which may change."""
     del loaded
-    data = _resolved(_tables(text, source), is_resolved)
+    data = _resolved(tables_of(text, source), is_resolved)
     files = data.get("plugins", [])
     if isinstance(files, list) and any(isinstance(file, str) for file in files):
         raise StudyError(f"{source}: plugins names files, which only Study.load imports; give it the path")
@@ -465,22 +540,6 @@ def _resolved(data: dict[str, Any], is_resolved: bool) -> dict[str, Any]:
         if isinstance(data.get(name), dict):
             data[name] = dict(settings.before) | data[name]
     return data
-
-
-def _refuse_unknown(what: str, known: Sequence[str], seen: Mapping[tuple[int | str, ...], str | None]) -> None:
-    """Refuse names that are not registered; None stands for no name."""
-    listed = ", ".join(map(repr, known))
-    message = (
-        f'expected one of {listed}, or a {what} of your own, registered by a file under plugins = ["my_{what}.py"]'
-    )
-    wrong = [
-        # The message is an argument of the template, since it may contain braces.
-        InitErrorDetails(type=PydanticCustomError("unknown", "{message}", {"message": message}), loc=place, input=name)
-        for place, name in seen.items()
-        if name is not None and name not in known
-    ]
-    if wrong:
-        raise ValidationError.from_exception_data(what, wrong)
 
 
 def _valid_keys(data: Mapping[str, Any], location: Sequence[int | str]) -> list[str]:

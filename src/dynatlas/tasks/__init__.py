@@ -1,5 +1,6 @@
 """Tasks that networks learn: those of the paper, others of the field, and the base class of user-defined ones."""
 
+from dynatlas.tasks.cognitive import ContextDecision as ContextDecision
 from dynatlas.tasks.cognitive import DelayedCue as DelayedCue
 from dynatlas.tasks.cognitive import DelayedDiscrimination as DelayedDiscrimination
 from dynatlas.tasks.cognitive import MatchToSample as MatchToSample

@@ -16,6 +16,7 @@ class TaskFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: str = ""  # of a task under another name
     title: str
     summary: str
     n_inputs: int
@@ -38,6 +39,7 @@ class TaskFacts(BaseModel):
         frequencies = tuple(map(float, task.condition_frequencies()))
         integrated = tuple(map(int, task.integrated_inputs()))
         return cls(
+            kind="" if task.name == task.kind else task.kind,
             title=task.title,
             summary=task.summary,
             n_inputs=task.n_inputs,
@@ -108,6 +110,11 @@ def task_without_code(kind: str, facts: TaskFacts) -> type[Task]:
     made.comparison_settings = frozenset(facts.comparison_settings)
     made.ideal_outputs, made.probe_words = facts.ideal_outputs, facts.probe_words
     return made
+
+
+def has_code(task: Task) -> bool:
+    """Whether the code of a task is available."""
+    return not isinstance(task, _WithoutCode)
 
 
 def code_is_missing(what: str, name: str) -> PluginError:

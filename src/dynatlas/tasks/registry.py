@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails
 from dynatlas._util.messages import did_you_mean
 from dynatlas.registry import check_name, enter
 from dynatlas.tasks.cognitive import (
+    ContextDecision,
     DelayedCue,
     DelayedDiscrimination,
     MatchToSample,
@@ -33,6 +34,7 @@ TASKS: dict[str, type[Task]] = {
     "path_integration": PathIntegration,
     "memory_angle": MemoryAngle,
     "delayed_cue": DelayedCue,
+    "context_decision": ContextDecision,
 }
 
 BUILT_IN: Final = tuple(TASKS)

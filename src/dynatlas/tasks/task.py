@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PROBE_SEED = 20190613  # arbitrary and fixed: all networks of all studies see the same probe
 
@@ -93,6 +93,9 @@ class Task(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
+    # Name in the study, by default the kind: a study may have a kind twice, with other settings. It is part of file
+    # names, and no setting: ``Study`` writes it.
+    name: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,39})?$", exclude=True)] = ""
     steps: Annotated[int, Field(ge=2, le=100_000)]
 
     title: ClassVar[str] = ""
@@ -109,6 +112,17 @@ class Task(BaseModel):
     probe_words: ClassVar[str] = ""
     # Settings whose defaults are those of the paper: the report lists departures from them.
     paper_settings: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="after")
+    def _named(self) -> "Task":
+        # The model is frozen, and still under construction here.
+        object.__setattr__(self, "name", self.name or self.kind)
+        return self
+
+    @property
+    def label(self) -> str:
+        """Words for the task within a sentence: its title, or the name that a study gives it."""
+        return self.title if self.name == self.kind else self.name.replace("_", " ")
 
     @property
     def summary(self) -> str:

@@ -17,14 +17,10 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 from numpy.typing import NDArray
 
-from dynatlas.cells.backpropagation import batch_outputs
 from dynatlas.cells.cell import Cell, map_fixed
 from dynatlas.study.members import Member
-from dynatlas.study.settings import Training
 from dynatlas.tasks.task import Task, Trial
-
-# All networks of a task are validated on the same held-out trials, so that their errors are comparable.
-VALIDATION_SEED = 20191208
+from dynatlas.training.loss import Program, held_out_trials, mean_squared_error, training_loss
 
 # Duration of one call of the compiled loop; checkpoints, requests to stop and progress are handled in between.
 SEGMENT_SECONDS = 2.0
@@ -134,7 +130,7 @@ def train(
         iterations = max(1, min(int(pace), 10 * iterations, validation - state.done))
         started = time.perf_counter()
         for i, (parameters, key) in enumerate(rows):
-            fits[i] = _advance_lanes(fits[i], parameters, key, jnp.asarray(iterations), task, settings_shape(settings))
+            fits[i] = _advance_lanes(fits[i], parameters, key, jnp.asarray(iterations), task, Program.of(settings))
         jax.block_until_ready(fits)
         seconds = (time.perf_counter() - started) if state.done or seconds else 0.0
         state = state._replace(fits=gathered())
@@ -155,26 +151,11 @@ def train(
     return state
 
 
-def held_out_trials(task: Task, count: int) -> Trial:
-    """Return the trials on which every network of a task is validated."""
-    return task.trials(jax.random.key(VALIDATION_SEED, impl="threefry2x32"), count)
-
-
-def explained_variance(task: Task, settings: Training, mse: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return R² on the held-out trials, given the mean squared error on them."""
-    return np.asarray(1 - mse / float(jnp.var(held_out_trials(task, settings.validation_trials).targets)))
-
-
 def _groups(members: int, lanes: int) -> list[NDArray[np.int64]]:
     """Split member indices into groups computed side by side; the last group is padded with the last member."""
     return [
         np.minimum(np.arange(first, first + lanes), members - 1).astype(np.int64) for first in range(0, members, lanes)
     ]
-
-
-def settings_shape(settings: Training) -> tuple[str, int]:
-    """Return the settings that determine the compiled program: (optimizer, batch size)."""
-    return settings.optimizer, settings.batch_size
 
 
 def start(cell: Cell, optimizer: str) -> Fit:
@@ -213,39 +194,25 @@ def clip_by_global_norm(bound: Float[Array, ""]) -> optax.GradientTransformation
     return optax.GradientTransformation(lambda parameters: optax.EmptyState(), update)
 
 
-def mean_squared_error(cell: Cell, trials: Trial) -> Float[Array, ""]:
-    """Return the mean squared error over all trials, steps and outputs."""
-    outputs = batch_outputs(cell, trials.inputs)
-    return jnp.mean((outputs - trials.targets.swapaxes(0, 1)) ** 2)
-
-
-def penalized_loss(cell: Cell, trials: Trial, l2: Float[Array, ""]) -> Float[Array, ""]:
-    """Return MSE + l2 · the sum of squares of all parameters, including the initial state and the biases.
-
-    Fixed leaves of a cell are no parameters: they have neither a gradient nor a penalty.
-    """
-    cell = map_fixed(jax.lax.stop_gradient, cell)
-    return mean_squared_error(cell, trials) + l2 * optax.tree.norm(map_fixed(jnp.zeros_like, cell), squared=True)
-
-
 def advance(
     fit: Fit,
     hyperparameters: Hyperparameters,
     key: PRNGKeyArray,
     iterations: Int[Array, ""],
     task: Task,
-    shape: tuple[str, int],
+    program: Program,
 ) -> Fit:
     """Train one network for some iterations.
 
-    The trials of iteration s depend only on the key and s, so that interrupting a run changes no number.
+    The trials and the noise of iteration s depend only on the key and s, so that interrupting a run changes no number.
     """
-    optimizer, batch_size = shape
-    transformation = gradient_transformation(optimizer, hyperparameters)
+    transformation = gradient_transformation(program.optimizer, hyperparameters)
 
     def iterate(_: Int[Array, ""], fit: Fit) -> Fit:
-        trials = task.trials(jax.random.fold_in(key, fit.iteration), batch_size)
-        loss, gradient = jax.value_and_grad(penalized_loss)(fit.cell, trials, hyperparameters.l2)
+        trials = task.trials(jax.random.fold_in(key, fit.iteration), program.batch_size)
+        loss, gradient = jax.value_and_grad(training_loss)(
+            fit.cell, trials, hyperparameters.l2, program, key, fit.iteration
+        )
         updates, state = transformation.update(gradient, fit.optimizer, fit.cell)
         cell = map_fixed(lambda _, before: before, optax.apply_updates(fit.cell, updates), fit.cell)
         finite = jnp.isfinite(loss) & _all_finite(gradient) & (fit.diverged_at < 0)
@@ -260,19 +227,19 @@ def _all_finite(tree: PyTree) -> Bool[Array, ""]:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
-@partial(jax.jit, static_argnames=("task", "shape"), donate_argnames=("fits",))
+@partial(jax.jit, static_argnames=("task", "program"), donate_argnames=("fits",))
 def _advance_lanes(
     fits: Fit,
     hyperparameters: Hyperparameters,
     keys: Key[Array, " lanes"],
     iterations: Int[Array, ""],
     task: Task,
-    shape: tuple[str, int],
+    program: Program,
 ) -> Fit:
     """``advance`` several networks side by side."""
 
     def one(fit: Fit, hyperparameters: Hyperparameters, key: PRNGKeyArray) -> Fit:
-        return advance(fit, hyperparameters, key, iterations, task, shape)
+        return advance(fit, hyperparameters, key, iterations, task, program)
 
     lanes = (fits, hyperparameters, keys)
     # On a CPU, vmap over a single network would lose the fast matrix products.

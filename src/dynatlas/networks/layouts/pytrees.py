@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._io.untrusted import Arrays
+from dynatlas.cells.activations import BUILT_IN_ACTIVATIONS
 from dynatlas.cells.architectures import GRU, LSTM, Architecture, StagedCell, Vanilla
-from dynatlas.cells.cell import ACTIVATIONS, Cell, state_labels
+from dynatlas.cells.cell import Cell, state_labels
+from dynatlas.cells.ctrnn import CTRNN
 from dynatlas.cells.registry import BUILT_IN, CELLS
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import GATES, KINDS, Layer, Matrix, Stack
@@ -39,6 +41,7 @@ LINEN: Final[dict[type[Architecture], tuple[str, ...]]] = {
 _GROUPS: Final = {f"{of}{gate}" for of in "ih" for gates in LINEN.values() for gate in gates} | {"dense_i", "dense_h"}
 
 NAMES: Final = ("architecture", "activation")
+_STORED: Final = {"leak": "alpha"}  # names of fields in files
 
 
 def pytree_network(tree: object, options: Options) -> Network:
@@ -66,7 +69,7 @@ def pytree_network(tree: object, options: Options) -> Network:
 
 def _dynatlas_network(cell: StagedCell) -> Network:
     """Return the network of a cell of dynatlas, in float64."""
-    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), cell)
+    exact = exact_dense(cell)
     name = type(cell).__name__
     return Network(
         step=exact,
@@ -183,6 +186,11 @@ def one_of_ours(cell: Cell) -> StagedCell:
         NetworkError: it is not; a file of its weights could not be used without its code.
     """
     if isinstance(cell, StagedCell) and any(type(cell) is CELLS[name] for name in BUILT_IN):
+        if cell.activation not in BUILT_IN_ACTIVATIONS:
+            raise NetworkError(
+                f"the activation {cell.activation!r} is not built into dynatlas, and a file of weights could not be "
+                "used without its code; atlas.network(…) returns the cell itself"
+            )
         return cell
     raise NetworkError(
         f"a {type(cell).__name__} is not a built-in cell of dynatlas, and a file of its weights could not be used "
@@ -190,8 +198,15 @@ def one_of_ours(cell: Cell) -> StagedCell:
     )
 
 
+def exact_dense(cell: StagedCell) -> StagedCell:
+    """Return a cell in NumPy's float64, with its recurrent weights multiplied out."""
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), cell)
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, exact.dense())
+
+
 def cell_arrays(cell: StagedCell) -> Arrays:
-    """Return the fields of a cell by name.
+    """Return the fields of a cell by name; of a CTRNN its recurrent matrix multiplied out, α, and its form.
 
     Example:
         >>> cell = CELLS["gru"](2, 3, 1, key=jax.random.key(0))
@@ -199,8 +214,11 @@ def cell_arrays(cell: StagedCell) -> Arrays:
         ['activation', 'architecture', 'bias', 'initial_state']
     """
     names = {"architecture": type(cell).__name__.lower(), "activation": cell.activation}
+    if isinstance(cell, CTRNN):
+        names["form"], cell = cell.form, exact_dense(cell)
     fields = {path[-1].name: np.asarray(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(cell)[0]}
-    return fields | {name: np.array(value) for name, value in names.items()}
+    stored = {_STORED.get(name, name): values for name, values in fields.items()}
+    return stored | {name: np.array(value) for name, value in names.items()}
 
 
 def cell_of(arrays: Arrays) -> Cell:
@@ -210,7 +228,7 @@ def cell_of(arrays: Arrays) -> Cell:
         NetworkError: unknown architecture or activation, or a field that is missing or has the wrong shape.
     """
     architecture, activation = (str(arrays.get(name, "")) for name in NAMES)
-    for seen, known in ((architecture, list(BUILT_IN)), (activation, list(ACTIVATIONS))):
+    for seen, known in ((architecture, list(BUILT_IN)), (activation, list(BUILT_IN_ACTIVATIONS))):
         if seen not in known:
             raise NetworkError(f"the file names {seen!r}; expected one of {', '.join(known)}")
     for name, dimensions in (("input_weights", 2), ("readout_weights", 2)):
@@ -218,16 +236,20 @@ def cell_of(arrays: Arrays) -> Cell:
             raise NetworkError(f"the file has no {name} of {dimensions} axes; expected the fields of a {architecture}")
     (_, n_inputs), (n_outputs, units) = arrays["input_weights"].shape, arrays["readout_weights"].shape
     kind: Any = CELLS[architecture]
+    form = {"form": str(arrays.get("form", ""))} if kind is CTRNN else {}
     try:
-        skeleton = jax.eval_shape(lambda: kind(n_inputs, units, n_outputs, activation, key=jax.random.key(0)))
+        skeleton = jax.eval_shape(lambda: kind(n_inputs, units, n_outputs, activation, **form, key=jax.random.key(0)))
     except ValueError as error:
         raise NetworkError(f"the fields of the {architecture} do not fit: {error}") from None
 
     def stored(path: tuple[jax.tree_util.GetAttrKey, ...], leaf: jax.ShapeDtypeStruct) -> NDArray[np.float64]:
-        name = path[-1].name
+        name = _STORED.get(path[-1].name, path[-1].name)
         seen = arrays[name].shape if name in arrays else None
         if seen != leaf.shape:
             raise NetworkError(f"{name!r} has the shape {seen}; expected {leaf.shape}")
-        return np.asarray(arrays[name], np.float64)
+        values = np.asarray(arrays[name], np.float64)
+        if name == "alpha" and not ((values > 0) & (values <= 1)).all():
+            raise NetworkError(f"alpha = dt/tau is {values[:4]}…; expected numbers in (0, 1]")
+        return values
 
     return jax.tree_util.tree_map_with_path(stored, skeleton)

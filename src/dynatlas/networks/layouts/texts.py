@@ -3,7 +3,7 @@
 from typing import Final
 
 from dynatlas._util.names import words_of
-from dynatlas.cells.cell import NONLINEARITIES
+from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layouts.ledger import Ledger
 from dynatlas.networks.layouts.recognition import last_part, plain
@@ -13,8 +13,10 @@ from dynatlas.networks.options import Options
 SYNONYMS: Final = {
     "logistic": "sigmoid",
     "sigm": "sigmoid",
-    "identity": "linear",
-    "id": "linear",
+    "linear": "identity",
+    "id": "identity",
+    "leakyrelu": "leaky_relu",
+    "lrelu": "leaky_relu",
     "rectify": "relu",
 } | {
     "rectified": "relu",
@@ -38,9 +40,9 @@ def activation_named(text: str, where: str) -> str:
         'relu'
     """
     name = _named(text)
-    if name not in NONLINEARITIES:
+    if name not in ACTIVATIONS:
         raise NetworkError(
-            f"{where!r} is {text[:60]!r}; expected one of {', '.join(NONLINEARITIES)}; set activation=… (--activation)"
+            f"{where!r} is {text[:60]!r}; expected one of {', '.join(ACTIVATIONS)}; set activation=… (--activation)"
         )
     return name
 
@@ -59,7 +61,7 @@ def activation_in(ledger: Ledger, options: Options) -> tuple[str, str] | None:
         if values.dtype.kind != "U" or values.size != 1 or str(values.reshape(())) in ("None", ""):
             continue
         text, words = str(values.reshape(())), set(words_of(last_part(name)))
-        is_known = _named(text) in NONLINEARITIES and plain(text) not in AMBIGUOUS
+        is_known = _named(text) in ACTIVATIONS and plain(text) not in AMBIGUOUS
         if not is_known and not words & ACTIVATION_WORDS:
             continue
         if words & READOUT_WORDS:

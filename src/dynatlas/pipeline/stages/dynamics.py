@@ -15,7 +15,7 @@ from dynatlas._util.arrays import generator
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import trained
 from dynatlas.cells.cell import Cell
-from dynatlas.cells.responses import linear_readout, responses
+from dynatlas.cells.responses import first_output, read_out, responses
 from dynatlas.dynamics.attractors import find_attractors
 from dynatlas.dynamics.fixed_points import FixedPoints, find_fixed_points
 from dynatlas.dynamics.graphs import canonical_order
@@ -150,9 +150,7 @@ def search_condition(
 
 def _readouts(cell: Cell, points: FixedPoints) -> NDArray[np.float64]:
     """The network's output at each point."""
-    weights, constant = linear_readout(cell)
-    states = points.states if len(points) else np.zeros((0, weights.shape[1]))
-    return states @ weights.T + constant
+    return read_out(cell, points.states if len(points) else np.zeros((0, len(cell.initial_state))))
 
 
 def _in_canonical_order(points: FixedPoints, readouts: NDArray[np.float64], ideal: Sequence[float]) -> FixedPoints:
@@ -218,7 +216,6 @@ def attractors(study: Study, task: Task, member: Member, cell: Cell, visited: ND
     reached = find_attractors(
         cell, starts, np.asarray(task.conditions(), np.float64), max_steps=study.analysis.attractor_steps, n_exponents=2
     )
-    first_output = linear_readout(cell)[0][0]
     return pd.DataFrame(
         {
             "network": member.id,
@@ -228,7 +225,7 @@ def attractors(study: Study, task: Task, member: Member, cell: Cell, visited: ND
             "period": attractor.period,
             "rotation_number": attractor.rotation_number,
             "amplitude": attractor.amplitude,
-            "output_amplitude": float(np.ptp(attractor.states @ first_output)) / 2,
+            "output_amplitude": float(np.ptp(first_output(cell, attractor.states, with_bias=False))) / 2,
             "exponent_1": attractor.exponents[0],
             "exponent_2": attractor.exponents[1] if len(attractor.exponents) > 1 else np.nan,
         }

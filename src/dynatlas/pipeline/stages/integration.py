@@ -5,6 +5,7 @@ integrates is read from the linear dynamics around the fixed and slow points tha
 much of the activity on the probe is nearest to it: averages along the sampled line would be ruled by its ends.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -20,12 +21,12 @@ from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.networks import stored_arrays
 from dynatlas.atlas.schema import NEAR_ONE, SHOWN_CONTEXT
 from dynatlas.cells.cell import Cell
-from dynatlas.cells.responses import linear_readout
+from dynatlas.cells.responses import first_output, first_readout
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import integrated_response, linearize, modes_needed, shares_of_activity
 from dynatlas.dynamics.root_search import flow_ends
 from dynatlas.dynamics.slow_manifolds import SlowManifold, extent, slow_manifold
-from dynatlas.study.members import Configuration, Member
+from dynatlas.study.members import Member
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
 
@@ -98,14 +99,15 @@ def _in_context(
     points: FixedPoints,
 ) -> Integration:
     inputs = np.asarray(task.conditions()[context], np.float64)
-    every_weight, every_bias = linear_readout(cell)
-    weights, bias = every_weight[0], float(every_bias[0])
     states = visited.reshape(-1, visited.shape[-1])
-    outputs = states @ weights + bias
+    weights, bias = first_readout(cell, states)
+    outputs = first_output(cell, states)
     low, high = np.quantile(outputs, REACH)
     samples = np.linspace(low, high, study.analysis.manifold_points)
     manifold = slow_manifold(cell, weights, bias, samples, states, inputs)
-    around = _around(task, cell, _among(points.states, weights, bias, outputs), states, inputs, context)
+    if not cell.has_affine_readout:  # the samples are where the linearised outputs have these values
+        manifold = replace(manifold, values=first_output(cell, manifold.states))
+    around = _around(task, cell, _among(cell, points.states, outputs), states, inputs, context)
     row = {
         "network": member.id,
         "condition": context,
@@ -121,10 +123,10 @@ def _in_context(
     return Integration(row, manifold, modulus, real, around.mean(half), around.median(half))
 
 
-def _among(points: Floats, weights: Floats, bias: float, outputs: Floats) -> Floats:
+def _among(cell: Cell, points: Floats, outputs: Floats) -> Floats:
     """Return the points whose output the network reaches on the probe; all of them if its output never changes."""
     low, high = outputs.min(), outputs.max()
-    readouts = points @ weights + bias
+    readouts = first_output(cell, points)
     return points[(low == high) | ((readouts >= low) & (readouts <= high))]
 
 
@@ -132,8 +134,9 @@ def _around(task: Task, cell: Cell, points: Floats, visited: Floats, inputs: Flo
     """Linearise around the points that some visited state is nearest to."""
     shares = shares_of_activity(points, visited)
     points, shares = points[shares > 0], shares[shares > 0]
-    around = linearize(cell, points.reshape(len(points), visited.shape[-1]), inputs)
-    weights = linear_readout(cell)[0][0]
+    points = points.reshape(len(points), visited.shape[-1])
+    around = linearize(cell, points, inputs)
+    weights, _ = first_readout(cell, points)
     relevant = task.integrated_inputs()[context]
     wanted = {(relevant, steps) for steps in (1, task.steps // 2, task.steps - 1)}
     wanted |= {(stream, task.steps // 2) for stream in task.integrated_inputs()}
@@ -153,10 +156,9 @@ def _held(cell: Cell, manifold: SlowManifold, visited: Floats, inputs: Floats, s
     before = visited[np.linspace(0, len(visited) - 1, min(HELD_STATES, len(visited))).astype(int)]
     with jax.enable_x64(True):
         after = flow_ends(cell.under(jnp.asarray(inputs)), before, jnp.zeros(0), steps)
-    weights = linear_readout(cell)[0][0]
-    whole = extent(before @ weights)
+    whole = extent(first_output(cell, before, with_bias=False))
     return {
-        "held_range": extent(after @ weights) / whole if whole > 0 else np.nan,
+        "held_range": extent(first_output(cell, after, with_bias=False)) / whole if whole > 0 else np.nan,
         "length_to_width": manifold.length_to_width(after),
     }
 
@@ -227,7 +229,7 @@ def mean_spectra(atlas: Atlas, networks: pd.DataFrame) -> pd.DataFrame:
         }
         # A network without a point in its range has no spectrum.
         parts.append(pd.DataFrame(spectra).dropna())
-    configuration = Configuration._fields
+    configuration = ["task", *atlas.study.levels]
     if not parts:
         means = ["modulus", "modulus_se", "real", "real_se", "n_networks"]
         return pd.DataFrame(columns=[*configuration, "rank", *means])

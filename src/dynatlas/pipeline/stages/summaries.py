@@ -16,10 +16,11 @@ from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.integration import mean_spectra
 from dynatlas.pipeline.stages.oscillations import mean_frequencies
 from dynatlas.statistics import claims
+from dynatlas.statistics.dispersion import spread_between_seeds
 from dynatlas.statistics.distance_matrix import DistanceMatrix
 from dynatlas.statistics.effects import ALL, decomposition, factor_effects, headline_rows, subset_effects
 from dynatlas.statistics.embedding import Embedding, mds, negative_share
-from dynatlas.study.members import FACTORS, Matrix
+from dynatlas.study.members import Matrix
 from dynatlas.study.study import Study
 
 NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}
@@ -48,7 +49,7 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
     names = list(distances.labels)
     networks = networks_of(atlas, task)
     left_out = int(networks.passed.sum()) - len(names)
-    labels = {factor: networks.loc[names, factor].tolist() for factor in FACTORS}
+    labels = {factor: networks.loc[names, factor].tolist() for factor in atlas.study.levels}
     flat, solid = (mds(distances, dims=dims) if names else NOWHERE[dims] for dims in (2, 3))
     facts = {
         "n_networks": len(names),
@@ -69,6 +70,7 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         "embeddings_3d": _points(names, solid.coordinates),
         "maps": [facts],
         "effects": [*({"subset": ALL} | effect for effect in effects), *of_subsets],
+        "spread": spread_between_seeds(distances, labels) if names else [],
         "headline": [{"aspect": aspect(measure)} | row for row in headline_rows(parts, effects)],
     }
     return [

@@ -25,8 +25,9 @@ from dynatlas.study.members import Block, Configuration, Member, Shape
 from dynatlas.study.settings import SEARCHED, Search
 from dynatlas.tasks.task import Task
 from dynatlas.training import lanes as side_by_side
-from dynatlas.training.fit import BlockState, begin, explained_variance
+from dynatlas.training.fit import BlockState, begin
 from dynatlas.training.fit import train as fit
+from dynatlas.training.loss import explained_variance
 from dynatlas.training.search import SearchState, run_search, samples, start_search
 
 State = TypeVar("State", BlockState, SearchState)
@@ -38,10 +39,10 @@ def tune(path: Path, shape: Shape, report: Report) -> list[Entry]:
     study = atlas.study
     members = study.shapes[shape]
     lanes = side_by_side.candidates(min(len(part) for block, part in study.blocks.items() if block.shape == shape))
-    measured = side_by_side.measure(study.task(shape.task), members, lambda key: study.cell(shape, key), lanes)
+    measured = side_by_side.measure(study.trained_task(shape), members, lambda key: study.cell(shape, key), lanes)
     device = jax.devices()[0]
     rows = [
-        shape._asdict()
+        shape.columns
         | {"device": f"{device.platform} {device.device_kind}", "machine": platform.node()}
         | mapping._asdict()
         | {"chosen": mapping.lanes == side_by_side.fastest(measured)}
@@ -55,8 +56,8 @@ def search(path: Path, configuration: Configuration, report: Report) -> list[Ent
     atlas = Atlas.open(path)
     study = atlas.study
     settings = study.search or Search()
-    shape = Shape(*configuration[:4])
-    task, member = study.task(shape.task), study.configurations[configuration][0]
+    shape = configuration.shape
+    task, member = study.trained_task(shape), study.configurations[configuration][0]
     name = f"search-{configuration.name}"
     start = start_search(settings, member, lambda key: study.cell(shape, key))
     state = run_search(
@@ -70,7 +71,7 @@ def search(path: Path, configuration: Configuration, report: Report) -> list[Ent
     rows, losses = [], []
     for sample, training in enumerate(samples(settings, member)):
         points = int(state.points[sample])
-        label = configuration._asdict() | {"sample": sample}
+        label = configuration.columns | {"sample": sample}
         mse = state.validation_mse[sample, :points]
         rows.append(
             label
@@ -106,7 +107,7 @@ def train(path: Path, block: Block, report: Report) -> list[Entry]:
     """Train a block; write its weights, its rows of ``networks`` and of ``losses``."""
     atlas = Atlas.open(path)
     study = atlas.study
-    task = study.task(block.task)
+    task = study.trained_task(block)
     members = [_with_chosen_settings(atlas, member) for member in study.blocks[block]]
     name = f"train-{block.name}"
     start = begin(members, lambda key: study.cell(block, key))
@@ -214,7 +215,7 @@ def _arrays(cells: Cell) -> dict[str, NDArray[Any]]:
 def _factors(member: Member) -> Json:
     """Return the columns of ``networks`` that are known before training."""
     training = member.training.model_dump(exclude={"validation_trials", "validation_interval"})
-    factors = member.configuration._asdict() | {"seed": member.seed}
+    factors = member.configuration.columns | {"seed": member.seed}
     return {"network": member.id, "name": member.name} | factors | training
 
 

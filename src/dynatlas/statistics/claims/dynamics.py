@@ -19,7 +19,6 @@ from dynatlas.statistics.claims.verdicts import (
     untestable,
 )
 from dynatlas.statistics.intervals import difference_interval, share_interval
-from dynatlas.study.members import FACTORS
 
 GATED = ("ugrnn", "gru", "lstm")
 # Limits that stand for "most", "near" and "just over" in the claims.
@@ -66,12 +65,13 @@ def frequency_offsets(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Oscillation: the linear frequency has small offsets that depend on architecture and activation."""
     rows = of_task(atlas, "oscillations", task)
     source = "oscillations: linear_frequency, frequency"
-    offsets = rows.assign(offset=_frequency_offsets(rows)).groupby(["network", *FACTORS]).offset.median().reset_index()
+    by_network = rows.assign(offset=_frequency_offsets(rows)).groupby(["network", *atlas.study.levels])
+    offsets = by_network.offset.median().reset_index()
     sizes = offsets.assign(size=offsets.offset.abs().fillna(np.inf))
     quantity = "size of a network's median relative frequency offset, median over networks"
     yield below(task, quantity, *median_of(sizes, "size"), NEAR_FREQUENCY, source)
     for factor in ("architecture", "activation"):
-        yield differs(task, f"relative frequency offset by {factor}", offsets, "offset", factor, source)
+        yield differs(atlas, task, f"relative frequency offset by {factor}", offsets, "offset", factor, source)
 
 
 def line_attractors(atlas: AtlasLike, task: str) -> Iterator[Finding]:
@@ -132,7 +132,7 @@ def unit_integral(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     quantity = "distance of the response to a unit of input from 1, median over networks"
     missing = _without_number(rows, "response_median")
     yield below(task, quantity, *median_of(rows, "error"), NEAR_INTEGRAL, source, missing)
-    yield differs(task, "response by architecture", rows, "response_median", "architecture", source)
+    yield differs(atlas, task, "response by architecture", rows, "response_median", "architecture", source)
 
 
 def relu_lstm_does_not_learn(atlas: AtlasLike, task: str) -> Iterator[Finding]:

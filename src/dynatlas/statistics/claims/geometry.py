@@ -9,7 +9,7 @@ from dynatlas.atlas.view import AtlasLike
 from dynatlas.statistics.claims.verdicts import (
     Finding,
     above,
-    among_all_and_the_papers,
+    among_all_and_subsets,
     below,
     separates,
     untestable,
@@ -25,7 +25,7 @@ def svcca_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """SVCCA separates architectures and activations."""
     for factor in ("architecture", "activation"):
         if "svcca" in atlas.study.analysis.measures:
-            yield from among_all_and_the_papers(separates, atlas, task, "svcca", factor)
+            yield from among_all_and_subsets(separates, atlas, task, "svcca", factor)
         else:
             yield untestable(task, "the study does not compare by svcca")
 
@@ -43,7 +43,7 @@ def cka_separates(atlas: AtlasLike, task: str) -> Iterator[Finding]:
         return
     yield above(task, quantity, *correlation_of_pairs(first, second), SAME, source)
     for factor in ("architecture", "activation"):
-        yield from among_all_and_the_papers(separates, atlas, task, "cka", factor)
+        yield from among_all_and_subsets(separates, atlas, task, "cka", factor)
 
 
 def untrained_are_nearer(atlas: AtlasLike, task: str) -> Iterator[Finding]:

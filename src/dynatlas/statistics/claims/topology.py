@@ -12,7 +12,7 @@ from dynatlas.statistics.claims.verdicts import (
     MAJORITY,
     Finding,
     above,
-    among_all_and_the_papers,
+    among_all_and_subsets,
     below,
     does_not_separate,
     of_task,
@@ -27,7 +27,7 @@ FEW = 0.1  # share of networks that are "few"
 def transitions_do_not_separate(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Memory: transition graphs do not separate architectures, by any distance of them."""
     for measure in _compared_by(atlas, task, comparing(TRANSITIONS)):
-        yield from among_all_and_the_papers(does_not_separate, atlas, task, measure, "architecture")
+        yield from among_all_and_subsets(does_not_separate, atlas, task, measure, "architecture")
 
 
 def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
@@ -75,20 +75,20 @@ def modal_count(atlas: AtlasLike, task: str) -> Iterator[Finding]:
 def chains_do_not_separate(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Oscillation: chains of fixed points separate neither architectures nor activations."""
     for factor in ("architecture", "activation"):
-        yield from among_all_and_the_papers(does_not_separate, atlas, task, "neighbor_graph", factor)
+        yield from among_all_and_subsets(does_not_separate, atlas, task, "neighbor_graph", factor)
 
 
 def lines_separate_activations(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """Integration: the topology of the line separates activations, but not architectures."""
-    yield from among_all_and_the_papers(separates, atlas, task, "neighbor_graph", "activation")
-    yield from among_all_and_the_papers(does_not_separate, atlas, task, "neighbor_graph", "architecture")
+    yield from among_all_and_subsets(separates, atlas, task, "neighbor_graph", "activation")
+    yield from among_all_and_subsets(does_not_separate, atlas, task, "neighbor_graph", "architecture")
 
 
 def activation_changes_topology(atlas: AtlasLike, task: str) -> Iterator[Finding]:
     """The activation changes the topology of solutions: by every measure of topology of the task."""
     for measure in atlas.study.task(task).topology:
         if aspect(measure) == "topology":
-            yield from among_all_and_the_papers(separates, atlas, task, measure, "activation")
+            yield from among_all_and_subsets(separates, atlas, task, measure, "activation")
 
 
 def _compared_by(atlas: AtlasLike, task: str, measures: frozenset[str]) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import AtlasLike, measures
-from dynatlas.statistics.effects import ALL, SUBSETS, holm
+from dynatlas.statistics.effects import ALL, holm, subsets_of
 from dynatlas.statistics.intervals import (
     LEAST_NETWORKS,
     Interval,
@@ -20,7 +20,6 @@ from dynatlas.statistics.intervals import (
 from dynatlas.statistics.labels import codes
 from dynatlas.statistics.partition import INTERACTIONS
 from dynatlas.statistics.permanova import is_exchangeable, value_test
-from dynatlas.study.members import FACTORS
 
 HOLDS, DOES_NOT_HOLD, NOT_TESTABLE = "holds", "does not hold", "not testable here"
 # An effect below this share of the variance beyond chance is negligible.
@@ -125,15 +124,14 @@ def does_not_separate(atlas: AtlasLike, task: str, measure: str, factor: str, su
     return _separation(atlas, task, measure, factor, subset, claimed=False)
 
 
-def among_all_and_the_papers(
+def among_all_and_subsets(
     test: Callable[[AtlasLike, str, str, str, str], Finding], atlas: AtlasLike, task: str, measure: str, factor: str
 ) -> Iterator[Finding]:
-    """Test a factor among all networks, and among those of the paper's evidence if they are not all (``SUBSETS``)."""
+    """Test a factor among all networks, and among the subsets in which it is tested (``subsets_of``)."""
     yield test(atlas, task, measure, factor, ALL)
-    for subset, (other, level, tested) in SUBSETS.items():
-        levels = getattr(atlas.study.population, f"{other}s")
-        if tested == factor and level in levels and len(levels) > 1:
-            yield test(atlas, task, measure, factor, subset)
+    for subset in subsets_of(atlas.study.levels):
+        if factor in subset.tested:
+            yield test(atlas, task, measure, factor, subset.name)
 
 
 def _separation(atlas: AtlasLike, task: str, measure: str, factor: str, subset: str, *, claimed: bool) -> Finding:
@@ -165,12 +163,15 @@ def _is_negligible(row: Any) -> bool:
     return bool(row.r2_high - row.r2_chance < NEGLIGIBLE_R2) and not is_no_measure(row.r2, row.p_lower)
 
 
-def differs(task: str, quantity: str, rows: pd.DataFrame, column: str, factor: str, source: str) -> Finding:
+def differs(
+    atlas: AtlasLike, task: str, quantity: str, rows: pd.DataFrame, column: str, factor: str, source: str
+) -> Finding:
     """Test the claim that a number differs between the levels of a factor, by permutations within all other factors.
 
     It holds if p is significant; otherwise it is not testable here, since that does not show that the levels are equal.
 
     Args:
+        atlas: the atlas, whose study names the factors.
         task: the task.
         quantity: what the number is.
         rows: one row per network, with its factors.
@@ -180,7 +181,8 @@ def differs(task: str, quantity: str, rows: pd.DataFrame, column: str, factor: s
     """
     quantity = f"largest difference between mean {quantity}; claimed: p < {SIGNIFICANT:g}"
     rows = rows[np.isfinite(rows[column].to_numpy(np.float64))]
-    levels, others = codes(rows[factor]), [codes(rows[name]) for name in FACTORS if name != factor and name in rows]
+    factors = [name for name in atlas.study.levels if name in rows]
+    levels, others = codes(rows[factor]), [codes(rows[name]) for name in factors if name != factor]
     values = rows[column].to_numpy(np.float64)
     if len(rows) < LEAST_NETWORKS or not is_exchangeable(levels, others) or np.ptp(values) == 0:
         why = f"needs networks that differ, of two levels of {factor} and alike in all other factors; {_TOO_FEW}"
@@ -220,7 +222,7 @@ def effect(atlas: AtlasLike, task: str, measure: str, factor: str, subset: str =
 def of_task(atlas: AtlasLike, table: str, task: str) -> pd.DataFrame:
     """Return a table's rows for the networks of one task, with their factors and seeds."""
     networks = atlas.table("networks")
-    networks = networks[networks.task == task][["network", *FACTORS, "seed"]]
+    networks = networks[networks.task == task][["network", *atlas.study.levels, "seed"]]
     rows = atlas.table(table)
     return rows.drop(columns=[name for name in rows if name in networks and name != "network"]).merge(networks)
 
@@ -228,7 +230,7 @@ def of_task(atlas: AtlasLike, table: str, task: str) -> pd.DataFrame:
 def _why_no_effect(atlas: AtlasLike, task: str, measure: str, factor: str) -> str:
     if measure not in measures(atlas, task):
         return f"the networks of this task are not compared by {measure}"
-    levels = getattr(atlas.study.population, {"architecture": "architectures", "activation": "activations"}[factor])
+    levels = atlas.study.levels[factor]
     if len(levels) < 2:
         return f"the study has one {factor} only, {levels[0]}"
     return "there are too few networks in this comparison"

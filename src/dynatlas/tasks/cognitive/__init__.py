@@ -1,5 +1,6 @@
 """Tasks of cognitive neuroscience: decisions, short-term memory, and angles."""
 
+from dynatlas.tasks.cognitive.context_decision import ContextDecision as ContextDecision
 from dynatlas.tasks.cognitive.delayed_cue import DelayedCue as DelayedCue
 from dynatlas.tasks.cognitive.delayed_discrimination import DelayedDiscrimination as DelayedDiscrimination
 from dynatlas.tasks.cognitive.match_to_sample import MatchToSample as MatchToSample

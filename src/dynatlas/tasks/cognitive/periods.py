@@ -28,7 +28,7 @@ class PeriodTask(Task):
     # 0 until the durations are known.
     steps: Annotated[int, Field(ge=2, le=MOST_STEPS, exclude=True, description="sum of the durations")] = 0
 
-    # Name of each period, in order, one of them the delay → setting with its duration.
+    # Name of each period, in order → setting with its duration.
     periods: ClassVar[Mapping[str, str]]
     topology: ClassVar[tuple[str, ...]] = ("spectrum",)
 
@@ -58,7 +58,8 @@ class PeriodTask(Task):
             later: steps by which the delay is longer than its setting.
         """
         names, durations = list(self.periods), list(self._durations().values())
-        place, delay = names.index(period), names.index("delay")
+        place = names.index(period)
+        delay = names.index("delay") if "delay" in names else len(names)
         start = sum(durations[:place]) + later * (place > delay)
         end = sum(durations[: place + 1]) + later * (place >= delay)
         if place == len(names) - 1:

@@ -1,0 +1,73 @@
+"""Fast Gaussian noise for training: a hash of a counter and a key, and a polynomial of sums of uniform numbers.
+
+``jax.random.normal`` spends more time on 64 units' noise than a Vanilla network on its whole training step. Here each
+number comes from its index alone: a hash of index and key gives 32 bits, a second round 32 more; S, the sum of their
+four 16-bit halves, has the distribution of four uniform numbers (Irwin–Hall), and an odd polynomial maps its quantiles
+to those of the normal distribution, z = Σ cₖ S²ᵏ⁺¹. The coefficients minimise the mean square error of the quantiles,
+with the moments up to the sixth exact: E z² = 1, E z⁴ = 3, E z⁶ = 15. The distribution function is off by at most
+2.4·10⁻⁵, E z⁸ is 104.98 (105), and |z| ≤ 5.62. The numbers depend on key and index, not on batches, lanes or devices.
+
+The noise is for training, not for cryptography, nor for tails beyond five standard deviations.
+
+Sources: Steele, Lea & Flood 2014 and Wellons 2018 (hashes by multiplication and shift); Teichroew 1957 (polynomials of
+sums of uniform numbers).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+# By powers S, S³, S⁵, … of the sum of four numbers that are uniform in (−½, ½).
+COEFFICIENTS: Final = (
+    *(1.670072662985269, 0.009125820777885324, 0.15368029928283772, -0.18114727932451033),
+    *(0.10503616468952544, -0.02801362625144775, 0.0029379029566880205),
+)
+MOST: Final = 2**32  # numbers from one key
+
+
+def gaussian(key: PRNGKeyArray, shape: Sequence[int]) -> Float[Array, "..."]:
+    """Draw independent numbers from N(0, 1), in float32; several times faster than ``jax.random.normal``.
+
+    Args:
+        key: a key of JAX of any implementation; only keys that JAX made, by ``split`` or ``fold_in``, are independent.
+        shape: of the result.
+
+    Raises:
+        ValueError: more numbers than one key has.
+
+    Example:
+        >>> noise = gaussian(jax.random.key(0), (100, 64, 64))
+        >>> noise.shape, bool(abs(noise.mean()) < 0.01), bool(abs(noise.std() - 1) < 0.01)
+        ((100, 64, 64), True, True)
+    """
+    count = math.prod(shape)
+    if count > MOST:
+        raise ValueError(f"shape is {tuple(shape)}, {count:,} numbers; expected at most {MOST:,} from one key")
+    words = jax.random.key_data(key).astype(jnp.uint32)
+    first, last = words[0], words[-1]
+    index = jax.lax.iota(jnp.uint32, count)
+    bits = _stirred(index * np.uint32(0x9E3779B9) + first, 16, 0x21F0AAAD) ^ last
+    bits = _stirred(bits, 15, 0xD35A2D97)
+    bits = bits ^ (bits >> 15)
+    more = bits * np.uint32(0x2C1B3C6D)
+    more = more ^ (more >> 16)
+    halves = (bits & 0xFFFF) + (bits >> 16) + (more & 0xFFFF) + (more >> 16)
+    total = (halves.astype(jnp.int32) - 131070).astype(jnp.float32) * np.float32(2**-16)
+    return (total * _polynomial(total * total)).reshape(tuple(shape))
+
+
+def _stirred(bits: Array, shift: int, factor: int) -> Array:
+    return (bits ^ (bits >> shift)) * np.uint32(factor)
+
+
+def _polynomial(square: Array) -> Array:
+    *rest, value = (np.float32(coefficient) for coefficient in COEFFICIENTS)
+    result = jnp.full_like(square, value)
+    for coefficient in reversed(rest):
+        result = result * square + coefficient
+    return result
