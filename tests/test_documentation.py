@@ -16,6 +16,7 @@ import pytest
 from dynatlas.cli.main import main
 from dynatlas.figures.catalogue import pictures
 from dynatlas.measures.registry import MEASURES
+from dynatlas.tasks import BUILT_IN
 from support.random_atlas import random_atlas
 from support.synthetic_atlas import synthetic_atlas
 
@@ -95,6 +96,14 @@ def test_comparing_networks():
             del MEASURES[name]
     text = (DOCS / "comparing.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in text for name in known)
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_tasks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    carry_out(DOCS / "tasks.md")
+    text = (DOCS / "tasks.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(BUILT_IN)
 
 
 @pytest.mark.usefixtures("quick_compilation", "processes", "forgotten")

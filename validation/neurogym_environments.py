@@ -5,15 +5,15 @@ Needs ``pip install 'dynatlas[neurogym]'`` in an environment of its own. Prints 
 
 import sys
 
-import neurogym
 import numpy as np
 
 from dynatlas.errors import PluginError
 from dynatlas.tasks.checks import check_task
-from dynatlas.tasks.neurogym import NeuroGym
+from dynatlas.tasks.neurogym import NeuroGym, import_neurogym
 from dynatlas.tasks.registry import register_task
 
 STEPS, POOL = 40, 32
+neurogym = import_neurogym()
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from dynatlas.study.study import Study
 from dynatlas.tasks.checks import check_task
 from dynatlas.tasks.context_integration import ContextIntegration
 from dynatlas.tasks.flip_flop import FlipFlop
-from dynatlas.tasks.neurogym import NeuroGym
+from dynatlas.tasks.neurogym import NEEDS_TORCH, NeuroGym, import_neurogym
 from dynatlas.tasks.registry import TASKS, register_task
 from dynatlas.tasks.sine_wave import SineWave
 from dynatlas.tasks.task import Task, Trial
@@ -452,3 +452,29 @@ def test_an_environment_that_is_not_there(gym, monkeypatch):
     monkeypatch.setitem(sys.modules, "neurogym", None)
     with pytest.raises(PluginError, match=r"pip install 'dynatlas\[neurogym\]'"):
         sides("None-v0")(pool=16).sequences()
+
+
+def test_neurogym_is_imported_without_pytorch(tmp_path, monkeypatch):
+    """A package built as NeuroGym 2.3 is: its wrappers import PyTorch, in one module."""
+    package = tmp_path / "neurogym"
+    probes = package / "wrappers" / "components" / "probes"
+    probes.mkdir(parents=True)
+    for folder in (package / "wrappers" / "components", probes):
+        (folder / "__init__.py").touch()
+    (package / "__init__.py").write_text("from neurogym import wrappers\n")
+    (package / "wrappers" / "__init__.py").write_text("from neurogym.wrappers.monitor import Monitor\n")
+    (package / "wrappers" / "monitor.py").write_text(f"from {NEEDS_TORCH} import ActivationProbe\nMonitor = 1\n")
+    (probes / "activation.py").write_text("import no_such_torch as torch\nActivationProbe = torch\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with monkeypatch.context() as patch:
+        for name in [name for name in sys.modules if name.split(".")[0] == "neurogym"]:
+            patch.delitem(sys.modules, name)
+        try:
+            patch.setattr("dynatlas.tasks.neurogym.find_spec", lambda name: True)
+            with pytest.raises(ModuleNotFoundError, match="no_such_torch"):
+                import_neurogym()
+            patch.setattr("dynatlas.tasks.neurogym.find_spec", lambda name: None)
+            assert import_neurogym().wrappers.Monitor == 1
+        finally:
+            for name in [name for name in sys.modules if name.split(".")[0] == "neurogym"]:
+                del sys.modules[name]

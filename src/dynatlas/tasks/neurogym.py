@@ -7,8 +7,11 @@ same pool, so it must be large enough for the task.
 Source: Molano-Mazón et al. 2022; sequences are those of ``neurogym.Dataset``, each beginning at the start of a trial.
 """
 
+import sys
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Final
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +24,9 @@ from dynatlas.errors import PluginError
 from dynatlas.tasks.task import Task, Trial
 
 COMPARED = 8  # sequences that are drawn twice, to check that the seed determines them
+
+# It records the activity of PyTorch networks, and is all of NeuroGym 2.3 that imports PyTorch.
+NEEDS_TORCH: Final = "neurogym.wrappers.components.probes.activation"
 
 
 class NeuroGym(Task):
@@ -130,7 +136,7 @@ def _one_output_each(truth: NDArray[Any], actions: object) -> NDArray[Any]:
 
 def _environment(name: str, options: dict[str, Any]) -> Any:
     try:
-        import neurogym
+        neurogym = import_neurogym()
     except ImportError as error:
         raise PluginError(
             f"the environment {name!r} needs NeuroGym, which cannot be imported ({error}): "
@@ -144,3 +150,21 @@ def _environment(name: str, options: dict[str, Any]) -> Any:
     if not hasattr(environment, "new_trial"):
         raise PluginError(f"the environment {name!r} has no new_trial, so that there is no ground truth to learn from")
     return environment
+
+
+def import_neurogym() -> Any:
+    """Import NeuroGym, of which 2.3 imports PyTorch without declaring it.
+
+    If PyTorch is not installed, an empty module takes the place of the one that needs it; ``neurogym.wrappers.Monitor``
+    then cannot record networks, which no task does.
+
+    Raises:
+        ImportError: NeuroGym is not installed, or another package that it needs.
+    """
+    if find_spec("torch") is None and NEEDS_TORCH not in sys.modules:
+        empty = ModuleType(NEEDS_TORCH, "Stands in for a module that needs PyTorch.")
+        empty.ActivationProbe = None  # type: ignore[attr-defined]
+        sys.modules[NEEDS_TORCH] = empty
+    import neurogym
+
+    return neurogym
