@@ -28,14 +28,14 @@ TINY = {
 
 
 def tiny(name: str) -> Study:
-    """The study with small networks that are hardly trained, and the first two levels of each factor."""
+    """The study's first task and activation, with small, hardly trained networks and two levels of each factor."""
     data = tomllib.loads(builtin_study_text(name))
     for table, settings in TINY.items():
         data[table] |= settings
     for settings in data["factors"].values():
         settings |= {setting: levels[:2] for setting, levels in settings.items()}
-    data["population"]["activations"] = data["population"]["activations"][:2]
-    data["tasks"] = data["tasks"][:2]
+    data["population"] |= {"activations": data["population"]["activations"][:1], "l2": data["population"]["l2"][:1]}
+    data["tasks"] = data["tasks"][:1]
     return Study.parse(tomli_w.dumps(data))
 
 
