@@ -9,6 +9,7 @@ from dynatlas.pipeline import planning
 from dynatlas.pipeline.calibration import Cost
 from dynatlas.pipeline.jobs import Job, jobs_of
 from dynatlas.study.members import Shape
+from support.studies import tiny_study
 
 
 def job(name, *needs):
@@ -78,3 +79,18 @@ def test_the_search_of_a_study_is_counted_rung_by_rung():
     assert (
         sum(planning.iterations(study, job) for job in jobs_of(study) if job.stage == "training") == 3 * 8 * 2 * 20_000
     )
+
+
+def test_the_disk_counts_no_more_fixed_points_than_a_search_has_starts():
+    def disk(channels, max_starts):
+        return planning._disk(
+            tiny_study(
+                tasks=[{"kind": "flip_flop", "steps": 6, "channels": channels}],
+                analysis={"fixed_point_max_starts": max_starts},
+            )
+        )
+
+    # 2 networks of 4 units: 24 bytes for each unit of each point.
+    assert disk(3, 27) - disk(3, 20) == 2 * 7 * 4 * 24
+    assert disk(3, 1000) == disk(3, 27)
+    assert disk(16, 1027) - disk(16, 27) == 2 * 1000 * 4 * 24

@@ -32,8 +32,9 @@ class PerceptualDecision(FixationTask):
 
     Source: Britten et al. 1992; coherences of Roitman & Shadlen 2002 without 0, which has no right answer; inputs and
     noise (0.1 at 100 ms a step) of NeuroGym's PerceptualDecisionMaking; the fixation output, the grace period and the
-    weights of Yang et al. 2019, but for its doubled weight of the fixation output. The durations in steps, one output
-    of sign ±1 instead of an output per choice, and the probe are choices of dynatlas.
+    weights of Yang et al. 2019, but for its doubled weight of the fixation output; two attractors and a saddle as in
+    Wong & Wang 2006. The durations in steps, one output of sign ±1 instead of an output per choice, and the probe are
+    choices of dynatlas.
     """
 
     kind: Literal["perceptual_decision"] = "perceptual_decision"
@@ -67,8 +68,8 @@ class PerceptualDecision(FixationTask):
         """Description of the task and of its usual solution."""
         return (
             "The network watches noisy motion while a fixation cue is on, and reports its direction when the cue goes "
-            "off. The usual solutions are two stable fixed points, one per choice, with a saddle between them, or a "
-            "line of slow points along which evidence is added up."
+            "off. Known solutions are two stable fixed points, one per choice, with a saddle between them under weak "
+            "evidence, and a line of slow points along which evidence is added up."
         )
 
     @property
