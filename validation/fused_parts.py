@@ -27,13 +27,13 @@ def main():
         graphs = [
             Graph(**reduced)
             for block in atlas.study.blocks
-            if block.task == task.kind
+            if block.task == task.name
             for reduced in atlas.reduced("fused_transition_graph", block).values()
         ]
         parts = np.array([fused_parts(*pair) for pair in combinations(graphs, 2)])
         whole, shares = parts.sum(axis=1), parts[:, 0] / parts.sum(axis=1)
         low, median, high = np.quantile(shares, [0.05, 0.5, 0.95])
-        print(f"{task.kind}: {len(graphs)} networks, {len(parts)} pairs")
+        print(f"{task.name}: {len(graphs)} networks, {len(parts)} pairs")
         print(f"  share of the features: median {median:.2f}, 5 to 95 % of the pairs {low:.2f} to {high:.2f}")
         for name, part in zip(("features", "structure"), parts.T, strict=True):
             print(f"  rank correlation of the distance with its {name}: {spearmanr(whole, part).statistic:.2f}")
