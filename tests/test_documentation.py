@@ -6,6 +6,7 @@ a comment is that file.
 """
 
 import contextlib
+import inspect
 import io
 import re
 import shlex
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from dynatlas.cells.activations import ACTIVATIONS, BUILT_IN_ACTIVATIONS
+from dynatlas.cells.ctrnn import CTRNN
+from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cli.main import main
 from dynatlas.figures.catalogue import pictures
 from dynatlas.measures.registry import MEASURES
@@ -85,6 +89,20 @@ def test_figures(tmp_path, monkeypatch):
     for name in pictures(namespace["atlas"]):
         assert f"`{re.split('-flip_flop', name)[0]}" in text, name
     assert (tmp_path / "map.svg").exists()
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_cells():
+    built_in = list(BUILT_IN_ACTIVATIONS)
+    try:
+        carry_out(DOCS / "cells.md")
+    finally:
+        ACTIVATIONS.pop("softsign", None)
+    text = (DOCS / "cells.md").read_text(encoding="utf-8")
+    assert all(f"\n| `{name}` |" in text for name in (*BUILT_IN_CELLS, *built_in))
+    settings = inspect.signature(CTRNN).parameters.values()
+    named = [each.name for each in settings if each.kind is each.KEYWORD_ONLY and each.name != "key"]
+    assert all(f"`{name}`" in text for name in named)
 
 
 def test_comparing_networks():

@@ -12,7 +12,9 @@ import xarray as xr
 from safetensors.numpy import load_file
 
 from dynatlas import read_network
+from dynatlas.cells.activations import ACTIVATIONS, register_activation
 from dynatlas.cells.cell import map_fixed
+from dynatlas.cells.ctrnn import CTRNN
 from dynatlas.cells.registry import CELLS
 from dynatlas.errors import NetworkError
 from dynatlas.networks.exporting import export_network
@@ -82,6 +84,72 @@ def test_what_pytorch_has_no_layer_for_goes_to_npz_alone(architecture, activatio
     assert (type(read), read.activation) == (type(cell), activation)
     for mine, theirs in zip(jax.tree.leaves(read), jax.tree.leaves(cell), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tau": [25.0, 400.0]},
+        {"tau": [25.0, 400.0], "learn_tau": True},
+        {"rank": 2},
+        {"rank": 1, "full_rank_part": True},
+        {"excitatory": 0.7, "density": 0.5, "areas": 2},
+    ],
+)
+@pytest.mark.parametrize("form", ["rates", "currents"])
+@pytest.mark.parametrize("activation", ["softplus", "gelu"])
+def test_a_leaky_network_goes_elsewhere_with_its_weights_multiplied_out(form, activation, settings, tmp_path):
+    cell = CTRNN(2, 8, 2, activation, form=form, key=jax.random.key(3), **settings)
+    assert export_network(cell, tmp_path / "net.npz") < 1e-12
+    with np.load(tmp_path / "net.npz") as file:
+        stored = dict(file)
+    assert (str(stored["architecture"]), str(stored["activation"]), str(stored["form"])) == ("ctrnn", activation, form)
+    np.testing.assert_allclose(stored["recurrent_weights"], cell.connectivity(), atol=1e-6)
+    np.testing.assert_allclose(stored["alpha"], cell.alpha, atol=1e-6)
+    network = read_network(tmp_path / "net.npz")
+    random = np.random.default_rng(0)
+    states, inputs = random.normal(size=(50, 8)), random.normal(size=(50, 2))
+    with jax.enable_x64(True):
+        exact = cell.astype(jnp.float64)
+        following = jax.vmap(exact)(states, inputs)
+        seen = jax.vmap(network.step)(states, inputs)
+        outputs = jax.vmap(exact.readout)(following)
+    np.testing.assert_allclose(seen, following, atol=1e-12)
+    np.testing.assert_allclose(network.read_out(following), outputs, atol=1e-12)
+    # The same numbers under names that any layout has.
+    names = {"W_rec": "recurrent_weights", "W_in": "input_weights", "b": "bias", "W_out": "readout_weights"}
+    arrays = {theirs: stored[ours] for theirs, ours in names.items()} | {"b_out": stored["readout_bias"]}
+    np.savez(tmp_path / "matrices.npz", **arrays, alpha=stored["alpha"], activation=activation)
+    elsewhere = read_network(tmp_path / "matrices.npz", form=form.removesuffix("s"))
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(jax.vmap(elsewhere.step)(states, inputs), following, atol=1e-12)
+    with pytest.raises(NetworkError, match=r"a CTRNN .* has no state dict: PyTorch has no such layer"):
+        export_network(cell, tmp_path / "net.safetensors")
+
+
+def test_a_file_of_a_leaky_network_that_names_what_there_is_not_is_refused(tmp_path):
+    export_network(CTRNN(2, 3, 2, key=jax.random.key(3)), tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz") as file:
+        stored = dict(file)
+    for changes, message in (
+        ({"form": np.array("voltage")}, "form is 'voltage'; expected rates or currents"),
+        ({"alpha": np.array([0.1, 0.2, 1.5])}, "alpha = dt/tau is .*; expected numbers in"),
+        ({"activation": np.array("elu")}, "the file names 'elu'; expected one of tanh, relu, sigmoid"),
+    ):
+        np.savez(tmp_path / "other.npz", **stored | changes)
+        with pytest.raises(NetworkError, match=message):
+            read_network(tmp_path / "other.npz")
+
+
+def test_activations_that_pytorch_or_others_do_not_have_are_named(tmp_path):
+    with pytest.raises(NetworkError, match="and relu, and no sigmoid; export it"):
+        export_network(cell_of("vanilla", "sigmoid"), tmp_path / "net.safetensors")
+    register_activation("cubed")(lambda values: values**3)
+    try:
+        with pytest.raises(NetworkError, match="the activation 'cubed' is not built into dynatlas"):
+            export_network(cell_of("vanilla", "cubed"), tmp_path / "net.npz")
+    finally:
+        del ACTIVATIONS["cubed"]
 
 
 def keras_file(cell, path):

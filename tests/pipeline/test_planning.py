@@ -94,3 +94,19 @@ def test_the_disk_counts_no_more_fixed_points_than_a_search_has_starts():
     assert disk(3, 27) - disk(3, 20) == 2 * 7 * 4 * 24
     assert disk(3, 1000) == disk(3, 27)
     assert disk(16, 1027) - disk(16, 27) == 2 * 1000 * 4 * 24
+
+
+def test_the_time_of_training_follows_the_length_of_the_trials_that_a_level_has():
+    study = tiny_study(
+        tasks=[{"kind": "delayed_cue", "cue": 2, "delay": 2, "response": 2}],
+        factors={"tasks": {"delay": [2, 16]}},
+    )
+    short, long = study.shapes
+    assert [study.trained_task(shape).steps for shape in (short, long)] == [6, 20]
+    measured = planning.Calibration(
+        0.0, {short: Cost(1.0, 0.6)}, {short: Cost(1.0, 1.0)}, {"svcca": (0.1, 0.1), "cka": (0.1, 0.1)}
+    )
+    plan = planning.plan_from(study, 1, measured)
+    [training] = [stage for stage in plan.stages if stage.name == "training"]
+    each = study.members[0].training.iterations * study.population.seeds
+    assert training.worker_seconds == pytest.approx(each * (0.6 + 2.0) + 2 * 1.0)

@@ -1,4 +1,4 @@
-"""Recurrent cells: the four built-in cells of the paper, and the base classes of user-defined ones."""
+"""Recurrent cells: the four cells of the paper, the leaky rate network, and the base classes of user-defined ones."""
 
 from dynatlas.cells.activations import ACTIVATIONS as ACTIVATIONS
 from dynatlas.cells.activations import Activation as Activation
@@ -18,6 +18,7 @@ from dynatlas.cells.cell import CellSize as CellSize
 from dynatlas.cells.cell import leaf_name as leaf_name
 from dynatlas.cells.cell import size_of as size_of
 from dynatlas.cells.cell import state_labels as state_labels
+from dynatlas.cells.ctrnn import CTRNN as CTRNN
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN
 from dynatlas.cells.registry import CELLS as CELLS
 from dynatlas.cells.registry import register_cell as register_cell

@@ -70,9 +70,8 @@ def torch_state_dict(cell: StagedCell) -> dict[str, NDArray[Any]]:
         >>> {name: values.shape for name, values in torch_state_dict(cell).items()}["rnn.weight_hh_l0"]
         (3, 3)
     """
-    theirs_of: dict[type[StagedCell], tuple[str, ...]] = dict(GATES.items())
     known: dict[type[StagedCell], tuple[str, ...]] = {Vanilla: ("tanh", "relu"), LSTM: ("tanh",)}
-    if cell.activation not in known.get(type(cell), ()):
+    if not isinstance(cell, Vanilla | LSTM) or cell.activation not in known[type(cell)]:
         why = {
             "GRU": "its reset gate acts before the recurrent product, that of nn.GRU after",
             "LSTM": f"nn.LSTM has tanh, and no {cell.activation}",
@@ -81,7 +80,7 @@ def torch_state_dict(cell: StagedCell) -> dict[str, NDArray[Any]]:
         raise NetworkError(f"a {type(cell).__name__} {cell.activation} has no state dict: {why}; export it as .npz")
 
     def theirs(values: Any) -> NDArray[Any]:
-        return restack(np.asarray(values), cell.gates, theirs_of[type(cell)])
+        return restack(np.asarray(values), cell.gates, GATES[type(cell)])
 
     return {
         "rnn.weight_ih_l0": theirs(cell.input_weights),

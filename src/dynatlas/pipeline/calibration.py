@@ -25,6 +25,10 @@ class Cost(NamedTuple):
     seconds: float  # per iteration and network, or of all searches in a network
     memory_bytes: float = 0.0  # the worker's peak
 
+    def over(self, count: float) -> "Cost":
+        """Return the cost with the seconds of one of so many equal parts, such as the steps of a trial."""
+        return self._replace(seconds=self.seconds / count)
+
 
 def time_training(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
     """Time the compilation and one iteration per network, in this process."""

@@ -101,10 +101,10 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
 def plan_from(study: Study, workers: int, measured: Calibration) -> Plan:
     """Return the plan for measured costs."""
     jobs = jobs_of(study)
-    training, searches = (
-        {shape: interpolated(shape, timed) for shape in study.shapes}
-        for timed in (measured.training, measured.searches)
-    )
+    steps = {shape: study.trained_task(shape).steps for shape in (*study.shapes, *measured.training)}
+    per_step = {shape: cost.over(steps[shape]) for shape, cost in measured.training.items()}
+    training = {shape: interpolated(shape, per_step).over(1 / steps[shape]) for shape in study.shapes}
+    searches = {shape: interpolated(shape, measured.searches) for shape in study.shapes}
     costs = {job.name: _job_cost(study, job, training, searches, measured.geometry) for job in jobs}
     spans = simulate(jobs, costs, workers, measured.start_up)
     per_task = {
@@ -180,7 +180,7 @@ def interpolated(shape: Shape, costs: Mapping[Shape, Cost]) -> Cost:
     alike = {at: cost for at, cost in alike.items() if at.task == shape.task} or alike
     measured = sorted((at.units, cost) for at, cost in alike.items())
     sizes = np.log([units for units, _ in measured])
-    compiling, seconds = (np.log([max(cost[i], 1e-6) for _, cost in measured]) for i in (0, 1))
+    compiling, seconds = (np.log([max(cost[i], 1e-12) for _, cost in measured]) for i in (0, 1))
     at = np.log(shape.units)
     return Cost(float(np.exp(np.interp(at, sizes, compiling))), float(np.exp(np.interp(at, sizes, seconds))))
 

@@ -436,10 +436,12 @@ class Study(SummaryRepr, Settings):
         """Initialise a network of this shape.
 
         Raises:
-            PluginError: the cell is user-defined, and its code has not been imported.
+            PluginError: the cell or the activation is user-defined, and its code has not been imported.
         """
         task = self.task(of.task)
         kind = self._cell_class(of.architecture)
+        if Known(self.plugins).without_code("activations", of.activation):
+            raise code_is_missing("activation", of.activation)
         settings = self._accepted(settings_of(kind)) | chosen_settings(of.levels, "cells")
         return kind(task.n_inputs, of.units, task.n_outputs, of.activation, key=key, **settings)
 

@@ -16,7 +16,7 @@ from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import trained
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import first_output, read_out, responses
-from dynatlas.dynamics.attractors import find_attractors
+from dynatlas.dynamics.attractors import Attractor, find_attractors
 from dynatlas.dynamics.fixed_points import FixedPoints, find_fixed_points
 from dynatlas.dynamics.graphs import canonical_order
 from dynatlas.dynamics.linearization import linearize
@@ -209,6 +209,13 @@ def _point_arrays(table: pd.DataFrame, points: list[FixedPoints]) -> xr.Dataset:
     )
 
 
+def _output_amplitude(cell: Cell, attractor: Attractor) -> float:
+    """Half the range of the first output on an attractor; NaN if the states are not finite."""
+    if not np.isfinite(attractor.states).all():
+        return np.nan
+    return float(np.ptp(first_output(cell, attractor.states, with_bias=False))) / 2
+
+
 def attractors(study: Study, task: Task, member: Member, cell: Cell, visited: NDArray[np.float64]) -> pd.DataFrame:
     """The attractor that a network reaches under each condition, from the end of a probe trial under it."""
     trials = task.probe_conditions()
@@ -225,7 +232,7 @@ def attractors(study: Study, task: Task, member: Member, cell: Cell, visited: ND
             "period": attractor.period,
             "rotation_number": attractor.rotation_number,
             "amplitude": attractor.amplitude,
-            "output_amplitude": float(np.ptp(first_output(cell, attractor.states, with_bias=False))) / 2,
+            "output_amplitude": _output_amplitude(cell, attractor),
             "exponent_1": attractor.exponents[0],
             "exponent_2": attractor.exponents[1] if len(attractor.exponents) > 1 else np.nan,
         }
