@@ -172,6 +172,15 @@ def test_the_fixation_cue_the_weights_and_the_stimuli_follow_the_periods(task: A
     assert lengths == set(range(task.delay, task.delay + jitter + 1))
 
 
+@pytest.mark.parametrize("later", [0, 2, 6])
+def test_the_periods_follow_each_other_and_only_the_delay_is_longer(later: int) -> None:
+    task: Any = TASKS["delayed_discrimination"](**VARIED["delayed_discrimination"])
+    seen = {period: np.flatnonzero(task.within(period, later)).tolist() for period in task.periods}
+    assert [step for steps in seen.values() for step in steps] == list(range(task.steps))
+    lengths = {period: len(steps) for period, steps in seen.items()}
+    assert lengths == {"fixation": 2, "first": 3, "delay": 4 + later, "second": 3, "response": 5 + 6 - later}
+
+
 def test_the_delays_are_uniform() -> None:
     task = MemoryAngle(**VARIED["memory_angle"])
     inputs, *_ = draw(task)
