@@ -9,9 +9,9 @@ import scipy.linalg
 import scipy.stats
 
 from dynatlas import distance, distance_matrix
-from dynatlas.measures.cca import SVCCA
+from dynatlas.measures.geometry.cca import SVCCA
+from dynatlas.measures.geometry.rsa import RSA
 from dynatlas.measures.registry import MEASURES
-from dynatlas.measures.rsa import RSA
 from support.activities import CORRELATED, SCALED, VARIANTS, cka, networks
 
 

@@ -11,7 +11,7 @@ import sklearn.cross_decomposition
 from scipy.spatial.distance import pdist
 
 from dynatlas import distance, distance_matrix
-from dynatlas.measures.cca import SVCCA
+from dynatlas.measures.geometry.cca import SVCCA
 from support.activities import VARIANTS, cka, networks, rotation
 
 

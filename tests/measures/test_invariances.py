@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dynatlas import distance, distance_matrix
 from dynatlas.measures.aspects import TOPOLOGY
-from dynatlas.measures.cka import CKA
+from dynatlas.measures.geometry.cka import CKA
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import all_pairs, compare, in_groups
 from dynatlas.measures.registry import MEASURES, measure_of, register_measure

@@ -17,18 +17,18 @@ leave its distance from Y unchanged:
 | rsa | 1 − correlation of the dissimilarities between samples | no | rotation (``dissimilarity="euclidean"``) |
 """
 
-from dynatlas.measures.cca import CCA as CCA
-from dynatlas.measures.cca import PWCCA as PWCCA
-from dynatlas.measures.cca import SVCCA as SVCCA
-from dynatlas.measures.cka import CKA as CKA
 from dynatlas.measures.distances import distance as distance
 from dynatlas.measures.distances import distance_matrix as distance_matrix
 from dynatlas.measures.distances import reduced as reduced
 from dynatlas.measures.distances import settings_of as settings_of
+from dynatlas.measures.geometry.cca import CCA as CCA
+from dynatlas.measures.geometry.cca import PWCCA as PWCCA
+from dynatlas.measures.geometry.cca import SVCCA as SVCCA
+from dynatlas.measures.geometry.cka import CKA as CKA
+from dynatlas.measures.geometry.procrustes import Procrustes as Procrustes
+from dynatlas.measures.geometry.rsa import RSA as RSA
 from dynatlas.measures.measure import Measure as Measure
-from dynatlas.measures.procrustes import Procrustes as Procrustes
 from dynatlas.measures.registry import BUILT_IN as BUILT_IN
 from dynatlas.measures.registry import MEASURES as MEASURES
 from dynatlas.measures.registry import measure_of as measure_of
 from dynatlas.measures.registry import register_measure as register_measure
-from dynatlas.measures.rsa import RSA as RSA

@@ -6,11 +6,11 @@ from typing import Any, Final, TypeVar
 
 from dynatlas._util.messages import did_you_mean
 from dynatlas.measures.aspects import TOPOLOGY
-from dynatlas.measures.cca import CCA, PWCCA, SVCCA
-from dynatlas.measures.cka import CKA
+from dynatlas.measures.geometry.cca import CCA, PWCCA, SVCCA
+from dynatlas.measures.geometry.cka import CKA
+from dynatlas.measures.geometry.procrustes import Procrustes
+from dynatlas.measures.geometry.rsa import RSA
 from dynatlas.measures.measure import Measure
-from dynatlas.measures.procrustes import Procrustes
-from dynatlas.measures.rsa import RSA
 from dynatlas.registry import check_name, enter
 
 MEASURES: dict[str, type[Measure]] = {

@@ -1,0 +1,1 @@
+"""Measures of representational geometry: from activity on the same samples."""
