@@ -9,6 +9,7 @@ from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import TABLES
 from dynatlas.cells.responses import probe_activity
 from dynatlas.measures.distances import distance_matrix
+from dynatlas.measures.registry import MEASURES
 from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
 from dynatlas.pipeline.stages.reduction import count_components
 from dynatlas.statistics.embedding import mds
@@ -64,7 +65,9 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
     if study.analysis.agreeing:
         for block in study.blocks:
             atlas.enter(*count_components(folder, block, quiet))
-    atlas.enter(*(atlas.write_table(name, pd.DataFrame(rows)) for name, rows in _maps(study, activities).items()))
+    atlas.enter(
+        *(atlas.write_table(name, pd.DataFrame(rows)) for name, rows in _maps(study, activities, inputs).items())
+    )
     return atlas, activities
 
 
@@ -81,11 +84,13 @@ def _arrays(version, cells):
     return {f"{version}/{path[-1].name}": leaf for path, leaf in jax.tree_util.tree_flatten_with_path(cells)[0]}
 
 
-def _maps(study, activities):
+def _maps(study, activities, inputs):
     rows = {"embeddings": [], "maps": []}
     trained = {network: activity for (version, network), activity in activities.items() if version == "trained"}
     for measure in study.analysis.measures:
-        coordinates, stress = mds(distance_matrix(trained, measure))
+        coordinates, stress = mds(
+            distance_matrix(trained, measure, inputs=inputs if MEASURES[measure].needs_trials else None)
+        )
         label = {"task": "flip_flop", "measure": measure}
         rows["maps"].append(_row("maps", label | {"stress": stress, "n_networks": len(trained)}))
         rows["embeddings"] += [

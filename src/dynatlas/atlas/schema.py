@@ -331,7 +331,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     # distances are.
     "headline": {
         **MATRIX,
-        "aspect": Column("string", "geometry, topology or linearized dynamics"),
+        "aspect": Column("string", "geometry, dynamics, topology or linearized dynamics"),
         "factor": Column("string", "architecture, activation, units, l2, shared, interactions or seed"),
         "r2": Column("float64", "share of the variance between networks"),
         "r2_low": Column("float64", "lower end of a 95 % interval over networks"),

@@ -53,6 +53,38 @@ def checked(activity: object, name: str, *, is_centred: bool = False) -> Float[n
     return np.asarray(np.ldexp(centre if is_centred else scaled, exponent))
 
 
+def checked_trials(
+    activity: object, name: str, measure: str, *, is_centred: bool = False
+) -> Float[np.ndarray, "trials steps units"]:
+    """Check one network's activity over time; dimensions of xarray are put in order by their names.
+
+    Args:
+        activity: [trials, time, units].
+        name: of the network, for messages.
+        measure: title of the measure, for messages.
+        is_centred: whether to subtract each unit's mean over all trials and times.
+
+    Raises:
+        ValueError: as in ``checked``, or the activity is not [trials, time, units].
+    """
+    given: Any = activity
+    axes = [role_of(str(axis)) for axis in getattr(given, "dims", ())]
+    if sorted(axes) == ["time", "trial", "unit"]:
+        given = given.transpose(*(given.dims[axes.index(role)] for role in ("trial", "time", "unit")))
+    try:
+        array = given if isinstance(given, np.ndarray) else np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"network {name} has activity that is not an array of real numbers: {error}") from error
+    if array.ndim != 3 or 0 in array.shape:
+        one = "; pass a single trial as activity[None]" if array.ndim == 2 else ""
+        raise ValueError(
+            f"network {name} has activity of shape {array.shape}; {measure} compares activity over time and expects "
+            f"[trials, time, units]{one}"
+        )
+    flat = checked(array.reshape(-1, array.shape[-1]), name, is_centred=is_centred)
+    return flat.reshape(array.shape)
+
+
 def _by_names(activity: Any, name: str) -> Any:
     """Honour masks and the names of axes, or refuse them: NumPy would drop both."""
     if isinstance(activity, np.ma.MaskedArray) and activity.mask.any():

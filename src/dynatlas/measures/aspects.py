@@ -7,7 +7,7 @@ from dynatlas.measures.graphs import Frobenius, FusedGromovWasserstein, MatchedS
 from dynatlas.measures.pairs import Comparison
 from dynatlas.measures.spectra import Spectrum
 
-Aspect = Literal["geometry", "topology", "linearized dynamics"]
+Aspect = Literal["geometry", "dynamics", "topology", "linearized dynamics"]
 ASPECTS: Final[tuple[Aspect, ...]] = get_args(Aspect)  # in the order in which tables have them
 
 
@@ -95,8 +95,12 @@ TOPOLOGY: Final = {
 
 
 def aspect(measure: str) -> Aspect:
-    """Return the aspect that a measure compares: geometry, unless it is a ``FixedPointMeasure``."""
-    return TOPOLOGY[measure].aspect if measure in TOPOLOGY else "geometry"
+    """Return the aspect that a measure compares; of a registered measure whose code is not loaded, geometry."""
+    from dynatlas.measures.registry import MEASURES  # which imports this file
+
+    if measure in TOPOLOGY:
+        return TOPOLOGY[measure].aspect
+    return MEASURES[measure].aspect if measure in MEASURES else "geometry"
 
 
 def comparing(finding: Finding) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Distances from activities: check and reduce each network once, then compare all pairs."""
 
+import math
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike
 from dynatlas._util.cores import available_cores, single_threaded_algebra
-from dynatlas.measures.activity import centred, checked, rows_of
+from dynatlas.measures.activity import centred, checked, checked_trials, rows_of
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, all_pairs, labelled
 from dynatlas.measures.registry import measure_of
@@ -25,21 +26,25 @@ from dynatlas.measures.registry import measure_of
 Activities = Mapping[str, object] | Iterable[object]
 
 
-def distance(X: ArrayLike, Y: ArrayLike, measure: str = "svcca", **options: Any) -> float:
+def distance(
+    X: ArrayLike, Y: ArrayLike, measure: str = "svcca", *, inputs: ArrayLike | None = None, **options: Any
+) -> float:
     """Compute the distance between two networks' activities; the classes in ``MEASURES`` state the equations.
 
     Args:
-        X: [samples, units].
-        Y: [samples, units]: the same samples in the same order; the number of units may differ.
-        measure: "svcca", "pwcca", "cca", "cka", "procrustes", "rsa", or a registered one (``register_measure``).
+        X: [samples, units]; for a measure that sees time, such as dsa, [trials, time, units].
+        Y: the same samples in the same order; the number of units may differ. dsa compares other trials, too.
+        measure: a name in ``MEASURES``, such as "svcca", "cka" or "dsa", or a registered one (``register_measure``).
+        inputs: of a measure that sees time, the inputs of the trials [trials, time, channels]. Activity [samples,
+            units], trial by trial, is then divided into these trials.
         options: of the measure, such as ``variance`` or ``components`` for svcca.
 
     Returns:
         The distance; exactly 0 for an activity and itself.
 
     Raises:
-        ValueError: unknown measure or option; activity that is not [samples, units], has NaN or infinity, fewer than 2
-            samples, or only constant units; different numbers of samples.
+        ValueError: unknown measure or option; activity that has not the shape that the measure takes, has NaN or
+            infinity, fewer than 2 samples, or only constant units; different numbers of samples.
 
     Warns:
         UserWarning: so few samples that some canonical correlations (svcca, pwcca, cca) are 1 for any networks; or
@@ -54,23 +59,26 @@ def distance(X: ArrayLike, Y: ArrayLike, measure: str = "svcca", **options: Any)
         >>> round(distance(X, X**2, "cka"), 2)
         0.85
     """
-    both, chosen = _agreed({"X": X, "Y": Y}, measure_of(measure, options), stacklevel=3)
-    (_, first), (_, second) = _reduced(both, chosen, stacklevel=3)
+    both, chosen = _agreed({"X": X, "Y": Y}, _chosen(measure, options, inputs), stacklevel=3)
+    (_, first), (_, second) = _reduced(both, chosen, inputs, stacklevel=3)
     if all(np.array_equal(first[name], second[name]) for name in first):
         return 0.0
     return max(chosen.between(first, second), 0.0)
 
 
-def distance_matrix(activities: Activities, measure: str = "svcca", **options: Any) -> xr.DataArray:
+def distance_matrix(
+    activities: Activities, measure: str = "svcca", *, inputs: ArrayLike | None = None, **options: Any
+) -> xr.DataArray:
     """Compute the distances between all pairs of networks or recordings.
 
     Args:
-        activities: name → [samples, units]; or an iterable of (name, array) pairs; or of arrays, which are then named
-            "0", "1", …. One network is read at a time, and only its reduced form stays in memory: [samples, components]
-            for svcca and cka, all pairs of samples for rsa, else about as much as the activity. Without ``components``
-            or ``per_network``, svcca reads the activities twice; an iterator, which can be read once, is then kept
-            whole.
+        activities: name → [samples, units], or as the measure takes it (``distance``); or an iterable of (name, array)
+            pairs; or of arrays, which are then named "0", "1", …. One network is read at a time, and only its reduced
+            form stays in memory: [samples, components] for svcca and cka, all pairs of samples for rsa, else about as
+            much as the activity. Without ``components`` or ``per_network``, svcca reads the activities twice; an
+            iterator, which can be read once, is then kept whole.
         measure: as in ``distance``.
+        inputs: as in ``distance``.
         options: of the measure.
 
     Returns:
@@ -88,8 +96,8 @@ def distance_matrix(activities: Activities, measure: str = "svcca", **options: A
         >>> distances.sel(network="a").round(2).values.tolist()
         [0.0, 0.0, 0.85]
     """
-    activities, chosen = _agreed(activities, measure_of(measure, options), stacklevel=3)
-    reduced = _reduced(activities, chosen, stacklevel=3)
+    activities, chosen = _agreed(activities, _chosen(measure, options, inputs), stacklevel=3)
+    reduced = _reduced(activities, chosen, inputs, stacklevel=3)
     matrix = all_pairs([one for _, one in reduced], chosen)
     about = {"long_name": f"{measure} distance between networks", "n_networks": len(reduced)}
     return labelled(matrix, [name for name, _ in reduced], measure, **settings_of(chosen)).assign_attrs(about)
@@ -105,16 +113,60 @@ def settings_of(measure: Measure) -> dict[str, Any]:
     }
 
 
-def reduced(activity: object, name: str, measure: Measure) -> Reduced:
-    """Reduce one network's activity; a ValueError names the network."""
-    return _of_checked(checked(activity, name, is_centred=measure.is_centred), name, measure)
+def reduced(activity: object, name: str, measure: Measure, inputs: ArrayLike | None = None) -> Reduced:
+    """Reduce one network's activity; a ValueError names the network.
+
+    A measure that sees time takes [trials, time, units], or [samples, units] with the ``inputs`` of the trials [trials,
+    time, channels].
+    """
+    return _of_checked(_checked(activity, name, measure, inputs), name, measure, inputs)
 
 
-def _of_checked(activity: Float[np.ndarray, "samples units"], name: str, measure: Measure) -> Reduced:
+def _chosen(name: str, options: Mapping[str, Any], inputs: ArrayLike | None) -> Measure:
+    measure = measure_of(name, options)
+    if inputs is not None and not measure.needs_trials:
+        raise ValueError(f"{name} compares activity without its inputs; leave out inputs=")
+    if inputs is None and measure.needs_inputs:
+        raise ValueError(f"{name} also takes the inputs of the trials; pass inputs= as [trials, time, channels]")
+    return measure
+
+
+def _checked(
+    activity: Any, name: str, measure: Measure, inputs: ArrayLike | None
+) -> Float[np.ndarray, "*samples units"]:
+    """Check one network's activity, in the shape that the measure takes."""
+    if not measure.needs_trials:
+        return checked(activity, name, is_centred=measure.is_centred)
+    if inputs is None:
+        return checked_trials(activity, name, measure.title, is_centred=measure.is_centred)
+    shape = np.asarray(inputs).shape
+    if len(shape) != 3:
+        raise ValueError(f"inputs have the shape {shape}; expected [trials, time, channels]")
+    if np.ndim(activity) == 2 and len(activity) == shape[0] * shape[1]:
+        activity = checked(activity, name).reshape(*shape[:2], -1)
+    one = checked_trials(activity, name, measure.title, is_centred=measure.is_centred)
+    if one.shape[:2] != shape[:2]:
+        raise ValueError(
+            f"network {name} has {_extent(one)}, and the inputs have {shape[0]} trials of {shape[1]} times; expected "
+            "the inputs of the same trials"
+        )
+    return one
+
+
+def _of_checked(
+    activity: Float[np.ndarray, "*samples units"], name: str, measure: Measure, inputs: ArrayLike | None
+) -> Reduced:
+    reduce: Any = measure.reduce
     try:
-        return measure.reduce(activity)
+        return reduce(activity, np.asarray(inputs, np.float64)) if measure.needs_inputs else reduce(activity)  # type: ignore[no-any-return]
     except ValueError as error:
         raise ValueError(f"network {name}: {error}") from error
+
+
+def _extent(activity: Float[np.ndarray, "*samples units"]) -> str:
+    if activity.ndim == 2:
+        return f"{len(activity)} samples"
+    return f"{activity.shape[0]} trials of {activity.shape[1]} times"
 
 
 def _agreed(activities: Activities, measure: Measure, stacklevel: int) -> tuple[Activities, Measure]:
@@ -136,35 +188,37 @@ def _agreed(activities: Activities, measure: Measure, stacklevel: int) -> tuple[
     return activities, measure.agreed(counts)
 
 
-def _reduced(activities: Activities, measure: Measure, stacklevel: int) -> list[tuple[str, Reduced]]:
+def _reduced(
+    activities: Activities, measure: Measure, inputs: ArrayLike | None, stacklevel: int
+) -> list[tuple[str, Reduced]]:
     """Reduce every network, by name; warnings point ``stacklevel`` calls up."""
     futures: dict[str, Future[Reduced]] = {}
     running: deque[Future[Reduced]] = deque()
     few: list[str] = []
-    samples = 0
+    samples, extent = 0, ""
     labelled_rows: tuple[str, NDArray[Any]] | None = None
     # The iterable may reuse its buffer, so each activity is copied (by centring) before a thread takes it.
     with single_threaded_algebra(), ThreadPoolExecutor(available_cores()) as pool:
         for name, activity in _named(activities):
             if name in futures:
                 raise ValueError(f"two networks are named {name}; names must differ")
-            one = checked(activity, name, is_centred=measure.is_centred)
-            if futures and len(one) != samples:
+            one = _checked(activity, name, measure, inputs)
+            if futures and measure.needs_same_samples and _extent(one) != extent:
                 raise ValueError(
-                    f"network {name} has {len(one)} samples and network {next(iter(futures))} has {samples}; show "
-                    "all networks the same samples in the same order"
+                    f"network {name} has {_extent(one)} and network {next(iter(futures))} has "
+                    f"{extent.removesuffix(' samples')}; show all networks the same samples in the same order"
                 )
-            samples = len(one)
-            rows = rows_of(activity)
+            samples, extent = math.prod(one.shape[:-1]), _extent(one)
+            rows = rows_of(activity) if measure.needs_same_samples else None
             if rows is not None and labelled_rows is not None and not np.array_equal(rows, labelled_rows[1]):
                 raise ValueError(
                     f"the samples of networks {labelled_rows[0]} and {name} have different labels; show all networks "
                     "the same samples in the same order (pandas: reindex, xarray: align), or pass arrays without labels"
                 )
             labelled_rows = (name, rows) if rows is not None else labelled_rows
-            if measure.unit_bias and len(one) < one.shape[1]:
+            if measure.unit_bias and samples < one.shape[-1]:
                 few.append(name)
-            futures[name] = pool.submit(_of_checked, one, name, measure)
+            futures[name] = pool.submit(_of_checked, one, name, measure, inputs)
             running.append(futures[name])
             # No more activities in memory than there are threads to reduce them.
             if len(running) > available_cores():

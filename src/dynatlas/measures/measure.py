@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from dynatlas.measures.aspects import Aspect
 from dynatlas.measures.pairs import Comparison, Reduced
 
 
@@ -15,12 +16,19 @@ class Measure(Comparison):
     """A distance between networks from their activity on the same samples.
 
     ``reduce`` does the work per network, once; ``between`` or ``tile`` compares reduced networks.
+
+    ``reduce`` takes activity [samples, units]. A measure that sees time sets ``needs_trials`` and takes [trials, time,
+    units]; with ``needs_inputs`` also the inputs of these trials, as a second argument [trials, time, channels].
     """
 
     label: ClassVar[str] = ""  # of a measure of dynatlas, as people write it; others are written as they are named
     is_metric: ClassVar[bool] = False  # whether it satisfies the triangle inequality
     study_options: ClassVar[Mapping[str, object]] = {}  # its defaults in a study, where they differ
     kept_components: ClassVar[float] = inf  # principal components that it usually keeps of a network, for plans
+    aspect: ClassVar[Aspect] = "geometry"  # what it compares
+    needs_trials: ClassVar[bool] = False  # whether it takes [trials, time, units]
+    needs_inputs: ClassVar[bool] = False  # whether it also takes the inputs of these trials
+    needs_same_samples: ClassVar[bool] = True  # whether sample i of one network is compared with that of the other
 
     @property
     def unit_bias(self) -> str:
@@ -28,13 +36,18 @@ class Measure(Comparison):
         return ""
 
     @abstractmethod
-    def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
+    def reduce(self, activity: Float[np.ndarray, "*samples units"]) -> Reduced:
         """Reduce one network's activity, centred unless ``is_centred`` is False, to arrays by name."""
 
     def dimension(self, reduced: Reduced) -> int:
         """Return the number of dimensions that are matched freely with the other network's; 0 without such freedom."""
         del reduced
         return 0
+
+    @property
+    def title(self) -> str:
+        """Name in messages."""
+        return self.label or type(self).__name__
 
     @property
     def is_centred(self) -> bool:

@@ -82,16 +82,18 @@ def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[floa
     shape = max(shapes, key=lambda shape: study.task(shape.task).probe().inputs.shape[0] * study.task(shape.task).steps)
     cells = [study.cell(shape, jax.random.key(seed)) for seed in range(TIMED_NETWORKS)]
     inputs = study.task(shape.task).probe().inputs
+    of_trials = np.asarray(inputs)
     activities = [probe_activity(cell, inputs) for cell in cells]
     found: dict[str, tuple[float, float]] = {}
     for name in study.analysis.measures:
         measure = study.measure(name)
         if measure.needs_agreement:
             measure = measure.agreed([measure.components_of(centred(activity, name)) for activity in activities])
-        kept = [reduced(activity, "calibration", measure) for activity in activities]  # includes one-time costs
+        # Includes one-time costs.
+        kept = [reduced(activity, "calibration", measure, of_trials) for activity in activities]
         begun = time.perf_counter()
         for activity in activities:
-            reduced(activity, "calibration", measure)
+            reduced(activity, "calibration", measure, of_trials)
         per_network = (time.perf_counter() - begun) / len(activities)
         all_pairs(kept, measure, threads=1)
         begun = time.perf_counter()

@@ -31,12 +31,14 @@ class Rows:
         count: number of rows.
         trials: number of trials if the rows are the probe's samples, 0 if they are means.
         said: description of the rows.
+        inputs: of the networks, if the rows are the probe's samples.
     """
 
     of_sample: Int[np.ndarray, " samples"]
     count: int
     trials: int
     said: str
+    inputs: Float[np.ndarray, "trials steps inputs"] | None = None
 
     def of(self, activity: Float[np.ndarray, "samples units"]) -> Float[np.ndarray, "rows units"]:
         """Return a network's activity in these rows: the mean over each row's samples."""
@@ -55,6 +57,13 @@ class Rows:
         number = np.arange(self.count)
         unit = number // (self.count // self.trials) if self.trials else number
         return np.flatnonzero(unit % 2 == 0), np.flatnonzero(unit % 2 == 1)
+
+    def inputs_of(self, rows: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some_trials steps inputs"] | None:
+        """Return the inputs of the trials whose rows these are."""
+        if self.inputs is None:
+            return None
+        steps = self.count // self.trials
+        return self.inputs[np.unique(rows // steps)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +172,7 @@ def _rows(array: NDArray[np.float64], probe: Probe, name: str, rows: ArrayLike |
     is_whole = array.shape[:-1] in ((probe.samples,), (probe.trials, probe.steps))
     if is_whole:
         said = f"the probe's samples ({probe.trials} trials of {probe.steps} steps)"
-        return Rows(np.arange(probe.samples), probe.samples, probe.trials, said)
+        return Rows(np.arange(probe.samples), probe.samples, probe.trials, said, probe.inputs)
     n_conditions = len(probe.condition_names)
     if array.ndim == 2 and count == n_conditions:
         return Rows(probe.condition.ravel(), count, 0, f"means over the {count} conditions of the probe")

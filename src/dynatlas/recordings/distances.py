@@ -54,8 +54,15 @@ class MeasureDistances:
     ) -> None:
         self.name, self.measure, self.shuffles, self.seed = name, measure, shuffles, seed
         self.recordings = list(recordings.values())
-        self._whole = [_reduced(each.activity, one, measure) for one, each in recordings.items()]
-        self.even, self.odd = self.recordings[0].rows.halves()
+        self.rows = self.recordings[0].rows
+        if measure.needs_trials and not self.rows.trials:
+            raise NetworkError(
+                f"{name} compares activity over time, and the rows of {next(iter(recordings))} are {self.rows.said}; "
+                "expected the probe's samples, [trials, steps, units]. Place it by other measures with measures= "
+                "(--measure)"
+            )
+        self._whole = [self._reduced(each.activity, one) for one, each in recordings.items()]
+        self.even, self.odd = self.rows.halves()
         self._halves = self._reduced_halves([each.activity for each in self.recordings])
         self._trained: list[NDArray[np.float64]] = []  # of each network, [recordings]
         self._untrained: dict[int, NDArray[np.float64]] = {}  # by the network's place, [recordings]
@@ -67,12 +74,12 @@ class MeasureDistances:
     def add(self, response: Response, *, keeps_all: bool) -> None:
         """Compare one network with all recordings; ``keeps_all`` keeps its reduced activity for ``embedding``."""
         place, name = len(self._trained), response.member.name
-        kept = reduced(response.trained, name, self.measure)
+        kept = reduced(response.trained, name, self.measure, self.rows.inputs)
         self._largest_dimension = max(self._largest_dimension, self.measure.dimension(kept))
         self._trained.append(self._between(self._whole, kept))
         if response.untrained is not None:
             self._controls.append(place)
-            before = reduced(response.untrained, f"{name} before training", self.measure)
+            before = reduced(response.untrained, f"{name} before training", self.measure, self.rows.inputs)
             self._untrained[place] = self._between(self._whole, before)
             halves = self._reduced_halves([response.trained])
             if self._halves and halves:
@@ -107,13 +114,13 @@ class MeasureDistances:
         """Return the mean distance of trained controls to each surrogate of a recording, by kind of surrogate."""
         one = self.recordings[recording]
         kinds: dict[str, Surrogates] = {"shuffled time": shuffled}
-        if one.rows.trials:
+        if one.rows.trials and self.measure.needs_same_samples:  # else neither order nor time of trials matters
             kinds["shifted trials"] = shifted
         networks = [self._kept[place] for place in self._controls]
         return {
             control: np.array(
                 [
-                    np.maximum(self.measure.tile([_reduced(each, control, self.measure)], networks), 0).mean()
+                    np.maximum(self.measure.tile([self._reduced(each, control)], networks), 0).mean()
                     for each in surrogates(one, self.shuffles, self.seed)
                 ]
             )
@@ -128,7 +135,7 @@ class MeasureDistances:
         distances = []
         for halves in unit_halves(one, SPLITS, self.seed):
             try:
-                first, second = (reduced(half, "half of the units", self.measure) for half in halves)
+                first, second = (reduced(half, "half of the units", self.measure, self.rows.inputs) for half in halves)
             except ValueError:  # too few units in a half for this measure, such as two for correlations over units
                 return np.zeros(0)
             distances.append(max(self.measure.between(first, second), 0.0))
@@ -163,24 +170,26 @@ class MeasureDistances:
         # Rounding can make the distance of identical activity −1e-16.
         return np.maximum(self.measure.tile(recordings, [network])[:, 0], 0)
 
+    def _reduced(self, activity: NDArray[np.float64], name: str) -> Reduced:
+        try:
+            return reduced(activity, name, self.measure, self.rows.inputs)
+        except ValueError as error:
+            raise NetworkError(f"{error}".removeprefix("network ")) from error
+
     def _reduced_halves(self, activities: Sequence[NDArray[np.float64]]) -> list[list[Reduced]]:
         """Reduce activities on the even and on the odd rows; return [] if these are too few to compare."""
         if min(len(self.even), len(self.odd)) < FEWEST_IN_HALF:
             return []
         try:
             return [
-                [reduced(activity[half], "half of the rows", self.measure) for activity in activities]
+                [
+                    reduced(activity[half], "half of the rows", self.measure, self.rows.inputs_of(half))
+                    for activity in activities
+                ]
                 for half in (self.even, self.odd)
             ]
         except ValueError:  # constant on one half
             return []
-
-
-def _reduced(activity: NDArray[np.float64], name: str, measure: Measure) -> Reduced:
-    try:
-        return reduced(activity, name, measure)
-    except ValueError as error:
-        raise NetworkError(f"{error}".removeprefix("network ")) from error
 
 
 def _of_measure(table: pd.DataFrame, task: str, measure: str) -> pd.DataFrame:

@@ -21,7 +21,6 @@ from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.transitions import graph_of
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
-from dynatlas.tasks.task import Task
 
 
 def count_components(path: Path, block: Block, report: Report) -> list[Entry]:
@@ -45,9 +44,9 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
     training, keyed by the network's id and the version's name.
     """
     atlas = Atlas.open(path)
-    task = atlas.study.task(block.task)
     measures = {name: agreed_measure(atlas, block.task, name) for name in atlas.study.analysis.measures}
-    inputs = task.probe().inputs
+    inputs = atlas.study.task(block.task).probe().inputs
+    of_trials = np.asarray(inputs)
     controlled = set(controlled_members(atlas.study, block.task))
     has_untrained = atlas.study.population.untrained_controls
     before = dict(trained(atlas, block, untrained=True)) if has_untrained else {}
@@ -55,12 +54,12 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
     for member, cell in trained(atlas, block):
         activity = probe_activity(cell, inputs)
         for name, measure in measures.items():
-            kept[name][member.id] = reduced(activity, member.name, measure)
+            kept[name][member.id] = reduced(activity, member.name, measure, of_trials)
         if member in controlled:
             untrained = probe_activity(before[member], inputs) if member in before else None
-            for version, other in _versions(task, member, activity, untrained):
+            for version, other, given in _versions(member, activity, untrained, of_trials):
                 for name, measure in measures.items():
-                    of_version = reduced(other, f"{member.name} ({version})", measure)
+                    of_version = reduced(other, f"{member.name} ({version})", measure, given)
                     kept[controls_of(name)][f"{member.id} {version}"] = of_version
     return [atlas.write_reduced(name, block, networks) for name, networks in kept.items()]
 
@@ -76,18 +75,18 @@ def controls_of(measure: str) -> str:
 
 
 def _versions(
-    task: Task,
     member: Member,
     activity: Float[np.ndarray, "samples units"],
     untrained: Float[np.ndarray, "samples units"] | None,
-) -> Iterator[tuple[str, Float[np.ndarray, "some_samples units"]]]:
-    """Yield versions of a network's activity: halves of the trials, shuffled, and before training."""
-    trials = activity.reshape(-1, task.steps, activity.shape[1])
-    yield "even", trials[::2].reshape(-1, activity.shape[1])
-    yield "odd", trials[1::2].reshape(-1, activity.shape[1])
-    yield "shuffled", np.random.default_rng(int(member.id, 16)).permutation(activity)
+    inputs: Float[np.ndarray, "trials steps inputs"],
+) -> Iterator[tuple[str, Float[np.ndarray, "some_samples units"], Float[np.ndarray, "some_trials steps inputs"]]]:
+    """Yield versions of a network's activity with their inputs: halves of the trials, shuffled, and before training."""
+    trials = activity.reshape(*inputs.shape[:2], activity.shape[1])
+    yield "even", trials[::2].reshape(-1, activity.shape[1]), inputs[::2]
+    yield "odd", trials[1::2].reshape(-1, activity.shape[1]), inputs[1::2]
+    yield "shuffled", np.random.default_rng(int(member.id, 16)).permutation(activity), inputs
     if untrained is not None:
-        yield "untrained", untrained
+        yield "untrained", untrained, inputs
 
 
 def reduce_findings(path: Path, block: Block, report: Report) -> list[Entry]:
