@@ -142,7 +142,7 @@ def test_inputs_that_do_not_fit_are_refused(measure, inputs, message):
 
 @pytest.fixture
 def made(tmp_path):
-    return random_atlas(tmp_path / "atlas", measures=("cka", "speed", "drive"))
+    return random_atlas(tmp_path / "atlas", measures=("cka", "speed", "drive", "dsa"))
 
 
 def test_a_study_gives_its_probe_trial_by_trial(made):
@@ -163,6 +163,7 @@ def test_a_study_gives_its_probe_trial_by_trial(made):
             for second, other in values.items():
                 expected = abs(one - other)
                 assert float(stored.sel(network=first, other_network=second)) == pytest.approx(expected, abs=1e-9)
+    np.testing.assert_allclose(joined(atlas, Matrix("flip_flop", "dsa")), distance_matrix(whole, "dsa"), atol=1e-12)
     # The halves of the controls are whole trials, with their own inputs.
     block = next(iter(atlas.study.blocks))
     for version, part in (("even", slice(None, None, 2)), ("odd", slice(1, None, 2))):
@@ -173,14 +174,16 @@ def test_a_study_gives_its_probe_trial_by_trial(made):
             assert float(kept["speed"]["speed"]) == pytest.approx(speed(whole[network][part]), abs=1e-9)
             assert float(kept["drive"]["size"]) == pytest.approx(drive(whole[network][part], inputs[part]), abs=1e-9)
     atlas.enter(*make_controls(atlas.path, "flip_flop", quiet))
-    assert set(time_geometry(atlas.study.to_toml(), ())) == {"cka", "speed", "drive"}
+    assert set(time_geometry(atlas.study.to_toml(), ())) == {"cka", "speed", "drive", "dsa"}
 
 
 def test_a_recording_is_placed_trial_by_trial(made):
     atlas, of_network = made
     member = atlas.study.members[1]
     recording = of_network["trained", member.id][:, ::-1]
-    placement = place_recording(atlas, recording.reshape(TRIALS, TIMES, -1), measures=["speed", "drive"], shuffles=19)
+    placement = place_recording(
+        atlas, recording.reshape(TRIALS, TIMES, -1), measures=["speed", "drive", "dsa"], shuffles=19
+    )
     inputs = np.asarray(atlas.study.tasks[0].probe().inputs, np.float64)
     table = placement.tables["distances"]
     for measure, value in (("speed", speed), ("drive", lambda one: drive(one, inputs))):
@@ -190,6 +193,12 @@ def test_a_recording_is_placed_trial_by_trial(made):
             expected = abs(value(recording.reshape(TRIALS, TIMES, -1)) - value(other))
             assert away == pytest.approx(expected, abs=1e-9)
         assert rows[member.id] == pytest.approx(0, abs=1e-9)
+    # The order and the time of trials do not matter to dsa, so that shifting them makes no surrogate.
+    controls = placement.tables["controls"]
+    of_dsa, of_speed = (set(controls.control[controls.measure == measure]) for measure in ("dsa", "speed"))
+    assert of_speed - of_dsa == {"shifted trials"}
+    nearest = table[(table.measure == "dsa") & (table.version == "trained")].nsmallest(1, "distance").iloc[0]
+    assert (nearest.network, nearest.distance < 1e-6) == (member.id, True)
     means = np.random.default_rng(0).normal(size=(4, 5))
     with pytest.raises(NetworkError, match=r"speed compares activity over time, and the rows .* are means over"):
         place_recording(atlas, means, measures=["speed"], shuffles=19)

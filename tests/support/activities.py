@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from dynatlas.measures.registry import MEASURES
+
+# The measures that take [samples, units].
+OF_SAMPLES = [name for name, measure in MEASURES.items() if not measure.needs_trials]
+
 SCALED = {"euclidean": True}  # the variant that depends on the scale of activity
 
 HELD_OUT = {"regularization": 0.3, "held_out": 0.4}  # the variant that depends on the order of samples

@@ -1,9 +1,9 @@
 """Distances between networks from their activity on the same samples.
 
 Every measure works in two steps: ``reduce`` does the work per network, once; ``between`` or ``tile`` compares reduced
-networks. All are *distances*: 0 for a network and itself. Shifting a unit or reordering units changes none of them, nor
-does a common scale of all units (except procrustes with ``euclidean``). The last column lists the other maps of X that
-leave its distance from Y unchanged:
+networks. All are *distances*: 0 for a network and itself. Shifting a unit (except for dsa) or reordering units changes
+none of them, nor does a common scale of all units (except procrustes with ``euclidean``). dsa compares dynamics, and
+takes [trials, time, units]. The last column lists the other maps of X that leave its distance from Y unchanged:
 
 | measure | distance | metric | also unchanged by |
 |---|---|---|---|
@@ -15,12 +15,15 @@ leave its distance from Y unchanged:
 | cka | 1 − linear centred kernel alignment, biased or debiased | no | rotation |
 | procrustes | angle or distance between the best-aligned configurations | yes | rotation |
 | rsa | 1 − correlation of the dissimilarities between samples | no | rotation (``dissimilarity="euclidean"``) |
+| dsa | 2-Wasserstein distance between the eigenvalues of the maps that step activity | yes | any invertible linear |
+| | ahead | | map (with ``rank``: rotation) |
 """
 
 from dynatlas.measures.distances import distance as distance
 from dynatlas.measures.distances import distance_matrix as distance_matrix
 from dynatlas.measures.distances import reduced as reduced
 from dynatlas.measures.distances import settings_of as settings_of
+from dynatlas.measures.dynamics.dsa import DSA as DSA
 from dynatlas.measures.geometry.cca import CCA as CCA
 from dynatlas.measures.geometry.cca import PWCCA as PWCCA
 from dynatlas.measures.geometry.cca import SVCCA as SVCCA

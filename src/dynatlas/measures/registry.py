@@ -1,4 +1,4 @@
-"""Register of the measures of geometry: built-in ones, and those that a user registers."""
+"""Register of the measures of activity: built-in ones, and those that a user registers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from dynatlas._util.messages import did_you_mean
 from dynatlas.measures.aspects import TOPOLOGY
+from dynatlas.measures.dynamics.dsa import DSA
 from dynatlas.measures.geometry.cca import CCA, PWCCA, SVCCA
 from dynatlas.measures.geometry.cka import CKA
 from dynatlas.measures.geometry.procrustes import Procrustes
@@ -20,6 +21,7 @@ MEASURES: dict[str, type[Measure]] = {
     "cka": CKA,
     "procrustes": Procrustes,
     "rsa": RSA,
+    "dsa": DSA,
 }
 
 BUILT_IN: Final = frozenset(MEASURES)

@@ -1,0 +1,1 @@
+"""Measures of dynamics: from activity over time."""

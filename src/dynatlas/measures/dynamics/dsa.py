@@ -1,0 +1,101 @@
+"""Dynamical similarity analysis: distance between the linear maps that step two networks' activity ahead."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Complex, Float
+
+from dynatlas.measures.aspects import Aspect
+from dynatlas.measures.dynamics.regression import delay_embedding, one_step_map
+from dynatlas.measures.dynamics.transport import transport_distances
+from dynatlas.measures.measure import Measure, expected
+from dynatlas.measures.pairs import Reduced
+
+
+@dataclass(frozen=True)
+class DSA(Measure):
+    """2-Wasserstein distance between the eigenvalues of the linear maps that step two networks' activity ahead.
+
+    Each state is joined with those at the ``n_delays`` − 1 multiples of ``delay_interval`` before it. These embedded
+    states are whitened, reduced to their ``rank`` leading principal components, and regressed on those one step before
+    them, with the ridge ``lamb``; no step leads from one trial to the next. With ``reduced_rank_reg`` the ``rank``
+    limits the map instead of the states, and the eigenvalues that remain are 0. The eigenvalues λ of the two maps, each
+    with an equal share of its set, are at the distance
+
+        W₂ = √(min over couplings π of Σ πᵢⱼ |λᵢ − μⱼ|²)
+
+    by exact optimal transport. It compares how activity moves on, not where it is: the trials of two networks may be
+    others, in other numbers.
+
+    A metric between spectra, from 0. Unchanged by the order of trials, rotation and a common scale; at ``rank=None`` by
+    any invertible linear map. A constant added to a unit changes it, as the regression has no intercept;
+    ``centered=True`` first subtracts each unit's mean.
+
+    Source: Ostrow et al. 2023. Names and defaults of settings are those of the package dsa-metric 2.0.2, which returns
+    W₂² (``score_method="wasserstein"``), computes in single precision, and keeps components of rounding.
+
+    Example:
+        >>> from dynatlas import distance
+        >>> start = np.random.default_rng(0).normal(size=(8, 1, 2))
+        >>> X, Y = (start * np.array(rates) ** np.arange(20)[:, None] for rates in ([0.9, 0.5], [0.8, 0.5]))
+        >>> round(distance(X, Y, "dsa"), 6)  # √(0.1² / 2)
+        0.070711
+        >>> round(distance(X, X @ [[1.0, 2.0], [0.0, 3.0]], "dsa"), 6)  # the same dynamics, seen otherwise
+        0.0
+    """
+
+    label: ClassVar[str] = "DSA"
+    aspect: ClassVar[Aspect] = "dynamics"
+    is_metric: ClassVar[bool] = True
+    kept_components: ClassVar[float] = 0  # eigenvalues only
+    needs_trials: ClassVar[bool] = True
+    needs_same_samples: ClassVar[bool] = False
+    n_delays: Any = 1
+    delay_interval: Any = 1
+    rank: Any = None
+    reduced_rank_reg: Any = False
+    lamb: Any = 1e-8
+    centered: Any = False
+
+    def __post_init__(self) -> None:
+        for option in ("n_delays", "delay_interval", "rank"):
+            value = getattr(self, option)
+            is_count = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+            or_none = ", or None" if option == "rank" else ""
+            is_known = is_count or (option == "rank" and value is None)
+            expected(option, value, f"a whole number of at least 1{or_none}", is_known)
+        is_number = isinstance(self.lamb, Real) and 0 <= float(self.lamb) < np.inf
+        expected("lamb", self.lamb, "a number of at least 0", is_number)
+        for option in ("reduced_rank_reg", "centered"):
+            expected(option, getattr(self, option), "True or False", isinstance(getattr(self, option), bool))
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether each unit's mean is subtracted first."""
+        return bool(self.centered)
+
+    def reduce(self, activity: Float[np.ndarray, "trials steps units"]) -> Reduced:
+        """Return the eigenvalues of the map, as {"real": [k], "imaginary": [k]}."""
+        embedded = delay_embedding(activity, int(self.n_delays), int(self.delay_interval))
+        rank = None if self.rank is None else int(self.rank)
+        found = one_step_map(embedded, rank, float(self.lamb), reduced_rank=self.reduced_rank_reg)
+        eigenvalues = np.append(np.linalg.eigvals(found.matrix), np.zeros(found.n_null))
+        return {
+            "real": np.ascontiguousarray(eigenvalues.real),  # files of tensors have no complex double precision
+            "imaginary": np.ascontiguousarray(eigenvalues.imag),
+        }
+
+    def between(self, first: Reduced, second: Reduced) -> float:
+        """Compare two sets of eigenvalues."""
+        return float(self.tile([first], [second])[0, 0])
+
+    def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
+        """Transport each of the first sets to each of the second ones."""
+        return transport_distances(*([_eigenvalues(one) for one in group] for group in (firsts, seconds)))
+
+
+def _eigenvalues(reduced: Reduced) -> Complex[np.ndarray, " k"]:
+    return np.asarray(reduced["real"] + 1j * reduced["imaginary"])
