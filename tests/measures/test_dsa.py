@@ -128,6 +128,15 @@ def test_transport_is_optimal():
             assert transport_distance(first, second) == pytest.approx(np.sqrt(least), abs=1e-12)
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 10_000))
+@settings(max_examples=60)
+def test_spectra_of_real_matrices_may_be_folded(n, m, seed):
+    random = np.random.default_rng(seed)
+    spectra = [np.linalg.eigvals(random.normal(size=(size, size))) for size in (n, m)]
+    kept = [{"real": values.real, "imaginary": values.imag} for values in spectra]
+    assert measure_of("dsa", {}).between(*kept) == pytest.approx(transport_distance(*spectra), abs=1e-12)
+
+
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=3), st.integers(0, 10_000))
 @settings(max_examples=60)
 def test_transport_is_a_metric(sizes, seed):

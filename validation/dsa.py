@@ -1,0 +1,155 @@
+"""Is our DSA that of the package dsa-metric, and how long does either take for a pair?
+
+    python validation/dsa.py [--dsa-python PATH] [--json FILE]
+
+Noisy linear systems and random tanh networks driven by pulses, under several settings. dsa-metric computes in single
+precision; it is run once as it is, and once with PyTorch's default precision set to double. It returns W₂², and we W₂:
+the squares are compared. It may live in an environment of its own:
+
+    python -m venv dsa-env && dsa-env/bin/pip install torch==2.13.0 dsa-metric==2.0.2
+    python validation/dsa.py --dsa-python dsa-env/bin/python
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+import numpy as np
+
+SETTINGS = {
+    "defaults": {},
+    "ridge": {"lamb": 0.1},
+    "rank": {"rank": 5},
+    "delays": {"n_delays": 3, "delay_interval": 2},
+    "delays and rank": {"n_delays": 4, "rank": 10},
+    "reduced-rank regression": {"n_delays": 2, "rank": 8, "reduced_rank_reg": True},
+}
+TIMED_UNITS, TIMED = 64, 40
+
+
+def activities():
+    """[trials, time, units] of eight networks of different sizes."""
+    found = []
+    for number, units in enumerate((6, 6, 8, 10, 12, 16, 16, 16)):
+        random = np.random.default_rng(number)
+        weights = random.normal(size=(units, units)) / np.sqrt(units)
+        is_linear = number < 4
+        weights *= (0.9 / abs(np.linalg.eigvals(weights)).max()) if is_linear else 1.5
+        pulses = random.normal(size=(2, units))
+        state, states = random.normal(size=(40, units)), []
+        for _ in range(60):
+            drive = (random.random((40, 2)) < 0.2) @ pulses
+            summed = state @ weights + (0 if is_linear else drive) + 0.3 * random.normal(size=state.shape)
+            state = summed if is_linear else np.tanh(summed)
+            states.append(state)
+        found.append(np.stack(states, axis=1))
+    return found
+
+
+def maps():
+    """Matrices [units, units] with eigenvalues like those of a network's map."""
+    random = np.random.default_rng(0)
+    return random.normal(size=(TIMED, TIMED_UNITS, TIMED_UNITS)) * 0.9 / np.sqrt(TIMED_UNITS)
+
+
+def their_side(target):
+    """Write the results of dsa-metric, under its own interpreter."""
+    import torch
+    from DSA import DSA
+    from DSA.simdist import SimilarityTransformDist
+
+    torch.set_num_threads(1)
+    results = {}
+    for precision, dtype in (("double", torch.float64), ("single", torch.float32)):
+        torch.set_default_dtype(dtype)
+        results[precision] = {
+            name: np.asarray(DSA(activities(), **options).fit_score()).tolist() for name, options in SETTINGS.items()
+        }
+    torch.set_default_dtype(torch.float32)
+    matrices = [torch.from_numpy(matrix).float() for matrix in maps()]
+    spectra = [torch.linalg.eig(matrix).eigenvalues for matrix in matrices]
+    compared = SimilarityTransformDist(score_method="wasserstein")
+    for way, things in (("matrices", matrices), ("eigenvalues", spectra)):
+        scores = []
+        begun = time.process_time()
+        for i in range(TIMED):
+            scores += [compared.fit_score(things[i], things[j]) for j in range(i)]
+        results[f"milliseconds per pair of {way}"] = 1e3 * (time.process_time() - begun) / len(scores)
+        results[f"scores of {way}"] = scores
+    Path(target).write_text(json.dumps(results), encoding="utf-8")
+
+
+def our_side():
+    """Return the same from dynatlas."""
+    from dynatlas import distance_matrix
+    from dynatlas.measures import DSA
+    from dynatlas.measures.pairs import all_pairs
+
+    results = {
+        "double": {
+            name: (distance_matrix(activities(), "dsa", **options).values ** 2) for name, options in SETTINGS.items()
+        }
+    }
+    spectra = [np.linalg.eigvals(matrix) for matrix in maps()]
+    kept = [{"real": values.real, "imaginary": values.imag} for values in spectra]
+    all_pairs(kept, DSA(), threads=1)
+    begun = time.process_time()
+    distances = all_pairs(kept, DSA(), threads=1)
+    results["milliseconds per pair"] = 1e3 * (time.process_time() - begun) / (TIMED * (TIMED - 1) / 2)
+    results["scores"] = [distances[i, j] ** 2 for i in range(TIMED) for j in range(i)]
+    return results
+
+
+def main():
+    """Print and store the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dsa-python", default=sys.executable, help="interpreter with torch and dsa-metric")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers")
+    parser.add_argument("--theirs", metavar="FILE", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.theirs:
+        their_side(arguments.theirs)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "theirs.json"
+        command = [arguments.dsa_python, __file__, "--theirs", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"dsa-metric failed under {arguments.dsa_python}; see the head of this file:\n{done.stderr}")
+        theirs = json.loads(target.read_text(encoding="utf-8"))
+    ours = our_side()
+    rows = {}
+    for name, squares in ours["double"].items():
+        rows[name] = {
+            "settings": SETTINGS[name],
+            "largest_score": float(squares.max()),
+            "largest_difference": float(abs(squares - np.array(theirs["double"][name])).max()),
+            "largest_difference_from_single_precision": float(abs(squares - np.array(theirs["single"][name])).max()),
+        }
+        print(
+            f"{name}: scores up to {rows[name]['largest_score']:.3f}, largest difference "
+            f"{rows[name]['largest_difference']:.1e}; from dsa-metric in single precision "
+            f"{rows[name]['largest_difference_from_single_precision']:.1e}"
+        )
+    pair = ours["milliseconds per pair"]
+    times = {way: theirs[f"milliseconds per pair of {way}"] for way in ("matrices", "eigenvalues")}
+    print(f"a pair of {TIMED_UNITS} eigenvalues: {1e3 * pair:.0f} µs of one core")
+    for way, milliseconds in times.items():
+        difference = float(abs(np.subtract(theirs[f"scores of {way}"], ours["scores"])).max())
+        print(
+            f"  dsa-metric from {way}: {1e3 * milliseconds:.0f} µs, {milliseconds / pair:.0f} times; {difference:.1e}"
+        )
+    if arguments.json:
+        stored = {"rows": rows, "milliseconds_per_pair": pair, "milliseconds_per_pair_of_dsa_metric": times}
+        Path(arguments.json).write_text(json.dumps(stored, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
