@@ -1,6 +1,6 @@
 """All pairs of a paper-sized population: seconds, memory, and how many times the direct way takes.
 
-    python benchmarks/geometry.py [--quick] [--json FILE]
+    python benchmarks/geometry.py [--quick] [--json FILE] [--dsa-python PATH]
 
 Synthetic networks, low-rank plus noise: 10 variables that all share and 10 of each network's own, mixed into 128 units,
 with 3 % of noise, at 6,400 samples. They are made one by one while the matrix is computed; the time that takes is
@@ -8,6 +8,10 @@ printed apart. The direct way starts every pair from the raw activity, as refere
 network's samples × units; CKA by the samples × samples kernels, and by the products of units. CKA keeps the principal
 components that a bound of 1e-3 on its distance asks for. Both sides compute some of the same distances, which must
 agree.
+
+DSA compares 1,000 networks of 64 units, noisy linear systems at 64 trials of 100 steps. Its direct way is the package
+dsa-metric, timed by validation/dsa.py if an interpreter that has it is named: one pair from two maps, as its class for
+the distance takes them, and from eigenvalues computed once.
 """
 
 import argparse
@@ -16,11 +20,14 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
 from dynatlas import distance_matrix
+from dynatlas._util.cores import single_threaded_algebra
 from dynatlas.measures.activity import centred
 from dynatlas.measures.pairs import all_pairs
 from dynatlas.measures.registry import measure_of
@@ -131,13 +138,71 @@ def measure(name, count, repeats):
     }
 
 
+def linear_system(number, trials=64, steps=100, units=64):
+    """The activity of a noisy linear system [trials, steps, units], with eigenvalues within the circle of 0.95."""
+    random = np.random.default_rng(number)
+    weights = random.standard_normal((units, units), np.float32) * np.float32(0.95 / np.sqrt(units))
+    noise = random.standard_normal((steps, trials, units), np.float32)
+    states = [noise[0]]
+    for one in noise[1:]:
+        states.append(states[-1] @ weights + one)
+    return np.stack(states, axis=1)
+
+
+def measure_dsa(count, repeats, dsa_python):
+    """All pairs by DSA, in this process."""
+    making, activities = timed(lambda: [linear_system(number) for number in range(min(count, 9))])
+    chosen = measure_of("dsa", {})
+    kept, reducing = [], []
+    begun = time.perf_counter()
+    with single_threaded_algebra():
+        for number in range(count):
+            activity = linear_system(number).astype(np.float64)
+            seconds, one = timed(lambda activity=activity: chosen.reduce(activity))
+            kept.append(one)
+            reducing.append(seconds)
+    made = time.perf_counter() - begun
+    chosen.tile(kept[:2], kept[:2])  # imports
+    comparing, of_core = [], []
+    for _ in range(repeats):
+        begun = time.process_time()
+        comparing.append(timed(lambda: all_pairs(kept, chosen, threads=1))[0])
+        of_core.append(time.process_time() - begun)
+    few = distance_matrix(activities, "dsa").values
+    assert abs(few - all_pairs(kept[:9], chosen)).max() < 1e-12
+    pairs = count * (count - 1) / 2
+    direct = {}
+    if dsa_python:
+        script = Path(__file__).parents[1] / "validation" / "dsa.py"
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "theirs.json"
+            subprocess.run([dsa_python, script, "--theirs", target, "--times"], check=True, capture_output=True)
+            theirs = json.loads(target.read_text(encoding="utf-8"))
+        direct = {way: theirs[f"milliseconds per pair of {way}"] for way in ("matrices", "eigenvalues")}
+    return {
+        "measure": "dsa",
+        "networks": count,
+        "seconds": made + statistics.median(comparing),
+        "seconds_making_networks": making / len(activities) * count,
+        "milliseconds_to_reduce_one": 1e3 * statistics.median(reducing),
+        "microseconds_per_pair": 1e6 * statistics.median(of_core) / pairs,
+        "milliseconds_per_pair_directly": direct,
+        "times_faster": {way: 1e-3 * value * pairs / statistics.median(of_core) for way, value in direct.items()},
+    }
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="320 networks: under a minute")
     parser.add_argument("--json", metavar="FILE", help="write the numbers")
-    parser.add_argument("--one", choices=list(OPTIONS), help=argparse.SUPPRESS)
+    parser.add_argument("--dsa-python", metavar="PATH", help="interpreter that has dsa-metric")
+    parser.add_argument("--one", choices=[*OPTIONS, "dsa"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.one == "dsa":
+        count = 100 if arguments.quick else 1000
+        print(json.dumps(measure_dsa(count, 1 if arguments.quick else 3, arguments.dsa_python)))
+        return
     count = 320 if arguments.quick else 2880
     if arguments.one:
         print(json.dumps(measure(arguments.one, count, repeats=3 if arguments.quick else 7)))
@@ -155,6 +220,17 @@ def main():
         )
         for way, milliseconds in row["milliseconds_per_pair_directly"].items():
             print(f"  directly, {way}: {milliseconds:.0f} ms a pair, {row['times_faster'][way]:,.0f} times as long")
+    command = [sys.executable, __file__, "--one", "dsa", *(["--quick"] if arguments.quick else [])]
+    command += ["--dsa-python", arguments.dsa_python] if arguments.dsa_python else []
+    rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    row = rows[-1]
+    print(
+        f"dsa: {row['networks']:,} networks in {row['seconds']:.0f} s, of which {row['seconds_making_networks']:.0f} s "
+        f"to make them; {row['milliseconds_to_reduce_one']:.1f} ms to reduce one, "
+        f"{row['microseconds_per_pair']:.1f} µs of one core a pair"
+    )
+    for way, milliseconds in row["milliseconds_per_pair_directly"].items():
+        print(f"  dsa-metric from {way}: {milliseconds:.2f} ms a pair, {row['times_faster'][way]:,.0f} times as long")
     points = np.random.default_rng(0).normal(size=(300 if arguments.quick else 3000, 6))
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
     seconds, embedding = timed(lambda: mds(distances))

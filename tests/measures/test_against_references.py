@@ -8,6 +8,9 @@ import rsatoolbox
 import scipy.linalg
 import scipy.stats
 import sklearn.cross_decomposition
+import sklearn.linear_model
+import sklearn.metrics
+import sklearn.model_selection
 from scipy.spatial.distance import pdist
 
 from dynatlas import distance, distance_matrix
@@ -16,7 +19,17 @@ from support.activities import VARIANTS, cka, networks, rotation
 
 
 def independent(X, Y, measure, **options):
-    functions = {"svcca": svcca, "pwcca": pwcca, "cca": cca, "cka": cka, "procrustes": procrustes, "rsa": rsa}
+    functions = {
+        "svcca": svcca,
+        "pwcca": pwcca,
+        "cca": cca,
+        "cka": cka,
+        "procrustes": procrustes,
+        "rsa": rsa,
+        "rbf_cka": rbf_cka,
+        "soft_matching": soft_matching,
+        "predictivity": predictivity,
+    }
     return functions[measure](X, Y, **options)
 
 
@@ -72,10 +85,19 @@ def cca(X, Y, regularization=0.01, held_out=0.0):
     )
 
 
-def procrustes(X, Y, euclidean=False):
+def whitened(activity, alpha):
+    """Partial whitening by a matrix function of the covariance, as in netrep, of activity of norm 1."""
+    size = np.linalg.norm(activity)
+    root = scipy.linalg.sqrtm(activity.T @ activity / size**2).real
+    mapped = activity @ (alpha * np.eye(len(root)) + (1 - alpha) * np.linalg.inv(root))
+    return mapped * (size / np.linalg.norm(mapped))
+
+
+def procrustes(X, Y, euclidean=False, alpha=1):
     """The angle, or the distance, after rotation by SciPy's solution, between configurations as vectors."""
     width = max(X.shape[1], Y.shape[1])
-    A, B = (np.pad(activity - activity.mean(axis=0), ((0, 0), (0, width - activity.shape[1]))) for activity in (X, Y))
+    centred = (whitened(activity - activity.mean(axis=0), alpha) for activity in (X, Y))
+    A, B = (np.pad(activity, ((0, 0), (0, width - activity.shape[1]))) for activity in centred)
     aligned = A @ scipy.linalg.orthogonal_procrustes(A, B)[0]
     if euclidean:
         return np.sqrt(((aligned - B) ** 2).sum(axis=1).mean())
@@ -90,6 +112,51 @@ def rsa(X, Y, correlation="spearman", dissimilarity="euclidean", centered=False)
     }[correlation]
     patterns = [activity - centered * activity.mean(axis=0) for activity in (X, Y)]
     return 1 - statistic(*(pdist(activity, dissimilarity) for activity in patterns))
+
+
+def rbf_cka(X, Y, bandwidth=0.8):
+    """CKA from n × n kernels, centred by products with I − 1/n."""
+    centring = np.eye(len(X)) - 1 / len(X)
+    kernels = []
+    for activity in (X, Y):
+        away = scipy.spatial.distance.cdist(activity, activity)
+        sigma = bandwidth * np.median(away[np.triu_indices(len(activity), 1)])
+        kernels.append(np.exp(-((away / sigma) ** 2) / 2))
+    K, L = (centring @ kernel @ centring for kernel in kernels)
+    return 1 - np.trace(K @ L) / np.sqrt(np.trace(K @ K) * np.trace(L @ L))
+
+
+def soft_matching(X, Y):
+    """The transport polytope as a linear programme."""
+    units = []
+    for activity in (X, Y):
+        moved = activity - activity.mean(axis=0)
+        units.append((moved / np.sqrt((moved**2).sum(axis=0).mean())).T)
+    costs = scipy.spatial.distance.cdist(*units, "sqeuclidean")
+    n, m = costs.shape
+    rows, columns = np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))
+    shares = np.append(np.full(n, 1 / n), np.full(m, 1 / m))
+    return np.sqrt(scipy.optimize.linprog(costs.ravel(), A_eq=np.vstack([rows, columns]), b_eq=shares).fun)
+
+
+def predictivity(X, Y, held_out=0.2, folds=5):
+    """scikit-learn's ridge regression, its search over ridges, and its R²."""
+    n_fitted = len(X) - round(held_out * len(X))
+    scores = []
+    for predictor, target in ((X, Y), (Y, X)):
+        fitted = predictor[:n_fitted] - predictor[:n_fitted].mean(axis=0)
+        largest = np.linalg.norm(fitted, 2) ** 2
+        search = sklearn.model_selection.GridSearchCV(
+            sklearn.linear_model.Ridge(solver="svd"),
+            {"alpha": largest * 10.0 ** np.arange(-8, 3)},
+            cv=sklearn.model_selection.KFold(folds),
+            scoring=lambda model, inputs, wanted: -((model.predict(inputs) - wanted) ** 2).sum(),
+        )
+        search.fit(predictor[:n_fitted], target[:n_fitted])
+        predicted = search.predict(predictor[n_fitted:])
+        held = target[n_fitted:]
+        scores.append(sklearn.metrics.r2_score(held, predicted, multioutput="variance_weighted"))
+    return 1 - np.mean(scores)
 
 
 @pytest.mark.parametrize(("measure", "options"), VARIANTS)

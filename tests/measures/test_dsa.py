@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from dynatlas import distance, distance_matrix
 from dynatlas.measures.activity import checked_trials
-from dynatlas.measures.dynamics.transport import transport_distance
 from dynatlas.measures.registry import measure_of
+from dynatlas.measures.transport import transport_distance
 from support.activities import rotation
 
 

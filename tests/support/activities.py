@@ -17,6 +17,8 @@ CORRELATED = {
     "centered": True,
 }  # the variant that depends on the number of units
 
+WHITENED = {"alpha": 0}  # the variant that no invertible map changes
+
 VARIANTS = [
     ("svcca", {}),
     ("svcca", {"variance": 0.8}),
@@ -33,6 +35,13 @@ VARIANTS = [
     ("rsa", {}),
     ("rsa", {"correlation": "pearson"}),
     ("rsa", CORRELATED),
+    ("procrustes", {"alpha": 0.3}),
+    ("procrustes", WHITENED),
+    ("rbf_cka", {}),
+    ("rbf_cka", {"bandwidth": 0.3}),
+    ("soft_matching", {}),
+    ("predictivity", {}),
+    ("predictivity", {"held_out": 0.4, "folds": 3}),
 ]
 
 

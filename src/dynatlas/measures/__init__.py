@@ -15,6 +15,9 @@ takes [trials, time, units]. The last column lists the other maps of X that leav
 | cka | 1 − linear centred kernel alignment, biased or debiased | no | rotation |
 | procrustes | angle or distance between the best-aligned configurations | yes | rotation |
 | rsa | 1 − correlation of the dissimilarities between samples | no | rotation (``dissimilarity="euclidean"``) |
+| rbf_cka | 1 − centred alignment of Gaussian kernels | no | rotation |
+| soft_matching | √ of the mean squared difference of units under their best assignment | yes | nothing |
+| predictivity | 1 − mean R² of linear predictions in both directions, on samples held out | no | rotation |
 | dsa | 2-Wasserstein distance between the eigenvalues of the maps that step activity | yes | any invertible linear |
 | | ahead | | map (with ``rank``: rotation) |
 """
@@ -28,8 +31,11 @@ from dynatlas.measures.geometry.cca import CCA as CCA
 from dynatlas.measures.geometry.cca import PWCCA as PWCCA
 from dynatlas.measures.geometry.cca import SVCCA as SVCCA
 from dynatlas.measures.geometry.cka import CKA as CKA
+from dynatlas.measures.geometry.predictivity import Predictivity as Predictivity
 from dynatlas.measures.geometry.procrustes import Procrustes as Procrustes
+from dynatlas.measures.geometry.rbf_cka import RBFCKA as RBFCKA
 from dynatlas.measures.geometry.rsa import RSA as RSA
+from dynatlas.measures.geometry.soft_matching import SoftMatching as SoftMatching
 from dynatlas.measures.measure import Measure as Measure
 from dynatlas.measures.registry import BUILT_IN as BUILT_IN
 from dynatlas.measures.registry import MEASURES as MEASURES

@@ -9,8 +9,11 @@ from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.measures.dynamics.dsa import DSA
 from dynatlas.measures.geometry.cca import CCA, PWCCA, SVCCA
 from dynatlas.measures.geometry.cka import CKA
+from dynatlas.measures.geometry.predictivity import Predictivity
 from dynatlas.measures.geometry.procrustes import Procrustes
+from dynatlas.measures.geometry.rbf_cka import RBFCKA
 from dynatlas.measures.geometry.rsa import RSA
+from dynatlas.measures.geometry.soft_matching import SoftMatching
 from dynatlas.measures.measure import Measure
 from dynatlas.registry import check_name, enter
 
@@ -21,6 +24,9 @@ MEASURES: dict[str, type[Measure]] = {
     "cka": CKA,
     "procrustes": Procrustes,
     "rsa": RSA,
+    "rbf_cka": RBFCKA,
+    "soft_matching": SoftMatching,
+    "predictivity": Predictivity,
     "dsa": DSA,
 }
 

@@ -10,9 +10,9 @@ from jaxtyping import Complex, Float
 
 from dynatlas.measures.aspects import Aspect
 from dynatlas.measures.dynamics.regression import delay_embedding, one_step_map
-from dynatlas.measures.dynamics.transport import transport_distances
 from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Reduced
+from dynatlas.measures.transport import transport_distance
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ class DSA(Measure):
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
         """Transport each of the first sets to each of the second ones."""
-        return transport_distances(*([_folded(one) for one in group] for group in (firsts, seconds)))
+        rows, columns = ([_folded(one) for one in group] for group in (firsts, seconds))
+        return np.array([[transport_distance(row, column) for column in columns] for row in rows])
 
 
 def _folded(reduced: Reduced) -> Complex[np.ndarray, " k"]:

@@ -1,12 +1,13 @@
 """Procrustes distance: the shape distance that remains after the best rotation."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from dynatlas.measures.activity import on_unit_scale, principal_axes
+from dynatlas.measures.activity import on_unit_scale, orthonormal, principal_axes
 from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Reduced
 
@@ -18,16 +19,24 @@ class Procrustes(Measure):
     ``euclidean`` returns √(‖X‖²_F + ‖Y‖²_F − 2‖XᵀY‖_*) / √samples instead: the root mean square distance between the
     aligned states, in the units of the activity, which depends on its scale.
 
-    Both are metrics, unchanged by rotation.
+    ``alpha`` whitens partially first: activity of ‖X‖_F = 1 with principal variances λ is multiplied by
+    α + (1 − α) / √λ along its principal axes, and rescaled to its norm. 1, or None, does nothing; at 0 all directions
+    count alike, as in CCA.
 
-    Source: Williams et al. 2021 (shape distances), with the narrower network padded by silent units.
+    All are metrics, unchanged by rotation; at ``alpha=0`` by any invertible linear map.
+
+    Source: Williams et al. 2021 (shape distances), with the narrower network padded by silent units. Their package
+    netrep whitens activity as it is scaled, and gives silent units a variance.
     """
 
     label: ClassVar[str] = "Procrustes"
     is_metric: ClassVar[bool] = True
     euclidean: Any = False
+    alpha: Any = None
 
     def __post_init__(self) -> None:
+        is_share = isinstance(self.alpha, Real) and 0 <= float(self.alpha) <= 1
+        expected("alpha", self.alpha, "a number in [0, 1], or None", self.alpha is None or is_share)
         expected("euclidean", self.euclidean, "True or False", isinstance(self.euclidean, bool))
 
     @property
@@ -38,8 +47,15 @@ class Procrustes(Measure):
     def reduce(self, activity: Float[np.ndarray, "samples units"]) -> Reduced:
         """Return the activity along its principal axes [samples, k], scaled to ‖X‖_F = 1; and ‖X‖_F / √samples."""
         scaled = on_unit_scale(activity)
-        scores = scaled @ principal_axes(scaled)[1]
+        variances, axes = principal_axes(scaled)
+        scores = scaled @ axes
         norm = np.linalg.norm(scores)
+        if self.alpha is not None:
+            alpha = float(self.alpha)
+            # Orthogonalise first: dividing by small singular values would amplify deviations.
+            shares = np.sqrt(variances / variances.sum())
+            scores = orthonormal(scores) * (alpha * shares + 1 - alpha)
+            scores *= norm / np.linalg.norm(scores)
         size = np.abs(activity).max() / np.abs(scaled).max() * norm / np.sqrt(len(activity))
         return {"scores": scores / norm, "size": np.asarray(size if self.euclidean else 1.0)}
 
