@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from dynatlas.measures.aspects import Aspect
+from dynatlas.measures.dynamics.alignment import Shape, aligned_chord, chord_bound, shape_of
 from dynatlas.measures.dynamics.regression import delay_embedding, one_step_map
 from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Reduced
@@ -30,12 +31,16 @@ class DSA(Measure):
     by exact optimal transport. It compares how activity moves on, not where it is: the trials of two networks may be
     others, in other numbers.
 
-    A metric between spectra, from 0. Unchanged by the order of trials, rotation and a common scale; at ``rank=None`` by
-    any invertible linear map. A constant added to a unit changes it, as the regression has no intercept;
-    ``centered=True`` first subtracts each unit's mean.
+    With ``score_method`` "angular" or "euclidean" the maps A and B, scaled to norm 1 and of one size, are aligned
+    instead: the angle arccos(max over orthogonal C of ⟨A, C B Cᵀ⟩_F), or the least ‖A − C B Cᵀ‖_F. Ascents from
+    ``starts`` starts may miss the maximum; ``lower_bound`` states what no alignment can reach.
+
+    A metric between spectra, from 0; between maps up to what the ascents miss. Unchanged by the order of trials,
+    rotation and a common scale; at ``rank=None`` by any invertible linear map. A constant added to a unit changes it,
+    as the regression has no intercept; ``centered=True`` first subtracts each unit's mean.
 
     Source: Ostrow et al. 2023. Names and defaults of settings are those of the package dsa-metric 2.0.2, which returns
-    W₂² (``score_method="wasserstein"``), computes in single precision, and keeps components of rounding.
+    W₂², computes in single precision, keeps components of rounding, and aligns by Adam from two starts.
 
     Example:
         >>> from dynatlas import distance
@@ -59,9 +64,11 @@ class DSA(Measure):
     reduced_rank_reg: Any = False
     lamb: Any = 1e-8
     centered: Any = False
+    score_method: Any = "wasserstein"
+    starts: Any = 32
 
     def __post_init__(self) -> None:
-        for option in ("n_delays", "delay_interval", "rank"):
+        for option in ("n_delays", "delay_interval", "rank", "starts"):
             value = getattr(self, option)
             is_count = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
             or_none = ", or None" if option == "rank" else ""
@@ -69,6 +76,10 @@ class DSA(Measure):
             expected(option, value, f"a whole number of at least 1{or_none}", is_known)
         is_number = isinstance(self.lamb, Real) and 0 <= float(self.lamb) < np.inf
         expected("lamb", self.lamb, "a number of at least 0", is_number)
+        known = ("wasserstein", "angular", "euclidean")
+        expected(
+            "score_method", self.score_method, "'wasserstein', 'angular' or 'euclidean'", self.score_method in known
+        )
         for option in ("reduced_rank_reg", "centered"):
             expected(option, getattr(self, option), "True or False", isinstance(getattr(self, option), bool))
 
@@ -78,24 +89,50 @@ class DSA(Measure):
         return bool(self.centered)
 
     def reduce(self, activity: Float[np.ndarray, "trials steps units"]) -> Reduced:
-        """Return the eigenvalues of the map, as {"real": [k], "imaginary": [k]}."""
+        """Return the eigenvalues of the map, {"real": [k], "imaginary": [k]}; to align maps, a ``Shape``."""
         embedded = delay_embedding(activity, int(self.n_delays), int(self.delay_interval))
         rank = None if self.rank is None else int(self.rank)
         found = one_step_map(embedded, rank, float(self.lamb), reduced_rank=self.reduced_rank_reg)
-        eigenvalues = np.append(np.linalg.eigvals(found.matrix), np.zeros(found.n_null))
+        if self.score_method != "wasserstein":
+            return shape_of(found.matrix)._asdict()
+        eigenvalues = found.eigenvalues()
         return {
             "real": np.ascontiguousarray(eigenvalues.real),  # files of tensors have no complex double precision
             "imaginary": np.ascontiguousarray(eigenvalues.imag),
         }
 
     def between(self, first: Reduced, second: Reduced) -> float:
-        """Compare two sets of eigenvalues."""
-        return float(self.tile([first], [second])[0, 0])
+        """Compare two sets of eigenvalues, or align two maps."""
+        if self.score_method == "wasserstein":
+            return transport_distance(_folded(first), _folded(second))
+        return self._from_chord(aligned_chord(*_shapes(first, second), int(self.starts)))
+
+    def lower_bound(self, first: Reduced, second: Reduced) -> float:
+        """Return a number that the distance after the best of all alignments exceeds; W₂ itself, which is exact."""
+        if self.score_method == "wasserstein":
+            return self.between(first, second)
+        return self._from_chord(chord_bound(*_shapes(first, second)))
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
-        """Transport each of the first sets to each of the second ones."""
+        """Compare all pairs; the eigenvalues are folded once for each network."""
+        if self.score_method != "wasserstein":
+            return super().tile(firsts, seconds)
         rows, columns = ([_folded(one) for one in group] for group in (firsts, seconds))
         return np.array([[transport_distance(row, column) for column in columns] for row in rows])
+
+    def _from_chord(self, chord: float) -> float:
+        """Return the distance of maps of norm 1 from the norm of their difference."""
+        return float(2 * np.arcsin(min(chord / 2, 1.0))) if self.score_method == "angular" else chord
+
+
+def _shapes(first: Reduced, second: Reduced) -> tuple[Shape, Shape]:
+    sizes = len(first["matrix"]), len(second["matrix"])
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"maps between {sizes[0]} and between {sizes[1]} dimensions cannot be aligned; give rank= a number of at "
+            f"most {min(sizes)}, or compare eigenvalues: score_method='wasserstein'"
+        )
+    return Shape(**first), Shape(**second)
 
 
 def _folded(reduced: Reduced) -> Complex[np.ndarray, " k"]:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 
 from dynatlas.measures.activity import on_unit_scale, orthonormal, principal_axes
 
@@ -13,11 +13,19 @@ class Map(NamedTuple):
 
     Attributes:
         matrix: v(t + 1) ≈ v(t) A.
-        n_null: dimensions beyond it that are mapped to 0.
+        image: orthonormal basis of its image, if its rank is limited.
     """
 
     matrix: Float[np.ndarray, "k k"]
-    n_null: int
+    image: Float[np.ndarray, "k rank"] | None = None
+
+    def eigenvalues(self) -> Complex[np.ndarray, " k"]:
+        """Return the eigenvalues, exactly 0 beyond the rank."""
+        if self.image is None:
+            return np.linalg.eigvals(self.matrix).astype(np.complex128)
+        # A W Wᵀ has the eigenvalues of Wᵀ A W, and zeros.
+        values = np.linalg.eigvals(self.image.T @ self.matrix @ self.image)
+        return np.append(values, np.zeros(len(self.matrix) - len(values))).astype(np.complex128)
 
 
 def delay_embedding(
@@ -76,7 +84,6 @@ def one_step_map(
     crossed = before.T @ after
     matrix = np.linalg.solve(before.T @ before + lamb * np.eye(dimensions), crossed)
     if rank is None or not reduced_rank or rank >= dimensions:
-        return Map(matrix, 0)
-    # The leading eigenvectors W: A W Wᵀ has the eigenvalues of Wᵀ A W, and zeros.
+        return Map(matrix)
     leading = np.linalg.eigh(crossed.T @ matrix)[1][:, ::-1][:, :rank]
-    return Map(leading.T @ matrix @ leading, dimensions - rank)
+    return Map(matrix @ leading @ leading.T, leading)
