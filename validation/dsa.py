@@ -4,7 +4,8 @@
 
 Noisy linear systems and random tanh networks driven by pulses, under several settings. dsa-metric computes in single
 precision; it is run once as it is, and once with PyTorch's default precision set to double. It returns W₂², and we W₂:
-the squares are compared. Alignments are compared by the norm that is left between maps of norm 1. It may live in an environment of its own:
+the squares are compared. Alignments are compared by the norm that is left between maps of norm 1. dsa-metric may live in
+an environment of its own:
 
     python -m venv dsa-env && dsa-env/bin/pip install torch==2.13.0 dsa-metric==2.0.2
     python validation/dsa.py --dsa-python dsa-env/bin/python
