@@ -4,8 +4,9 @@
 
 Noisy linear systems and random tanh networks driven by pulses, under several settings. dsa-metric computes in single
 precision; it is run once as it is, and once with PyTorch's default precision set to double. It returns W₂², and we W₂:
-the squares are compared. Alignments are compared by the norm that is left between maps of norm 1. dsa-metric may live in
-an environment of its own:
+the squares are compared. With inputs it computes in single precision only, and its steps lead from one trial to the
+next: eigenvalues from single trials are compared. Alignments are compared by the norm that is left between maps of norm
+1. dsa-metric may live in an environment of its own:
 
     python -m venv dsa-env && dsa-env/bin/pip install torch==2.13.0 dsa-metric==2.0.2
     python validation/dsa.py --dsa-python dsa-env/bin/python
@@ -55,6 +56,23 @@ def activities():
     return found
 
 
+def driven():
+    """One trial [1, time, units] and its inputs of each of four linear networks."""
+    found = []
+    for number, units in enumerate((4, 6, 8, 8)):
+        random = np.random.default_rng([7, number])
+        weights = random.normal(size=(units, units))
+        weights *= 0.9 / abs(np.linalg.eigvals(weights)).max()
+        inputs = np.zeros((2000, 2))
+        state, states, taken = np.zeros(units), [], random.normal(size=(2, units))
+        for now in range(2000):
+            inputs[now] = 0.9 * inputs[now - 1] + random.normal(size=2)
+            state = state @ weights + inputs[now] @ taken + 0.3 * random.normal(size=units)
+            states.append(state)
+        found.append((np.stack(states)[None], inputs[None]))
+    return found
+
+
 def maps():
     """Matrices [units, units] with eigenvalues like those of a network's map."""
     random = np.random.default_rng(0)
@@ -81,6 +99,7 @@ def their_side(target, *, times_only=False):
     """Write the results of dsa-metric, under its own interpreter."""
     import torch
     from DSA import DSA
+    from DSA.dmdc import DMDc
     from DSA.simdist import SimilarityTransformDist
 
     torch.set_num_threads(1)
@@ -92,6 +111,13 @@ def their_side(target, *, times_only=False):
             name: np.asarray(DSA(activities(), **options).fit_score()).tolist() for name, options in SETTINGS.items()
         }
     torch.set_default_dtype(torch.float32)
+    results["eigenvalues with inputs"] = []
+    for activity, inputs in driven():
+        # Its inputs are those of the earlier step.
+        fitted = DMDc(activity[0], np.roll(inputs[0], -1, axis=0), n_delays=1, lamb=0)
+        fitted.fit()
+        values = np.linalg.eigvals(np.asarray(fitted.A_v, np.float64))
+        results["eigenvalues with inputs"].append([values.real.tolist(), values.imag.tolist()])
     matrices = [torch.from_numpy(matrix).float() for matrix in maps()]
     spectra = [torch.linalg.eig(matrix).eigenvalues for matrix in matrices]
     compared = SimilarityTransformDist(score_method="wasserstein")
@@ -136,6 +162,19 @@ def our_side():
     results["milliseconds per pair"] = 1e3 * (time.process_time() - begun) / (TIMED * (TIMED - 1) / 2)
     results["scores"] = [distances[i, j] ** 2 for i in range(TIMED) for j in range(i)]
     return results
+
+
+def our_difference_with_inputs(theirs):
+    """Return the largest W₂ between our eigenvalues and theirs, of one network with its inputs."""
+    from dynatlas.measures import InputDSA
+    from dynatlas.measures.transport import transport_distance
+
+    found = [InputDSA(lamb=0).reduce(activity, inputs) for activity, inputs in driven()]
+    pairs = [
+        (one["real"] + 1j * one["imaginary"], np.array(real) + 1j * np.array(imaginary))
+        for one, (real, imaginary) in zip(found, theirs, strict=True)
+    ]
+    return max(transport_distance(*pair) for pair in pairs)
 
 
 def our_alignment(units, theirs):
@@ -205,6 +244,8 @@ def main():
         print(
             f"  dsa-metric from {way}: {1e3 * milliseconds:.0f} µs, {milliseconds / pair:.0f} times; {difference:.1e}"
         )
+    with_inputs = our_difference_with_inputs(theirs["eigenvalues with inputs"])
+    print(f"eigenvalues with inputs: W₂ to those of dsa-metric at most {with_inputs:.1e}")
     alignments = [our_alignment(units, theirs[f"alignment of {units}"]) for units in ALIGNED]
     for row in alignments:
         print(
@@ -216,6 +257,7 @@ def main():
         )
     if arguments.json:
         stored = {"rows": rows, "milliseconds_per_pair": pair, "milliseconds_per_pair_of_dsa_metric": times}
+        stored["largest_distance_with_inputs"] = with_inputs
         stored["alignments"] = alignments
         Path(arguments.json).write_text(json.dumps(stored, indent=1), encoding="utf-8")
 

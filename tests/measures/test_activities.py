@@ -214,7 +214,8 @@ def test_two_networks_of_one_name():
         ("procrustean", "did you mean 'procrustes'"),
         (
             "mutual information",
-            "expected one of cca, cka, dsa, predictivity, procrustes, pwcca, rbf_cka, rsa, soft_matching, svcca",
+            "expected one of cca, cka, dsa, input_dsa, predictivity, procrustes, pwcca, rbf_cka, rsa, soft_matching, "
+            "svcca",
         ),
     ],
 )

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynatlas import distance, distance_matrix
+from dynatlas.measures.registry import MEASURES
 from support.activities import networks, rotation
 
 RANDOM = np.random.default_rng(0)
@@ -122,3 +123,30 @@ def test_full_whitening_is_cca():
 def test_what_cannot_be_computed_is_said(measure, X, message):
     with pytest.raises(ValueError, match=message):
         distance(X, X + 0, measure)
+
+
+def test_input_dsa_does_not_take_slow_inputs_for_slow_dynamics():
+    def with_inputs(gain, slowness, seed):
+        activity = driven(gain, slowness, seed)
+        return activity[:, 1:], activity[:, 1:] - gain * activity[:, :-1]
+
+    measure = MEASURES["input_dsa"]()
+    one, slower_inputs, slower_network = (
+        measure.reduce(*with_inputs(*case)) for case in ((0.5, 0, 1), (0.5, 0.95, 2), (0.8, 0, 3))
+    )
+    assert measure.between(one, slower_inputs) < 1e-6
+    assert measure.between(one, slower_network) == pytest.approx(0.3, abs=1e-6)
+
+
+def test_input_dsa_does_not_see_how_inputs_are_taken_up():
+    random = np.random.default_rng(0)
+    inputs, starts = random.normal(size=(20, 30, 3)), random.normal(size=(20, 4))
+    networks_ = []
+    for seed in (1, 2):
+        weights, state, states = np.random.default_rng(seed).normal(size=(3, 4)), starts, []
+        for now in range(30):
+            state = state @ (0.8 * rotation(4, 0)) + inputs[:, now] @ weights
+            states.append(state)
+        networks_.append(np.stack(states, axis=1))
+    assert distance(*networks_, "input_dsa", inputs=inputs) < 1e-6
+    assert distance(*networks_, "dsa") > 0.01

@@ -250,3 +250,36 @@ def test_what_cannot_be_computed_is_said(options, message):
     X = np.random.default_rng(0).normal(size=(4, 20, 6))
     with pytest.raises(ValueError, match=message):
         distance(X, X + 1, "dsa", **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"rank": 4}, {"n_delays": 2, "rank": 6, "reduced_rank_reg": True}])
+def test_input_dsa_agrees_with_a_joint_regression(options):
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(12, 30, 2)).cumsum(axis=1)
+    weights = random.normal(size=(2, 6))
+    state, states = np.zeros((12, 6)), []
+    for t in range(30):
+        state = state @ (0.8 * rotation(6, 1)) + inputs[:, t] @ weights + 0.3 * random.normal(size=(12, 6))
+        states.append(state)
+    X = np.stack(states, axis=1)
+    measure = measure_of("input_dsa", options | {"lamb": 0})
+    kept = measure.reduce(X, inputs)
+    delays = options.get("n_delays", 1)
+    embedded = np.concatenate([X[:, delays - 1 - d : 30 - d] for d in range(delays)], axis=-1)
+    V = np.linalg.svd(embedded.reshape(-1, embedded.shape[-1]), full_matrices=False)[0]
+    V = V if options.get("reduced_rank_reg") or "rank" not in options else V[:, : options["rank"]]
+    V = V.reshape(12, -1, V.shape[1])
+    before, after = (part.reshape(-1, V.shape[-1]) for part in (V[:, :-1], V[:, 1:]))
+    driving = inputs[:, delays:].reshape(len(before), 2)
+    A = np.linalg.lstsq(np.hstack([before, driving]), after)[0][: V.shape[-1]]
+    if options.get("reduced_rank_reg"):
+        free = after - driving @ np.linalg.lstsq(driving, after)[0]
+        fitted = (before - driving @ np.linalg.lstsq(driving, before)[0]) @ A
+        leading = np.linalg.svd(fitted.T @ free)[0][:, : options["rank"]]
+        A = A @ leading @ leading.T
+    assert transport_distance(kept["real"] + 1j * kept["imaginary"], np.linalg.eigvals(A)) < 1e-7
+    # Without inputs to explain it, activity seems slower.
+    assert distance(X, X, "input_dsa", inputs=inputs) == 0
+    assert transport_distance(eigenvalues(X, **options), np.linalg.eigvals(A)) > 0.01
+    still = measure.reduce(X, np.zeros((12, 30, 1)))
+    assert transport_distance(still["real"] + 1j * still["imaginary"], eigenvalues(X, **options, lamb=0)) < 1e-12

@@ -1,9 +1,10 @@
 """Distances between networks from their activity on the same samples.
 
 Every measure works in two steps: ``reduce`` does the work per network, once; ``between`` or ``tile`` compares reduced
-networks. All are *distances*: 0 for a network and itself. Shifting a unit (except for dsa) or reordering units changes
-none of them, nor does a common scale of all units (except procrustes with ``euclidean``). dsa compares dynamics, and
-takes [trials, time, units]. The last column lists the other maps of X that leave its distance from Y unchanged:
+networks. All are *distances*: 0 for a network and itself. Shifting a unit or reordering units changes none of them, nor
+does a common scale of all units (except procrustes with ``euclidean``). dsa and input_dsa compare dynamics, and take
+[trials, time, units]; a shift changes these two unless ``centered``. The last column lists the other maps of X that
+leave its distance from Y unchanged:
 
 | measure | distance | metric | also unchanged by |
 |---|---|---|---|
@@ -20,6 +21,7 @@ takes [trials, time, units]. The last column lists the other maps of X that leav
 | predictivity | 1 − mean R² of linear predictions in both directions, on samples held out | no | rotation |
 | dsa | 2-Wasserstein distance between the eigenvalues of the maps that step activity | yes | any invertible linear |
 | | ahead | | map (with ``rank``: rotation) |
+| input_dsa | the same, of the maps beside the inputs | yes | the same |
 """
 
 from dynatlas.measures.distances import distance as distance
@@ -27,6 +29,7 @@ from dynatlas.measures.distances import distance_matrix as distance_matrix
 from dynatlas.measures.distances import reduced as reduced
 from dynatlas.measures.distances import settings_of as settings_of
 from dynatlas.measures.dynamics.dsa import DSA as DSA
+from dynatlas.measures.dynamics.dsa import InputDSA as InputDSA
 from dynatlas.measures.geometry.cca import CCA as CCA
 from dynatlas.measures.geometry.cca import PWCCA as PWCCA
 from dynatlas.measures.geometry.cca import SVCCA as SVCCA

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from dynatlas._util.messages import did_you_mean
 from dynatlas.measures.aspects import TOPOLOGY
-from dynatlas.measures.dynamics.dsa import DSA
+from dynatlas.measures.dynamics.dsa import DSA, InputDSA
 from dynatlas.measures.geometry.cca import CCA, PWCCA, SVCCA
 from dynatlas.measures.geometry.cka import CKA
 from dynatlas.measures.geometry.predictivity import Predictivity
@@ -28,6 +28,7 @@ MEASURES: dict[str, type[Measure]] = {
     "soft_matching": SoftMatching,
     "predictivity": Predictivity,
     "dsa": DSA,
+    "input_dsa": InputDSA,
 }
 
 BUILT_IN: Final = frozenset(MEASURES)

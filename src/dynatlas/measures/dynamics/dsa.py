@@ -90,9 +90,17 @@ class DSA(Measure):
 
     def reduce(self, activity: Float[np.ndarray, "trials steps units"]) -> Reduced:
         """Return the eigenvalues of the map, {"real": [k], "imaginary": [k]}; to align maps, a ``Shape``."""
+        return self._reduced(activity, None)
+
+    def _reduced(
+        self,
+        activity: Float[np.ndarray, "trials steps units"],
+        inputs: Float[np.ndarray, "trials steps channels"] | None,
+    ) -> Reduced:
         embedded = delay_embedding(activity, int(self.n_delays), int(self.delay_interval))
         rank = None if self.rank is None else int(self.rank)
-        found = one_step_map(embedded, rank, float(self.lamb), reduced_rank=self.reduced_rank_reg)
+        given = None if inputs is None else inputs[:, inputs.shape[1] - embedded.shape[1] :]
+        found = one_step_map(embedded, rank, float(self.lamb), reduced_rank=self.reduced_rank_reg, inputs=given)
         if self.score_method != "wasserstein":
             return shape_of(found.matrix)._asdict()
         eigenvalues = found.eigenvalues()
@@ -123,6 +131,41 @@ class DSA(Measure):
     def _from_chord(self, chord: float) -> float:
         """Return the distance of maps of norm 1 from the norm of their difference."""
         return float(2 * np.arcsin(min(chord / 2, 1.0))) if self.score_method == "angular" else chord
+
+
+@dataclass(frozen=True)
+class InputDSA(DSA):
+    """``DSA`` of the maps A that are left when the inputs explain what they can: x(t + 1) ≈ A x(t) + B u(t + 1).
+
+    u(t) are the inputs with which state t was reached, as a recurrent network takes them. A network that is shown slow
+    inputs has slow activity; DSA takes that for its dynamics, and this measure does not, unless the inputs that act are
+    not among those given, or act nonlinearly. It compares A alone; how networks take up inputs, B, is not compared.
+
+    Settings, metric and invariances are those of ``DSA``.
+
+    Source: Proctor, Brunton & Kutz 2016 (dynamic mode decomposition with control). The package dsa-metric has it as
+    DMDc, with u(t) for u(t + 1), and with steps from one trial to the next; its class InputDSA identifies a subspace.
+
+    Example:
+        >>> from dynatlas import distance
+        >>> random, gain = np.random.default_rng(0), 0.5
+        >>> inputs = random.normal(size=(20, 1, 1)) * 0.9 ** np.arange(30)[:, None]
+        >>> states = [random.normal(size=(20, 1))]
+        >>> for now in range(1, 30):
+        ...     states.append(gain * states[-1] + inputs[:, now])
+        >>> X, Y = np.stack(states, axis=1), gain ** np.arange(30.0)[None, :, None]  # Y without inputs
+        >>> round(distance(X, np.repeat(Y, 20, axis=0), "input_dsa", inputs=inputs), 6)
+        0.0
+    """
+
+    label: ClassVar[str] = "InputDSA"
+    needs_inputs: ClassVar[bool] = True
+
+    def reduce(  # type: ignore[override]  # measures with needs_inputs take two arguments
+        self, activity: Float[np.ndarray, "trials steps units"], inputs: Float[np.ndarray, "trials steps channels"]
+    ) -> Reduced:
+        """Return what ``DSA.reduce`` returns, of the map beside the inputs."""
+        return self._reduced(activity, inputs)
 
 
 def _shapes(first: Reduced, second: Reduced) -> tuple[Shape, Shape]:

@@ -51,23 +51,30 @@ def delay_embedding(
 
 
 def one_step_map(
-    embedded: Float[np.ndarray, "trials steps dimensions"], rank: int | None, lamb: float, *, reduced_rank: bool
+    embedded: Float[np.ndarray, "trials steps dimensions"],
+    rank: int | None,
+    lamb: float,
+    *,
+    reduced_rank: bool,
+    inputs: Float[np.ndarray, "trials steps channels"] | None = None,
 ) -> Map:
     """Regress embedded states on those one step before, by a ridge in whitened coordinates.
 
     With V [samples, r] the left singular vectors of the embedded states, and V₋, V₊ its rows before and after each
     step, A = (V₋ᵀV₋ + λI)⁻¹ V₋ᵀV₊ of the first ``rank`` columns of V (principal component regression). With
     ``reduced_rank``, A P of all columns, where P projects on the ``rank`` leading eigenvectors of V₊ᵀV₋A (reduced-rank
-    regression). V omits components of rounding.
+    regression). V omits components of rounding. With ``inputs`` U, what the inputs of the later step explain of V₋ and
+    V₊ is subtracted first, so that A is the one of V₊ ≈ V₋ A + U B (Frisch & Waugh 1933).
 
     Args:
         embedded: states of every trial.
         rank: number of dimensions; None for all.
         lamb: λ.
         reduced_rank: whether the rank limits the map rather than the states.
+        inputs: those with which each embedded state was reached.
 
     Raises:
-        ValueError: fewer steps than dimensions.
+        ValueError: fewer steps than dimensions, or without a ridge no unique map.
     """
     samples = on_unit_scale(embedded.reshape(-1, embedded.shape[-1]))
     coordinates = orthonormal(samples @ principal_axes(samples)[1])
@@ -76,13 +83,25 @@ def one_step_map(
     dimensions = coordinates.shape[1]
     of_trials = coordinates.reshape(*embedded.shape[:2], dimensions)
     before, after = (part.reshape(-1, dimensions) for part in (of_trials[:, :-1], of_trials[:, 1:]))
-    if len(before) <= dimensions:
+    n_inputs = 0
+    if inputs is not None:
+        driving = inputs[:, 1:].reshape(len(before), -1)
+        basis = orthonormal(driving @ principal_axes(driving)[1])
+        before, after = (part - basis @ (basis.T @ part) for part in (before, after))
+        n_inputs = basis.shape[1]
+    if len(before) <= dimensions + n_inputs:
         raise ValueError(
             f"{len(before)} steps cannot determine a map between {dimensions} dimensions; give more trials, a smaller "
             "rank= or fewer n_delays"
         )
     crossed = before.T @ after
-    matrix = np.linalg.solve(before.T @ before + lamb * np.eye(dimensions), crossed)
+    try:
+        matrix = np.linalg.solve(before.T @ before + lamb * np.eye(dimensions), crossed)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(
+            f"the states before each step span less than {dimensions} dimensions; give a ridge, lamb= above 0, or a "
+            "smaller rank="
+        ) from error
     if rank is None or not reduced_rank or rank >= dimensions:
         return Map(matrix)
     leading = np.linalg.eigh(crossed.T @ matrix)[1][:, ::-1][:, :rank]
