@@ -24,7 +24,7 @@ from dynatlas.statistics.effects import decomposition, factor_effects, headline_
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
 
-ARCHITECTURES = ("vanilla", "ugrnn", "gru", "lstm")
+ARCHITECTURES = ("vanilla", "ugrnn", "gru", "lstm", "worded")  # the last one is a test's own
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 COMPONENTS = 3
 PROVENANCE = {

@@ -158,6 +158,17 @@ def question(study: Study) -> str:
     return f"{verb} the {listed(map(factor_label, factors), 'and')}"
 
 
+def differences(study: Study) -> str:
+    """Name factors in which networks differ.
+
+    Example:
+        >>> differences(Study.load("demo"))
+        'architecture, in activation, and so on'
+    """
+    factors = ", in ".join(map(factor_label, varying_factors(study)))
+    return f"{factors}, and so on" if ", " in factors else factors
+
+
 UNKNOWN = "—"
 # Columns of the table ``headline`` in the order of ``Share``.
 _COLUMNS = ("r2", "r2_low", "r2_high", "p_adjusted", "p_lower", "r2_chance")

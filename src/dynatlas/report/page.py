@@ -47,7 +47,15 @@ from dynatlas.figures.style import render
 from dynatlas.measures.aspects import TRANSITIONS, comparing
 from dynatlas.report import plots
 from dynatlas.report.details import MOST_EIGENVALUES, network_details
-from dynatlas.report.headline import claim_results, factor_title, question, sentence, shares, summary
+from dynatlas.report.headline import (
+    claim_results,
+    differences,
+    factor_title,
+    question,
+    sentence,
+    shares,
+    summary,
+)
 from dynatlas.report.maps import map_details, map_list
 from dynatlas.report.provenance import command, departures, history
 from dynatlas.report.rendering import detail_file, page_script, render_page
@@ -107,6 +115,7 @@ def page(atlas: AtlasLike, figures: list[Json]) -> str:
         looks=list(looks[shown[0]].values()),
         shown=" and ".join(map(factor_label, shown)),
         question=question(atlas.study),
+        differences=differences(atlas.study),
         factor_title=factor_title,
     )
 
