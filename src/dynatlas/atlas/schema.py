@@ -198,7 +198,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     },
     # One row per factor, level and command: frequencies averaged over networks.
     "frequencies": {
-        "factor": Column("string", "architecture or activation"),
+        "factor": Column("string", "architecture, activation, or another factor with several levels"),
         "level": Column("string", "its value"),
         "condition": Column("int64", "number of the command"),
         "frequency": Column("float64", "commanded frequency, in cycles per step"),
@@ -453,7 +453,7 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "network": ("row",),
         "condition": ("row",),
     },
-    # One group per representative network (of each block, the first that passed):
+    # One group per representative network (of each block and variant in pictures, the first that passed):
     # its probe trials and its fixed points in the space of its first three principal components.
     "trajectories/‹network›": {
         "trajectory": ("trial", "step", "component"),
