@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import brentq
 
 from dynatlas import find_fixed_points
+from dynatlas.cells import connectivity
 from dynatlas.cells.architectures import Vanilla
 from dynatlas.cells.backpropagation import batch_outputs, batch_responses
 from dynatlas.cells.cell import leaf_name, map_fixed
@@ -212,6 +213,13 @@ def test_masks_have_the_densities_and_signs_the_balance_asked_for():
     sums, spread = weights.sum(axis=1), np.sqrt((weights**2).sum(axis=1))
     assert abs(sums.mean()) < 0.1 * spread.mean()
     assert (weights**2).sum(axis=1).mean() == pytest.approx(1, rel=0.1)
+
+
+def test_the_spectral_radius_is_the_same_where_jax_has_no_eigenvalues():
+    """As on accelerators, where the host computes them; inside of vmap, as for the networks of a block."""
+    matrices = jax.random.normal(KEY, (3, 2, 5, 5), jnp.float32)
+    on_host = jax.jit(jax.vmap(connectivity._radius_on_host))(matrices)
+    np.testing.assert_allclose(on_host, connectivity.spectral_radius(matrices), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
