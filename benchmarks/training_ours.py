@@ -4,20 +4,16 @@ import json
 import resource
 import sys
 import time
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-from dynatlas.cells.backpropagation import batch_outputs
-from dynatlas.cells.noise import gaussian
 from dynatlas.cells.registry import CELLS
 from dynatlas.tasks.flip_flop import FlipFlop
-from dynatlas.training import fit
 from dynatlas.training.fit import Hyperparameters, _advance_lanes, start
+from dynatlas.training.loss import Program
 
 TASK = FlipFlop()
-SHAPE = ("sgd", 64)  # optimiser, batch size
 PAIRS = 30  # short runs of a network and of a Vanilla one, taking turns
 
 
@@ -26,7 +22,7 @@ class Ours:
 
     def __init__(self, architecture, units, settings, noise):
         cell = CELLS[architecture](TASK.n_inputs, units, TASK.n_outputs, key=jax.random.key(0), **settings)
-        self.advance = _with_noise(noise) if noise else _advance_lanes
+        self.program = Program("sgd", 64, recurrent_noise=noise)
         self.fits = jax.tree.map(lambda leaf: leaf[None], start(cell, "sgd"))
         hyperparameters = Hyperparameters(
             learning_rate=1e-3, decay_rate=1.0, decay_steps=1.0, momentum=0.9, clip_norm=1.0, l2=0.0
@@ -36,31 +32,8 @@ class Ours:
 
     def run(self, iterations):
         """So many training steps."""
-        self.fits = self.advance(self.fits, self.settings, self.keys, jnp.asarray(iterations), TASK, SHAPE)
+        self.fits = _advance_lanes(self.fits, self.settings, self.keys, jnp.asarray(iterations), TASK, self.program)
         jax.block_until_ready(self.fits)
-
-
-def _with_noise(size):
-    """The same loop, with a loss whose network has noise of a size in every sum."""
-
-    def advance(*arguments):
-        plain = fit.mean_squared_error
-        fit.mean_squared_error = partial(_noisy_error, size)
-        try:
-            return _advance_lanes.__wrapped__(*arguments)
-        finally:
-            fit.mean_squared_error = plain
-
-    return jax.jit(advance, static_argnums=(4, 5), donate_argnums=0)
-
-
-def _noisy_error(size, cell, trials):
-    """The error with noise, whose key comes from the trials: the loss is not given one."""
-    batch, steps, _ = trials.inputs.shape
-    data = jax.lax.bitcast_convert_type(trials.inputs[:2, :1].sum((1, 2)) + trials.targets[:2, -1].sum(1), jnp.uint32)
-    key = jax.random.wrap_key_data(data, impl="threefry2x32")
-    noise = gaussian(key, (steps, batch, cell.units)) * (size * cell.noise_scale)
-    return jnp.mean((batch_outputs(cell, trials.inputs, noise) - trials.targets.swapaxes(0, 1)) ** 2)
 
 
 @jax.jit
