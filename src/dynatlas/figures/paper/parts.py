@@ -1,5 +1,6 @@
 """Shared parts of the figures of the paper: a trial, a pair of maps, one network, and their captions."""
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from dynatlas.atlas.view import (
 from dynatlas.figures.distances import draw_map
 from dynatlas.figures.looks import factor_label, variant_label
 from dynatlas.figures.state_spaces import (
+    FEW_PANELS,
     MOST_STEPS,
     color_scale,
     draw_state_space,
@@ -106,8 +108,7 @@ def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw:
         return set()
     left, right = part.subplots(1, 2)
     name = variant_label(atlas.study, one.variant)
-    break_ = "\n" if len(name) > 20 else " "
-    left.set_title(f"{name},{break_}state space", fontsize=7, fontweight="normal", parse_math=False)
+    left.set_title(textwrap.fill(f"{name}, state space", 28), fontsize=7, fontweight="normal", parse_math=False)
     right.set_title(title, fontsize=7, fontweight="normal")
     panel(right, draw, atlas, one)
     return panel(left, draw_state_space, atlas, one, color_scale(atlas, task)) or set()
@@ -139,10 +140,10 @@ def describe_map(atlas: AtlasLike, task: str, measure: str) -> str:
 
 def describe_trajectories(atlas: AtlasLike, task: str) -> str:
     """Describe the trajectories drawn for one network of each variant."""
-    chosen = drawn_variants(atlas, task)
+    chosen = drawn_variants(atlas, task, FEW_PANELS)
     steps = f", the last {MOST_STEPS} steps of each" if atlas.study.task(task).steps > MOST_STEPS else ""
     return (
-        f"{count_of(len(chosen), 'network')}, {each_variant(atlas.study)}, in the first three principal components of "
-        f"its probe activity, each scaled to its range (at most {most_trials(atlas, task)} trials{steps}; "
-        "percentages: shares of the variance)."
+        f"{count_of(len(chosen), 'network')}, {each_variant(atlas.study, FEW_PANELS)}, in the first three principal "
+        "components of its probe activity, each scaled to its range (at most "
+        f"{most_trials(atlas, task)} trials{steps}; percentages: shares of the variance)."
     )
