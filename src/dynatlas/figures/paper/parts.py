@@ -1,6 +1,5 @@
 """Shared parts of the figures of the paper: a trial, a pair of maps, one network, and their captions."""
 
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +35,8 @@ from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled,
 from dynatlas.figures.trial import draw_trial, example_trial, trial_handles
 from dynatlas.measures.registry import measure_label
 from dynatlas.tasks.task import Computation
+
+TITLE_LETTERS = 28  # of a line above a panel
 
 
 def task_figure(
@@ -108,10 +109,24 @@ def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw:
         return set()
     left, right = part.subplots(1, 2)
     name = variant_label(atlas.study, one.variant)
-    left.set_title(textwrap.fill(f"{name}, state space", 28), fontsize=7, fontweight="normal", parse_math=False)
+    left.set_title(_broken(f"{name}, state space"), fontsize=7, fontweight="normal", parse_math=False)
     right.set_title(title, fontsize=7, fontweight="normal")
     panel(right, draw, atlas, one)
     return panel(left, draw_state_space, atlas, one, color_scale(atlas, task)) or set()
+
+
+def _broken(title: str) -> str:
+    """Break a title after commas into lines that fit above a panel.
+
+    Example:
+        >>> _broken("Vanilla tanh, state space"), _broken("recurrent noise 0.05, state space").splitlines()
+        ('Vanilla tanh, state space', ['recurrent noise 0.05,', 'state space'])
+    """
+    lines = [""]
+    for part in title.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        lines = [*lines[:-1], longer] if len(longer) <= TITLE_LETTERS else [*lines, part]
+    return ",\n".join(lines)
 
 
 def describe_population(atlas: AtlasLike, task: str) -> str:
