@@ -152,7 +152,7 @@ def crossed() -> Study:
 
 def test_of_many_levels_an_even_selection_has_panels_and_the_caption_says_so() -> None:
     columns, rows = variant_grid(crossed())
-    assert (len(columns), len(rows)) == (7, 4)
+    assert (len(columns), len(rows)) == (6, 4)
     assert (columns[0], columns[-1]) == (1e-9, 0.1)
     assert each_variant(crossed()) == "one per variant of an even selection"
     assert each_variant(gains().study) == "one per variant"

@@ -94,7 +94,7 @@ def test_departures_list_factors_settings_of_cells_and_noise() -> None:
     assert found["noise of hidden units, in training"] == ("noise of hidden units, in training", "0", "0.05")
     assert "noise on inputs, in training" not in found
     assert (found["dale of the cells"].here, found["tau of the cells"].here) == ("yes", "50 to 200")
-    assert found["trial length of the short"].here == "20 steps"
+    assert found["trial length of short"].here == "20 steps"
     assert found["trial length of the flip-flop"].here == "30 steps"
 
 

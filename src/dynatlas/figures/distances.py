@@ -30,7 +30,7 @@ from dynatlas.atlas.view import (
     task_title,
     varying_factors,
 )
-from dynatlas.figures.legends import Legend, draw_legends, map_legend
+from dynatlas.figures.legends import Legend, draw_legends, has_shapes, map_legend
 from dynatlas.figures.looks import Look, factor_label, looks_of, plain
 from dynatlas.figures.style import (
     GREY,
@@ -153,8 +153,10 @@ def draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str,
     """
     networks = embedding(atlas, task, measure)
     looks, other = looks_of(atlas.study), other_factor(atlas.study, factor)
+    with_shapes = has_shapes(atlas.study, factor)
     for (level, shape), rows in networks.groupby([factor, other], sort=False):
-        draw_networks(axes, rows, looks[factor][level].color, looks[other][shape].marker, of=len(networks))
+        marker = looks[other][shape].marker if with_shapes else "o"
+        draw_networks(axes, rows, looks[factor][level].color, marker, of=len(networks))
     frame_map(axes)
     facts = map_facts(atlas, task, measure)
     if note and facts is not None:
@@ -289,7 +291,8 @@ def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
     )
     factors = varying_factors(atlas.study)
     sorting = listed(map(factor_label, factors), "and")
-    coloured = "by each factor, the other one shown by shape" if len(factors) > 1 else f"by {sorting}"
+    shapes = ", the other one shown by shape" if all(has_shapes(atlas.study, factor) for factor in factors) else ""
+    coloured = f"by each factor{shapes}" if len(factors) > 1 else f"by {sorting}"
     return (
         f"{task_title(atlas.study, task)}: {measure_label(measure)} distances between networks, sorted by {sorting}, "
         f"and their metric MDS in two dimensions, coloured {coloured} ({map_note(facts)}; stress 0 would be a map "

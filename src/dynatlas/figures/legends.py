@@ -1,13 +1,14 @@
 """Legends of colours, markers and lines, once per figure below its panels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
-from dynatlas.atlas.view import AtlasLike, levels_of, other_factor, shown_factors, variants, varying_factors
+from dynatlas._util.selection import even_selection
+from dynatlas.atlas.view import AtlasLike, other_factor, shown_factors, variants, varying_factors
 from dynatlas.figures.looks import (
     UNSTABLE,
     Look,
@@ -19,8 +20,11 @@ from dynatlas.figures.looks import (
     variant_label,
 )
 from dynatlas.figures.style import GREY
+from dynatlas.study.study import Study
 
 MOST_VARIANTS = 16  # in a legend; of more, colours and lines have separate entries
+MOST_COLORS = 4  # of an ordered scale in a legend: an even selection shows it
+MOST_SHAPES = 6  # of more levels, maps show no shapes
 
 
 class Legend(NamedTuple):
@@ -63,16 +67,28 @@ def _width(legend: Legend) -> float:
 def map_legend(atlas: AtlasLike, networks: Any, factor: str) -> Legend:
     """Return the legend of maps coloured by one factor, with markers for the other, if that varies."""
     other = other_factor(atlas.study, factor)
-    handles = [marker_handle(look.label, look.color) for look in _present_looks(atlas, networks, factor)]
+    present = selected_looks(_present_looks(atlas, networks, factor))
+    handles = [marker_handle(look.label, look.color) for look in present]
     title, columns = f"By {factor_label(factor)}", -(-len(handles) // 2)
-    if other in varying_factors(atlas.study):
+    if has_shapes(atlas.study, factor):
         title += f" (shape: {factor_label(other)})"
         handles += [
             marker_handle(look.label, GREY, marker=look.marker, hollow=True)
-            for look in _present_looks(atlas, networks, other)
+            for look in _present_looks(atlas, networks, other).values()
         ]
-        columns = max(3, -(-len(handles) // 3))
+        columns = max(3, -(-len(handles) // 2))
     return Legend(title, handles, columns)
+
+
+def has_shapes(study: Study, factor: str) -> bool:
+    """Whether maps that are coloured by a factor show the other one by shape."""
+    return 1 < len(study.levels[other_factor(study, factor)]) <= MOST_SHAPES
+
+
+def selected_looks(looks: Mapping[Any, Look]) -> list[Look]:
+    """Return the looks of a legend, by level: an even selection of a long ordered scale, else all."""
+    is_scale = all(isinstance(level, int | float) for level in looks)
+    return even_selection(list(looks.values()), MOST_COLORS if is_scale else len(looks))
 
 
 def point_legend(seen: set[Any]) -> Legend:
@@ -139,6 +155,6 @@ def point_handles(seen: set[Any], *, short: bool = False) -> list[Line2D]:
     return handles
 
 
-def _present_looks(atlas: AtlasLike, networks: Any, factor: str) -> list[Look]:
-    looks, present = looks_of(atlas.study)[factor], set(networks[factor])
-    return [looks[level] for level in levels_of(atlas.study, factor) if level in present]
+def _present_looks(atlas: AtlasLike, networks: Any, factor: str) -> dict[Any, Look]:
+    present = set(networks[factor])
+    return {level: look for level, look in looks_of(atlas.study)[factor].items() if level in present}

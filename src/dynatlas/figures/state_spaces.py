@@ -41,7 +41,9 @@ from dynatlas.figures.style import (
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
 
-MOST_PANELS = (7, 4)  # columns and rows of a grid of variants; of more levels an even selection is drawn
+# Columns and rows of a grid of variants; of more levels an even selection is drawn.
+MOST_PANELS = (6, 4)
+FEW_PANELS = (5, 3)  # in a part of a figure
 # From this viewpoint no axis hides another.
 _AZIMUTH, _ELEVATION = np.deg2rad(-55.0), np.deg2rad(22.0)
 
@@ -52,36 +54,40 @@ def trajectories(atlas: AtlasLike, task: str) -> Figure:
     with styled():
         figure = new_figure(1.0 + 1.75 * len(rows), width=min(PAGE_WIDTH, max(4.4, 0.4 + 1.7 * len(columns))))
         figure_title(figure, f"{task_title(atlas.study, task)}: state space")
-        seen = draw_variants(figure, atlas, task)
+        seen = draw_variants(figure, atlas, task, most=MOST_PANELS)
         figure.legend(handles=point_handles(seen), loc="outside lower center", ncols=5 if len(columns) > 3 else 3)
     return figure
 
 
-def variant_grid(study: Study) -> tuple[list[Any], list[Any]]:
+def variant_grid(study: Study, most: tuple[int, int] = MOST_PANELS) -> tuple[list[Any], list[Any]]:
     """Return the levels of the shown factors that are drawn as columns and as rows, in canonical order."""
     first, second = (levels_of(study, factor) for factor in shown_factors(study))
-    return even_selection(first, MOST_PANELS[0]), even_selection(second, MOST_PANELS[1])
+    return even_selection(first, most[0]), even_selection(second, most[1])
 
 
-def drawn_variants(atlas: AtlasLike, task: str) -> list[Representative]:
+def drawn_variants(atlas: AtlasLike, task: str, most: tuple[int, int] = MOST_PANELS) -> list[Representative]:
     """Return the networks that a grid of variants shows.
 
     Raises:
         Missing: no trajectories are stored.
     """
-    columns, rows = variant_grid(atlas.study)
+    columns, rows = variant_grid(atlas.study, most)
     return [one for one in representatives(atlas, task) if one.variant[0] in columns and one.variant[1] in rows]
 
 
-def each_variant(study: Study) -> str:
+def each_variant(study: Study, most: tuple[int, int] = MOST_PANELS) -> str:
     """State whose networks a grid of variants shows."""
     whole = [len(levels_of(study, factor)) for factor in shown_factors(study)]
-    return "one per variant" if [*map(len, variant_grid(study))] == whole else "one per variant of an even selection"
+    return (
+        "one per variant" if [*map(len, variant_grid(study, most))] == whole else "one per variant of an even selection"
+    )
 
 
-def draw_variants(part: FigureBase, atlas: AtlasLike, task: str, *, points: bool = True) -> set[Any]:
+def draw_variants(
+    part: FigureBase, atlas: AtlasLike, task: str, *, points: bool = True, most: tuple[int, int] = FEW_PANELS
+) -> set[Any]:
     """Draw a panel for each variant, or a message, and return the kinds of points and lines that were drawn."""
-    columns, rows = variant_grid(atlas.study)
+    columns, rows = variant_grid(atlas.study, most)
     try:
         chosen = {one.variant: one for one in representatives(atlas, task)}
     except Missing as missing:

@@ -14,14 +14,22 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import sentence_case
-from dynatlas.atlas.view import AtlasLike, Missing, Variant, narrow_title, shown_factors, tasks
-from dynatlas.figures.looks import level_label, level_title, plain, short_variant_label, variant_label, variant_words
+from dynatlas.atlas.view import AtlasLike, Missing, Variant, levels_of, narrow_title, shown_factors, tasks
+from dynatlas.figures.looks import (
+    factor_label,
+    level_label,
+    level_title,
+    plain,
+    short_variant_label,
+    variant_label,
+    variant_words,
+)
 from dynatlas.study.study import Study
 
 PAGE_WIDTH: Final = 7.1  # inches: two journal columns
 # Panels with more marks or lines are rasterised; a vector file of them would take seconds to open.
 MOST_MARKS: Final = 500
-MOST_TICKS: Final = 24  # labels of variants below a panel
+TICK_WIDTH: Final = 0.11  # inches that the label of a variant below a panel needs
 SMALLEST: Final = 6  # points: the smallest font size that journals accept
 GREY: Final = "#6B6B6B"
 
@@ -158,11 +166,20 @@ def side_by_side(count: int, spread: float) -> NDArray[np.float64]:
 
 def variant_ticks(axes: Axes, study: Study, columns: Sequence[Variant]) -> None:
     """Label the columns of a panel with variants."""
-    step = -(-len(columns) // MOST_TICKS)
-    shown = range(0, len(columns), step)
-    labels = [plain(short_variant_label(study, columns[place])) for place in shown]
-    axes.set_xticks(shown, labels, rotation=60, ha="right", rotation_mode="anchor")
-    axes.set_xlabel(variant_words(study))
+    ticks: list[tuple[float, str]] = [(place, short_variant_label(study, of)) for place, of in enumerate(columns)]
+    words = variant_words(study)
+    if words and len(ticks) > axes.bbox.width / axes.figure.dpi / TICK_WIDTH:
+        first, second = shown_factors(study)
+        inner = levels_of(study, second)
+        middle = (len(inner) - 1) / 2
+        ticks = [
+            (place + middle, level_label(first, columns[place][0])) for place in range(0, len(columns), len(inner))
+        ]
+        ends = " to ".join(level_label(second, inner[end]) for end in (0, -1))
+        words = f"{factor_label(first)};\n{factor_label(second)} {ends} in each"
+    labels = [plain(label) for _, label in ticks]
+    axes.set_xticks([place for place, _ in ticks], labels, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_xlabel(words, parse_math=False)
 
 
 def title_grid(grid: Any, study: Study, columns: Sequence[Any], rows: Sequence[Any], **style: Any) -> None:

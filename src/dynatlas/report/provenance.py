@@ -57,8 +57,10 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     yield "training iterations", ITERATIONS, _distinct(member.training.iterations for member in study.members)
     yield "batch size", BATCH_SIZE, _distinct(member.training.batch_size for member in study.members)
     yield "learning rate, decay, momentum and clipping", "searched for each configuration", _searched(study)
+    factors = [factor.setting for factor in study.further_factors if factor.table == "training"]
     for name, words in ABSENT.items():
-        yield words, 0.0, tuple(sorted({getattr(member.training, name) for member in study.members}))
+        if name not in factors:
+            yield words, 0.0, tuple(sorted({getattr(member.training, name) for member in study.members}))
     for name, value in study.cells.items():
         yield f"{name.replace('_', ' ')} of the cells", "none", _setting(value)
     for factor in study.further_factors:
@@ -77,12 +79,13 @@ def _setting(value: Any) -> Any:
 
 def _task_settings(task: Task) -> Iterator[tuple[str, Any, Any]]:
     """Yield the settings of a task that the paper states; its values are the defaults."""
+    of = f"the {task.label}" if task.name == task.kind else task.label
     for name in task.paper_settings:
         field = type(task).model_fields[name]
         if name == "steps":
-            yield f"trial length of the {task.label}", f"{field.default} steps", f"{task.steps} steps"
+            yield f"trial length of {of}", f"{field.default} steps", f"{task.steps} steps"
         else:
-            yield field.description or f"{name} of the {task.label}", field.default, getattr(task, name)
+            yield field.description or f"{name} of {of}", field.default, getattr(task, name)
 
 
 def _optimizers(study: Study) -> str | tuple[str, ...]:

@@ -23,6 +23,7 @@ from dynatlas.atlas.view import (
 from dynatlas.figures.distances import draw_map
 from dynatlas.figures.looks import factor_label, variant_label
 from dynatlas.figures.state_spaces import (
+    FEW_PANELS,
     MOST_STEPS,
     color_scale,
     draw_state_space,
@@ -34,6 +35,8 @@ from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled,
 from dynatlas.figures.trial import draw_trial, example_trial, trial_handles
 from dynatlas.measures.registry import measure_label
 from dynatlas.tasks.task import Computation
+
+TITLE_LETTERS = 28  # of a line above a panel
 
 
 def task_figure(
@@ -106,11 +109,24 @@ def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw:
         return set()
     left, right = part.subplots(1, 2)
     name = variant_label(atlas.study, one.variant)
-    break_ = "\n" if len(name) > 20 else " "
-    left.set_title(f"{name},{break_}state space", fontsize=7, fontweight="normal", parse_math=False)
+    left.set_title(_broken(f"{name}, state space"), fontsize=7, fontweight="normal", parse_math=False)
     right.set_title(title, fontsize=7, fontweight="normal")
     panel(right, draw, atlas, one)
     return panel(left, draw_state_space, atlas, one, color_scale(atlas, task)) or set()
+
+
+def _broken(title: str) -> str:
+    """Break a title after commas into lines that fit above a panel.
+
+    Example:
+        >>> _broken("Vanilla tanh, state space"), _broken("recurrent noise 0.05, state space").splitlines()
+        ('Vanilla tanh, state space', ['recurrent noise 0.05,', 'state space'])
+    """
+    lines = [""]
+    for part in title.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        lines = [*lines[:-1], longer] if len(longer) <= TITLE_LETTERS else [*lines, part]
+    return ",\n".join(lines)
 
 
 def describe_population(atlas: AtlasLike, task: str) -> str:
@@ -139,10 +155,10 @@ def describe_map(atlas: AtlasLike, task: str, measure: str) -> str:
 
 def describe_trajectories(atlas: AtlasLike, task: str) -> str:
     """Describe the trajectories drawn for one network of each variant."""
-    chosen = drawn_variants(atlas, task)
+    chosen = drawn_variants(atlas, task, FEW_PANELS)
     steps = f", the last {MOST_STEPS} steps of each" if atlas.study.task(task).steps > MOST_STEPS else ""
     return (
-        f"{count_of(len(chosen), 'network')}, {each_variant(atlas.study)}, in the first three principal components of "
-        f"its probe activity, each scaled to its range (at most {most_trials(atlas, task)} trials{steps}; "
-        "percentages: shares of the variance)."
+        f"{count_of(len(chosen), 'network')}, {each_variant(atlas.study, FEW_PANELS)}, in the first three principal "
+        "components of its probe activity, each scaled to its range (at most "
+        f"{most_trials(atlas, task)} trials{steps}; percentages: shares of the variance)."
     )

@@ -21,12 +21,13 @@ from dynatlas.atlas.view import (
     varying_factors,
 )
 from dynatlas.figures.distances import draw_networks, frame_map, level_runs
-from dynatlas.figures.legends import Legend, draw_legends, marker_handle
+from dynatlas.figures.legends import Legend, draw_legends, marker_handle, selected_looks
 from dynatlas.figures.looks import Look, architecture_label, factor_label, looks_of, plain
 from dynatlas.figures.style import GREY, SMALLEST, heading, new_figure, panel, split_rows, styled
 from dynatlas.measures.registry import measure_label
 
 LEAST_NETWORKS = 3
+MOST_PAIRS = 4  # levels whose trained and untrained networks have separate entries in a legend
 MOST_NAMED = 2  # levels whose trained and untrained networks are named beside a matrix
 NOT_DISTANCES = ("reliability", "explained by training")
 
@@ -121,12 +122,17 @@ def control_map(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
 
 
 def _legend(atlas: AtlasLike) -> Legend:
+    looks = selected_looks(_looks(atlas))
+    states = {"trained": False, "untrained": True}
     handles = [
-        marker_handle(f"{look.title}, {state}", look.color, hollow=state == "untrained")
-        for look in _looks(atlas).values()
-        for state in ("trained", "untrained")
+        marker_handle(f"{look.title}, {state}", look.color, hollow=hollow)
+        for look in looks
+        for state, hollow in states.items()
     ]
-    return Legend("Marks in a", handles, min(len(handles), 4 * (1 + (len(handles) > 8))))
+    if len(looks) > MOST_PAIRS:
+        handles = [marker_handle(look.title, look.color) for look in looks]
+        handles += [marker_handle(state, GREY, hollow=hollow) for state, hollow in states.items()]
+    return Legend("Marks in a", handles, min(len(handles), 4))
 
 
 def _draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
