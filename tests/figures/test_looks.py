@@ -109,6 +109,14 @@ def test_pictures_show_the_first_two_factors_that_vary(
     assert varying_factors(made) == varying
 
 
+def test_the_two_shown_factors_have_different_scales_whatever_else_varies() -> None:
+    one = {"architectures": ["gru"], "activations": ["tanh"], "units": [8, 16], "l2": [0, 1]}
+    factors = {"training": {"momentum": [0.5, 0.9]}}
+    study = Study.model_validate({"name": "x", "tasks": [{"kind": "flip_flop"}], "population": one, "factors": factors})
+    first, second = (looks_of(study)[factor] for factor in shown_factors(study))
+    assert least_difference(look.color for look in (*first.values(), *second.values())) > 9
+
+
 def test_levels_are_named_by_one_rule() -> None:
     names = {
         ("architecture", "ctrnn"): "CTRNN",

@@ -72,8 +72,8 @@ def test_sentences_and_headings_name_the_factor_in_words() -> None:
     assert '<th scope="col">Learning rate</th>' in text
     assert re.search(r"Learning rate (does not separate|separates) networks", text)
     assert "differ in learning rate." in " ".join(re.sub("<[^>]*>", "", text).split())
-    assert "or does the learning rate?" in text
-    assert question(gains().study) == "do the activation and recurrent noise"
+    assert "or does the factor learning rate?" in text
+    assert question(gains().study) == "do the factors activation and recurrent noise"
     assert '<li><span class="dot" style="--c:#46327e"></span>learning rate 0.001</li>' in text
 
 

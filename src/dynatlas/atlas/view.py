@@ -207,6 +207,16 @@ def levels_of(study: Study, factor: str) -> list[Any]:
     return sorted(levels) if all(isinstance(level, int | float) for level in levels) else list(levels)
 
 
+def all_levels(study: Study) -> dict[str, list[Any]]:
+    """The levels of every factor in the order of every picture, the shown factors first.
+
+    Example:
+        >>> list(all_levels(Study.load("paper")))
+        ['architecture', 'activation', 'units', 'l2']
+    """
+    return {factor: levels_of(study, factor) for factor in dict.fromkeys((*shown_factors(study), *study.levels))}
+
+
 _BUILT_IN_LEVELS: Final[Mapping[str, Sequence[str]]] = {
     "architecture": BUILT_IN_CELLS,
     "activation": tuple(ACTIVATIONS),
@@ -242,12 +252,12 @@ def of_smallest(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
 
 def sort_networks(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
     """Sort by the shown factors, then the others, then the seed."""
-    factors = dict.fromkeys((*shown_factors(study), *study.levels))
-    ranks = {factor: {level: place for place, level in enumerate(levels_of(study, factor))} for factor in factors}
-    order = pd.DataFrame(
-        {factor: networks[factor].map(ranks[factor]) for factor in factors} | {"seed": networks["seed"]}
-    )
-    return networks.loc[order.sort_values([*factors, "seed"], kind="stable").index].reset_index(drop=True)
+    ranks = {
+        factor: networks[factor].map({level: place for place, level in enumerate(levels)})
+        for factor, levels in all_levels(study).items()
+    }
+    order = pd.DataFrame(ranks | {"seed": networks["seed"]}).sort_values([*ranks, "seed"], kind="stable").index
+    return networks.loc[order].reset_index(drop=True)
 
 
 def representatives(atlas: AtlasLike, task: str) -> list[Representative]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dynatlas.atlas.view import Variant, levels_of, shown_factors, varying_factors
+from dynatlas.atlas.view import Variant, all_levels, shown_factors, varying_factors
 from dynatlas.study.study import Study
 
 
@@ -107,11 +107,11 @@ def unstable_label(n_unstable: int, *, or_more: bool = False) -> str:
 
 def looks_of(study: Study) -> dict[str, dict[Any, Look]]:
     """Return the looks of the levels of each factor of a study, in the order of every picture."""
-    return looks_of_levels({factor: levels_of(study, factor) for factor in study.levels})
+    return looks_of_levels(all_levels(study))
 
 
 def looks_of_levels(levels: Mapping[str, Sequence[Any]]) -> dict[str, dict[Any, Look]]:
-    """Return the looks of factors with these levels, in their order.
+    """Return the looks of factors with these levels, in their order: numeric factors have the scales in turn.
 
     Example:
         >>> looks = looks_of_levels({"architecture": ["my_cell"], "gain": [0.5, 1.5]})

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from dynatlas._util.cores import single_threaded_algebra
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.networks import agreed_measure
-from dynatlas.atlas.view import levels_of, shown_factors
+from dynatlas.atlas.view import all_levels, shown_factors
 from dynatlas.errors import AtlasError, NetworkError
 from dynatlas.recordings.alignment import Aligned
 from dynatlas.recordings.alignment import align as align_rows
@@ -150,7 +150,7 @@ def place_recording(
             )
         tables = _tables(opened, kind, members, distances, recordings, seed)
     notes = [note for one in distances.values() for note in one.notes]
-    levels = {factor: tuple(levels_of(opened.study, factor)) for factor in opened.study.levels}
+    levels = {factor: tuple(of_factor) for factor, of_factor in all_levels(opened.study).items()}
     of_study = opened.study.name, kind, levels, shown_factors(opened.study)
     return Placement(*of_study, tuple(names), recordings, tables, tuple(notes))
 

@@ -154,8 +154,8 @@ def question(study: Study) -> str:
     factors = varying_factors(study)
     if "architecture" in factors or len(study.levels[factors[0]]) == 1:
         return "does the choice of architecture"
-    verb = "do" if len(factors) > 1 else "does"
-    return f"{verb} the {listed(map(factor_label, factors), 'and')}"
+    verb = "do the factors" if len(factors) > 1 else "does the factor"
+    return f"{verb} {listed(map(factor_label, factors), 'and')}"
 
 
 def differences(study: Study) -> str:

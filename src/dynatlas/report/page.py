@@ -177,7 +177,7 @@ class _PageContent:
             for factor, of_factor in looks_of(study).items()
         }
         return {
-            "factors": list(dict.fromkeys((*shown, *study.levels))),
+            "factors": list(looks),
             "further": [factor.name for factor in study.further_factors],
             "shown": shown,
             "named": {"factors": named, "between": between},
