@@ -37,7 +37,45 @@ class UGRNN(torch.nn.Module):
         return torch.stack(states, dim=1), state
 
 
-CELLS = {"vanilla": torch.nn.RNN, "ugrnn": UGRNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+class Leaky(torch.nn.Module):
+    """h' = (1 − α)h + α tanh(W h + U x + b + noise), as it is written by hand: a loop over steps with torch.randn."""
+
+    def __init__(self, inputs, units, batch_first, noise=0.0, rank=0, excitatory=0.0, density=1.0, alpha=0.2):
+        super().__init__()
+        assert batch_first
+        self.input = torch.nn.Linear(inputs, units)
+        self.alpha, self.rank = alpha, rank
+        self.noise = noise * (2 / alpha - 1) ** 0.5
+        if rank:
+            self.left, self.right = (torch.nn.Parameter(torch.randn(units, rank)) for _ in range(2))
+        else:
+            self.recurrent = torch.nn.Parameter(torch.randn(units, units) / units**0.5)
+        signs = torch.where(torch.arange(units) < excitatory * units, 1.0, -1.0) if excitatory else None
+        self.register_buffer("signs", signs)
+        self.register_buffer("mask", (torch.rand(units, units) < density).float() if density < 1 else None)
+
+    def weights(self):
+        """The recurrent matrix, once for each trial."""
+        if self.rank:
+            return self.left @ self.right.T / len(self.left)
+        weights = self.recurrent if self.signs is None else self.recurrent.abs() * self.signs
+        return weights if self.mask is None else weights * self.mask
+
+    def forward(self, inputs):
+        """The states after each step."""
+        weights = self.weights()
+        state = inputs.new_zeros(len(inputs), self.input.out_features)
+        states = []
+        for t in range(inputs.shape[1]):
+            sums = state @ weights.T + self.input(inputs[:, t])
+            if self.noise:
+                sums = sums + self.noise * torch.randn_like(state)
+            state = (1 - self.alpha) * state + self.alpha * torch.tanh(sums)
+            states.append(state)
+        return torch.stack(states, dim=1), state
+
+
+CELLS = {"vanilla": torch.nn.RNN, "ugrnn": UGRNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM, "ctrnn": Leaky}
 
 
 def flip_flop(random):
@@ -53,11 +91,12 @@ def flip_flop(random):
 class Torch:
     """One network and its optimiser."""
 
-    def __init__(self, architecture, units):
+    def __init__(self, architecture, units, settings, noise):
         torch.manual_seed(0)
         random = np.random.default_rng(0)
         self.trials = [flip_flop(random) for _ in range(8)]
-        self.cell = CELLS[architecture](CHANNELS, units, batch_first=True)
+        settings = settings | ({"noise": noise} if noise else {})
+        self.cell = CELLS[architecture](CHANNELS, units, batch_first=True, **settings)
         self.readout = torch.nn.Linear(units, CHANNELS)
         self.parameters = [*self.cell.parameters(), *self.readout.parameters()]
         self.optimizer = torch.optim.SGD(self.parameters, lr=1e-3, momentum=0.9)

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from dynatlas import Study
 from dynatlas.cells.activations import ACTIVATIONS, BUILT_IN_ACTIVATIONS
 from dynatlas.cells.ctrnn import CTRNN
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cli.main import main
 from dynatlas.figures.catalogue import pictures
 from dynatlas.measures.registry import MEASURES
+from dynatlas.study.files import builtin_studies
 from dynatlas.tasks import BUILT_IN
 from support.random_atlas import random_atlas
 from support.synthetic_atlas import synthetic_atlas
@@ -122,6 +124,17 @@ def test_tasks(tmp_path, monkeypatch):
     carry_out(DOCS / "tasks.md")
     text = (DOCS / "tasks.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(BUILT_IN)
+
+
+def test_study_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    carry_out(DOCS / "study-file.md")
+
+
+def test_other_papers():
+    text = " ".join((DOCS / "other-papers.md").read_text(encoding="utf-8").split())
+    papers = [name for name in builtin_studies() if name not in ("demo", "desk", "paper")]
+    assert all(f"`{name}`: {len(Study.load(name).members)} " in text for name in papers)
 
 
 @pytest.mark.usefixtures("quick_compilation", "processes", "forgotten")

@@ -23,18 +23,24 @@ def main() -> None:
     """Print the tables of every atlas on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("atlases", nargs="+")
-    for path in parser.parse_args().atlases:
-        print("\n".join(report(Atlas.open(path))))
+    parser.add_argument("--measures", nargs="+", help="measures to show; by default all")
+    given = parser.parse_args()
+    for path in given.atlases:
+        print("\n".join(report(Atlas.open(path), given.measures)))
 
 
-def report(atlas: Atlas) -> Iterator[str]:
+def report(atlas: Atlas, measures: Sequence[str] | None = None) -> Iterator[str]:
     """Yield the lines of an atlas."""
+
+    def shown(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows if measures is None else rows[rows.measure.isin(measures)]
+
     networks = atlas.table("networks")
     factors = [factor for factor, levels in atlas.study.levels.items() if len(levels) > 1]
     yield f"\n## {atlas.study.name}: {networks.passed.sum()} of {len(networks)} networks learned their task\n"
     yield from learned(networks, factors)
-    yield from shares(atlas.table("headline"))
-    yield from spread(atlas.table("spread"), factors)
+    yield from shares(shown(atlas.table("headline")))
+    yield from spread(shown(atlas.table("spread")), factors)
     yield from attractors(atlas, factors)
 
 

@@ -117,7 +117,9 @@ class TestRegistration:
             del ACTIVATIONS[name]
 
     def test_it_is_used_by_every_cell_with_the_fast_gradient(self):
-        @register_activation("softsign", low=-1, high=1, slopes=(0, 1), derivative=lambda s: (1 - jnp.abs(s)) ** 2)
+        @register_activation(
+            "softsign", low=-1.0, high=1.0, slopes=(0.0, 1.0), derivative=lambda s: (1 - jnp.abs(s)) ** 2
+        )
         def softsign(values):
             return values / (1 + jnp.abs(values))
 
@@ -159,7 +161,7 @@ class TestRegistration:
         np.testing.assert_allclose(seen[1], 2 * seen[0], rtol=1e-6)
 
     def test_a_whole_nonlinearity_is_taken_as_it_is_and_its_origin_is_recorded(self):
-        whole = Nonlinearity(jnp.arctan, -np.pi / 2, np.pi / 2, (0, 1), lambda value: jnp.cos(value) ** 2)
+        whole = Nonlinearity(jnp.arctan, -np.pi / 2, np.pi / 2, (0.0, 1.0), lambda value: jnp.cos(value) ** 2)
         origin = Origin("mine.py", "0" * 64, is_file=True)
         with importing(origin, {"activations": ACTIVATIONS}) as registered:
             assert register_activation("arctan")(whole) is whole

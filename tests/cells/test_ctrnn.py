@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import brentq
 
 from dynatlas import find_fixed_points
+from dynatlas.cells import connectivity
 from dynatlas.cells.architectures import Vanilla
 from dynatlas.cells.backpropagation import batch_outputs, batch_responses
 from dynatlas.cells.cell import leaf_name, map_fixed
@@ -89,7 +90,8 @@ def test_steps_are_those_of_the_equations(x64, form, settings, activation):
     np.testing.assert_allclose(shown, outputs, atol=1e-13)
     np.testing.assert_allclose(jax.vmap(cell.rates)(seen), rates, atol=1e-13)
     held = cell.under(jnp.asarray(inputs[0]))
-    np.testing.assert_allclose(held(states[0], jnp.zeros(0)), cell(states[0], jnp.asarray(inputs[0])), atol=1e-13)
+    state = jnp.asarray(states[0])
+    np.testing.assert_allclose(held(state, jnp.zeros(0)), cell(state, jnp.asarray(inputs[0])), atol=1e-13)
 
 
 @every
@@ -212,6 +214,13 @@ def test_masks_have_the_densities_and_signs_the_balance_asked_for():
     sums, spread = weights.sum(axis=1), np.sqrt((weights**2).sum(axis=1))
     assert abs(sums.mean()) < 0.1 * spread.mean()
     assert (weights**2).sum(axis=1).mean() == pytest.approx(1, rel=0.1)
+
+
+def test_the_spectral_radius_is_the_same_where_jax_has_no_eigenvalues():
+    """As on accelerators, where the host computes them; inside of vmap, as for the networks of a block."""
+    matrices = jax.random.normal(KEY, (3, 2, 5, 5), jnp.float32)
+    on_host = jax.jit(jax.vmap(connectivity._radius_on_host))(matrices)
+    np.testing.assert_allclose(on_host, connectivity.spectral_radius(matrices), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -338,6 +347,6 @@ def test_its_fast_gradient_meets_what_is_asked_of_a_registered_one():
         ({"initialization": "identity", "density": 0.5}, "initialization is 'identity', which a matrix with"),
     ],
 )
-def test_settings_that_make_no_network_are_refused(settings, message):
+def test_settings_that_make_no_network_are_refused(without_type_checks, settings, message):
     with pytest.raises(ValueError, match=message):
         CTRNN(3, 8, 2, key=KEY, **settings)

@@ -1,12 +1,10 @@
 """Initial weights, and cells that cannot be made."""
 
 import math
-from collections.abc import Iterator
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from scipy import stats
@@ -82,14 +80,6 @@ def test_a_cell_needs_at_least_one_of_everything(kind: str, size: str, value: in
     sizes = {"n_inputs": N_INPUTS, "units": UNITS, "n_outputs": N_OUTPUTS, size: value}
     with pytest.raises(ValueError, match=f"^{size} is {value}; a cell needs at least 1$"):
         CELLS[kind](**sizes, key=jax.random.key(0))
-
-
-@pytest.fixture
-def without_type_checks() -> Iterator[None]:
-    """As a user runs the library: the test run's own checks would refuse the name before the library does."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @kinds

@@ -24,7 +24,7 @@ def cells():
 
 
 def test_activity_is_that_of_the_rates():
-    inputs = np.random.default_rng(0).normal(size=(3, 6, 2)).astype(np.float32)
+    inputs = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 2)), jnp.float32)
     rates, currents = cells()
     # v' = W φ(v) + U x + b is the sum whose φ is h' of the rates.
     np.testing.assert_allclose(probe_activity(currents, inputs), probe_activity(rates, inputs), atol=1e-6)

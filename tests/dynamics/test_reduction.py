@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,3 +73,4 @@ def test_a_network_of_rank_one_has_the_roots_of_one_variable(form):
     np.testing.assert_allclose(points.states[2], 0, atol=1e-9)
     assert points.n_unstable.tolist() == [0, 0, 1]
     assert points.certificate == "complete"
+    assert re.search(r"; searched in 1 of \d+ dimensions, which decide the others$", points.reason)

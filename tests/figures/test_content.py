@@ -72,7 +72,7 @@ def of_two_sizes(task: str) -> SyntheticAtlas:
 def test_of_two_sizes_one_network_of_each_variant_is_drawn() -> None:
     atlas = of_two_sizes("flip_flop")
     chosen = representatives(atlas, "flip_flop")
-    assert [(one.architecture, one.activation) for one in chosen] == variants(atlas)
+    assert [one.variant for one in chosen] == variants(atlas)
     assert set(atlas.table("networks").set_index("network").loc[[one.network for one in chosen], "units"]) == {8}
     roots = (~atlas.table("fixed_points").set_index("network")["is_slow"]).groupby("network").sum()
     graphs = figures.transition_graphs(atlas, "flip_flop").axes
@@ -247,6 +247,7 @@ def test_every_one_of_seven_tasks_has_its_panel_in_appendix_e() -> None:
     many = tuple(one.model_copy() for _ in kinds)
     for task, kind in zip(many, kinds, strict=True):
         object.__setattr__(task, "kind", kind)
+        object.__setattr__(task, "name", kind)
         object.__setattr__(task, "title", kind)
     atlas.study = atlas.study.model_copy(update={"tasks": many})
     shown = texts(figures.pictures(atlas.without(*TABLES, "distances/"))["appendix-e"]())

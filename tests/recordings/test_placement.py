@@ -12,13 +12,13 @@ import pytest
 from dynatlas import distance, place_recording
 from dynatlas.atlas.networks import agreed_measure
 from dynatlas.errors import AtlasError, NetworkError
-from dynatlas.figures.looks import ARCHITECTURES, architecture_looks
+from dynatlas.figures.looks import ARCHITECTURES, looks_of_levels
 from dynatlas.recordings.alignment import align
 from dynatlas.recordings.distances import _before_training, shifted
 from dynatlas.recordings.page import page, write_folder
 from dynatlas.recordings.probe import probe_of
 from dynatlas.recordings.result_tables import sign_flips
-from dynatlas.recordings.sentences import level_label, sentences
+from dynatlas.recordings.sentences import level_words, sentences
 from dynatlas.statistics.embedding import spot
 from dynatlas.training.fit import begin
 from support.command_line import call
@@ -394,14 +394,14 @@ class TestPage:
             name: table.replace({"architecture": {"gru": "my_cell"}, "level": {"gru": "my_cell"}})
             for name, table in placement.tables.items()
         }
-        architectures = ("second_cell", "my_cell", "vanilla")
-        text = page(replace(placement, architectures=architectures, tables=tables))
-        look = architecture_looks(architectures)["my_cell"]
+        levels = placement.levels | {"architecture": ("second_cell", "my_cell", "vanilla")}
+        text = page(replace(placement, levels=levels, tables=tables))
+        look = looks_of_levels(levels)["architecture"]["my_cell"]
         assert f'style="--c:{look.color}"></span>my cell</li>' in text
         data = json.loads(re.search(r'id="atlas-data">(.*?)</script>', text).group(1))
         colors = {trace["marker"]["color"] for trace in data["plots"]["map-0-cka"]["data"]}
         assert colors == {"@ink", ARCHITECTURES["vanilla"].color, look.color}
-        assert level_label("architecture", "my_cell") == "my cell"
+        assert level_words("architecture", "my_cell") == "my cell"
 
     def test_names_are_text(self, made):
         name = "<img src=x onerror=alert(1)></script>"

@@ -135,3 +135,14 @@ def test_networks_that_are_trained_together_have_one_program():
     )
     with pytest.raises(StudyError, match=r"iterations is \d+ for .*-l2_0-seed0 and 9 for .*-l2_1-seed0"):
         _ = study.blocks
+
+
+def test_levels_have_names_of_their_own_however_alike_they_are():
+    levels = (0.1, 0.1000001, 0.10000012, "a b", "a_b", "a" * 300, "a" * 299, (1.0, 2.0), True, 7)
+    factor = Factor("way", "cells", "way", levels)
+    numbers = Factor("way", "cells", "way", levels[:3])
+    names = [factor.chosen(level).name for level in levels]
+    assert len(set(names)) == len(names)
+    assert [numbers.chosen(level).name for level in numbers.levels] == ["way_0.1", "way_0.1000001", "way_0.10000012"]
+    assert max(map(len, names)) < 60
+    assert all(name.replace("_", "").replace(".", "").isalnum() for name in names)

@@ -73,3 +73,17 @@ def test_unknown_names_are_told(study_file):
     study_file.write_text(tiny_toml(population={"activations": ["softsing"]}))
     with pytest.raises(StudyError, match=r"activations.0: expected one of 'tanh', .*or an activation of your own"):
         Study.load(study_file)
+
+
+def test_a_name_that_is_built_in_by_now_is_still_the_plug_ins_in_a_study_that_records_it(study_file):
+    """As if a later version had taken the name: the record stays, and with it the ids."""
+    text = Study.load(study_file).to_toml()
+    forget()
+    taken = text.replace('"softsign"', '"retanh"')
+    opened = Study.parse(taken)
+    assert [plugin.activations for plugin in opened.plugins] == [("retanh",)]
+    plain = Study.parse(tiny_toml(population={"architectures": ["gru", "ctrnn"], "activations": ["retanh", "tanh"]}))
+    pairs = list(zip(opened.members, plain.members, strict=True))
+    assert all((one.id == two.id) == (one.activation == "tanh") for one, two in pairs)
+    with pytest.raises(PluginError, match="the activation 'retanh' is not one of dynatlas' own"):
+        opened.cell(next(iter(opened.blocks)), jax.random.key(0))

@@ -6,19 +6,20 @@ import numpy as np
 import pandas as pd
 
 from dynatlas.atlas.atlas import Atlas
-from dynatlas.atlas.schema import TABLES
+from dynatlas.atlas.schema import columns
 from dynatlas.cells.responses import probe_activity
 from dynatlas.measures.distances import distance_matrix
 from dynatlas.measures.registry import MEASURES
 from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
 from dynatlas.pipeline.stages.reduction import count_components
 from dynatlas.statistics.embedding import mds
+from dynatlas.study.study import Study
 from support.studies import tiny_study
 
 TASK = {"kind": "flip_flop", "steps": 12, "channels": 2, "pulse_probability": 0.2, "probe_trials": 10}
 
 
-def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=128, failed=()):
+def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=128, failed=(), **changes):
     """Create an atlas whose "trained" networks have weak recurrent weights, so that they follow their inputs.
 
     Args:
@@ -27,6 +28,7 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
         measures: measures of the study.
         controls: largest number of networks in the controls.
         failed: architectures whose networks did not pass.
+        changes: of the study, as in ``tiny_study``.
 
     Returns:
         The atlas, and activity on the probe [samples, units] by ("trained" or "untrained", network).
@@ -44,6 +46,7 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
         training={"iterations": 1, "batch_size": None, "validation_trials": None},
         analysis={"measures": measures, "permutations": 199, "bootstraps": 99, "control_networks": controls},
     )
+    study = Study.model_validate(study.model_dump(mode="json") | changes)
     atlas = Atlas.create(folder, study)
     inputs = study.tasks[0].probe().inputs
     random = np.random.default_rng(0)
@@ -54,7 +57,10 @@ def random_atlas(folder, *, untrained=True, measures=("svcca", "cka"), controls=
         after = eqx.tree_at(lambda cell: cell.recurrent_weights, before, 0.05 * before.recurrent_weights)
         arrays = _arrays("cell", after) | (_arrays("untrained", before) if untrained else {})
         rows = pd.DataFrame(
-            [_row("networks", _labels(member) | {"passed": member.architecture not in failed}) for member in members]
+            [
+                _row("networks", _labels(member) | {"passed": member.architecture not in failed}, study.further_factors)
+                for member in members
+            ]
         )
         entries += [atlas.write_block(block, members, arrays), atlas.write_part("networks", block, rows)]
         for place, member in enumerate(members):
@@ -101,13 +107,13 @@ def _maps(study, activities, inputs):
 
 
 def _labels(member):
-    names = ("task", "architecture", "activation", "units", "l2", "seed", "name")
-    return {"network": member.id} | {name: getattr(member, name) for name in names}
+    names = ("task", "seed", "name")
+    return {"network": member.id} | member.factors | {name: getattr(member, name) for name in names}
 
 
-def _row(table, values):
+def _row(table, values, factors=()):
     nothing = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
-    return {name: values.get(name, nothing.get(column.type)) for name, column in TABLES[table].items()}
+    return {name: values.get(name, nothing.get(column.type)) for name, column in columns(table, factors).items()}
 
 
 def quiet(done, loss):

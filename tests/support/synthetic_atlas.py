@@ -15,7 +15,8 @@ import pandas as pd
 import xarray as xr
 
 from dynatlas.atlas.atlas import Atlas
-from dynatlas.atlas.schema import TABLES
+from dynatlas.atlas.schema import TABLES, columns
+from dynatlas.atlas.view import shown_factors
 from dynatlas.measures.aspects import aspect
 from dynatlas.pipeline.stages.trajectories import state_spaces
 from dynatlas.statistics.claims import check_claims
@@ -24,8 +25,8 @@ from dynatlas.statistics.effects import decomposition, factor_effects, headline_
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
 
-ARCHITECTURES = ("vanilla", "ugrnn", "gru", "lstm")
-ACTIVATIONS = ("tanh", "relu")
+ARCHITECTURES = ("vanilla", "ugrnn", "gru", "lstm", "worded")  # the last one is a test's own
+ACTIVATIONS = ("tanh", "relu", "sigmoid")
 COMPONENTS = 3
 PROVENANCE = {
     "versions": {"dynatlas": "0.1.0", "jax": "0.10.0", "python": "3.11.2"},
@@ -84,22 +85,28 @@ class SyntheticAtlas:
 
 
 def synthetic_atlas(seed: int = 0, **study: Any) -> SyntheticAtlas:
-    """Return a complete synthetic atlas of the built-in demo; keyword arguments replace fields of the study."""
+    """Return a complete synthetic atlas of the built-in demo; keyword arguments replace fields of the study.
+
+    The activations may be any names: no network is trained.
+    """
     kept = _shared_atlas(seed, json.dumps(study, sort_keys=True))
     return SyntheticAtlas(kept.study, {name: frame.copy() for name, frame in kept.tables.items()}, dict(kept.groups))
 
 
 @cache
 def _shared_atlas(seed: int, study: str) -> SyntheticAtlas:
-    demo = Study.load("demo")
-    demo = Study.model_validate(demo.model_dump(mode="json") | json.loads(study))
+    settings = Study.load("demo").model_dump(mode="json") | json.loads(study)
+    activations = settings["population"].pop("activations", ACTIVATIONS[:2])
+    demo = Study.model_validate(settings)
+    population = demo.population.model_copy(update={"activations": tuple(activations)})
+    demo = demo.model_copy(update={"population": population})
     return _AtlasBuilder(demo, np.random.default_rng(seed)).atlas()
 
 
-def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _frame(study: Study, name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return a table; columns without values are filled with blanks."""
     nothing = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
-    blank = {column: nothing.get(declared.type) for column, declared in TABLES[name].items()}
+    blank = {column: nothing.get(declared.type) for column, declared in columns(name, study.further_factors).items()}
     return pd.DataFrame(
         [blank | {column: row[column] for column in row if column in blank} for row in rows], columns=list(blank)
     )
@@ -110,12 +117,12 @@ class _AtlasBuilder:
         self.study, self.rng = study, rng
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
         self.groups: dict[str, xr.Dataset] = {}
-        self.passed: dict[str, list[Member]] = {task.kind: [] for task in study.tasks}
+        self.passed: dict[str, list[Member]] = {task.name: [] for task in study.tasks}
         self.points: dict[Block, list[dict[str, Any]]] = {}
         self.probes: dict[str, Any] = {}  # task → inputs and targets
 
     def atlas(self) -> SyntheticAtlas:
-        seen: set[Block] = set()
+        seen: set[tuple[Any, ...]] = set()
         pictures: dict[Block, dict[str, xr.Dataset]] = {}
         for number, member in enumerate(self.study.members):
             self.network(number, member)
@@ -129,8 +136,9 @@ class _AtlasBuilder:
             picture = self.trajectories(member, positions, directions, rows)
             pictures.setdefault(self.study.block_of(member), {})[member.id] = picture
             self.points.setdefault(self.study.block_of(member), []).extend(rows)
-            if self.study.block_of(member) not in seen:
-                seen.add(self.study.block_of(member))
+            variant = (self.study.block_of(member), *(member.factors[name] for name in shown_factors(self.study)))
+            if variant not in seen:
+                seen.add(variant)
                 self.groups[f"trajectories/{member.id}"] = picture
         for block, of_block in pictures.items():
             self.groups[f"state_spaces/{block.name}"] = state_spaces(of_block)
@@ -139,7 +147,7 @@ class _AtlasBuilder:
             for measure in [*self.study.analysis.measures, *self.study.task(task).topology]:
                 self.distances(task, measure, members)
         self.averages()
-        tables = {name: _frame(name, rows) for name, rows in self.rows.items()}
+        tables = {name: _frame(self.study, name, rows) for name, rows in self.rows.items()}
         atlas = SyntheticAtlas(self.study, tables, self.groups)
         atlas.tables["claims"] = check_claims(atlas)
         return atlas
@@ -164,10 +172,7 @@ class _AtlasBuilder:
                 "network": member.id,
                 "name": member.name,
                 "task": member.task,
-                "architecture": member.architecture,
-                "activation": member.activation,
-                "units": member.units,
-                "l2": member.l2,
+                **member.factors,
                 "seed": member.seed,
                 "optimizer": training.optimizer,
                 "iterations": training.iterations,
@@ -198,8 +203,8 @@ class _AtlasBuilder:
         task = self.study.task(member.task)
         places, directions = [], []
         for condition, name in enumerate(task.condition_names()):
-            points = list(_points(member.task, condition, len(task.condition_names()), member))
-            if member.task == "flip_flop" and member.architecture == "gru" and member.seed == 2:
+            points = list(_points(task.kind, condition, len(task.condition_names()), member))
+            if task.kind == "flip_flop" and member.architecture == "gru" and member.seed == 2:
                 points.pop()  # a missing stable point: the index sum is 0
             for number, (place, n_unstable, is_slow, readout) in enumerate(points):
                 direction = self.rng.normal(size=COMPONENTS)
@@ -217,7 +222,7 @@ class _AtlasBuilder:
                         "index": 0 if is_slow else (-1) ** n_unstable,
                         "hits": int(self.rng.integers(1, 200)),
                         "spectral_radius": 1.05 if n_unstable else 0.95,
-                        "leading_angle": 0.19 if member.task == "sine_wave" else 0.0,
+                        "leading_angle": 0.19 if task.kind == "sine_wave" else 0.0,
                         "readout": readout,
                     }
                 )
@@ -248,23 +253,23 @@ class _AtlasBuilder:
     def dynamics(self, member: Member, points: list[dict[str, Any]]) -> None:
         """Add rows of transitions, oscillations or line attractors, with values that depend on the variant."""
         task, shift = self.study.task(member.task), 0.001 * ARCHITECTURES.index(member.architecture)
-        kind = "invariant curve" if member.task == "sine_wave" else "fixed point"
+        kind = "invariant curve" if task.kind == "sine_wave" else "fixed point"
         for condition, name in enumerate(task.condition_names()):
             row = {"network": member.id, "task": member.task, "condition": condition}
             asked = [*task.condition_frequencies(), *[0.0] * task.n_conditions][condition]
             self.rows["attractors"].append(row | {"kind": kind, "rotation_number": asked + shift / 2})
-            if member.task == "sine_wave":
+            if task.kind == "sine_wave":
                 self.rows["oscillations"].append(
                     row | {"frequency": asked, "linear_frequency": asked + shift + 1e-4 * self.rng.normal()}
                 )
-            if member.task == "context_integration":
+            if task.kind == "context_integration":
                 self.rows["line_attractors"].append(
                     row
                     | {"condition_name": name, "line_share": 0.97, "drift_share": 0.001 + shift, "held_range": 0.9}
                     | {"length_to_width": 30.0, "n_points": 5, "n_ill_conditioned": 1, "trusted_share": 0.9}
                     | {"response": 1.0, "response_median": 1.0, "modes_needed": 1}
                 )
-        if member.task == "flip_flop":
+        if task.kind == "flip_flop":
             roots = [point for point in points if not point["is_slow"]]
             stable = [number for number, root in enumerate(roots) if not root["n_unstable"]]
             self.rows["transitions"] += [
@@ -281,39 +286,39 @@ class _AtlasBuilder:
         """Add frequencies by factor, spectra by configuration, and arrays of line attractors."""
         sine = self.study.task("sine_wave").condition_frequencies() if self.passed.get("sine_wave") else ()
         for condition, asked in enumerate(sine):
-            for factor, levels in (("architecture", ARCHITECTURES), ("activation", ACTIVATIONS)):
-                for number, level in enumerate(levels):
-                    of_level = [one for one in self.passed["sine_wave"] if getattr(one, factor) == level]
-                    row = {"factor": factor, "level": level, "condition": condition, "frequency": asked}
+            for factor, levels in self.study.levels.items():
+                is_averaged = factor in ("architecture", "activation") or len(levels) > 1
+                for number, level in enumerate(levels if is_averaged else ()):
+                    of_level = [one for one in self.passed["sine_wave"] if one.factors[factor] == level]
+                    row = {"factor": factor, "level": str(level), "condition": condition, "frequency": asked}
                     means = {"linear_frequency": asked + 0.001 * number, "rotation_number": asked}
                     self.rows["frequencies"].append(row | means | {"n_networks": len(of_level)})
         for block, members in self.study.blocks.items():
-            if block.task != "context_integration" or not self.passed[block.task]:
+            if self.study.task(block.task).kind != "context_integration" or not self.passed[block.task]:
                 continue
             modes = 8 * block.units // min(self.study.population.units)
             modulus = 0.8 - 0.05 * ARCHITECTURES.index(block.architecture)
-            passed = len(set(members) & set(self.passed[block.task]))
-            configuration = {
-                "task": block.task,
-                "architecture": block.architecture,
-                "activation": block.activation,
-                "units": block.units,
-                "l2": members[0].l2,
-            }
-            self.rows["spectra"] += [
-                configuration | {"rank": rank, "modulus": modulus**rank, "n_networks": passed} for rank in range(modes)
-            ]
-            zeros = np.zeros((1, modes))
+            representatives = {member.configuration: member for member in reversed(members)}
+            for place, configuration in enumerate(reversed(representatives)):
+                passed = sum(member.configuration == configuration for member in self.passed[block.task])
+                self.rows["spectra"] += [
+                    configuration.columns
+                    | {"rank": rank, "modulus": (modulus - 0.1 * place) ** rank, "n_networks": passed}
+                    for rank in range(modes)
+                ]
+            count = len(representatives)
+            zeros = np.zeros((count, modes))
+            responses = 1 - 0.5 ** (1 + np.arange(modes) * (1 + np.arange(count))[:, None])
             self.groups[f"line_attractors/{block.name}"] = xr.Dataset(
                 {
-                    "states": (("row", "point", "state"), np.zeros((1, 3, modes))),
-                    "outputs": (("row", "point"), np.zeros((1, 3))),
+                    "states": (("row", "point", "state"), np.zeros((count, 3, modes))),
+                    "outputs": (("row", "point"), np.zeros((count, 3))),
                     "modulus": (("row", "mode"), zeros),
                     "real": (("row", "mode"), zeros),
-                    "response": (("row", "mode"), 1 - 0.5 ** (1 + np.arange(modes))[None]),
-                    "response_median": (("row", "mode"), 1 - 0.5 ** (1 + np.arange(modes))[None]),
-                    "network": (("row",), np.array([members[0].id])),
-                    "condition": (("row",), np.array([0])),
+                    "response": (("row", "mode"), responses),
+                    "response_median": (("row", "mode"), responses),
+                    "network": (("row",), np.array([one.id for one in reversed(representatives.values())])),
+                    "condition": (("row",), np.zeros(count, int)),
                 }
             )
 
@@ -321,19 +326,19 @@ class _AtlasBuilder:
         self, member: Member, positions: np.ndarray, directions: np.ndarray, rows: list[dict[str, Any]]
     ) -> xr.Dataset:
         task = self.study.task(member.task)
-        if task.kind not in self.probes:
-            self.probes[task.kind] = tuple(np.asarray(array) for array in task.probe())
-        inputs, targets = self.probes[task.kind]
+        if task.name not in self.probes:
+            self.probes[task.name] = tuple(np.asarray(array) for array in task.probe())
+        inputs, targets = self.probes[task.name]
         trials, steps = inputs.shape[:2]
         time = np.arange(steps)
         path = np.zeros((trials, steps, COMPONENTS))
         size = 1 + 0.3 * ARCHITECTURES.index(member.architecture)
-        if member.task == "flip_flop":
+        if task.kind == "flip_flop":
             held = np.zeros((trials, COMPONENTS))
             for step in range(steps):
                 held += 0.5 * (targets[:, step] - held)
                 path[:, step] = size * held @ _rotation(member)
-        elif member.task == "sine_wave":
+        elif task.kind == "sine_wave":
             phase = 2 * np.pi * (0.04 * inputs[:, :1, 0] + 0.01) * time
             path[:] = np.stack(
                 [np.cos(phase), np.sin(phase), np.broadcast_to(inputs[:, :1, 0] * 2 - 1, phase.shape)], -1
@@ -354,7 +359,7 @@ class _AtlasBuilder:
                 "outputs": (("trial", "step", "output"), outputs),
                 "points": (
                     ("row", "component"),
-                    positions if member.task == "context_integration" else size * positions,
+                    positions if task.kind == "context_integration" else size * positions,
                 ),
                 "unstable_directions": (("row", "component"), directions),
             }
@@ -407,10 +412,7 @@ class _AtlasBuilder:
                 "negative_share": 0.04,
             }
         )
-        labels = {
-            factor: [getattr(member, factor) for member in members]
-            for factor in ("architecture", "activation", "units", "l2")
-        }
+        labels = {factor: [member.factors[factor] for member in members] for factor in self.study.levels}
         of = {"task": task, "measure": measure}
         effects = factor_effects(matrix, labels, permutations=99, bootstraps=99)
         self.rows["effects"] += [of | {"subset": "all"} | effect for effect in effects]
@@ -451,7 +453,12 @@ class _AtlasBuilder:
             return scatter
         angle = np.pi / 2 * ARCHITECTURES.index(member.architecture)
         side = 0.5 * ACTIVATIONS.index(member.activation)
-        return np.array([np.cos(angle) + side, np.sin(angle) + side / 2, side, 0]) + scatter
+        further = [
+            0.7 * factor.shown.index(member.factors[factor.name]) / len(factor.levels)
+            for factor in self.study.further_factors
+        ]
+        place = np.array([np.cos(angle) + side, np.sin(angle) + side / 2, side, 0]) + scatter
+        return place + np.array([0, 1, 0, 0]) * sum(further)
 
 
 def _rotation(member: Member) -> np.ndarray:

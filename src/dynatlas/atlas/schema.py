@@ -62,8 +62,8 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "recurrent_noise": Column("float64", "standard deviation of noise of hidden units, in training", before=0.0),
         "rate_penalty": Column("float64", "penalty on the mean square of rates", before=0.0),
         "rate_change_penalty": Column("float64", "penalty on the mean square of their change a step", before=0.0),
-        "mse": Column("float64", "mean squared error on held-out trials, without the L2 penalty"),
-        "r2": Column("float64", "1 − mse / variance of the targets, on the same trials"),
+        "mse": Column("float64", "mean squared error on held-out trials by the task's weights, without penalties"),
+        "r2": Column("float64", "1 − mse / variance of the targets, on the same trials, by the same weights"),
         "diverged_at": Column("int64", "iteration at which loss or gradient stopped being finite, or −1"),
         "passed": Column("bool", "whether it meets its task's threshold and is analysed"),
         "reason": Column("string", "why it is left out of analyses; empty if it passed"),
@@ -198,7 +198,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     },
     # One row per factor, level and command: frequencies averaged over networks.
     "frequencies": {
-        "factor": Column("string", "architecture or activation"),
+        "factor": Column("string", "architecture, activation, or another factor with several levels"),
         "level": Column("string", "its value"),
         "condition": Column("int64", "number of the command"),
         "frequency": Column("float64", "commanded frequency, in cycles per step"),
@@ -295,7 +295,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
             "the networks: all; the paper's, tanh or vanilla; or those of a level, such as gain 0.5",
             before="all",
         ),
-        "factor": Column("string", "architecture, activation, units or l2; interactions"),
+        "factor": Column("string", "a factor of the study, such as architecture; interactions"),
         "r2": Column("float64", "PERMANOVA R²: what the factor adds to the main effects of the others"),
         "r2_low": Column("float64", "lower end"),
         "r2_high": Column("float64", "upper end"),
@@ -332,7 +332,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     "headline": {
         **MATRIX,
         "aspect": Column("string", "geometry, dynamics, topology or linearized dynamics"),
-        "factor": Column("string", "architecture, activation, units, l2, shared, interactions or seed"),
+        "factor": Column("string", "a factor of the study, shared, interactions or seed"),
         "r2": Column("float64", "share of the variance between networks"),
         "r2_low": Column("float64", "lower end of a 95 % interval over networks"),
         "r2_high": Column("float64", "upper end"),
@@ -453,7 +453,7 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "network": ("row",),
         "condition": ("row",),
     },
-    # One group per representative network (of each block, the first that passed):
+    # One group per representative network (of each block and variant in pictures, the first that passed):
     # its probe trials and its fixed points in the space of its first three principal components.
     "trajectories/‹network›": {
         "trajectory": ("trial", "step", "component"),

@@ -3,10 +3,10 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 import xarray as xr
@@ -15,6 +15,7 @@ from dynatlas._util.json import Json
 from dynatlas._util.messages import sentence_case
 from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
+from dynatlas.study.members import FACTORS
 from dynatlas.study.study import Study
 from dynatlas.tasks.registry import BUILT_IN, TASKS, built_in_task
 from dynatlas.tasks.task import Computation
@@ -80,14 +81,16 @@ class Missing(Exception):  # noqa: N818 - a state to be shown, not a fault
     """A part of the atlas that a picture needs is not there; the message tells the reader how to get it."""
 
 
+Variant = tuple[Any, Any]  # levels of the two factors that pictures show
+
+
 class Representative(NamedTuple):
-    """The network that is drawn of a task, architecture and activation."""
+    """The network that is drawn of a task and variant."""
 
     network: str
     name: str
     task: str
-    architecture: str
-    activation: str
+    variant: Variant
 
 
 def table(atlas: AtlasLike, name: str, task: str | None = None) -> pd.DataFrame:
@@ -158,19 +161,71 @@ def narrow_title(study: Study, name: str) -> str:
     return task_title(study, name).replace("dependent ", "dependent\n")
 
 
-def variants(atlas: AtlasLike) -> list[tuple[str, str]]:
-    """The study's (architecture, activation) pairs, in the order in which every picture has them."""
-    return list(itertools.product(architectures_of(atlas.study), activations_of(atlas.study)))
+def shown_factors(study: Study) -> tuple[str, str]:
+    """The factors that pictures show: one by colour, columns and outer bars, one by markers, line styles, inner bars.
+
+    They are the first two with several levels, in the order architecture, activation, factors under ``[factors]`` as
+    they stand there, units, L2. Where fewer vary, architecture and activation fill up.
+
+    Example:
+        >>> shown_factors(Study.load("paper"))
+        ('architecture', 'activation')
+    """
+    architecture, activation, *sizes = FACTORS
+    further = (factor.name for factor in study.further_factors)
+    varying = [factor for factor in (architecture, activation, *further, *sizes) if len(study.levels[factor]) > 1]
+    first, second = [*varying, *(factor for factor in (architecture, activation) if factor not in varying)][:2]
+    return first, second
 
 
-def architectures_of(study: Study) -> list[str]:
-    """The study's architectures: built-in ones in the order of ``CELLS``, then others in the study's order."""
-    return ordered(study.population.architectures, BUILT_IN_CELLS)
+def varying_factors(study: Study) -> tuple[str, ...]:
+    """Those of the shown factors that have several levels; the first, if none has.
+
+    Example:
+        >>> varying_factors(Study.load("paper"))
+        ('architecture', 'activation')
+    """
+    shown = shown_factors(study)
+    return tuple(factor for factor in shown if len(study.levels[factor]) > 1) or shown[:1]
 
 
-def activations_of(study: Study) -> list[str]:
-    """The study's activations, in the order of ``cells.ACTIVATIONS``."""
-    return ordered(study.population.activations, ACTIVATIONS)
+def other_factor(study: Study, factor: str) -> str:
+    """The shown factor that goes with this one, such as by markers on a map that is coloured by it."""
+    first, second = shown_factors(study)
+    return first if factor == second else second
+
+
+def levels_of(study: Study, factor: str) -> list[Any]:
+    """The levels of a factor in the order of every picture.
+
+    Built-in architectures and activations have that of dynatlas, and other ones that of the study, after them; numbers
+    are sorted, other levels are as in the study.
+    """
+    levels = study.levels[factor]
+    if factor in _BUILT_IN_LEVELS:
+        return ordered(levels, _BUILT_IN_LEVELS[factor])
+    return sorted(levels) if all(isinstance(level, int | float) for level in levels) else list(levels)
+
+
+def all_levels(study: Study) -> dict[str, list[Any]]:
+    """The levels of every factor in the order of every picture, the shown factors first.
+
+    Example:
+        >>> list(all_levels(Study.load("paper")))
+        ['architecture', 'activation', 'units', 'l2']
+    """
+    return {factor: levels_of(study, factor) for factor in dict.fromkeys((*shown_factors(study), *study.levels))}
+
+
+_BUILT_IN_LEVELS: Final[Mapping[str, Sequence[str]]] = {
+    "architecture": BUILT_IN_CELLS,
+    "activation": tuple(ACTIVATIONS),
+}
+
+
+def variants(atlas: AtlasLike) -> list[Variant]:
+    """The combinations of the levels of the shown factors, in the order in which every picture has them."""
+    return list(itertools.product(*(levels_of(atlas.study, factor) for factor in shown_factors(atlas.study))))
 
 
 def ordered(values: Iterable[str], order: Iterable[str]) -> list[str]:
@@ -179,18 +234,29 @@ def ordered(values: Iterable[str], order: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(values), key=lambda value: rank.get(value, len(rank)))
 
 
-def of_variant(rows: pd.DataFrame, architecture: str, activation: str) -> pd.DataFrame:
-    """The rows of networks with this architecture and activation."""
-    return rows[(rows["architecture"] == architecture) & (rows["activation"] == activation)]
+def of_variant(study: Study, rows: pd.DataFrame, variant: Variant) -> pd.DataFrame:
+    """The rows of networks of this variant; the rows have the columns of the factors."""
+    first, second = shown_factors(study)
+    return rows[(rows[first] == variant[0]) & (rows[second] == variant[1])]
+
+
+def shows_units(study: Study) -> bool:
+    """Whether the number of units is a factor that pictures show."""
+    return "units" in varying_factors(study)
+
+
+def of_smallest(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of networks of the smallest size; all of them, if pictures show the number of units."""
+    return rows if shows_units(study) else rows[rows["units"] == min(study.population.units)]
 
 
 def sort_networks(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
-    """Sort by architecture, then activation, then units, L2 and seed."""
-    rank = networks.assign(
-        _architecture=networks["architecture"].map(architectures_of(study).index),
-        _activation=networks["activation"].map(activations_of(study).index),
-    )
-    order = rank.sort_values(["_architecture", "_activation", "units", "l2", "seed"], kind="stable").index
+    """Sort by the shown factors, then the others, then the seed."""
+    ranks = {
+        factor: networks[factor].map({level: place for place, level in enumerate(levels)})
+        for factor, levels in all_levels(study).items()
+    }
+    order = pd.DataFrame(ranks | {"seed": networks["seed"]}).sort_values([*ranks, "seed"], kind="stable").index
     return networks.loc[order].reset_index(drop=True)
 
 
@@ -206,8 +272,12 @@ def representatives(atlas: AtlasLike, task: str) -> list[Representative]:
     if chosen.empty:
         raise Missing(f"No trajectories are in this atlas for this task.\n{_how_to_get_it(atlas, task)}")
     # Stored for every block, of which a variant has one for each size and part.
-    columns = chosen.drop_duplicates(["architecture", "activation"])[list(Representative._fields)]
-    return [Representative(*row) for row in columns.itertuples(index=False, name=None)]
+    shown = list(shown_factors(atlas.study))
+    columns = chosen.drop_duplicates(shown)[["network", "name", "task", *shown]]
+    return [
+        Representative(network, name, of, (first, second))
+        for network, name, of, first, second in columns.itertuples(index=False, name=None)
+    ]
 
 
 def measures(atlas: AtlasLike, task: str) -> list[str]:

@@ -64,22 +64,26 @@ _GELU_LOW: Final = -0.16997120747990369
 _GELU_SLOPE: Final = 1.1289041451851548
 
 ACTIVATIONS: dict[str, Nonlinearity] = {
-    "tanh": Nonlinearity(jnp.tanh, -1, 1, (0, 1), lambda value: 1 - value * value),
-    "relu": Nonlinearity(jax.nn.relu, 0, np.inf, (0, 1), _is_positive),
-    "sigmoid": Nonlinearity(jax.nn.sigmoid, 0, 1, (0, 0.25), lambda value: value * (1 - value)),
-    "softplus": Nonlinearity(jax.nn.softplus, 0, np.inf, (0, 1), lambda value: -jnp.expm1(-value)),
+    "tanh": Nonlinearity(jnp.tanh, -1.0, 1.0, (0.0, 1.0), lambda value: 1 - value * value),
+    "relu": Nonlinearity(jax.nn.relu, 0.0, np.inf, (0.0, 1.0), _is_positive),
+    "sigmoid": Nonlinearity(jax.nn.sigmoid, 0.0, 1.0, (0.0, 0.25), lambda value: value * (1 - value)),
+    "softplus": Nonlinearity(jax.nn.softplus, 0.0, np.inf, (0.0, 1.0), lambda value: -jnp.expm1(-value)),
     "retanh": Nonlinearity(
         lambda values: jax.nn.relu(jnp.tanh(values)),
-        *(0, 1, (0, 1)),
+        *(0.0, 1.0, (0.0, 1.0)),
         lambda value: jnp.where(value > 0, 1 - value * value, 0),
     ),
     "leaky_relu": Nonlinearity(
-        jax.nn.leaky_relu, -np.inf, np.inf, (0.01, 1), lambda value: jnp.where(value >= 0, 1, 0.01).astype(value.dtype)
+        jax.nn.leaky_relu,
+        -np.inf,
+        np.inf,
+        (0.01, 1.0),
+        lambda value: jnp.where(value >= 0, 1, 0.01).astype(value.dtype),
     ),
     "gelu": Nonlinearity(
         lambda values: jax.nn.gelu(values, approximate=False), _GELU_LOW, np.inf, (1 - _GELU_SLOPE, _GELU_SLOPE)
     ),
-    "identity": Nonlinearity(lambda values: values, -np.inf, np.inf, (1, 1), jnp.ones_like),
+    "identity": Nonlinearity(lambda values: values, -np.inf, np.inf, (1.0, 1.0), jnp.ones_like),
 }
 BUILT_IN_ACTIVATIONS: Final = tuple(ACTIVATIONS)
 
@@ -112,7 +116,8 @@ def register_activation(
         ValueError: the name is taken or invalid; the function, its bounds or its derivative disagree on samples.
 
     Example:
-        >>> @register_activation("softsign", low=-1, high=1, slopes=(0, 1), derivative=lambda s: (1 - abs(s)) ** 2)
+        >>> slope = lambda value: (1 - jnp.abs(value)) ** 2
+        >>> @register_activation("softsign", low=-1.0, high=1.0, slopes=(0.0, 1.0), derivative=slope)
         ... def softsign(values):
         ...     return values / (1 + jnp.abs(values))
         >>> ACTIVATIONS.pop("softsign").function is softsign  # unregister it

@@ -118,8 +118,8 @@ class StagedCell(Cell):
             sums = (*sums, self.connectivity()[rows] @ operand + drive[rows])
         return self.combine(state, sums)
 
-    def connectivity(self) -> Float[Array, "gates_units units"]:
-        """Return the recurrent weights that the step uses."""
+    def connectivity(self) -> Any:  # arrays of NumPy in networks that are read from files
+        """Return the recurrent weights [gates · units, units] that the step uses."""
         return self.recurrent_weights
 
     def dense(self) -> "StagedCell":

@@ -73,7 +73,20 @@ def check_initialization(gain: float, initialization: str) -> None:
 
 def spectral_radius(matrices: Float[Array, "*stack n n"]) -> Float[Array, "*stack"]:
     """Return the largest modulus of the eigenvalues of each matrix."""
+    # JAX has eigenvalues of general matrices for CPUs alone.
+    return jax.lax.platform_dependent(matrices, cpu=_radius, default=_radius_on_host)
+
+
+def _radius(matrices: Array) -> Array:
     return jnp.abs(jnp.linalg.eigvals(matrices)).max(axis=-1).astype(matrices.dtype)
+
+
+def _radius_on_host(matrices: Array) -> Array:
+    def radius(values: NDArray[np.floating]) -> NDArray[np.floating]:
+        return np.abs(np.linalg.eigvals(np.asarray(values))).max(axis=-1).astype(values.dtype)
+
+    result = jax.ShapeDtypeStruct(matrices.shape[:-2], matrices.dtype)
+    return jax.pure_callback(radius, result, matrices, vmap_method="expand_dims")
 
 
 def areas_of(units: int, areas: int) -> NDArray[np.int64]:

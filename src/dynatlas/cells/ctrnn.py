@@ -151,8 +151,8 @@ class CTRNN(Architecture):
         self.recurrent_weights = weights
 
     @property
-    def alpha(self) -> Float[Array, " units"]:
-        """α = dt/τ of each unit."""
+    def alpha(self) -> Any:
+        """α = dt/τ of each unit [units]."""
         return jax.nn.sigmoid(self.leak) if self.learn_tau else self.leak
 
     @property
@@ -175,8 +175,8 @@ class CTRNN(Architecture):
         alpha = self.alpha
         return jnp.sqrt((2 - alpha) / alpha)
 
-    def connectivity(self) -> Float[Array, "units units"]:
-        """Compute the recurrent weights W."""
+    def connectivity(self) -> Any:
+        """Compute the recurrent weights W [units, units]."""
         weights: Any = self.recurrent_weights
         if self.left is not None and self.right is not None:
             low_rank = self.left @ self.right.T / self.units
@@ -239,8 +239,8 @@ class CTRNN(Architecture):
         low, high = box_of_currents(np.asarray(self.connectivity()), bounds, drive, drive)
         return jnp.asarray(low), jnp.asarray(high)
 
-    def _shown(self) -> Float[Array, "outputs units"]:
-        """Return the readout weights, of excitatory units only."""
+    def _shown(self) -> Any:
+        """Return the readout weights [outputs, units], of excitatory units only."""
         return self.readout_weights if self.signs is None else self.readout_weights * (self.signs > 0)
 
 

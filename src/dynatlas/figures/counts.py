@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from dynatlas._util.messages import count_of
 from dynatlas._util.modes import mode
 from dynatlas.atlas.view import AtlasLike, narrow_title, of_variant, table, tasks, variants
-from dynatlas.figures.looks import variant_label
+from dynatlas.figures.looks import plain, variant_label
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
 
 CERTIFICATE_COLORS = {
@@ -67,7 +67,7 @@ def fixed_point_counts(atlas: AtlasLike) -> Figure:
     kinds = tasks(atlas)
     rows = len(variants(atlas))
     with styled():
-        figure = new_figure(0.9 + 0.19 * rows)
+        figure = new_figure(max(1.6, 0.9 + 0.19 * rows))
         grid = figure.subplots(1, 2 * len(kinds), squeeze=False, width_ratios=[1.5, 1] * len(kinds))[0]
         for number, task in enumerate(kinds):
             table_axes, bar_axes = grid[2 * number], grid[2 * number + 1]
@@ -89,7 +89,7 @@ def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> 
     columns = min(max(longest, 1), _MOST_COLUMNS)
     names = variants(atlas)
     for row, variant in enumerate(names):
-        members = set(of_variant(networks, *variant)["network"])
+        members = set(of_variant(atlas.study, networks, variant)["network"])
         folded = [_pool_high_counts(search.by_unstable, columns) for search in found if search.network in members]
         if not folded:
             axes.text(columns / 2 - 0.5, row, "none analysed", ha="center", va="center", color=GREY, fontsize=SMALLEST)
@@ -105,7 +105,8 @@ def _draw_counts(axes: Axes, atlas: AtlasLike, task: str, *, labelled: bool) -> 
     last = f"{columns - 1}+" if longest > columns else str(columns - 1)
     axes.set_xticks(range(columns), [*map(str, range(columns - 1)), last])
     axes.set_xlabel("unstable directions")
-    axes.set_yticks(range(len(names)), [variant_label(*name) for name in names] if labelled else [""] * len(names))
+    labels = [plain(variant_label(atlas.study, name)) if labelled else "" for name in names]
+    axes.set_yticks(range(len(names)), labels)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return True
@@ -127,7 +128,7 @@ def _draw_certificates(axes: Axes, atlas: AtlasLike, task: str) -> Any:
     networks = table(atlas, "networks", task)
     made = table(atlas, "searches", task)
     for row, variant in enumerate(variants(atlas)):
-        rows = made[made["network"].isin(of_variant(networks, *variant)["network"])]
+        rows = made[made["network"].isin(of_variant(atlas.study, networks, variant)["network"])]
         left = 0.0
         for name, color in CERTIFICATE_COLORS.items():
             share = float((rows["certificate"] == name).mean()) if len(rows) else 0.0

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
@@ -24,11 +24,14 @@ from dynatlas.atlas.view import (
     map_facts,
     map_note,
     measures,
+    other_factor,
+    shown_factors,
     table,
     task_title,
+    varying_factors,
 )
-from dynatlas.figures.legends import OTHER_FACTOR, SHOWN_FACTORS, Legend, draw_legends, map_legend
-from dynatlas.figures.looks import Look, looks_of
+from dynatlas.figures.legends import Legend, draw_legends, has_shapes, map_legend
+from dynatlas.figures.looks import Look, factor_label, looks_of, plain
 from dynatlas.figures.style import (
     GREY,
     MOST_MARKS,
@@ -42,21 +45,26 @@ from dynatlas.figures.style import (
 )
 from dynatlas.measures.aspects import aspect
 from dynatlas.measures.registry import measure_label
+from dynatlas.study.study import Study
 
+# More bars beside a matrix are named only if their labels have so few letters; a legend explains the colours.
+MOST_BARS, BAR_LETTERS = 5, 30
 NOTE_WIDTH = 27  # letters of a line below a map; the narrowest has room for so many
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
-    """Draw the sorted distance matrix of one measure, and its MDS coloured by architecture and by activation."""
+    """Draw the sorted distance matrix of one measure, and its MDS coloured by each of the shown factors."""
+    factors = varying_factors(atlas.study)
     with styled():
         figure = new_figure(2.9)
         above, below = split_rows(figure, [2.4, 0.42])
-        left, middle, right = above.subplots(1, 3, width_ratios=[1.3, 1, 1])
+        left, *maps = above.subplots(1, 1 + len(factors), width_ratios=[1.3, *(1 for _ in factors)])
         figure_title(figure, f"{task_title(atlas.study, task)}: {measure_label(measure)} distances")
-        left.set_title("bars: architecture, activation", fontsize=SMALLEST, fontweight="normal")
+        bars = ", ".join(map(factor_label, factors))
+        left.set_title(f"bar{'s' * (len(factors) > 1)}: {bars}", fontsize=SMALLEST, fontweight="normal")
         panel(left, draw_matrix, atlas, task, measure)
-        for axes, factor in ((middle, "architecture"), (right, "activation")):
-            axes.set_title(f"MDS by {factor}", fontsize=7)
+        for axes, factor in zip(maps, factors, strict=True):
+            axes.set_title(f"MDS by {factor_label(factor)}", fontsize=7)
             panel(axes, draw_map, atlas, task, measure, factor)
         draw_map_legends(below, atlas, task)
     return figure
@@ -69,7 +77,7 @@ def draw_map_legends(part: SubFigure, atlas: AtlasLike, task: str, *others: Lege
     except Missing:
         draw_legends(part, others)
     else:
-        draw_legends(part, [*(map_legend(atlas, networks, factor) for factor in SHOWN_FACTORS), *others])
+        draw_legends(part, [*(map_legend(atlas, networks, factor) for factor in varying_factors(atlas.study)), *others])
 
 
 def level_runs(networks: pd.DataFrame, *columns: str) -> list[tuple[Any, int, int]]:
@@ -84,13 +92,8 @@ def level_runs(networks: pd.DataFrame, *columns: str) -> list[tuple[Any, int, in
     return runs
 
 
-def group_by_levels(networks: pd.DataFrame, *columns: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
-    """Group the networks by their values in these columns."""
-    return [(tuple(map(str, key)), rows) for key, rows in networks.groupby(list(columns), sort=False)]
-
-
 def draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str, *, named: bool = True) -> None:
-    """Draw the distance matrix of one measure, with bars for architecture and activation; ``named`` labels them.
+    """Draw the distance matrix of one measure, with bars for the shown factors; ``named`` labels them.
 
     Raises:
         Missing: the matrix is not stored.
@@ -100,7 +103,7 @@ def draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str, *, named:
     image = axes.imshow(matrix, cmap="cividis", vmin=0, interpolation="auto", rasterized=count > 100)
     scale: Any = axes.figure.colorbar(image, ax=axes, fraction=0.045, pad=0.03, label="distance" if named else "")
     scale.outline.set_visible(False)
-    for _, start, _ in level_runs(networks, "architecture")[1:]:
+    for _, start, _ in level_runs(networks, shown_factors(atlas.study)[0])[1:]:
         axes.axhline(start - 0.5, color="white", linewidth=0.5)
         axes.axvline(start - 0.5, color="white", linewidth=0.5)
     axes.set_xlim(-0.5, count - 0.5)
@@ -108,25 +111,34 @@ def draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str, *, named:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    _draw_bars(axes, networks, looks_of(atlas.study), named=named)
+    _draw_bars(axes, networks, atlas.study, named=named)
 
 
-def _draw_bars(axes: Axes, networks: pd.DataFrame, looks: Mapping[str, Mapping[str, Look]], *, named: bool) -> None:
-    """Draw bars beside a matrix that mark the rows of each architecture and activation."""
+def _draw_bars(axes: Axes, networks: pd.DataFrame, study: Study, *, named: bool) -> None:
+    """Draw bars beside a matrix that mark the rows of each level of the shown factors."""
     side = axes.inset_axes((-0.105, 0, 0.09, 1))
-    for key, start, stop in level_runs(networks, "architecture", "activation"):
-        _draw_bar(side, 0.55, start, stop, looks["activation"][key[1]])
+    looks, (outer, inner) = looks_of(study), shown_factors(study)
+    if inner in varying_factors(study):
+        for key, start, stop in level_runs(networks, outer, inner):
+            _draw_bar(side, 0.55, start, stop, looks[inner][key[1]])
     ticks = []
-    for key, start, stop in level_runs(networks, "architecture"):
-        _draw_bar(side, 0.0, start, stop, looks["architecture"][key[0]])
-        ticks.append(((start + stop - 1) / 2, looks["architecture"][key[0]].label))
+    for key, start, stop in level_runs(networks, outer):
+        _draw_bar(side, 0.0, start, stop, looks[outer][key[0]])
+        ticks.append(((start + stop - 1) / 2, looks[outer][key[0]].label))
     side.set_xlim(0, 1)
     side.set_ylim(axes.get_ylim())
     side.set_xticks([])
-    labels = [label if named else "" for _, label in ticks]
+    fits = len(ticks) <= MOST_BARS or max(len(label) for _, label in ticks) * len(ticks) <= BAR_LETTERS
+    labels = [plain(label) if named and fits else "" for _, label in ticks]
     side.set_yticks([place for place, _ in ticks], labels, rotation=90, va="center", fontsize=SMALLEST)
     side.tick_params(length=0, pad=1)
     side.spines[:].set_visible(False)
+
+
+def bars_words(study: Study) -> str:
+    """Name the factors of the bars beside a matrix."""
+    outer, *inner = map(factor_label, varying_factors(study))
+    return f"{outer} (outer bar) and {inner[0]} (inner bar)" if inner else f"{outer} (bar)"
 
 
 def _draw_bar(axes: Axes, left: float, start: int, stop: int, look: Look) -> None:
@@ -140,11 +152,11 @@ def draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str,
         Missing: the map is not stored.
     """
     networks = embedding(atlas, task, measure)
-    looks = looks_of(atlas.study)
-    for (level, shape), rows in group_by_levels(networks, factor, OTHER_FACTOR[factor]):
-        draw_networks(
-            axes, rows, looks[factor][level].color, looks[OTHER_FACTOR[factor]][shape].marker, of=len(networks)
-        )
+    looks, other = looks_of(atlas.study), other_factor(atlas.study, factor)
+    with_shapes = has_shapes(atlas.study, factor)
+    for (level, shape), rows in networks.groupby([factor, other], sort=False):
+        marker = looks[other][shape].marker if with_shapes else "o"
+        draw_networks(axes, rows, looks[factor][level].color, marker, of=len(networks))
     frame_map(axes)
     facts = map_facts(atlas, task, measure)
     if note and facts is not None:
@@ -223,7 +235,7 @@ def _draw_effects(axes: Axes, atlas: AtlasLike, task: str) -> float:
             )
             said = "no measure" if no_measure else f"p {p_text(p)}"
             axes.text(1.04, position, f"{r2:.2f} ({said})", va="center", fontsize=SMALLEST, color=GREY)
-            labels.append((position, str(factor)))
+            labels.append((position, str(factor).replace("_", " ")))
             position += 1
         position += 0.3
     axes.set_yticks([place for place, _ in labels], [label for _, label in labels])
@@ -277,10 +289,14 @@ def distance_map_caption(atlas: AtlasLike, task: str, measure: str) -> str:
         if facts["n_left_out"]
         else ""
     )
+    factors = varying_factors(atlas.study)
+    sorting = listed(map(factor_label, factors), "and")
+    shapes = ", the other one shown by shape" if all(has_shapes(atlas.study, factor) for factor in factors) else ""
+    coloured = f"by each factor{shapes}" if len(factors) > 1 else f"by {sorting}"
     return (
-        f"{task_title(atlas.study, task)}: {measure_label(measure)} distances between networks, sorted by architecture "
-        f"and activation, and their metric MDS in two dimensions, coloured by each factor, the other one shown by "
-        f"shape ({map_note(facts)}; stress 0 would be a map without distortion). {failed}{here}"
+        f"{task_title(atlas.study, task)}: {measure_label(measure)} distances between networks, sorted by {sorting}, "
+        f"and their metric MDS in two dimensions, coloured {coloured} ({map_note(facts)}; stress 0 would be a map "
+        f"without distortion). {failed}{here}"
     )
 
 

@@ -1,26 +1,30 @@
 """Legends of colours, markers and lines, once per figure below its panels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
-from dynatlas.atlas.view import AtlasLike, ordered, variants
+from dynatlas._util.selection import even_selection
+from dynatlas.atlas.view import AtlasLike, other_factor, shown_factors, variants, varying_factors
 from dynatlas.figures.looks import (
-    LINE_STYLES,
     UNSTABLE,
     Look,
+    factor_label,
     looks_of,
+    plain,
     unstable_color,
     unstable_label,
     variant_label,
 )
 from dynatlas.figures.style import GREY
+from dynatlas.study.study import Study
 
-OTHER_FACTOR = {"architecture": "activation", "activation": "architecture"}
-SHOWN_FACTORS = tuple(OTHER_FACTOR)  # one by colour, the other by marker
+MOST_VARIANTS = 16  # in a legend; of more, colours and lines have separate entries
+MOST_COLORS = 4  # of an ordered scale in a legend: an even selection shows it
+MOST_SHAPES = 6  # of more levels, maps show no shapes
 
 
 class Legend(NamedTuple):
@@ -61,14 +65,30 @@ def _width(legend: Legend) -> float:
 
 
 def map_legend(atlas: AtlasLike, networks: Any, factor: str) -> Legend:
-    """Return the legend of maps coloured by one factor, with markers for the other."""
-    other = OTHER_FACTOR[factor]
-    handles = [marker_handle(look.label, look.color) for look in _present_looks(atlas, networks, factor)]
-    handles += [
-        marker_handle(look.label, GREY, marker=look.marker, hollow=True)
-        for look in _present_looks(atlas, networks, other)
-    ]
-    return Legend(f"By {factor} (shape: {other})", handles, 3)
+    """Return the legend of maps coloured by one factor, with markers for the other, if that varies."""
+    other = other_factor(atlas.study, factor)
+    present = selected_looks(_present_looks(atlas, networks, factor))
+    handles = [marker_handle(look.label, look.color) for look in present]
+    title, columns = f"By {factor_label(factor)}", -(-len(handles) // 2)
+    if has_shapes(atlas.study, factor):
+        title += f" (shape: {factor_label(other)})"
+        handles += [
+            marker_handle(look.label, GREY, marker=look.marker, hollow=True)
+            for look in _present_looks(atlas, networks, other).values()
+        ]
+        columns = max(3, -(-len(handles) // 2))
+    return Legend(title, handles, columns)
+
+
+def has_shapes(study: Study, factor: str) -> bool:
+    """Whether maps that are coloured by a factor show the other one by shape."""
+    return 1 < len(study.levels[other_factor(study, factor)]) <= MOST_SHAPES
+
+
+def selected_looks(looks: Mapping[Any, Look]) -> list[Look]:
+    """Return the looks of a legend, by level: an even selection of a long ordered scale, else all."""
+    is_scale = all(isinstance(level, int | float) for level in looks)
+    return even_selection(list(looks.values()), MOST_COLORS if is_scale else len(looks))
 
 
 def point_legend(seen: set[Any]) -> Legend:
@@ -78,31 +98,36 @@ def point_legend(seen: set[Any]) -> Legend:
 
 
 def style_legend(atlas: AtlasLike) -> Legend:
-    """Return the legend of line styles; another legend explains the colours."""
-    activations = dict.fromkeys(activation for _, activation in variants(atlas))
-    handles = [Line2D([], [], color=GREY, linestyle=LINE_STYLES[name], label=name) for name in activations]
-    return Legend("Lines (colour: architecture)", handles, 1)
+    """Return the legend of line styles, if they differ; another legend explains the colours."""
+    first, second = shown_factors(atlas.study)
+    looks = looks_of(atlas.study)[second]
+    handles = [] if second not in varying_factors(atlas.study) else [line_handle(look) for look in looks.values()]
+    return Legend(f"Lines (colour: {factor_label(first)})", handles, -(-len(handles) // 2))
 
 
 def variant_handles(atlas: AtlasLike) -> list[Line2D]:
-    """Return a line for each variant: colour by architecture, style by activation."""
-    looks = looks_of(atlas.study)["architecture"]
+    """Return a line for each variant: colour by one shown factor, style by the other."""
+    first, second = (looks_of(atlas.study)[factor] for factor in shown_factors(atlas.study))
+    of = variants(atlas)
+    if len(of) > MOST_VARIANTS:
+        return [*(line_handle(look, look.color, "-") for look in first.values()), *map(line_handle, second.values())]
     return [
-        Line2D(
-            [],
-            [],
-            color=looks[architecture].color,
-            linestyle=LINE_STYLES[activation],
-            label=variant_label(architecture, activation),
-        )
-        for architecture, activation in variants(atlas)
+        line_handle(second[style], first[color].color, label=variant_label(atlas.study, (color, style)))
+        for color, style in of
     ]
+
+
+def line_handle(look: Look, color: str = GREY, line: Any = None, label: str = "") -> Line2D:
+    """Return a legend entry of a line: in the style of a level, grey, with its title."""
+    return Line2D([], [], color=color, linestyle=line or look.line, label=plain(label or look.title))
 
 
 def marker_handle(label: str, color: str, marker: str = "o", *, hollow: bool = False, size: float = 4) -> Line2D:
     """Return a legend entry of one marker."""
     face = "none" if hollow else color
-    return Line2D([], [], linestyle="", marker=marker, color=color, markerfacecolor=face, markersize=size, label=label)
+    return Line2D(
+        [], [], linestyle="", marker=marker, color=color, markerfacecolor=face, markersize=size, label=plain(label)
+    )
 
 
 def point_handles(seen: set[Any], *, short: bool = False) -> list[Line2D]:
@@ -130,6 +155,6 @@ def point_handles(seen: set[Any], *, short: bool = False) -> list[Line2D]:
     return handles
 
 
-def _present_looks(atlas: AtlasLike, networks: Any, factor: str) -> list[Look]:
-    looks = looks_of(atlas.study)[factor]
-    return [looks[level] for level in ordered(networks[factor], looks) if level in looks]
+def _present_looks(atlas: AtlasLike, networks: Any, factor: str) -> dict[Any, Look]:
+    present = set(networks[factor])
+    return {level: look for level, look in looks_of(atlas.study)[factor].items() if level in present}

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
-from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, ordered, table
-from dynatlas.figures.looks import Look, looks_of
+from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, table, varying_factors
+from dynatlas.figures.looks import Look, factor_label, looks_of, plain
 from dynatlas.figures.state_spaces import color_scale, colors_of
 from dynatlas.figures.style import GREY, new_figure, panel, styled
 
@@ -23,11 +23,12 @@ def oscillation_frequencies(atlas: AtlasLike, task: str) -> Figure:
     """Draw the offsets of the linear frequency and of the rotation number from the commanded frequency."""
     with styled():
         figure = new_figure(3.6)
-        grid = figure.subplots(2, 2, sharex=True, sharey="row")
+        factors = varying_factors(atlas.study)
+        grid = figure.subplots(2, len(factors), sharex=True, sharey="row", squeeze=False)
         grid[0, 0].set_ylabel("fixed point, linearised:\noffset (10⁻³ cycles per step)")
         grid[1, 0].set_ylabel("cycle, rotation number:\noffset (10⁻³ cycles per step)")
-        for column, factor in enumerate(("architecture", "activation")):
-            grid[0, column].set_title(f"by {factor}")
+        for column, factor in enumerate(factors):
+            grid[0, column].set_title(f"by {factor_label(factor)}")
             panel(grid[0, column], draw_offsets, atlas, task, factor, "linear_frequency")
             panel(grid[1, column], draw_offsets, atlas, task, factor, "rotation_number")
             grid[1, column].set_xlabel("commanded frequency (cycles per step)")
@@ -55,11 +56,11 @@ def _quartiles(atlas: AtlasLike, task: str, factor: str, column: str) -> Iterato
     keys = ["network", "condition"]
     networks, attractors = table(atlas, "networks", task), table(atlas, "attractors", task)
     rows = table(atlas, "oscillations").merge(attractors[[*keys, "rotation_number"]], on=keys)
-    rows = rows.merge(networks[["network", factor]], on="network")
-    looks = looks_of(atlas.study)[factor]
-    for level in ordered(rows[factor].unique(), looks):
-        by_frequency = rows[rows[factor] == level].groupby("frequency")[column]
-        yield looks[level], by_frequency.quantile(np.array(QUARTILES)).unstack()
+    for level, look in looks_of(atlas.study)[factor].items():
+        of_level = rows[rows["network"].isin(networks.loc[networks[factor] == level, "network"])]
+        if len(of_level):
+            by_frequency = of_level.groupby("frequency")[column]
+            yield look, by_frequency.quantile(np.array(QUARTILES)).unstack()
 
 
 def draw_offsets(axes: Axes, atlas: AtlasLike, task: str, factor: str, column: str) -> None:
@@ -68,14 +69,17 @@ def draw_offsets(axes: Axes, atlas: AtlasLike, task: str, factor: str, column: s
     Raises:
         Missing: the oscillations or attractors are not stored.
     """
+    largest = 0.0
     for look, rows in _quartiles(atlas, task, factor, column):
         asked = rows.index.to_numpy(float)
         low, middle, high = (1000 * (rows[share].to_numpy(float) - asked) for share in QUARTILES)
-        axes.plot(asked, middle, color=look.color, marker="o", markersize=2, label=look.label)
+        largest = np.nanmax([largest, *np.abs(low), *np.abs(high)])
+        axes.plot(asked, middle, color=look.color, marker="o", markersize=2, label=plain(look.label))
         axes.fill_between(asked, low, high, color=look.color, alpha=0.2, lw=0)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     # Most offsets are below 1 (10⁻³ cycles per step); a single network at another frequency can be off by 100.
-    axes.set_yscale("symlog", linthresh=1)
+    if largest > 1:
+        axes.set_yscale("symlog", linthresh=1)
     axes.legend(frameon=True, framealpha=0.8, edgecolor="none")
 
 

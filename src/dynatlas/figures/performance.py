@@ -1,9 +1,11 @@
 """Error of each network on its task, after and during training."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -13,16 +15,18 @@ from dynatlas._util.messages import count_of
 from dynatlas.atlas.view import (
     AtlasLike,
     Missing,
-    activations_of,
-    architectures_of,
     left_out_sentence,
     of_variant,
+    shown_factors,
     table,
     variants,
+    varying_factors,
 )
-from dynatlas.figures.legends import marker_handle
-from dynatlas.figures.looks import LINE_STYLES, Look, looks_of
+from dynatlas.figures.legends import line_handle, marker_handle
+from dynatlas.figures.looks import Look, factor_label, looks_of
 from dynatlas.figures.style import GREY, MOST_MARKS, new_figure, panel, side_by_side, styled, task_panels, variant_ticks
+
+LETTERS = 105  # of a legend across the page, with 7 for each of its marks
 
 
 class TaskError(NamedTuple):
@@ -52,32 +56,37 @@ def performance(atlas: AtlasLike) -> Figure:
         for axes, task in task_panels(figure, atlas):
             panel(axes, _draw_errors, atlas, task)
         handles = [
-            *(marker_handle(look.label, look.color) for look in _looks(atlas)),
+            *(marker_handle(look.title, look.color) for look in _looks(atlas)),
             marker_handle("left out", GREY, "x"),
             marker_handle("diverged", GREY, "v"),
             Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, label="threshold"),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(handles))
     return figure
 
 
+def legend_columns(handles: Sequence[Artist]) -> int:
+    """Return the number of columns of a legend across the page."""
+    letters = sum(len(str(handle.get_label())) + 7 for handle in handles)
+    return len(handles) if letters < LETTERS else max(1, LETTERS * len(handles) // letters)
+
+
 def _looks(atlas: AtlasLike) -> list[Look]:
-    looks = looks_of(atlas.study)["architecture"]
-    return [looks[name] for name in architectures_of(atlas.study)]
+    return [*looks_of(atlas.study)[shown_factors(atlas.study)[0]].values()]
 
 
 def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
     networks = table(atlas, "networks", task)
     error = task_error(atlas, task, networks)
     finite = error.values.where(np.isfinite(error.values) & (error.values > 0))
-    columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
+    columns, looks = variants(atlas), looks_of(atlas.study)[shown_factors(atlas.study)[0]]
     top = max(float(finite.max()), error.bound) if finite.notna().any() else error.bound
-    for column, (architecture, activation) in enumerate(columns):
-        rows = of_variant(networks, architecture, activation)
+    for column, variant in enumerate(columns):
+        rows = of_variant(atlas.study, networks, variant)
         across = column + side_by_side(len(rows), 0.28)
         values, passed = finite.loc[rows.index].to_numpy(), rows["passed"].to_numpy(dtype=bool)
         known = np.isfinite(values)
-        color = looks[architecture].color
+        color = looks[variant[0]].color
         rest: Any = {"color": color, "rasterized": len(networks) > MOST_MARKS}
         axes.scatter(across[known & passed], values[known & passed], s=10, linewidths=0, **rest)
         axes.scatter(across[known & ~passed], values[known & ~passed], s=16, marker="x", **rest)
@@ -88,7 +97,7 @@ def _draw_errors(axes: Axes, atlas: AtlasLike, task: str) -> None:
     axes.set_ylim(min(low, error.bound / 3), max(high, error.bound * 2))
     axes.set_ylabel(error.label)
     axes.set_xlim(-0.6, len(columns) - 0.4)
-    variant_ticks(axes, columns)
+    variant_ticks(axes, atlas.study, columns)
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
 
 
@@ -98,10 +107,11 @@ def loss_curves(atlas: AtlasLike) -> Figure:
         figure = new_figure(2.6)
         for axes, task in task_panels(figure, atlas):
             panel(axes, _draw_losses, atlas, task)
-        handles = [Line2D([], [], color=look.color, label=look.label) for look in _looks(atlas)]
-        activations = activations_of(atlas.study)
-        handles += [Line2D([], [], color=GREY, linestyle=LINE_STYLES[name], label=name) for name in activations]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        handles = [line_handle(look, look.color, "-") for look in _looks(atlas)]
+        second = shown_factors(atlas.study)[1]
+        if second in varying_factors(atlas.study):
+            handles += [line_handle(look) for look in looks_of(atlas.study)[second].values()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(handles))
     return figure
 
 
@@ -111,13 +121,14 @@ def _draw_losses(axes: Axes, atlas: AtlasLike, task: str) -> None:
     losses = losses[np.isfinite(losses["validation_mse"]) & (losses["validation_mse"] > 0)]
     if losses.empty:
         raise Missing("No network of this task has a finite validation error.")
-    looks = looks_of(atlas.study)["architecture"]
+    first, second = shown_factors(atlas.study)
+    looks = looks_of(atlas.study)
     curves, colors, styles = [], [], []
     for network, rows in losses.groupby("network", sort=False):
         factors = networks.loc[network]
         curves.append(rows.sort_values("iteration")[["iteration", "validation_mse"]].to_numpy())
-        colors.append(looks[factors["architecture"]].color)
-        styles.append(LINE_STYLES[factors["activation"]])
+        colors.append(looks[first][factors[first]].color)
+        styles.append(looks[second][factors[second]].line)
     opacity = float(np.clip(20 / len(curves), 0.15, 0.8))
     lines = LineCollection(curves, colors=colors, linestyles=styles, linewidths=0.7, alpha=opacity)
     lines.set_rasterized(len(curves) > MOST_MARKS)
@@ -144,8 +155,10 @@ def performance_caption(atlas: AtlasLike) -> str:
 def loss_curves_caption(atlas: AtlasLike) -> str:
     """Return the caption of ``loss_curves``."""
     curves = table(atlas, "losses")["network"].nunique()
+    color, *line = map(factor_label, varying_factors(atlas.study))
+    style = f", line style the {line[0]}" if line else ""
     return (
         f"Mean squared error on held-out trials during training, of {count_of(curves, 'network')}, on a logarithmic "
-        "scale. Colour is the architecture, line style the activation. Networks that failed their threshold "
+        f"scale. Colour is the {color}{style}. Networks that failed their threshold "
         "are included; errors that are not finite are omitted."
     )

@@ -14,52 +14,96 @@ from matplotlib.figure import Figure, FigureBase
 
 from dynatlas._util.messages import count_of
 from dynatlas._util.selection import even_selection
-from dynatlas.atlas.view import AtlasLike, Missing, Representative, arrays, representatives, table, task_title, variants
+from dynatlas.atlas.view import (
+    AtlasLike,
+    Missing,
+    Representative,
+    arrays,
+    levels_of,
+    representatives,
+    shown_factors,
+    table,
+    task_title,
+)
 from dynatlas.figures.legends import point_handles
-from dynatlas.figures.looks import EVIDENCE_COLORS, FREQUENCY_COLORS, UNSTABLE, unstable_color, variant_label
-from dynatlas.figures.style import GREY, PAGE_WIDTH, SMALLEST, figure_title, new_figure, panel, styled, write_message
+from dynatlas.figures.looks import EVIDENCE_COLORS, FREQUENCY_COLORS, UNSTABLE, unstable_color
+from dynatlas.figures.style import (
+    GREY,
+    PAGE_WIDTH,
+    SMALLEST,
+    figure_title,
+    new_figure,
+    panel,
+    styled,
+    title_grid,
+    write_message,
+)
+from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task
 
+# Columns and rows of a grid of variants; of more levels an even selection is drawn.
+MOST_PANELS = (6, 4)
+FEW_PANELS = (5, 3)  # in a part of a figure
 # From this viewpoint no axis hides another.
 _AZIMUTH, _ELEVATION = np.deg2rad(-55.0), np.deg2rad(22.0)
 
 
 def trajectories(atlas: AtlasLike, task: str) -> Figure:
     """Draw the trajectories and fixed points of a representative network of each variant on one task."""
-    columns, rows = _variant_grid(atlas)
+    columns, rows = variant_grid(atlas.study)
     with styled():
         figure = new_figure(1.0 + 1.75 * len(rows), width=min(PAGE_WIDTH, max(4.4, 0.4 + 1.7 * len(columns))))
         figure_title(figure, f"{task_title(atlas.study, task)}: state space")
-        seen = draw_variants(figure, atlas, task)
+        seen = draw_variants(figure, atlas, task, most=MOST_PANELS)
         figure.legend(handles=point_handles(seen), loc="outside lower center", ncols=5 if len(columns) > 3 else 3)
     return figure
 
 
-def _variant_grid(atlas: AtlasLike) -> tuple[list[str], list[str]]:
-    """Return the architectures and the activations, in canonical order."""
-    return tuple(list(dict.fromkeys(level)) for level in zip(*variants(atlas), strict=True))  # type: ignore[return-value]
+def variant_grid(study: Study, most: tuple[int, int] = MOST_PANELS) -> tuple[list[Any], list[Any]]:
+    """Return the levels of the shown factors that are drawn as columns and as rows, in canonical order."""
+    first, second = (levels_of(study, factor) for factor in shown_factors(study))
+    return even_selection(first, most[0]), even_selection(second, most[1])
 
 
-def draw_variants(part: FigureBase, atlas: AtlasLike, task: str, *, points: bool = True) -> set[Any]:
+def drawn_variants(atlas: AtlasLike, task: str, most: tuple[int, int] = MOST_PANELS) -> list[Representative]:
+    """Return the networks that a grid of variants shows.
+
+    Raises:
+        Missing: no trajectories are stored.
+    """
+    columns, rows = variant_grid(atlas.study, most)
+    return [one for one in representatives(atlas, task) if one.variant[0] in columns and one.variant[1] in rows]
+
+
+def each_variant(study: Study, most: tuple[int, int] = MOST_PANELS) -> str:
+    """State whose networks a grid of variants shows."""
+    whole = [len(levels_of(study, factor)) for factor in shown_factors(study)]
+    return (
+        "one per variant" if [*map(len, variant_grid(study, most))] == whole else "one per variant of an even selection"
+    )
+
+
+def draw_variants(
+    part: FigureBase, atlas: AtlasLike, task: str, *, points: bool = True, most: tuple[int, int] = FEW_PANELS
+) -> set[Any]:
     """Draw a panel for each variant, or a message, and return the kinds of points and lines that were drawn."""
-    columns, rows = _variant_grid(atlas)
+    columns, rows = variant_grid(atlas.study, most)
     try:
-        chosen = {(one.architecture, one.activation): one for one in representatives(atlas, task)}
+        chosen = {one.variant: one for one in representatives(atlas, task)}
     except Missing as missing:
         write_message(part.subplots(), str(missing))
         return set()
     scale = color_scale(atlas, task)
-    grid = part.subplots(len(rows), len(columns), squeeze=False)
+    grid: Any = part.subplots(len(rows), len(columns), squeeze=False)
+    title_grid(grid, atlas.study, columns, rows, fontsize=7, fontweight="normal")
+    for axes in grid.flat if len(rows) == 1 else ():
+        axes.set_box_aspect(1)  # else titles and shares are far from what is drawn
     seen: set[Any] = set()
-    for i, activation in enumerate(rows):
-        for j, architecture in enumerate(columns):
-            axes = grid[i, j]
-            axes.set_title(variant_label(architecture, activation), fontsize=7, fontweight="normal")
-            if (architecture, activation) in chosen:
-                one = chosen[architecture, activation]
-                seen |= panel(axes, draw_state_space, atlas, one, scale, points=points) or set()
-            else:
-                write_message(axes, "no network passed,\nor none is stored")
+    for i, j in np.ndindex(grid.shape):
+        if one := chosen.get((columns[j], rows[i])):
+            seen |= panel(grid[i, j], draw_state_space, atlas, one, scale, points=points) or set()
+        else:
+            write_message(grid[i, j], "no network passed,\nor none is stored")
     if scale is not None:
         bar: Any = part.colorbar(_mappable(scale), ax=grid, fraction=0.015, aspect=30, pad=0.01)
         bar.set_label(scale.label)
@@ -229,16 +273,17 @@ def trial_style(task: Task) -> TrialStyle:
 
 def trajectories_caption(atlas: AtlasLike, task: str) -> str:
     """Return the caption of ``trajectories`` for one task."""
-    chosen = representatives(atlas, task)
+    chosen = drawn_variants(atlas, task)
     colors = trial_style(atlas.study.task(task)).meaning
     steps = f" (the last {MOST_STEPS} steps of each)" if atlas.study.task(task).steps > MOST_STEPS else ""
     return (
-        f"{task_title(atlas.study, task)}: state space of {count_of(len(chosen), 'representative network')}, one per "
-        "variant, in the first three principal components of its probe activity, each component scaled to its "
-        f"range; the percentages are their shares of the variance. {colors} At most {most_trials(atlas, task)} probe "
-        f"trials are drawn{steps}. Filled points: stable fixed points; open points: saddles, coloured by their number "
-        "of unstable directions; line through a saddle: its leading unstable direction; ×: slow point, not a root. "
-        "Points further from the activity than its range are counted, but not drawn."
+        f"{task_title(atlas.study, task)}: state space of {count_of(len(chosen), 'representative network')}, "
+        f"{each_variant(atlas.study)}, in the first three principal components of its probe activity, each component "
+        f"scaled to its range; the percentages are their shares of the variance. {colors} At most "
+        f"{most_trials(atlas, task)} probe trials are drawn{steps}. Filled points: stable fixed points; open points: "
+        "saddles, coloured by their number of unstable directions; line through a saddle: its leading unstable "
+        "direction; ×: slow point, not a root. Points further from the activity than its range are counted, but not "
+        "drawn."
     )
 
 

@@ -14,12 +14,22 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import sentence_case
-from dynatlas.atlas.view import AtlasLike, Missing, narrow_title, tasks
-from dynatlas.figures.looks import variant_label
+from dynatlas.atlas.view import AtlasLike, Missing, Variant, levels_of, narrow_title, shown_factors, tasks
+from dynatlas.figures.looks import (
+    factor_label,
+    level_label,
+    level_title,
+    plain,
+    short_variant_label,
+    variant_label,
+    variant_words,
+)
+from dynatlas.study.study import Study
 
 PAGE_WIDTH: Final = 7.1  # inches: two journal columns
 # Panels with more marks or lines are rasterised; a vector file of them would take seconds to open.
 MOST_MARKS: Final = 500
+TICK_WIDTH: Final = 0.11  # inches that the label of a variant below a panel needs
 SMALLEST: Final = 6  # points: the smallest font size that journals accept
 GREY: Final = "#6B6B6B"
 
@@ -154,10 +164,51 @@ def side_by_side(count: int, spread: float) -> NDArray[np.float64]:
     return np.linspace(-spread, spread, count) if count > 1 else np.zeros(count)
 
 
-def variant_ticks(axes: Axes, columns: Sequence[tuple[str, str]]) -> None:
-    """Label the columns of a panel with (architecture, activation) pairs."""
-    labels = [variant_label(architecture, activation) for architecture, activation in columns]
-    axes.set_xticks(range(len(columns)), labels, rotation=60, ha="right", rotation_mode="anchor")
+def variant_ticks(axes: Axes, study: Study, columns: Sequence[Variant]) -> None:
+    """Label the columns of a panel with variants."""
+    ticks: list[tuple[float, str]] = [(place, short_variant_label(study, of)) for place, of in enumerate(columns)]
+    words = variant_words(study)
+    if words and len(ticks) > axes.bbox.width / axes.figure.dpi / TICK_WIDTH:
+        first, second = shown_factors(study)
+        inner = levels_of(study, second)
+        middle = (len(inner) - 1) / 2
+        ticks = [
+            (place + middle, level_label(first, columns[place][0])) for place in range(0, len(columns), len(inner))
+        ]
+        ends = " to ".join(level_label(second, inner[end]) for end in (0, -1))
+        words = f"{factor_label(first)};\n{factor_label(second)} {ends} in each"
+    labels = [plain(label) for _, label in ticks]
+    axes.set_xticks([place for place, _ in ticks], labels, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_xlabel(words, parse_math=False)
+
+
+def title_grid(grid: Any, study: Study, columns: Sequence[Any], rows: Sequence[Any], **style: Any) -> None:
+    """Title the panels of a grid of variants: each by its names, or by its numbers above and at the left."""
+    if not variant_words(study):
+        for i, j in np.ndindex(grid.shape):
+            grid[i, j].set_title(variant_label(study, (columns[j], rows[i])), **style)
+        return
+    first, second = shown_factors(study)
+    box, inch = grid[0, 0].bbox, grid[0, 0].figure.dpi
+    for axes, title in zip(grid[0], _titles(first, columns, box.width / inch), strict=True):
+        axes.set_title(title, parse_math=False, **style)
+    turned = {"rotation": 90, "ha": "right", "va": "center", "parse_math": False}
+    for axes, title in zip(grid[:, 0], _titles(second, rows, box.height / inch), strict=True):
+        if len(rows) > 1:
+            axes.text(-0.04, 0.5, title, transform=axes.transAxes, **turned, **style)
+
+
+def _titles(factor: str, levels: Sequence[Any], inches: float) -> list[str]:
+    """Return the titles of levels, wrapped where 7 points need more than these inches."""
+    most = max(8, int(inches * 72 / 4))
+    titles = [level_title(factor, level) for level in levels]
+    if max(map(len, titles)) <= most:
+        return titles
+    labels = [level_label(factor, level) for level in levels]
+    return [
+        "\n".join(textwrap.wrap(title.removesuffix(label), most) + textwrap.wrap(label, most))
+        for title, label in zip(titles, labels, strict=True)
+    ]
 
 
 def write_message(axes: Axes, message: str) -> None:

@@ -1,5 +1,7 @@
 """Transition graphs of fixed points."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,14 +15,13 @@ from dynatlas.atlas.view import (
     AtlasLike,
     Missing,
     Representative,
-    activations_of,
-    architectures_of,
     representatives,
     table,
 )
 from dynatlas.figures.legends import marker_handle
-from dynatlas.figures.looks import unstable_color, unstable_label, variant_label
-from dynatlas.figures.style import new_figure, panel, styled
+from dynatlas.figures.looks import unstable_color, unstable_label
+from dynatlas.figures.state_spaces import drawn_variants, variant_grid
+from dynatlas.figures.style import new_figure, panel, styled, title_grid, write_message
 
 # Edges that fewer displaced states follow are not drawn.
 LEAST_PROBABILITY = 0.02
@@ -33,19 +34,21 @@ def transition_graphs(atlas: AtlasLike, task: str) -> Figure:
     """Draw the transition graph of a representative network of each variant on a task, in readout coordinates."""
     with styled():
         try:
-            shown = representatives(atlas, task)
+            shown = {one.variant: one for one in drawn_variants(atlas, task)}
         except Missing:
-            shown = []
-        architectures = architectures_of(atlas.study)
-        activations = activations_of(atlas.study)
-        figure = new_figure(0.5 + 1.75 * len(activations))
-        grid = figure.subplots(len(activations), len(architectures), squeeze=False)
+            shown = {}
+        columns, rows = variant_grid(atlas.study)
+        figure = new_figure(0.5 + 1.75 * len(rows))
+        grid: Any = figure.subplots(len(rows), len(columns), squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for one in shown:
-            axes = grid[activations.index(one.activation), architectures.index(one.architecture)]
-            axes.set_title(variant_label(one.architecture, one.activation), fontsize=7)
-            panel(axes, draw_transitions, atlas, one)
+        if shown:
+            title_grid(grid, atlas.study, columns, rows, fontsize=7)
+        for i, j in np.ndindex(grid.shape) if shown else ():
+            if one := shown.get((columns[j], rows[i])):
+                panel(grid[i, j], draw_transitions, atlas, one)
+            else:
+                write_message(grid[i, j], "no network passed,\nor none is stored")
         if not shown:
             panel(grid[0, 0], lambda _: representatives(atlas, task))
         handles = [marker_handle(unstable_label(n), unstable_color(n)) for n in range(4)]

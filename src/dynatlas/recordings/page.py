@@ -7,11 +7,11 @@ from dynatlas._io.targets import Results
 from dynatlas._io.targets import write_folder as write_results
 from dynatlas.atlas.view import task_title
 from dynatlas.errors import NetworkError
-from dynatlas.figures.looks import ACTIVATIONS, architecture_looks
+from dynatlas.figures.looks import GLYPHS, factor_label, looks_of_levels
 from dynatlas.measures.registry import measure_label
 from dynatlas.recordings.place import Placement
 from dynatlas.recordings.plots import map_plot, strip_plot
-from dynatlas.recordings.sentences import WARNING, level_label, rows_of
+from dynatlas.recordings.sentences import WARNING, level_words, rows_of
 from dynatlas.report.rendering import SHARED_PARTS, in_one_scope, render_page, script_part, text_of
 from dynatlas.report.values import records
 
@@ -21,6 +21,7 @@ PAGE: Final = "index.html"
 
 def page(placement: Placement) -> str:
     """Render the page; it refers to no other file."""
+    looks, (color, shape) = looks_of_levels(placement.levels), placement.shown
     views = [
         _view(placement, recording, measure, f"{place}-{measure}")
         for place, recording in enumerate(placement.recordings)
@@ -42,8 +43,10 @@ def page(placement: Placement) -> str:
         notes=placement.notes,
         warning=WARNING,
         views=views,
-        architectures=architecture_looks(placement.architectures),
-        activations=ACTIVATIONS,
+        colors=list(looks[color].values()),
+        shapes=list(looks[shape].values()) if len(looks[shape]) > 1 else [],
+        glyphs=GLYPHS,
+        factor_label=factor_label,
     )
 
 
@@ -62,7 +65,7 @@ def _view(placement: Placement, recording: str, measure: str, id_: str) -> dict[
         "sentences": placement.said(recording, measure),
         "controls": records(rows_of(tables, "controls", recording, measure)),
         "levels": [
-            row | {"label": level_label(row["factor"], row["level"]), "effect": effects.get(row["factor"])}
+            row | {"label": level_words(row["factor"], row["level"]), "effect": effects.get(row["factor"])}
             for row in records(levels)
             if (levels["factor"] == row["factor"]).sum() > 1
         ],

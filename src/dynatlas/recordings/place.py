@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from dynatlas._util.cores import single_threaded_algebra
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.networks import agreed_measure
+from dynatlas.atlas.view import all_levels, shown_factors
 from dynatlas.errors import AtlasError, NetworkError
 from dynatlas.recordings.alignment import Aligned
 from dynatlas.recordings.alignment import align as align_rows
@@ -38,7 +39,8 @@ class Placement:
     Attributes:
         study: name of the atlas' study.
         task: the task of the networks.
-        architectures: the study's, in its order.
+        levels: the levels of each factor of the study, in the order of pictures.
+        shown: the factors that pictures show: one by colour, one by symbol.
         measures: the measures of geometry.
         recordings: each recording by its name, aligned with the probe.
         tables: "distances" (recording to network), "controls", "levels" and "effects" (of architecture and so on),
@@ -48,7 +50,8 @@ class Placement:
 
     study: str
     task: str
-    architectures: tuple[str, ...]
+    levels: Mapping[str, tuple[Any, ...]]
+    shown: tuple[str, str]
     measures: tuple[str, ...]
     recordings: Mapping[str, Aligned]
     tables: Mapping[str, pd.DataFrame]
@@ -147,8 +150,9 @@ def place_recording(
             )
         tables = _tables(opened, kind, members, distances, recordings, seed)
     notes = [note for one in distances.values() for note in one.notes]
-    architectures = opened.study.population.architectures
-    return Placement(opened.study.name, kind, architectures, tuple(names), recordings, tables, tuple(notes))
+    levels = {factor: tuple(of_factor) for factor, of_factor in all_levels(opened.study).items()}
+    of_study = opened.study.name, kind, levels, shown_factors(opened.study)
+    return Placement(*of_study, tuple(names), recordings, tables, tuple(notes))
 
 
 def _tables(

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from dynatlas.figures.looks import ACTIVATIONS, Look, architecture_looks
+from dynatlas.figures.looks import looks_of_levels
 from dynatlas.figures.style import side_by_side
 from dynatlas.recordings.place import Placement
 from dynatlas.recordings.sentences import Row, controls_by_name, rows_of
@@ -16,14 +16,14 @@ CONTROLS: Final = ("between trained networks", "shuffled time", "shifted trials"
 
 def map_plot(placement: Placement, recording: str, measure: str) -> Plot:
     """Draw the map of the trained networks with the recording."""
-    looks = architecture_looks(placement.architectures)
+    looks, shown = looks_of_levels(placement.levels), placement.shown
     places = rows_of(placement.tables, "map", recording, measure)
     distances = _trained(placement, recording, measure)
     networks = places[places["network"] != ""].merge(distances, on="network")
-    groups: Any = networks.groupby(["architecture", "activation"], sort=False)
+    groups: Any = networks.groupby([*shown], sort=False)
     traces: list[Plot] = [
-        _marks(rows, rows["x"], rows["y"], looks[architecture], activation)
-        for (architecture, activation), rows in groups
+        _marks(rows, rows["x"], rows["y"], looks[shown[0]][color].color, looks[shown[1]][shape].symbol)
+        for (color, shape), rows in groups
     ]
     spot = places[places["network"] == ""].iloc[0]
     traces.append(
@@ -48,28 +48,29 @@ def map_plot(placement: Placement, recording: str, measure: str) -> Plot:
 
 
 def strip_plot(placement: Placement, recording: str, measure: str) -> Plot:
-    """Draw distances from the recording in strips: networks by architecture and training, then the controls."""
+    """Draw distances from the recording in strips: networks by a factor and training, then the controls."""
     rows = rows_of(placement.tables, "distances", recording, measure)
     controls = controls_by_name(placement.tables, recording, measure)
-    looks = architecture_looks(placement.architectures)
+    first, second = placement.shown
+    looks = looks_of_levels(placement.levels)
     traces: list[Plot] = []
     ticks: list[str] = []
-    for architecture in dict.fromkeys(rows["architecture"]):
+    for level in dict.fromkeys(rows[first]):
         for version in ("trained", "untrained"):
-            some = rows[(rows["architecture"] == architecture) & (rows["version"] == version)]
+            some = rows[(rows[first] == level) & (rows["version"] == version)]
             if some.empty:
                 continue
             place = -len(ticks)
             before = "" if version == "trained" else ", before training"
-            ticks.append(f"{looks[architecture].label}{before}")
-            for activation, marks in some.groupby("activation", sort=False):
+            ticks.append(text(f"{looks[first][level].title}{before}"))
+            for shape, marks in some.groupby(second, sort=False):
                 traces.append(
                     _marks(
                         marks,
                         marks["distance"],
                         place + side_by_side(len(marks), SPREAD),
-                        looks[architecture],
-                        str(activation),
+                        looks[first][level].color,
+                        looks[second][shape].symbol,
                         is_full=version == "trained",
                     )
                 )
@@ -99,8 +100,7 @@ def _trained(placement: Placement, recording: str, measure: str) -> pd.DataFrame
     return rows[rows["version"] == "trained"]
 
 
-def _marks(rows: pd.DataFrame, x: Any, y: Any, look: Look, activation: str, *, is_full: bool = True) -> Plot:
-    color, symbol = look.color, ACTIVATIONS[activation].symbol
+def _marks(rows: pd.DataFrame, x: Any, y: Any, color: str, symbol: str, *, is_full: bool = True) -> Plot:
     return {
         "type": "scatter",
         "mode": "markers",

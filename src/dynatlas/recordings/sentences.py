@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from dynatlas.atlas.schema import SIGNIFICANT
-from dynatlas.figures.looks import ACTIVATIONS, architecture_label
+from dynatlas.figures.looks import factor_label, level_title
 
 WARNING: Final = (
     "Geometry compares activity on the same samples. Networks with the same inputs share part of their geometry before "
@@ -45,11 +45,19 @@ def controls_by_name(tables: Mapping[str, pd.DataFrame], recording: str, measure
     return {row["control"]: row for row in rows}
 
 
-def level_label(factor: str, level: str) -> str:
-    """A level of a factor as people write it."""
-    if factor == "architecture":
-        return architecture_label(level)
-    return ACTIVATIONS[level].label if factor == "activation" else f"{factor} {level}"
+def level_words(factor: str, level: str) -> str:
+    """Return a level of the tables, a text, as people write it.
+
+    Example:
+        >>> level_words("l2", "1e-05"), level_words("dale", "True"), level_words("form", "rates")
+        ('L2 1e-5', 'dale: yes', 'form: rates')
+    """
+    if level in ("True", "False"):
+        return level_title(factor, level == "True")
+    try:
+        return level_title(factor, int(level) if level.isdecimal() else float(level))
+    except ValueError:
+        return level_title(factor, level)
 
 
 def number(value: float) -> str:
@@ -73,7 +81,7 @@ def _untrained_control(controls: Mapping[str, Row], levels: Sequence[Row]) -> st
         nearer = [row for row in levels if row["gain_p"] <= SIGNIFICANT and row["gain"] > 0]
         if nearer:
             kinds = ", ".join(
-                f"{level_label(row['factor'], row['level'])} (nearer by {number(row['gain'])}, p = {row['gain_p']:.2g})"
+                f"{level_words(row['factor'], row['level'])} (nearer by {number(row['gain'])}, p = {row['gain_p']:.2g})"
                 for row in nearer
             )
             return f"Trained networks are not nearer than untrained ones as a whole: {numbers} Some kinds are: {kinds}."
@@ -114,9 +122,9 @@ def _nearest_kinds(tables: Mapping[str, pd.DataFrame], recording: str, measure: 
         of_factor: Any = levels[levels["factor"] == effect["factor"]].to_dict("records")  # none of interactions
         if of_factor and effect["p_adjusted"] <= SIGNIFICANT:
             nearest = min(of_factor, key=lambda row: row["value"])
-            label = level_label(effect["factor"], nearest["level"])
+            label, factor = level_words(effect["factor"], nearest["level"]), factor_label(effect["factor"])
             found.append(
-                f"{label} {with_interval(nearest)} ({effect['factor']} explains {100 * effect['r2']:.0f}\u00a0% of the "
+                f"{label} {with_interval(nearest)} ({factor} explains {100 * effect['r2']:.0f}\u00a0% of the "
                 f"differences, p = {effect['p_adjusted']:.2g})"
             )
     if found:

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dynatlas._util.json import Json
-from dynatlas._util.messages import count_of, listed
+from dynatlas._util.messages import count_of, listed, sentence_case
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
-from dynatlas.atlas.view import AtlasLike, left_out, table, task_title, tasks
+from dynatlas.atlas.view import AtlasLike, left_out, table, task_title, tasks, varying_factors
 from dynatlas.figures.distances import p_text
+from dynatlas.figures.looks import factor_label
 from dynatlas.measures.registry import measure_label
 from dynatlas.study.study import Study
 
@@ -116,7 +117,7 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
                 chance = "" if math.isnan(share.chance) else f"{_percent(share.chance)} % by chance, "
                 numbers = f"{share.text} of the variance, {chance}{share.p_text}"
                 found["no" if share.is_chance else "yes"].append(f"{where} ({numbers})")
-    name = factor.capitalize() if factor != "l2" else "L2"
+    name = factor_title(factor)
     plural = factor == "interactions"
     separates = "separate" if plural else "separates"
     yes, no = listed(found["yes"], "and"), listed(found["no"], "or")
@@ -131,6 +132,41 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
             "different kinds, so that this distance is no measure of difference between these groups."
         )
     return " ".join(sentences)
+
+
+def factor_title(factor: str) -> str:
+    """Return the name of a factor at the head of a column or sentence.
+
+    Example:
+        >>> factor_title("learning_rate"), factor_title("interactions"), factor_title("l2")
+        ('Learning rate', 'Interactions', 'L2')
+    """
+    return sentence_case(factor_label(factor))
+
+
+def question(study: Study) -> str:
+    """Return the question that a study asks of the dynamics: does the task fix them, or do the factors that vary?
+
+    Example:
+        >>> question(Study.load("demo"))
+        'does the choice of architecture'
+    """
+    factors = varying_factors(study)
+    if "architecture" in factors or len(study.levels[factors[0]]) == 1:
+        return "does the choice of architecture"
+    verb = "do the factors" if len(factors) > 1 else "does the factor"
+    return f"{verb} {listed(map(factor_label, factors), 'and')}"
+
+
+def differences(study: Study) -> str:
+    """Name factors in which networks differ.
+
+    Example:
+        >>> differences(Study.load("demo"))
+        'architecture, in activation, and so on'
+    """
+    factors = ", in ".join(map(factor_label, varying_factors(study)))
+    return f"{factors}, and so on" if ", " in factors else factors
 
 
 UNKNOWN = "—"

@@ -6,12 +6,22 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from dynatlas._util.json import Json
 from dynatlas._util.messages import count_of
-from dynatlas.atlas.schema import TABLES
-from dynatlas.atlas.view import AtlasLike, Missing, Snapshot, representatives, task_title, tasks
+from dynatlas.atlas.schema import columns
+from dynatlas.atlas.view import (
+    AtlasLike,
+    Missing,
+    Snapshot,
+    levels_of,
+    representatives,
+    shown_factors,
+    task_title,
+    tasks,
+)
 from dynatlas.figures.catalogue import (
     DRAWN_FORMATS,
     FORMATS,
@@ -23,17 +33,34 @@ from dynatlas.figures.catalogue import (
     save_all,
 )
 from dynatlas.figures.counts import composition, modal_composition
-from dynatlas.figures.looks import UNSTABLE, looks_of, unstable_label
+from dynatlas.figures.looks import (
+    GLYPHS,
+    PALETTE,
+    UNSTABLE,
+    factor_label,
+    looks_of,
+    naming_factors,
+    unstable_label,
+)
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale
 from dynatlas.figures.style import render
 from dynatlas.measures.aspects import TRANSITIONS, comparing
 from dynatlas.report import plots
 from dynatlas.report.details import MOST_EIGENVALUES, network_details
-from dynatlas.report.headline import claim_results, sentence, shares, summary
+from dynatlas.report.headline import (
+    claim_results,
+    differences,
+    factor_title,
+    question,
+    sentence,
+    shares,
+    summary,
+)
 from dynatlas.report.maps import map_details, map_list
 from dynatlas.report.provenance import command, departures, history
 from dynatlas.report.rendering import detail_file, page_script, render_page
 from dynatlas.report.tables import MOST_ROWS, population, table_details, table_list
+from dynatlas.report.values import cells
 
 FIGURES = "report/figures"
 
@@ -65,7 +92,8 @@ def build_figures(
 
 def page(atlas: AtlasLike, figures: list[Json]) -> str:
     """Return the page with its first view; other views load files beside it, as do the ``figures``."""
-    content, looks = _PageContent(atlas), looks_of(atlas.study)["architecture"]
+    content, looks = _PageContent(atlas), looks_of(atlas.study)
+    shown = shown_factors(atlas.study)
     sections = content.task_sections()  # adds plots to the data
     return render_page(
         "report/template.html",
@@ -84,7 +112,11 @@ def page(atlas: AtlasLike, figures: list[Json]) -> str:
         command=command(atlas.provenance),
         history=history(atlas.provenance),
         figures=figures,
-        architectures={name: looks[name] for name in atlas.study.population.architectures},
+        looks=list(looks[shown[0]].values()),
+        shown=" and ".join(map(factor_label, shown)),
+        question=question(atlas.study),
+        differences=differences(atlas.study),
+        factor_title=factor_title,
     )
 
 
@@ -121,16 +153,37 @@ class _PageContent:
             "maps": map_list(self.atlas),
             "tables": table_list(self.atlas),
             "tasks": {kind: self._task(kind) for kind in tasks(self.atlas)},
-            "looks": {
-                factor: {name: look._asdict() for name, look in looks.items()}
-                for factor, looks in looks_of(self.atlas.study).items()
-            },
+            **self._factors(),
             "unstable": [{"color": color, "label": unstable_label(n)} for n, color in enumerate(UNSTABLE)],
-            "meanings": {name: column.meaning for name, column in TABLES["networks"].items()},
+            "meanings": {
+                name: column.meaning for name, column in columns("networks", self.atlas.study.further_factors).items()
+            },
             "path": str(self.atlas.path),
             "most_eigenvalues": MOST_EIGENVALUES,
             "most_steps": MOST_STEPS,
             "most_rows": MOST_ROWS,
+        }
+
+    def _factors(self) -> Json:
+        """Return the factors of the study, those that the page shows first, and the looks of their levels."""
+        study = self.atlas.study
+        shown, (named, between) = shown_factors(study), naming_factors(study)
+        looks = {
+            factor: [
+                [level, {"label": look.label, "title": look.title, "color": look.color, "symbol": look.symbol}]
+                # Levels as they are among the networks.
+                for level, look in zip(cells(pd.Series(levels_of(study, factor))), of_factor.values(), strict=True)
+            ]
+            for factor, of_factor in looks_of(study).items()
+        }
+        return {
+            "factors": list(looks),
+            "further": [factor.name for factor in study.further_factors],
+            "shown": shown,
+            "named": {"factors": named, "between": between},
+            "looks": looks,
+            "glyphs": GLYPHS,
+            "palette": PALETTE,
         }
 
     def task_sections(self) -> list[Json]:

@@ -1,13 +1,14 @@
 """Two-dimensional plots of the page as plotly JSON; colours that begin with “@” are set by the theme in the browser."""
 
 import html
+from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
 
 from dynatlas._util.json import Json
-from dynatlas.atlas.view import AtlasLike, of_variant, table, variants
-from dynatlas.figures.looks import looks_of, variant_label
+from dynatlas.atlas.view import AtlasLike, of_variant, shown_factors, table, variants
+from dynatlas.figures.looks import factor_label, level_label, looks_of, short_variant_label, variant_words
 from dynatlas.figures.performance import task_error
 from dynatlas.figures.style import side_by_side
 
@@ -29,14 +30,15 @@ def performance_plot(atlas: AtlasLike, task: str) -> Plot:
     """Plot the error of every network on a task, with the threshold."""
     networks = table(atlas, "networks", task)
     error = task_error(atlas, task, networks)
-    columns, looks = variants(atlas), looks_of(atlas.study)["architecture"]
+    columns, looks = variants(atlas), looks_of(atlas.study)[shown_factors(atlas.study)[0]]
+    further = [factor.name for factor in atlas.study.further_factors]  # a network's name abbreviates them
     finite = error.values[np.isfinite(error.values) & (error.values > 0)]
     ceiling = 2.5 * max(float(finite.max()) if len(finite) else error.bound, error.bound)
     shown = [*finite, error.bound]
     decades = np.log10(max(shown) / min(shown))
     traces = []
-    for column, (architecture, activation) in enumerate(columns):
-        rows = of_variant(networks, architecture, activation)
+    for column, variant in enumerate(columns):
+        rows = of_variant(atlas.study, networks, variant)
         across = column + side_by_side(len(rows), 0.25)
         values = [number(value) if value > 0 else None for value in error.values.loc[rows.index]]
         symbols = [
@@ -51,19 +53,26 @@ def performance_plot(atlas: AtlasLike, task: str) -> Plot:
                 "x": [round(float(x), 3) for x in across],
                 "y": [ceiling if value is None else value for value in values],
                 "customdata": [
-                    [text(name), "diverged" if value is None else f"{value:.3g}", text(reason or "passed"), network]
-                    for name, value, reason, network in zip(
-                        rows["name"], values, rows["reason"], rows["network"], strict=True
+                    [
+                        "<br>".join(map(text, (name, *_levels(further, levels)))),
+                        "diverged" if value is None else f"{value:.3g}",
+                        text(reason or "passed"),
+                        network,
+                    ]
+                    for name, value, reason, network, levels in zip(
+                        *(rows["name"], values, rows["reason"], rows["network"]),
+                        rows[further].itertuples(index=False, name=None),
+                        strict=True,
                     )
                 ],
                 "hovertemplate": (
                     f"%{{customdata[0]}}<br>{error.label}: %{{customdata[1]}}<br>%{{customdata[2]}}<extra></extra>"
                 ),
                 "marker": {
-                    "color": looks[architecture].color,
+                    "color": looks[variant[0]].color,
                     "size": 8,
                     "symbol": symbols,
-                    "line": {"color": looks[architecture].color, "width": 2},
+                    "line": {"color": looks[variant[0]].color, "width": 2},
                 },
             }
         )
@@ -77,11 +86,11 @@ def performance_plot(atlas: AtlasLike, task: str) -> Plot:
             "hovertemplate": f"threshold {error.bound:g}<extra></extra>",
         }
     )
-    layout = {
+    layout: Json = {
         "margin": {"l": 58, "r": 8, "t": 28, "b": 92},
         "xaxis": {
             "tickvals": list(range(len(columns))),
-            "ticktext": [variant_label(*column) for column in columns],
+            "ticktext": [text(short_variant_label(atlas.study, column)) for column in columns],
             "range": [-0.6, len(columns) - 0.4],
             "tickangle": -60,
             "showgrid": False,
@@ -95,4 +104,11 @@ def performance_plot(atlas: AtlasLike, task: str) -> Plot:
             "zeroline": False,
         },
     }
+    if words := variant_words(atlas.study):
+        layout["xaxis"]["title"] = {"text": text(words)}
     return {"data": traces, "layout": layout}
+
+
+def _levels(factors: Sequence[str], levels: Sequence[Any]) -> list[str]:
+    """Return a line for each factor of a network."""
+    return [f"{factor_label(name)}: {level_label(name, level)}" for name, level in zip(factors, levels, strict=True)]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from dynatlas.atlas.view import task_name
-from dynatlas.figures.looks import ACTIVATIONS, architecture_label
+from dynatlas.figures.looks import architecture_label, factor_label, level_label
 from dynatlas.study.settings import SEARCHED
 from dynatlas.study.study import Study
 from dynatlas.tasks.registry import PAPER
@@ -16,6 +16,15 @@ SEEDS: Final = 30
 ITERATIONS: Final = 20_000
 BATCH_SIZE: Final = 64
 CELLS: Final = ("vanilla", "ugrnn", "gru", "lstm")
+ACTIVATIONS: Final = ("tanh", "relu")
+# Settings of training that the paper does not have: name → words.
+ABSENT: Final = {
+    "input_noise": "noise on inputs, in training",
+    "recurrent_noise": "noise of hidden units, in training",
+    "rate_penalty": "penalty on rates",
+    "rate_change_penalty": "penalty on the change of rates",
+}
+NOT_VARIED: Final = "not varied"
 
 
 class Departure(NamedTuple):
@@ -40,7 +49,7 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     population = study.population
     yield "tasks", _titles(study, PAPER), _titles(study, (task.name for task in study.tasks))
     yield "architectures", _labels(CELLS), _labels(population.architectures)
-    yield "activations", tuple(ACTIVATIONS), population.activations
+    yield "activations", _labels(ACTIVATIONS, "activation"), _labels(population.activations, "activation")
     yield "hidden units", UNITS, population.units
     yield "L2 penalty", L2, population.l2
     yield "seeds per configuration", SEEDS, population.seeds
@@ -48,18 +57,35 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     yield "training iterations", ITERATIONS, _distinct(member.training.iterations for member in study.members)
     yield "batch size", BATCH_SIZE, _distinct(member.training.batch_size for member in study.members)
     yield "learning rate, decay, momentum and clipping", "searched for each configuration", _searched(study)
+    factors = [factor.setting for factor in study.further_factors if factor.table == "training"]
+    for name, words in ABSENT.items():
+        if name not in factors:
+            yield words, 0.0, tuple(sorted({getattr(member.training, name) for member in study.members}))
+    for name, value in study.cells.items():
+        yield f"{name.replace('_', ' ')} of the cells", "none", _setting(value)
+    for factor in study.further_factors:
+        levels = tuple(level_label(factor.name, level) for level in factor.shown)
+        yield f"factor {factor_label(factor.name)}", NOT_VARIED, levels
     for task in study.tasks:
         yield from _task_settings(task)
 
 
+def _setting(value: Any) -> Any:
+    """Return a setting of a study file as text or numbers."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " to ".join(map(_text, value)) if isinstance(value, list | tuple) else value
+
+
 def _task_settings(task: Task) -> Iterator[tuple[str, Any, Any]]:
     """Yield the settings of a task that the paper states; its values are the defaults."""
+    of = f"the {task.label}" if task.name == task.kind else task.label
     for name in task.paper_settings:
         field = type(task).model_fields[name]
         if name == "steps":
-            yield f"trial length of the {task.title}", f"{field.default} steps", f"{task.steps} steps"
+            yield f"trial length of {of}", f"{field.default} steps", f"{task.steps} steps"
         else:
-            yield field.description or f"{name} of the {task.title}", field.default, getattr(task, name)
+            yield field.description or f"{name} of {of}", field.default, getattr(task, name)
 
 
 def _optimizers(study: Study) -> str | tuple[str, ...]:
@@ -70,7 +96,7 @@ def _optimizers(study: Study) -> str | tuple[str, ...]:
         momentum = 1.0 if study.search else member.training.momentum
         name = "Adam" if member.training.optimizer == "adam" else _sgd(momentum)
         label = f"{task_name(study, member.task)} {architecture_label(member.architecture)} {member.activation}"
-        users.setdefault(name, set()).add(f"{label} {member.units}")
+        users.setdefault(name, set()).add(" ".join([label, str(member.units), *(each.name for each in member.levels)]))
     if len(users) == 1:
         return next(iter(users))
     fewest = min(users, key=lambda name: len(users[name]))
@@ -97,8 +123,8 @@ def _titles(study: Study, kinds: Iterable[str]) -> tuple[str, ...]:
     return tuple(task_name(study, kind) for kind in kinds)
 
 
-def _labels(architectures: Iterable[str]) -> tuple[str, ...]:
-    return tuple(map(architecture_label, architectures))
+def _labels(levels: Iterable[str], factor: str = "architecture") -> tuple[str, ...]:
+    return tuple(level_label(factor, level) for level in levels)
 
 
 def _distinct(values: Iterable[int]) -> tuple[int, ...]:

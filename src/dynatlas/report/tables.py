@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from dynatlas._util.json import Json
-from dynatlas.atlas.schema import TABLES
+from dynatlas.atlas.schema import TABLES, columns
 from dynatlas.atlas.view import AtlasLike, Missing, table
 from dynatlas.report.values import cells
 from dynatlas.study.study import Study
@@ -52,13 +52,13 @@ def _described(atlas: AtlasLike, name: str) -> Json:
         frame = table(atlas, name)
     except Missing as missing:
         return {"name": name, "about": _ABOUT[name], "missing": str(missing)}
-    columns = [[column, declared.meaning] for column, declared in TABLES[name].items() if column in frame]
+    declared = columns(name, atlas.study.further_factors)
     return {
         "name": name,
         "about": _ABOUT[name],
         "missing": "",
         "n_rows": len(frame),
-        "columns": columns,
+        "columns": [[column, one.meaning] for column, one in declared.items() if column in frame],
         "file": f"table-{name}",
     }
 
@@ -83,8 +83,8 @@ def population(atlas: AtlasLike) -> Json:
     """
     networks = table(atlas, "networks")
     file_of = {network: name for name, ids in network_files(atlas.study).items() for network in ids}
-    columns = {name: cells(networks[name]) for name in TABLES["networks"]}
-    return columns | {"file": [file_of.get(network, "") for network in columns["network"]]}
+    values = {name: cells(networks[name]) for name in columns("networks", atlas.study.further_factors)}
+    return values | {"file": [file_of.get(network, "") for network in values["network"]]}
 
 
 def network_files(study: Study) -> dict[str, list[str]]:

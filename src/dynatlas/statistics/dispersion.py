@@ -13,6 +13,7 @@ from dynatlas.statistics.distance_matrix import DistanceMatrix, Distances
 from dynatlas.statistics.intervals import NONE, Interval, jackknife_interval
 from dynatlas.statistics.labels import Codes, checked_codes, codes, combined
 from dynatlas.statistics.permanova import TIES, checked_groups, restricted
+from dynatlas.study.members import level_text
 
 ANY: Final = "any"  # level: all networks
 
@@ -64,9 +65,8 @@ def _spread(
         mean = float(total / n_pairs)
         left = n_pairs - counts
         ends = jackknife_interval(mean, (total - sums) / left, cells[has_pair]) if left.all() else NONE
-    text = f"{level:g}" if isinstance(level, float) else str(level)
     ends = Interval(max(ends.low, 0.0), ends.high)
-    found = {"factor": factor, "level": text, "mean": mean, "low": ends.low, "high": ends.high}
+    found = {"factor": factor, "level": level_text(level), "mean": mean, "low": ends.low, "high": ends.high}
     return found | {"n_pairs": n_pairs, "n_networks": int(has_pair.sum())}
 
 

@@ -19,7 +19,7 @@ from dynatlas.statistics.neighbours import (
 )
 from dynatlas.statistics.partition import INTERACTIONS, partition
 from dynatlas.statistics.permanova import FactorTest, factor_test, is_exchangeable, refined
-from dynatlas.study.members import FACTORS
+from dynatlas.study.members import FACTORS, level_text
 
 Labels = Mapping[str, Sequence[Any]]  # factor → level of every network
 Row = dict[str, Any]  # column → value
@@ -66,7 +66,7 @@ def subsets_of(levels: Labels) -> list[Subset]:
     several = {factor: dict.fromkeys(of) for factor, of in levels.items() if len(set(of)) > 1}
     papers = [subset for subset in OF_THE_PAPER if subset.level in several.get(subset.factor, ())]
     further = [
-        Subset(f"{factor} {level:g}" if isinstance(level, float) else f"{factor} {level}", factor, level, tuple(others))
+        Subset(f"{factor} {level_text(level)}", factor, level, tuple(others))
         for factor, of in several.items()
         if factor not in FACTORS
         for others in ([other for other in several if other != factor],)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from dynatlas._util.messages import did_you_mean
-from dynatlas.study.members import FACTORS, TRACED, Chosen, Level, Levels
+from dynatlas.study.members import FACTORS, TRACED, Chosen, Level, Levels, level_text
 from dynatlas.study.settings import SEARCHED, Settings
 
 Table = Literal["tasks", "cells", "training"]
@@ -16,6 +16,7 @@ TABLES: Final[tuple[Table, ...]] = ("tasks", "cells", "training")
 RESERVED: Final = frozenset(
     (
         *("network", "name", "task", *FACTORS, "seed", "mse", "r2", "diverged_at", "passed", "reason", "sample"),
+        *("measure", "factor", "subset", "x", "y", "z", "stress"),
         *("rank", "modulus", "modulus_se", "real", "real_se", "n_networks", "device", "machine", "lanes", "chosen"),
     )
 )
@@ -79,7 +80,7 @@ class Factor(NamedTuple):
         """Return one of the levels, as a network has it."""
         shown: Any = level
         if self.type == "string":
-            shown = " to ".join(map(_text, level if isinstance(level, tuple) else (level,)))
+            shown = " to ".join(map(level_text, level if isinstance(level, tuple) else (level,)))
         return Chosen(self.name, self.table, self.setting, level, shown)
 
 
@@ -176,7 +177,3 @@ def _frozen(level: Any) -> Level:
     if not isinstance(level, str | int | float | bool):
         raise ValueError(f"{level!r} is no level of a factor; expected a number, a text, true, false, or a list")
     return level
-
-
-def _text(level: Any) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)

@@ -20,8 +20,19 @@ Levels = tuple["Chosen", ...]
 
 # Factors that every study has, as named in members and in tables; ``[factors]`` of a study adds further ones.
 FACTORS: Final = ("architecture", "activation", "units", "l2")
+LONGEST: Final = 40  # letters of a level in a file name
 # Training settings that may differ between networks that share a compiled program.
 TRACED: Final = ("learning_rate", "decay_rate", "decay_steps", "momentum", "clip_norm")
+
+
+def level_text(level: object) -> str:
+    """Return a level as text; a number in its shortest form that is exact.
+
+    Example:
+        >>> level_text(1.0), level_text(1e-5), level_text(0.1000001)
+        ('1', '1e-05', '0.1000001')
+    """
+    return f"{level:g}" if isinstance(level, float) and float(f"{level:g}") == level else str(level)
 
 
 class Chosen(NamedTuple):
@@ -41,8 +52,11 @@ class Chosen(NamedTuple):
     @property
     def name(self) -> str:
         """Factor and level, fit for a part of a file name."""
-        text = f"{self.shown:g}" if isinstance(self.shown, float) else str(self.shown).lower()
-        return f"{self.factor}_{re.sub(r'[^A-Za-z0-9_.+-]+', '_', text)}"
+        text = level_text(self.shown).lower()
+        plain = re.sub(r"[^A-Za-z0-9_.+-]+", "_", text)
+        if plain != text or len(plain) > LONGEST:  # other texts may have the same letters
+            plain = f"{plain[:LONGEST]}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        return f"{self.factor}_{plain}"
 
 
 class Shape(NamedTuple):

@@ -31,10 +31,16 @@ class Facts(NamedTuple):
 
 def user_defined(study: "Study") -> Iterator[tuple[str, str]]:
     """Yield (group, name) of each task, cell, measure and activation that is not built in."""
-    yield from dict.fromkeys(("tasks", task.kind) for task in study.tasks if task.kind not in BUILT_IN_TASKS)
-    yield from (("cells", name) for name in study.population.architectures if name not in BUILT_IN_CELLS)
-    yield from (("measures", name) for name in study.analysis.measures if name not in BUILT_IN_MEASURES)
-    yield from (("activations", name) for name in study.population.activations if name not in BUILT_IN_ACTIVATIONS)
+    used = {
+        "tasks": ([task.kind for task in study.tasks], BUILT_IN_TASKS),
+        "cells": (study.population.architectures, BUILT_IN_CELLS),
+        "measures": (study.analysis.measures, BUILT_IN_MEASURES),
+        "activations": (study.population.activations, BUILT_IN_ACTIVATIONS),
+    }
+    # A name that a later version of dynatlas took is still the plug-in's in a study that records it.
+    recorded = {named for plugin in study.plugins for named in plugin.names}
+    for group, (names, built_in) in used.items():
+        yield from ((group, name) for name in dict.fromkeys(names) if name not in built_in or (group, name) in recorded)
 
 
 def check(study: "Study", group: str, name: str) -> None:

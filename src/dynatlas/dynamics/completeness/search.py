@@ -158,4 +158,7 @@ def _reduced(
     outer.n_starts += inner.n_starts
     outer.rejected += inner.rejected
     outer.cut = inner.cut or outer.cut
-    return _found(outer, open_ends)
+    found = _found(outer, open_ends)
+    where = f"searched in {given.shape[1]} of {starts.shape[1]} dimensions, which decide the others"
+    reason = f"{found.verdict.reason}; {where}" if found.verdict.reason else where
+    return found._replace(verdict=found.verdict._replace(reason=reason))

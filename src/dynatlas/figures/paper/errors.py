@@ -1,5 +1,6 @@
 """Appendix C: histograms of the errors of all networks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,70 +15,76 @@ from dynatlas._util.messages import count_of
 from dynatlas.atlas.view import (
     AtlasLike,
     Missing,
-    activations_of,
-    architectures_of,
     left_out_sentence,
     of_variant,
+    shown_factors,
     table,
     task_title,
     tasks,
-    variants,
 )
-from dynatlas.figures.looks import ACTIVATIONS, architecture_label
-from dynatlas.figures.performance import TaskError, task_error
+from dynatlas.figures.looks import Look, looks_of, plain
+from dynatlas.figures.performance import legend_columns, task_error
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, styled, write_message
 
 BINS = 24
 
 
 def errors(atlas: AtlasLike) -> Figure:
-    """Draw histograms of the error on held-out trials, with a column per task and a row per architecture."""
-    rows = architectures_of(atlas.study)
+    """Draw histograms of the error on held-out trials, with a column per task and a row per level of a factor."""
+    first, second = (looks_of(atlas.study)[factor] for factor in shown_factors(atlas.study))
     kinds = tasks(atlas)
     with styled():
-        figure = new_figure(0.9 + 1.05 * len(rows))
-        grid = figure.subplots(len(rows), len(kinds), squeeze=False, sharex="col")
+        figure = new_figure(0.9 + 1.05 * len(first))
+        grid = figure.subplots(len(first), len(kinds), squeeze=False, sharex="col")
         for column, task in enumerate(kinds):
             try:
-                _draw_column(list(grid[:, column]), atlas, task, rows)
+                _draw_column(list(grid[:, column]), atlas, task, first, second)
             except Missing as missing:
                 for axes in grid[:, column]:
                     axes.set_axis_off()
                 write_message(grid[0, column], str(missing))
             grid[0, column].set_title(task_title(atlas.study, task), parse_math=False, fontsize=7)
-        for axes, architecture in zip(grid[:, 0], rows, strict=True):
-            axes.set_ylabel(f"{architecture_label(architecture)}\nnetworks")
-        activations = activations_of(atlas.study)
-        handles: list[Any] = [Patch(color=ACTIVATIONS[name].color, alpha=0.6, label=name) for name in activations]
+        for axes, look in zip(grid[:, 0], first.values(), strict=True):
+            axes.set_ylabel(f"{look.title}\nnetworks", parse_math=False)
+        handles: list[Any] = [
+            Patch(color=look.color, alpha=0.6, label=plain(look.title)) for look in second.values() if len(second) > 1
+        ]
         handles.append(
             Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, label="threshold: left out beyond it")
         )
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(handles))
     return figure
 
 
-def _draw_column(column: list[Axes], atlas: AtlasLike, task: str, architectures: list[str]) -> None:
+def _draw_column(
+    column: list[Axes], atlas: AtlasLike, task: str, rows: Mapping[Any, Look], looks: Mapping[Any, Look]
+) -> None:
+    """Draw a panel for each level of one factor, with a histogram for each level of the other."""
     networks = table(atlas, "networks", task)
     error = task_error(atlas, task, networks)
     known = error.values[np.isfinite(error.values) & (error.values > 0)]
     ends = [*known, error.bound]
     edges = np.geomspace(min(ends) / 1.3, max(ends) * 1.3, BINS + 1)
-    for axes, architecture in zip(column, architectures, strict=True):
-        _draw_histograms(axes, atlas, networks, error, architecture, edges)
+    for axes, (level, own) in zip(column, rows.items(), strict=True):
+        of_level = [
+            (
+                look.color if len(looks) > 1 else own.color,
+                error.values[of_variant(atlas.study, networks, (level, other)).index],
+            )
+            for other, look in looks.items()
+        ]
+        _draw_histograms(axes, of_level, error.bound, edges)
     column[-1].set_xlabel(error.label)
 
 
-def _draw_histograms(
-    axes: Axes, atlas: AtlasLike, networks: pd.DataFrame, error: TaskError, architecture: str, edges: Any
-) -> None:
+def _draw_histograms(axes: Axes, of_level: "list[tuple[str, pd.Series[float]]]", bound: float, edges: Any) -> None:
+    """Draw the errors of one level, by colour."""
     diverged = 0
-    for _, activation in (variant for variant in variants(atlas) if variant[0] == architecture):
-        values = error.values[of_variant(networks, architecture, activation).index]
+    for color, values in of_level:
         known = values[np.isfinite(values) & (values > 0)]
         diverged += len(values) - len(known)
-        color = ACTIVATIONS[activation].color
         axes.hist(known, bins=edges, color=color, alpha=0.6, histtype="stepfilled", edgecolor=color, linewidth=0.8)
-    axes.axvline(error.bound, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8)
+    axes.axvline(bound, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8)
     axes.set_xscale("log")
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     if diverged:

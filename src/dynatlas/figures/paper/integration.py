@@ -11,7 +11,7 @@ from dynatlas.atlas.view import AtlasLike, Missing, arrays, representatives, tas
 from dynatlas.errors import PluginError
 from dynatlas.figures.distances import draw_map_legends
 from dynatlas.figures.legends import draw_legends, point_legend, style_legend
-from dynatlas.figures.line_attractors import draw_responses, draw_spectra, ill_conditioned, smallest_lines
+from dynatlas.figures.line_attractors import draw_responses, draw_spectra, ill_conditioned, sizes_words, smallest_lines
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.paper.parts import (
     compared_measures,
@@ -121,7 +121,7 @@ def integration_caption(atlas: AtlasLike) -> str:
     half = atlas.study.task(task).steps // 2
     return (
         f"{population} a, a random trial, and the probe: {words}, coloured by level, and the answers of one network "
-        f"({variant_label(one.architecture, one.activation)}) in the first context. "
+        f"({variant_label(atlas.study, one.variant)}) in the first context. "
         f"b, {describe_trajectories(atlas, task)} Marks are fixed and slow points; points "
         "further from the activity than its range are counted, but not "
         f"drawn. c, metric MDS of {measure_label(geometry)} distances. {describe_map(atlas, task, geometry)} "
@@ -130,6 +130,6 @@ def integration_caption(atlas: AtlasLike) -> str:
         "is weighted by how much of the activity is nearest to it. "
         f"f, the output {half} steps after a unit input, from the linear dynamics around these points with "
         f"only the largest modes kept, median; 1 is a perfect integral. {ill_conditioned(atlas, task)} "
-        f"e are means and f medians over the networks of {min(atlas.study.population.units)} units of each variant, "
+        f"e are means and f medians over the {sizes_words(atlas)} of each variant, "
         f"{smallest_lines(atlas, task)} in all."
     )

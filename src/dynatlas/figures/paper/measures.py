@@ -1,14 +1,25 @@
 """Appendix E: the same networks compared by SVCCA and by CKA."""
 
+import textwrap
 from collections.abc import Iterator
 from itertools import count
 from string import ascii_lowercase
 
 from matplotlib.figure import Figure
 
-from dynatlas.atlas.view import AtlasLike, left_out_sentence, map_facts, map_note, table, task_name, task_title, tasks
-from dynatlas.figures.distances import draw_map, draw_map_legends, draw_matrix
-from dynatlas.figures.legends import SHOWN_FACTORS
+from dynatlas.atlas.view import (
+    AtlasLike,
+    left_out_sentence,
+    map_facts,
+    map_note,
+    table,
+    task_name,
+    task_title,
+    tasks,
+    varying_factors,
+)
+from dynatlas.figures.distances import bars_words, draw_map, draw_map_legends, draw_matrix
+from dynatlas.figures.looks import factor_label
 from dynatlas.figures.style import heading, new_figure, panel, split_columns, split_rows, styled, write_message
 from dynatlas.measures.registry import measure_label
 
@@ -24,26 +35,27 @@ def panel_letters() -> Iterator[str]:
 
 
 def measures_compared(atlas: AtlasLike) -> Figure:
-    """Draw for each task the matrices of both measures, above their maps by architecture and by activation."""
-    kinds = tasks(atlas)
+    """Draw for each task the matrices of both measures, above their maps by each of the shown factors."""
+    kinds, factors = tasks(atlas), varying_factors(atlas.study)
     with styled():
         n_rows = -(-len(kinds) // MOST_IN_A_ROW)
-        figure = new_figure(0.5 + 3.1 * n_rows)
-        *rows, below = split_rows(figure, [3.1] * n_rows + [0.45])
+        height = 1.1 + len(factors)
+        figure = new_figure(0.5 + height * n_rows)
+        *rows, below = split_rows(figure, [height] * n_rows + [0.45])
         columns = min(len(kinds), MOST_IN_A_ROW)  # also in the last row, so that all panels have the same size
         parts = [part for row in rows for part in split_columns(row, [1.0] * columns)]
         for part, letter, task in zip(parts, panel_letters(), kinds, strict=False):
             heading(part, letter, task_title(atlas.study, task), size=7.0)
-            grid = part.subplots(3, len(COMPARED))
+            grid = part.subplots(1 + len(factors), len(COMPARED))
             for column, measure in enumerate(COMPARED):
                 matrix, *maps = grid[:, column]
                 matrix.set_title(measure_label(measure), fontsize=7, fontweight="normal")
                 if measure in atlas.study.analysis.measures:
                     panel(matrix, draw_matrix, atlas, task, measure, named=False)
-                    for axes, factor in zip(maps, SHOWN_FACTORS, strict=True):
-                        axes.set_ylabel(f"by {factor}" if column == 0 else "")
+                    for axes, factor in zip(maps, factors, strict=True):
+                        axes.set_ylabel(textwrap.fill(f"by {factor_label(factor)}", 16) if column == 0 else "")
                         axes.set_box_aspect(1)
-                        panel(axes, draw_map, atlas, task, measure, factor, note=factor == "activation")
+                        panel(axes, draw_map, atlas, task, measure, factor, note=factor == factors[-1])
                 else:
                     for axes in maps:
                         axes.set_axis_off()
@@ -66,6 +78,7 @@ def measures_caption(atlas: AtlasLike) -> str:
     names = " and ".join(measure_label(measure) for measure in COMPARED)
     return (
         f"The same networks compared by {names}. {'; '.join(parts)}. Above, distances between networks, sorted by "
-        "architecture (outer bar) and activation (inner bar); below, metric MDS of each matrix, coloured by "
-        f"architecture and by activation. {left_out_sentence(table(atlas, 'networks'))}"
+        f"{bars_words(atlas.study)}; below, metric MDS of each matrix, coloured by "
+        f"{' and by '.join(map(factor_label, varying_factors(atlas.study)))}. "
+        f"{left_out_sentence(table(atlas, 'networks'))}"
     )

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from dynatlas.atlas.view import AtlasLike, representatives, tasks_with
-from dynatlas.figures.distances import draw_map_legends, draw_matrix
+from dynatlas.figures.distances import bars_words, draw_map_legends, draw_matrix
 from dynatlas.figures.legends import point_legend
 from dynatlas.figures.looks import variant_label
 from dynatlas.figures.paper.parts import (
@@ -55,9 +55,9 @@ def memory_caption(atlas: AtlasLike) -> str:
     one = representatives(atlas, task)[0]
     settings = atlas.study.analysis
     return (
-        f"{population} a, {describe_trial(atlas, task)} ({variant_label(one.architecture, one.activation)}). "
+        f"{population} a, {describe_trial(atlas, task)} ({variant_label(atlas.study, one.variant)}). "
         f"b, {describe_trajectories(atlas, task)} c, {measure_label(geometry)} distances between networks, sorted by "
-        f"architecture (outer bar) and activation (inner bar). d, metric MDS of these distances. "
+        f"{bars_words(atlas.study)}. d, metric MDS of these distances. "
         f"{describe_map(atlas, task, geometry)} e, fixed points of the network in a: left, in its state "
         "space, with their leading unstable directions; right, "
         "at their readouts, with an arrow to each stable point that at least 2 % of "

@@ -2,10 +2,10 @@
 
 from matplotlib.figure import Figure
 
-from dynatlas.atlas.view import AtlasLike, representatives, table, tasks_with
+from dynatlas.atlas.view import AtlasLike, representatives, table, tasks_with, varying_factors
 from dynatlas.figures.distances import draw_map_legends
-from dynatlas.figures.legends import SHOWN_FACTORS, point_legend
-from dynatlas.figures.looks import variant_label
+from dynatlas.figures.legends import point_legend
+from dynatlas.figures.looks import factor_label, variant_label
 from dynatlas.figures.oscillations import draw_eigenvalues, draw_frequencies
 from dynatlas.figures.paper.parts import (
     compared_measures,
@@ -43,10 +43,11 @@ def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
     seen = draw_network(d, atlas, task, "spectra near |λ| = 1", draw_eigenvalues)
     draw_maps(e, "e", atlas, task, topology)
     heading(f, "f", "Frequency of the linear dynamics")
-    grid = f.subplots(1, 2, sharey=True)
+    factors = varying_factors(atlas.study)
+    grid = f.subplots(1, len(factors), sharey=True, squeeze=False)[0]
     grid[0].set_ylabel("cycles per step")
-    for axes, factor in zip(grid, SHOWN_FACTORS, strict=True):
-        axes.set_title(f"by {factor}", fontsize=7, fontweight="normal")
+    for axes, factor in zip(grid, factors, strict=True):
+        axes.set_title(f"by {factor_label(factor)}", fontsize=7, fontweight="normal")
         panel(axes, draw_frequencies, atlas, task, factor)
     draw_map_legends(legends, atlas, task, point_legend(seen))
 
@@ -61,7 +62,7 @@ def oscillation_caption(atlas: AtlasLike) -> str:
     counts = rows[rows["network"].isin(table(atlas, "networks", task)["network"])].groupby("condition").size()
     n_averaged = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
     return (
-        f"{population} a, {describe_trial(atlas, task)} ({variant_label(one.architecture, one.activation)}). "
+        f"{population} a, {describe_trial(atlas, task)} ({variant_label(atlas.study, one.variant)}). "
         f"b, {describe_trajectories(atlas, task)} c, metric MDS of "
         f"{measure_label(geometry)} distances. {describe_map(atlas, task, geometry)} d, the network in a: left, its "
         "fixed points, one search per command, coloured by their unstable directions; right, the eigenvalues at the "

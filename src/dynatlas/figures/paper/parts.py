@@ -18,15 +18,25 @@ from dynatlas.atlas.view import (
     task_title,
     tasks,
     tasks_with,
+    varying_factors,
 )
 from dynatlas.figures.distances import draw_map
-from dynatlas.figures.legends import SHOWN_FACTORS
-from dynatlas.figures.looks import variant_label
-from dynatlas.figures.state_spaces import MOST_STEPS, color_scale, draw_state_space, most_trials
+from dynatlas.figures.looks import factor_label, variant_label
+from dynatlas.figures.state_spaces import (
+    FEW_PANELS,
+    MOST_STEPS,
+    color_scale,
+    draw_state_space,
+    drawn_variants,
+    each_variant,
+    most_trials,
+)
 from dynatlas.figures.style import SMALLEST, heading, new_figure, panel, styled, write_message
 from dynatlas.figures.trial import draw_trial, example_trial, trial_handles
 from dynatlas.measures.registry import measure_label
 from dynatlas.tasks.task import Computation
+
+TITLE_LETTERS = 28  # of a line above a panel
 
 
 def task_figure(
@@ -78,10 +88,11 @@ def describe_trial(atlas: AtlasLike, task: str) -> str:
 
 
 def draw_maps(part: SubFigure, letter: str, atlas: AtlasLike, task: str, measure: str) -> None:
-    """Draw the map of one measure twice, coloured by architecture and by activation."""
+    """Draw the map of one measure, coloured by each of the shown factors."""
     heading(part, letter, f"{measure_label(measure)} distances, MDS")
-    for axes, factor in zip(part.subplots(1, 2), SHOWN_FACTORS, strict=True):
-        axes.set_title(f"by {factor}", fontsize=7, fontweight="normal")
+    factors = varying_factors(atlas.study)
+    for axes, factor in zip(part.subplots(1, len(factors), squeeze=False)[0], factors, strict=True):
+        axes.set_title(f"by {factor_label(factor)}", fontsize=7, fontweight="normal")
         panel(axes, draw_map, atlas, task, measure, factor)
 
 
@@ -97,10 +108,25 @@ def draw_network(part: SubFigure, atlas: AtlasLike, task: str, title: str, draw:
         write_message(part.subplots(), str(missing))
         return set()
     left, right = part.subplots(1, 2)
-    left.set_title(f"{variant_label(one.architecture, one.activation)}, state space", fontsize=7, fontweight="normal")
+    name = variant_label(atlas.study, one.variant)
+    left.set_title(_broken(f"{name}, state space"), fontsize=7, fontweight="normal", parse_math=False)
     right.set_title(title, fontsize=7, fontweight="normal")
     panel(right, draw, atlas, one)
     return panel(left, draw_state_space, atlas, one, color_scale(atlas, task)) or set()
+
+
+def _broken(title: str) -> str:
+    """Break a title after commas into lines that fit above a panel.
+
+    Example:
+        >>> _broken("Vanilla tanh, state space"), _broken("recurrent noise 0.05, state space").splitlines()
+        ('Vanilla tanh, state space', ['recurrent noise 0.05,', 'state space'])
+    """
+    lines = [""]
+    for part in title.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        lines = [*lines[:-1], longer] if len(longer) <= TITLE_LETTERS else [*lines, part]
+    return ",\n".join(lines)
 
 
 def describe_population(atlas: AtlasLike, task: str) -> str:
@@ -129,10 +155,10 @@ def describe_map(atlas: AtlasLike, task: str, measure: str) -> str:
 
 def describe_trajectories(atlas: AtlasLike, task: str) -> str:
     """Describe the trajectories drawn for one network of each variant."""
-    chosen = representatives(atlas, task)
+    chosen = drawn_variants(atlas, task, FEW_PANELS)
     steps = f", the last {MOST_STEPS} steps of each" if atlas.study.task(task).steps > MOST_STEPS else ""
     return (
-        f"{count_of(len(chosen), 'network')}, one per variant, in the first three principal components of its "
-        f"probe activity, each scaled to its range (at most {most_trials(atlas, task)} trials{steps}; percentages: "
-        "shares of the variance)."
+        f"{count_of(len(chosen), 'network')}, {each_variant(atlas.study, FEW_PANELS)}, in the first three principal "
+        "components of its probe activity, each scaled to its range (at most "
+        f"{most_trials(atlas, task)} trials{steps}; percentages: shares of the variance)."
     )

@@ -11,22 +11,24 @@ from matplotlib.figure import Figure
 from dynatlas.atlas.view import (
     AtlasLike,
     Missing,
-    activations_of,
-    architectures_of,
     arrays,
+    levels_of,
     map_facts,
     table,
     task_name,
     task_title,
     tasks,
+    varying_factors,
 )
 from dynatlas.figures.distances import draw_networks, frame_map, level_runs
-from dynatlas.figures.legends import Legend, draw_legends, marker_handle
-from dynatlas.figures.looks import ACTIVATIONS, architecture_label
+from dynatlas.figures.legends import Legend, draw_legends, marker_handle, selected_looks
+from dynatlas.figures.looks import Look, architecture_label, factor_label, looks_of, plain
 from dynatlas.figures.style import GREY, SMALLEST, heading, new_figure, panel, split_rows, styled
 from dynatlas.measures.registry import measure_label
 
 LEAST_NETWORKS = 3
+MOST_PAIRS = 4  # levels whose trained and untrained networks have separate entries in a legend
+MOST_NAMED = 2  # levels whose trained and untrained networks are named beside a matrix
 NOT_DISTANCES = ("reliability", "explained by training")
 
 NO_UNTRAINED = (
@@ -44,7 +46,7 @@ def untrained(atlas: AtlasLike) -> Figure:
         for part, letter, title, draw in (
             (maps, "a", f"{shown_label(atlas)} networks, trained and untrained: {label}, MDS", _draw_map),
             (matrices, "b", "Their distances", _draw_matrix),
-            (means, "c", "Mean distances, all architectures", _draw_controls),
+            (means, "c", f"Mean distances{_all_architectures(atlas)}", _draw_controls),
         ):
             heading(part, letter, title)
             kinds = tasks(atlas)
@@ -58,7 +60,20 @@ def untrained(atlas: AtlasLike) -> Figure:
 
 def shown_architecture(atlas: AtlasLike) -> str:
     """Return the architecture of the maps: vanilla, as in the paper, or the study's first."""
-    return architectures_of(atlas.study)[0]
+    return str(levels_of(atlas.study, "architecture")[0])
+
+
+def _all_architectures(atlas: AtlasLike) -> str:
+    return ", all architectures" if len(atlas.study.levels["architecture"]) > 1 else ""
+
+
+def coloured_factor(atlas: AtlasLike) -> str:
+    """Return the factor that colours show among the networks of one architecture."""
+    return next((factor for factor in varying_factors(atlas.study) if factor != "architecture"), "activation")
+
+
+def _looks(atlas: AtlasLike) -> dict[Any, Look]:
+    return looks_of(atlas.study)[coloured_factor(atlas)]
 
 
 def shown_label(atlas: AtlasLike) -> str:
@@ -91,7 +106,7 @@ def reliability(atlas: AtlasLike, task: str, measure: str) -> float:
 
 
 def control_map(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
-    """Return the map of the shown architecture: a row per trained or untrained network, with its activation.
+    """Return the map of the shown architecture: a row per trained or untrained network, with its level.
 
     Raises:
         Missing: the map is not stored.
@@ -102,23 +117,29 @@ def control_map(atlas: AtlasLike, task: str, measure: str) -> pd.DataFrame:
     rows = rows[(rows["measure"] == measure) & (rows["architecture"] == shown_architecture(atlas))]
     if rows.empty:
         raise Missing(f"No {shown_label(atlas)} network of this task passed.")
-    return rows.merge(table(atlas, "networks", task)[["network", "activation"]], on="network")
+    levels = table(atlas, "networks", task).set_index("network")[coloured_factor(atlas)]
+    return rows.assign(level=rows["network"].map(levels)).reset_index(drop=True)
 
 
 def _legend(atlas: AtlasLike) -> Legend:
-    looks = [ACTIVATIONS[name] for name in activations_of(atlas.study)]
+    looks = selected_looks(_looks(atlas))
+    states = {"trained": False, "untrained": True}
     handles = [
-        marker_handle(f"{look.label}, {state}", look.color, hollow=state == "untrained")
+        marker_handle(f"{look.title}, {state}", look.color, hollow=hollow)
         for look in looks
-        for state in ("trained", "untrained")
+        for state, hollow in states.items()
     ]
-    return Legend("Marks in a", handles, len(handles))
+    if len(looks) > MOST_PAIRS:
+        handles = [marker_handle(look.title, look.color) for look in looks]
+        handles += [marker_handle(state, GREY, hollow=hollow) for state, hollow in states.items()]
+    return Legend("Marks in a", handles, min(len(handles), 4))
 
 
 def _draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     rows = control_map(atlas, task, measure)
-    for (activation, is_trained), of_kind in rows.groupby(["activation", "is_trained"], sort=False):
-        draw_networks(axes, of_kind, ACTIVATIONS[str(activation)].color, "o", of=len(rows), hollow=not is_trained)
+    looks = _looks(atlas)
+    for (level, is_trained), of_kind in rows.groupby(["level", "is_trained"], sort=False):
+        draw_networks(axes, of_kind, looks[level].color, "o", of=len(rows), hollow=not is_trained)
     frame_map(axes)
     axes.set_xlabel(f"n = 2 × {len(rows) // 2}, stress {rows['stress'].iloc[0]:.2f}", color=GREY, fontsize=SMALLEST)
 
@@ -130,8 +151,10 @@ def _draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     networks = table(atlas, "networks", task).set_index("network")
     rows = networks.loc[[name.removesuffix(" untrained") for name in stored["network"].values.astype(str)]]
     rows = rows.assign(is_trained=stored["is_trained"].values, place=np.arange(len(rows)))
+    factor, looks = coloured_factor(atlas), _looks(atlas)
+    rows = rows.assign(rank=rows[factor].map(list(looks).index))
     rows = rows[rows["architecture"] == shown_architecture(atlas)].sort_values(
-        ["activation", "is_trained"], ascending=False, kind="stable"
+        ["rank", "is_trained"], ascending=[True, False], kind="stable"
     )
     if rows.empty:
         raise Missing(f"No {shown_label(atlas)} network of this task passed.")
@@ -141,12 +164,17 @@ def _draw_matrix(axes: Axes, atlas: AtlasLike, task: str, measure: str) -> None:
     scale: Any = axes.figure.colorbar(image, ax=axes, fraction=0.045, pad=0.03, label="distance")
     scale.outline.set_visible(False)
     ticks: list[tuple[float, str]] = []
-    for (activation, is_trained), start, stop in level_runs(rows, "activation", "is_trained"):
-        ticks.append(((start + stop - 1) / 2, f"{activation},\n{'trained' if is_trained else 'untrained'}"))
+    for (level, is_trained), start, stop in level_runs(rows, factor, "is_trained"):
+        ticks.append(((start + stop - 1) / 2, f"{looks[level].label},\n{'trained' if is_trained else 'untrained'}"))
         if start:
             axes.axhline(start - 0.5, color="white", linewidth=0.7)
             axes.axvline(start - 0.5, color="white", linewidth=0.7)
-    axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks], fontsize=SMALLEST)
+    if len(looks) > MOST_NAMED:
+        ticks = [((start + stop - 1) / 2, looks[level].label) for (level,), start, stop in level_runs(rows, factor)]
+    if len(looks) > MOST_NAMED or looks[rows[factor].iloc[0]].label != looks[rows[factor].iloc[0]].title:
+        of_each = ";\ntrained, untrained" if len(looks) > MOST_NAMED else ""
+        axes.set_ylabel(f"{factor_label(factor)}{of_each}", fontsize=SMALLEST)
+    axes.set_yticks([place for place, _ in ticks], [plain(name) for _, name in ticks], fontsize=SMALLEST)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -221,7 +249,7 @@ def untrained_caption(atlas: AtlasLike) -> str:
     return (
         f"{shown_label(atlas)} networks before and after training, an even selection of those that passed "
         f"({'; '.join(mapped)}). a, metric MDS of the {measure_label(measure)} distances between all of them, trained "
-        f"and untrained{_components(atlas, measure)}. b, these distances. c, mean distances of networks of all "
-        f"architectures ({'; '.join(compared)}), with 95 % intervals over networks: {meanings}."
-        f"{reliable if reliabilities else ''}"
+        f"and untrained{_components(atlas, measure)}. b, these distances. c, mean distances of networks"
+        f"{' of all architectures' * bool(_all_architectures(atlas))} ({'; '.join(compared)}), with 95 % intervals "
+        f"over networks: {meanings}.{reliable if reliabilities else ''}"
     )

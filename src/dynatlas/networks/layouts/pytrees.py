@@ -11,7 +11,7 @@ Kernels of Flax multiply rows, h W. Flax stores an LSTM's state as (c, h); here 
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from dynatlas.cells.activations import BUILT_IN_ACTIVATIONS
 from dynatlas.cells.architectures import GRU, LSTM, Architecture, StagedCell, Vanilla
 from dynatlas.cells.cell import Cell, state_labels
 from dynatlas.cells.ctrnn import CTRNN
+from dynatlas.cells.ctrnn import Form as CellForm
 from dynatlas.cells.registry import BUILT_IN, CELLS
 from dynatlas.errors import NetworkError
 from dynatlas.networks.layers import GATES, KINDS, Layer, Matrix, Stack
@@ -237,6 +238,8 @@ def cell_of(arrays: Arrays) -> Cell:
     (_, n_inputs), (n_outputs, units) = arrays["input_weights"].shape, arrays["readout_weights"].shape
     kind: Any = CELLS[architecture]
     form = {"form": str(arrays.get("form", ""))} if kind is CTRNN else {}
+    if form and form["form"] not in get_args(CellForm):
+        raise NetworkError(f"form is {form['form']!r}; expected {' or '.join(get_args(CellForm))}")
     try:
         skeleton = jax.eval_shape(lambda: kind(n_inputs, units, n_outputs, activation, **form, key=jax.random.key(0)))
     except ValueError as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dynatlas._util.arrays import generator
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import trained
+from dynatlas.atlas.view import shown_factors
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import first_output, read_out, responses
 from dynatlas.dynamics.attractors import Attractor, find_attractors
@@ -62,11 +63,14 @@ def find_dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
     entries: list[Entry] = []
     found: list[Findings] = []
     pictures: dict[str, xr.Dataset] = {}
+    drawn: set[tuple[object, ...]] = set()
     for member, network in trained(atlas, block):
         cell = network.astype(np.float64)
         found.append(findings(study, task, member, cell))
         pictures[member.id] = trajectories(task, cell, found[-1].conditions)
-        if len(found) == 1:  # the representative of its block
+        variant = tuple(member.factors[factor] for factor in shown_factors(study))
+        if variant not in drawn:  # the representative of its variant in this block
+            drawn.add(variant)
             entries.append(atlas.write_arrays(f"trajectories/{member.id}", pictures[member.id]))
         report(len(found), float("nan"))
 

@@ -1,5 +1,7 @@
 """Oscillations: the linear dynamics around the root of each condition, and mean frequencies."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -40,22 +42,29 @@ def oscillations(
     return pd.DataFrame(rows)
 
 
-def mean_frequencies(oscillations: pd.DataFrame, attractors: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
-    """Average frequencies over the networks of each architecture, and of each activation."""
+def mean_frequencies(
+    oscillations: pd.DataFrame,
+    attractors: pd.DataFrame,
+    networks: pd.DataFrame,
+    factors: Sequence[str] = ("architecture", "activation"),
+) -> pd.DataFrame:
+    """Average frequencies over the networks of each level of each factor."""
     means: list[Json] = []
     columns = ["linear_frequency", "linear_frequency_se", "rotation_number", "rotation_number_se", "n_networks"]
     columns = ["factor", "level", "condition", "frequency", *columns]
     if not len(oscillations):
         return pd.DataFrame(columns=columns)
     keys = ["network", "condition"]
-    joined = oscillations.merge(attractors[[*keys, "rotation_number"]], on=keys).merge(networks, on="network")
-    for factor in ("architecture", "activation"):
-        for (level, condition), rows in joined.groupby([factor, "condition"], sort=True):
+    joined = oscillations.merge(attractors[[*keys, "rotation_number"]], on=keys)
+    joined = joined[joined.network.isin(networks.network)]
+    for factor in factors:
+        levels = joined.network.map(networks.set_index("network")[factor]).rename("level")
+        for (level, condition), rows in joined.groupby([levels, "condition"], sort=True):
             linear, turns = rows.linear_frequency.dropna(), rows.rotation_number.dropna()
             means.append(
                 {
                     "factor": factor,
-                    "level": level,
+                    "level": str(level),
                     "condition": condition,
                     "frequency": rows.frequency.iloc[0],
                     "linear_frequency": linear.mean(),

@@ -84,8 +84,14 @@ def sum_up(path: Path, report: Report) -> list[Entry]:
     atlas = Atlas.open(path)
     networks = atlas.table("networks")
     first = networks[networks.task == tasks_with(atlas.study, "oscillation")[0]]  # the table has no column for others
+    # Of architectures and activations in every atlas, of other factors where they vary.
+    factors = [
+        factor
+        for factor, levels in atlas.study.levels.items()
+        if factor in ("architecture", "activation") or len(levels) > 1
+    ]
     averages = {
-        "frequencies": mean_frequencies(atlas.table("oscillations"), atlas.table("attractors"), first),
+        "frequencies": mean_frequencies(atlas.table("oscillations"), atlas.table("attractors"), first, factors),
         "spectra": mean_spectra(atlas, networks),
     }
     return [

@@ -53,7 +53,7 @@ function mapOf(here, details, query) {
     draw();
   }
   const compare = element("button", { type: "button", disabled: true, onclick: () => { location.hash = `#/compare/${[...state.picked].join(",")}`; } }, "Select networks to compare");
-  const filters = factors.filter((factor) => ["architecture", "activation", "units", "l2", "seed"].includes(factor)).map((factor) =>
+  const filters = factors.filter((factor) => [...atlas.factors, "seed"].includes(factor)).map((factor) =>
     element("fieldset", { class: "filter" }, element("legend", {}, factorName(factor)), levelsOf(factor, networks).map((level) =>
       element("label", {}, element("input", { type: "checkbox", checked: true, onchange: (event) => {
         const key = JSON.stringify([factor, level]);
@@ -83,7 +83,7 @@ function mapOf(here, details, query) {
 
 function mapPlot(places, visible, all, { factor, isSolid, picked }) {
   const at = new Map(places.network.map((network, place) => [network, place]));
-  const other = factor === "activation" ? "architecture" : "activation";
+  const other = otherFactor(factor);
   const shapes = levelsOf(other, all);
   const numeric = isNumeric(factor, all);
   const type = isSolid ? "scatter3d" : "scatter";
@@ -92,7 +92,7 @@ function mapPlot(places, visible, all, { factor, isSolid, picked }) {
   const symbol = (level) => { const given = lookOf(other, level, 0).symbol; return isSolid ? SYMBOLS_3D[given] ?? given : given; };
   const cloud = (some, marker) => ({
     type, mode: "markers", ...coordinates(some), customdata: some,
-    text: some.map((network) => `${plotText(nameOf(network))}<br>${plotText(factorName(factor))}: ${plotText(labelOf(factor, valueOf(network, factor)))}`), hoverinfo: "text",
+    text: some.map((network) => `${plotText(nameOf(network))}<br>${plotText(factorName(factor))}: ${plotText(labelOf(factor, valueOf(network, factor)))}${furtherOf(network, factor).map((line) => `<br>${plotText(line)}`).join("")}`), hoverinfo: "text",
     marker: { size: isSolid ? size / 2 : size, opacity: 0.9, line: { color: "@surface", width: isSolid ? 0 : 0.7 }, ...marker },
   });
   const levels = numeric ? [null] : levelsOf(factor, all);
@@ -118,19 +118,20 @@ function mapPlot(places, visible, all, { factor, isSolid, picked }) {
   };
 }
 
-const GLYPHS = { circle: "●", diamond: "◆", square: "■", "triangle-up": "▲" };
+// The factor that symbols show beside the one that colours show.
+const otherFactor = (factor) => (factor === atlas.shown[1] ? atlas.shown[0] : atlas.shown[1]);
 
 function legendOf(factor, networks) {
-  const other = factor === "activation" ? "architecture" : "activation";
+  const other = otherFactor(factor);
   const colors = isNumeric(factor, networks) ? [] : levelsOf(factor, networks).map((level, place) =>
-    element("li", {}, element("span", { class: "dot", style: `--c:${lookOf(factor, level, place).color}` }), labelOf(factor, level)));
+    element("li", {}, element("span", { class: "dot", style: `--c:${lookOf(factor, level, place).color}` }), titleOf(factor, level)));
   const shapes = levelsOf(other, networks);
   return element("ul", { class: "legend", "aria-label": "Colours and shapes" }, colors, shapes.length > 1 ? shapes.map((level) =>
-    element("li", {}, element("span", { class: "glyph", "aria-hidden": "true" }, GLYPHS[lookOf(other, level, 0).symbol] ?? "●"), labelOf(other, level))) : []);
+    element("li", {}, element("span", { class: "glyph", "aria-hidden": "true" }, atlas.glyphs[lookOf(other, level, 0).symbol] ?? "●"), titleOf(other, level))) : []);
 }
 
 function effectsOf(effects) {
-  const about = paragraph("For each factor: the share of the variance of the distances that it adds to the other factors (R², with a 95 % interval and its mean over permutations), p after correction for the number of factors, the probability of a lower value (if below 0.05, the distance is no measure of difference between these groups), the spread of the most dispersed kind over that of the least with its p (PERMDISP), how well its groups separate (silhouette, −1 to 1), and how often a network’s nearest other one is of the same kind. Architectures are also compared among the tanh networks only, and activations among the vanilla ones, as in the paper.");
+  const about = paragraph(`For each factor: the share of the variance of the distances that it adds to the other factors (R², with a 95 % interval and its mean over permutations), p after correction for the number of factors, the probability of a lower value (if below 0.05, the distance is no measure of difference between these groups), the spread of the most dispersed kind over that of the least with its p (PERMDISP), how well its groups separate (silhouette, −1 to 1), and how often a network’s nearest other one is of the same kind.${effects.subset?.some((subset) => subset !== "all") ? " Architectures are also compared among the tanh networks only, and activations among the vanilla ones, as in the paper." : ""}`);
   if (effects.missing !== undefined) return section("Which factors separate the networks?", missing(effects.missing));
   const range = (value, low, high) => value.map((one, row) => `${shown(one)} (${shown(low[row])} to ${shown(high[row])})`);
   const e = effects;
@@ -155,7 +156,7 @@ function matrixOf(here, matrix) {
     layout: { margin: { l: 100, r: 10, t: 10, b: 100 }, xaxis: { ...ticks, tickangle: -60 }, yaxis: { ...ticks, autorange: "reversed", scaleanchor: "x" } },
   };
   return section(title,
-    paragraph("The distance between every two networks, sorted by architecture and activation; dark is similar. Dark squares on the diagonal mean that networks of one kind resemble each other."),
+    paragraph(`The distance between every two networks, sorted by ${atlas.named.factors.map(factorName).join(" and ")}; dark is similar. Dark squares on the diagonal mean that networks of one kind resemble each other.`),
     matrix.n_all > count ? paragraph(`${count} of ${matrix.n_all} networks are drawn, evenly spaced.`) : "",
     new Frame(`matrix-${here.task}-${here.measure}`, `${here.label} distances of the networks on the task ${atlas.tasks[here.task].title}`, plot, { shape: "matrix" }).element);
 }

@@ -6,7 +6,7 @@ function networkView([network]) {
 }
 
 function showNetworks(target) {
-  const columns = ["name", "task", "architecture", "activation", "units", "l2", "seed", "mse", "r2", "passed", "reason", "network"];
+  const columns = ["name", "task", "architecture", "activation", "units", "l2", ...atlas.further, "seed", "mse", "r2", "passed", "reason", "network"];
   target.append(element("h1", { tabindex: -1 }, "Networks"));
   if (atlas.networks_missing) return target.append(missing(atlas.networks_missing));
   target.append(
@@ -30,7 +30,7 @@ async function showNetwork(target, network) {
   target.append(
     element("p", { class: "kicker" }, link(`#/task/${task}`, atlas.tasks[task].title)),
     element("h1", { tabindex: -1, class: "name" }, nameOf(network)),
-    element("p", { class: "numbers" }, `${kindOf(network)}, ${valueOf(network, "units")} hidden units, seed ${valueOf(network, "seed")}. Error (MSE) on trials it was not trained on ${shown(valueOf(network, "mse"))}, R² ${shown(valueOf(network, "r2"))}. `,
+    element("p", { class: "numbers" }, `${kindOf(network)}, ${atlas.named.factors.includes("units") ? "" : `${valueOf(network, "units")} hidden units, `}seed ${valueOf(network, "seed")}. Error (MSE) on trials it was not trained on ${shown(valueOf(network, "mse"))}, R² ${shown(valueOf(network, "r2"))}. `,
       element("span", { class: `verdict ${passed ? "yes" : "no"}` }, passed ? "passed" : `left out: ${valueOf(network, "reason")}`)));
   if (passed) {
     const outside = details.space.n_outside;

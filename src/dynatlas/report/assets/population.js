@@ -1,16 +1,20 @@
 // The networks: their values, their looks on plots, and the factors in which they differ.
 const population = atlas.networks;
 const indexOf = new Map(population.network.map((network, index) => [network, index]));
-const FACTORS = ["architecture", "activation", "units", "l2", "seed", "optimizer", "learning_rate", "iterations", "mse", "r2"];
+const FACTORS = [...new Set([...atlas.factors, "seed", "optimizer", "learning_rate", "iterations", "mse", "r2"])];
 const LEVELS = 12; // a factor with more levels than this is coloured as a number
-const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B8860B", "#7A6FAC", "#6B8E23", "#8C564B", "#999999", "#17A2A2"];
-const SYMBOLS_3D = { "triangle-up": "cross", star: "x" }; // plotly has fewer in three dimensions
+// Plotly has fewer in three dimensions.
+const SYMBOLS_3D = { "triangle-up": "cross", star: "x", "triangle-down": "x", cross: "circle-open", x: "square-open", pentagon: "diamond-open", hexagon: "circle", "triangle-left": "square" };
+const LOOKS = new Map(Object.entries(atlas.looks).map(([factor, looks]) => [factor, new Map(looks)])); // factor → level → look
 
 const valueOf = (network, factor) => population[factor][indexOf.get(network)];
 const nameOf = (network) => (indexOf.has(network) ? valueOf(network, "name") : network);
-const labelOf = (factor, level) => atlas.looks[factor]?.[level]?.label ?? shown(level);
-const factorName = (factor) => ({ l2: "L2 penalty", mse: "error (MSE)", r2: "R²", learning_rate: "learning rate" })[factor] ?? factor;
-const kindOf = (network) => `${labelOf("architecture", valueOf(network, "architecture"))} ${labelOf("activation", valueOf(network, "activation"))}`;
+const labelOf = (factor, level) => LOOKS.get(factor)?.get(level)?.label ?? shown(level);
+const titleOf = (factor, level) => LOOKS.get(factor)?.get(level)?.title ?? shown(level);
+const factorName = (factor) => ({ l2: "L2 penalty", mse: "error (MSE)", r2: "R²" })[factor] ?? factor.replaceAll("_", " ");
+const kindOf = (network) => atlas.named.factors.map((factor) => titleOf(factor, valueOf(network, factor))).join(atlas.named.between);
+// A line for each further factor of a network, whose name abbreviates them; without those that are said elsewhere.
+const furtherOf = (network, said) => atlas.further.filter((factor) => factor !== said).map((factor) => `${factorName(factor)}: ${labelOf(factor, valueOf(network, factor))}`);
 
 // Format a value.
 function shown(value) {
@@ -24,14 +28,14 @@ function shown(value) {
 // The levels of a factor among some networks, in canonical order.
 function levelsOf(factor, networks) {
   const found = [...new Set(networks.map((network) => valueOf(network, factor)))];
-  const known = Object.keys(atlas.looks[factor] ?? {});
+  const known = [...(LOOKS.get(factor)?.keys() ?? [])];
   return found.sort((a, b) => (known.length ? known.indexOf(a) - known.indexOf(b) : typeof a === "number" ? a - b : String(a).localeCompare(String(b))));
 }
 
-// The factors in which some networks differ; the architecture if none differ.
+// The factors in which some networks differ; the first that the page shows if none differ.
 function varying(networks) {
   const found = FACTORS.filter((factor) => levelsOf(factor, networks).length > 1);
-  return found.length ? found : ["architecture"];
+  return found.length ? found : [atlas.shown[0]];
 }
 
 const isNumeric = (factor, networks) => {
@@ -40,5 +44,5 @@ const isNumeric = (factor, networks) => {
 };
 
 function lookOf(factor, level, place) {
-  return atlas.looks[factor]?.[level] ?? { color: PALETTE[place % PALETTE.length], symbol: "circle" };
+  return LOOKS.get(factor)?.get(level) ?? { color: atlas.palette[place % atlas.palette.length], symbol: "circle" };
 }

@@ -4,8 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import Field
 
 from dynatlas.tasks.cognitive.periods import MOST_STEPS, Duration, Noise, PeriodTask
@@ -75,23 +74,6 @@ class DelayedCue(PeriodTask):
         """Return a trial for each cue."""
         silence = jnp.zeros((self.steps, self.cues), jnp.float32)
         return jax.vmap(lambda cue: self._show(cue, silence))(jnp.arange(self.cues))
-
-    def conditions(self) -> Float[Array, "1 inputs"]:
-        """Return the only static input: none, as during the delay."""
-        return jnp.zeros((1, self.cues), jnp.float32)
-
-    @property
-    def n_conditions(self) -> int:
-        """One condition: no input."""
-        return 1
-
-    def condition_names(self) -> tuple[str, ...]:
-        """Return the name of the only condition."""
-        return ("no input",)
-
-    def probe_conditions(self) -> Int[np.ndarray, " trials"]:
-        """Return 0, the only condition, for each probe trial."""
-        return np.zeros(self.cues, int)
 
     def _show(self, cue: Array, noise: Float[Array, "steps cues"]) -> Trial:
         shown, response = self.within("cue")[:, None], self.within("response")[:, None]
