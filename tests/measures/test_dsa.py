@@ -132,7 +132,7 @@ def test_transport_is_optimal():
 @settings(max_examples=60)
 def test_spectra_of_real_matrices_may_be_folded(n, m, seed):
     random = np.random.default_rng(seed)
-    spectra = [np.linalg.eigvals(random.normal(size=(size, size))) for size in (n, m)]
+    spectra = [np.linalg.eigvals(random.normal(size=(size, size))).astype(complex) for size in (n, m)]
     kept = [{"real": values.real, "imaginary": values.imag} for values in spectra]
     assert measure_of("dsa", {}).between(*kept) == pytest.approx(transport_distance(*spectra), abs=1e-12)
 
