@@ -108,11 +108,24 @@ def test_angle_and_chord_are_of_one_alignment():
     assert DSA(**options).lower_bound(*kept) <= DSA(**options).between(*kept)
 
 
-def test_maps_of_two_sizes_are_refused():
+def test_a_smaller_map_is_padded_with_zeros():
+    random = np.random.default_rng(0)
+    wide, narrow = np.diag([3.0, 2.0, 1.0]), np.diag([2.0, 3.0])
+    measure = DSA(score_method="angular")
+    kept = [shape_of(matrix)._asdict() for matrix in (wide, narrow, np.pad(narrow, (0, 1)))]
+    expected = np.arccos(13 / np.sqrt(14 * 13))
+    assert measure.between(kept[0], kept[1]) == pytest.approx(expected, abs=1e-6)
+    assert measure.between(kept[1], kept[0]) == measure.between(kept[0], kept[1])
+    assert measure.lower_bound(kept[0], kept[1]) == pytest.approx(expected, abs=1e-6)
+    assert measure.between(kept[1], kept[2]) < 1e-6
+    skewed = [shape_of(random.normal(size=(size, size)))._asdict() for size in (3, 5)]
+    assert 0 < measure.lower_bound(*skewed) <= measure.between(*skewed) <= np.pi
     X, Y = driven(0.8 * rotation(6, 1), 1), driven(0.8 * rotation(4, 2), 2)
-    with pytest.raises(ValueError, match="maps between 6 and between 4 dimensions cannot be aligned; give rank="):
-        distance(X, Y, "dsa", score_method="angular")
-    assert distance(X, Y, "dsa", score_method="angular", rank=4) > 0
+    assert distance(X, Y, "dsa", score_method="angular", starts=8) > 0
+
+
+def test_bad_options_of_the_alignment():
+    X, Y = np.random.default_rng(0).normal(size=(2, 5, 20, 3))
     for options, message in (
         ({"score_method": "angle"}, "score_method is 'angle'; expected 'wasserstein', 'angular' or 'euclidean'"),
         ({"starts": 0}, "starts is 0; expected a whole number of at least 1"),

@@ -31,16 +31,16 @@ class DSA(Measure):
     by exact optimal transport. It compares how activity moves on, not where it is: the trials of two networks may be
     others, in other numbers.
 
-    With ``score_method`` "angular" or "euclidean" the maps A and B, scaled to norm 1 and of one size, are aligned
-    instead: the angle arccos(max over orthogonal C of ⟨A, C B Cᵀ⟩_F), or the least ‖A − C B Cᵀ‖_F. Ascents from
-    ``starts`` starts may miss the maximum; ``lower_bound`` states what no alignment can reach.
+    With ``score_method`` "angular" or "euclidean" the maps A and B, scaled to norm 1 and the smaller one padded with
+    zeros, are aligned instead: the angle arccos(max over orthogonal C of ⟨A, C B Cᵀ⟩_F), or the least ‖A − C B Cᵀ‖_F.
+    Ascents from ``starts`` starts may miss the maximum; ``lower_bound`` states what no alignment can reach.
 
     A metric between spectra, from 0; between maps up to what the ascents miss. Unchanged by the order of trials,
     rotation and a common scale; at ``rank=None`` by any invertible linear map. A constant added to a unit changes it,
     as the regression has no intercept; ``centered=True`` first subtracts each unit's mean.
 
     Source: Ostrow et al. 2023. Names and defaults of settings are those of the package dsa-metric 2.0.2, which returns
-    W₂², computes in single precision, keeps components of rounding, and aligns by Adam from two starts.
+    W₂², computes in single precision, keeps components of rounding, and aligns only maps of one size, from two starts.
 
     Example:
         >>> from dynatlas import distance
@@ -169,13 +169,13 @@ class InputDSA(DSA):
 
 
 def _shapes(first: Reduced, second: Reduced) -> tuple[Shape, Shape]:
-    sizes = len(first["matrix"]), len(second["matrix"])
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            f"maps between {sizes[0]} and between {sizes[1]} dimensions cannot be aligned; give rank= a number of at "
-            f"most {min(sizes)}, or compare eigenvalues: score_method='wasserstein'"
-        )
-    return Shape(**first), Shape(**second)
+    """Return both maps, in as many dimensions."""
+    wide = max(len(first["matrix"]), len(second["matrix"]))
+    found = [
+        Shape(**one) if len(one["matrix"]) == wide else shape_of(np.pad(one["matrix"], (0, wide - len(one["matrix"]))))
+        for one in (first, second)
+    ]
+    return found[0], found[1]
 
 
 def _folded(reduced: Reduced) -> Complex[np.ndarray, " k"]:
