@@ -201,7 +201,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.one == "dsa":
         count = 100 if arguments.quick else 1000
-        print(json.dumps(measure_dsa(count, 1 if arguments.quick else 3, arguments.dsa_python)))
+        print(json.dumps(measure_dsa(count, 3, arguments.dsa_python)))
         return
     count = 320 if arguments.quick else 2880
     if arguments.one:
