@@ -102,7 +102,7 @@ find_fixed_points(lambda h: jnp.tanh(h), starts, key=key)  # error: arg-type mis
 find_fixed_points(step, starts, key=key).state  # error: attr-defined
 linearize(step, starts).eigenvalues.modulus  # error: attr-defined
 find_attractors(step, starts, None, 100)  # error: call-arg
-slow_manifold(step, [1, 1], [0.0], [0, 1], starts)  # error: arg-type
+slow_manifold(step, {"weights": [1, 1]}, 0.0, [0, 1], starts)  # error: arg-type
 Study.load(3)  # error: arg-type
 run("study.toml")  # error: call-arg
 """

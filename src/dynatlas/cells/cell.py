@@ -23,6 +23,7 @@ class Cell(eqx.Module):
     follow. Measures of geometry compare the hidden units, or ``rates`` of the state where these are something else.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> class Leaky(Cell):
         ...     weights: Array
         ...     shown: Array
@@ -147,6 +148,7 @@ def map_fixed(function: Callable[..., Any], cell: Cell, *others: Any) -> Any:
     """Apply a function to the fixed leaves of a cell, with those at the same places of other trees; keep all others.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> class Masked(Cell):
         ...     weights: Array
         ...     mask: Array

@@ -116,7 +116,7 @@ def looks_of_levels(levels: Mapping[str, Sequence[Any]]) -> dict[str, dict[Any, 
     Example:
         >>> looks = looks_of_levels({"architecture": ["my_cell"], "gain": [0.5, 1.5]})
         >>> looks["architecture"]["my_cell"]
-        Look(label='my cell', title='my cell', color='#A6761D', marker='v', symbol='triangle-down', line='-')
+        Look(label='my cell', title='my cell', color='#A6761D', marker='o', symbol='circle', line='-')
         >>> looks["gain"][1.5]
         Look(label='1.5', title='gain 1.5', color='#5ec962', marker='D', symbol='diamond', line=(0, (3, 1.2)))
     """

@@ -26,6 +26,7 @@ async function showMap(target, here, query) {
 
 const ABOUT = {
   geometry: "Networks whose activity has a similar shape lie close together.",
+  dynamics: "Networks whose activity changes alike from step to step lie close together.",
   topology: "Networks whose fixed points are connected alike lie close together.",
   "linearized dynamics": "Networks with similar eigenvalues at their fixed points lie close together.",
 };

@@ -42,7 +42,7 @@ async function showNetwork(target, network) {
         section("Eigenvalues", paragraph("Of the Jacobian at every fixed point. Inside the circle a perturbation decays, outside it grows; off the real axis it turns."), spectrumFrame(network, details)),
         formOf(network, details)),
       section("Nearest neighbours",
-        paragraph("The networks most like this one, nearest first: by the geometry of their activity, and by the topology of their fixed points. Whether the two lists name networks of the same kinds is the question of the study."),
+        paragraph("The networks most like this one, nearest first: by the geometry of their activity, and by its dynamics and the topology of their fixed points. Whether the two lists name networks of the same kinds is the question of the study."),
         neighborsOf(network, details.neighbors)),
       section("Fixed points",
         details.searches.missing !== undefined ? missing(details.searches.missing || "No search is stored.") : [
@@ -100,5 +100,5 @@ function neighborsOf(network, neighbors) {
       } }, "Compare with the nearest three")));
   };
   return element("div", { class: "grid two" },
-    column("In geometry", (aspect) => aspect === "geometry"), column("In topology", (aspect) => aspect !== "geometry"));
+    column("In geometry", (aspect) => aspect === "geometry"), column("In dynamics and topology", (aspect) => aspect !== "geometry"));
 }
