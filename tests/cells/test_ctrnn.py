@@ -332,7 +332,7 @@ def test_its_fast_gradient_meets_what_is_asked_of_a_registered_one():
     [
         ({"dt": 200.0}, "dt is 200 and tau 100: the Euler step overshoots"),
         ({"tau": [10.0, 50.0]}, "dt is 20 and tau 10: the Euler step overshoots"),
-        ({"tau": [50.0, 30.0]}, r"tau \[50.0, 30.0\]; expected positive numbers, tau alone or as \[low, high\]"),
+        ({"tau": [50.0, 30.0]}, r"tau is \[50.0, 30.0\]; expected \[low, high\], the smaller number first"),
         ({"tau": 20.0, "learn_tau": True}, "dt and tau are 20: a learned tau begins above dt"),
         ({"form": "voltage"}, "form is 'voltage'; expected rates or currents"),
         ({"rank": 9}, "rank is 9; expected 0 to 8"),

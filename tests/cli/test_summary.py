@@ -3,10 +3,13 @@
 import io
 import re
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from dynatlas.atlas.view import lost_levels
 from dynatlas.cli.summary import print_claims, print_summary, times
+from support.studies import tiny_study
 from support.synthetic_atlas import synthetic_atlas
 
 
@@ -62,3 +65,16 @@ def test_the_time_of_the_last_run_is_listed_by_stage():
         "time: 5.0 minutes; of all workers: training 2.5 minutes, fixed points 90.0 seconds"
     ]
     assert list(times({})) == []
+
+
+def test_a_level_of_which_nothing_was_learned_is_named():
+    """A factor that has no row because one level alone is left must not vanish in silence."""
+    study = tiny_study(
+        tasks=[{"kind": "flip_flop", "steps": 6}, {"kind": "flip_flop", "steps": 6, "name": "one_bit", "channels": 1}],
+        factors={"cells": {"gain": [0.5, 1.0, 1.5]}},
+    )
+    rows = [{"task": member.task, "passed": member.task == "one_bit"} | member.factors for member in study.members]
+    networks = pd.DataFrame(rows)
+    assert lost_levels(study, networks) == []  # nothing of the flip-flop is compared at all
+    networks.loc[(networks.task == "flip_flop") & (networks.gain == 1.0), "passed"] = True
+    assert lost_levels(study, networks) == ["flip_flop: no network with gain 0.5 or 1.5"]

@@ -3,7 +3,7 @@ import pytest
 from dynatlas import Study
 from dynatlas.errors import StudyError
 from dynatlas.study.factors import Factor, Factors, factors_of
-from support.studies import tiny_study
+from support.studies import tiny_study, tiny_toml
 
 FLIP_FLOP = {"kind": "flip_flop", "steps": 8, "channels": 1}
 
@@ -110,7 +110,7 @@ def test_names_and_types_of_columns():
         ),
         ({"factors": {"training": {"learning_rate": [1, 1.0]}}}, "names a level twice"),
         ({"factors": {"training": {"learning_rate": [-1.0]}}}, "greater than 0, but it is -1"),
-        ({"factors": {"training": {"learning_rate": []}}}, "at least 1 item"),
+        ({"factors": {"training": {"learning_rate": []}}}, r"learning_rate is \[\]; expected a list of levels"),
         ({"factors": {"tasks": {"channels": [1, 2]}}}, r"has other inputs with channels = 2.*list the task twice"),
         ({"factors": {"tasks": {"delay": [1]}}}, "the task 'flip_flop' has no setting 'delay'"),
         ({"factors": {"cells": {"size": [1]}}}, "the cell 'vanilla' has no setting 'size'"),
@@ -146,3 +146,37 @@ def test_levels_have_names_of_their_own_however_alike_they_are():
     assert [numbers.chosen(level).name for level in numbers.levels] == ["way_0.1", "way_0.1000001", "way_0.10000012"]
     assert max(map(len, names)) < 60
     assert all(name.replace("_", "").replace(".", "").isalnum() for name in names)
+
+
+LEAKY = {"architectures": ["ctrnn"], "activations": ["tanh"], "units": [8], "l2": [0.0], "seeds": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"factors": {"cells": {"rank": [2, 9]}}}, r"'ctrnn' with 8 units and rank = 9: rank is 9; expected 0 to 8"),
+        ({"cells": {"tau": 10.0}}, "tau = 10.0: dt is 20 and tau 10: the Euler step overshoots"),
+        ({"factors": {"cells": {"tau": [100.0, [200.0, 100.0]]}}}, r"tau is \[200.0, 100.0\]; expected \[low, high\]"),
+        ({"factors": {"cells": {"excitatory": [0.0, 1.0]}}}, "excitatory is 1: of the 8 units of an area"),
+        ({"cells": {"initialization": "orthogonal"}, "factors": {"cells": {"rank": [0, 1]}}}, "'orthogonal'"),
+        ({"factors": {"cells": {"tau": [[50.0, 60.0, 70.0]]}}}, r"tau: .*, but it is \[50.0, 60.0, 70.0\]"),
+        ({"factors": {"cells": {"gain": 0.5}}}, "gain is 0.5; expected a list of levels"),
+        ({"factors": {"gain": [0.5]}}, r"\[factors\] has 'gain'; expected architecture, .* such as cells.gain"),
+        ({"factors": {"tasks": {"pulse_probabilty": [0.5]}}}, "did you mean 'pulse_probability'"),
+        ({"tasks": [FLIP_FLOP | {"name": "a b"}]}, "'a b' cannot name a task; expected a lowercase letter"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_when_the_file_is_read(tmp_path, changes, message):
+    path = tmp_path / "study.toml"
+    path.write_text(tiny_toml({"tasks": [FLIP_FLOP], "population": None}, {"population": LEAKY}, **changes))
+    with pytest.raises(StudyError, match=message):
+        Study.load(path)
+
+
+def test_an_override_of_a_task_whose_settings_are_wrong_is_not_blamed(tmp_path):
+    path = tmp_path / "study.toml"
+    tasks = [FLIP_FLOP | {"name": "short", "stepz": 3}]
+    path.write_text(tiny_toml(tasks=tasks, overrides=[{"task": "short", "training": {"iterations": 5}}]))
+    with pytest.raises(StudyError, match="stepz") as seen:
+        Study.load(path)
+    assert "overrides" not in str(seen.value)

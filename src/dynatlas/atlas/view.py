@@ -15,7 +15,7 @@ from dynatlas._util.json import Json
 from dynatlas._util.messages import sentence_case
 from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
-from dynatlas.study.members import FACTORS
+from dynatlas.study.members import FACTORS, level_text
 from dynatlas.study.study import Study
 from dynatlas.tasks.registry import BUILT_IN, TASKS, built_in_task
 from dynatlas.tasks.task import Computation
@@ -358,6 +358,21 @@ def left_out(networks: pd.DataFrame) -> dict[str, int]:
     for kind, same in kinds.items():
         counts.update(same if len(set(same)) <= 3 else [kind] * len(same))
     return dict(counts.most_common())
+
+
+def lost_levels(study: Study, networks: pd.DataFrame) -> list[str]:
+    """Name the levels of varying factors of which no network passed, task by task: the factor cannot be compared there.
+
+    Example: "flip_flop: no network with gain 0.5".
+    """
+    found = []
+    for task, rows in networks.groupby("task", sort=False):
+        for factor, levels in study.levels.items():
+            passed = set(rows.loc[rows["passed"], factor])
+            lost = [level_text(level) for level in levels if level not in passed]
+            if lost and passed and len(levels) > 1:
+                found.append(f"{task}: no network with {factor} {' or '.join(lost)}")
+    return found
 
 
 def left_out_sentence(networks: pd.DataFrame) -> str:

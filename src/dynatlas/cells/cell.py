@@ -104,7 +104,10 @@ class Cell(eqx.Module):
         return None
 
     def under(self, inputs: Float[Array, " inputs"]) -> Callable[[Array, Array], Array]:
-        """Return the map under a static input: (state, no input) → state."""
+        """Return the map under a static input: (state, an empty array) → state.
+
+        ``find_fixed_points(cell.under(inputs), starts, jnp.zeros(0), box=cell.box(inputs), …)`` searches it.
+        """
         return _Under(self, inputs)
 
     def astype(self, dtype: DTypeLike) -> "Cell":

@@ -264,8 +264,12 @@ def _alpha(
 ) -> Float[Array, " units"]:
     """Return α = dt/τ of each unit."""
     low, high = (tau, tau) if isinstance(tau, int | float) else tuple(tau) if len(tau) == 2 else (0.0, 0.0)
+    if low > high:
+        raise ValueError(f"tau is [{low}, {high}]; expected [low, high], the smaller number first")
     if not (0 < low <= high < np.inf and 0 < dt < np.inf):
-        raise ValueError(f"dt is {dt!r} and tau {tau!r}; expected positive numbers, tau alone or as [low, high]")
+        raise ValueError(
+            f"dt is {dt!r} and tau {tau!r}; expected positive numbers, tau as one number, or as [low, high], low first"
+        )
     if dt > low:
         raise ValueError(f"dt is {dt:g} and tau {low:g}: the Euler step overshoots; expected dt of at most tau")
     if learn_tau and dt == low:

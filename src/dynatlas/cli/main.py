@@ -51,7 +51,7 @@ app = App(
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for scripts.")]
-StudyName = Annotated[str, Parameter(help="A study file, or a built-in study: demo, desk, paper.")]
+StudyName = Annotated[str, Parameter(help="A study file, or a built-in study, such as demo.")]
 VERBOSITY = Group("Verbosity (at most one)", validator=validators.MutuallyExclusive())
 WORKERS = Group("Workers (at most one)", validator=validators.MutuallyExclusive())
 AtlasFolder = Annotated[Path, Parameter(help="The atlas folder.")]

@@ -12,6 +12,7 @@ from rich.table import Table
 from dynatlas._util.messages import duration
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
+from dynatlas.atlas.view import lost_levels
 from dynatlas.measures.aspects import ASPECTS
 
 # What the factors leave, after them in the table.
@@ -25,6 +26,8 @@ def print_summary(atlas: Atlas, console: Console) -> None:
     console.print(f"\n{atlas.study.name}: {passed} of {len(networks)} networks learned their task", markup=False)
     for reason, count in networks.reason[networks.reason != ""].value_counts().items():
         console.print(f"  left out: {count} × {reason}", markup=False)
+    for sentence in lost_levels(atlas.study, networks):
+        console.print(f"  {sentence} learned it, so that these are compared with nothing", markup=False)
     if len(headline):
         console.print("\nShare of the variance between networks that each factor adds to the others (R²).")
         console.print(f"*: more than by chance, p < {SIGNIFICANT:g}, corrected for the number of tests.")

@@ -9,7 +9,7 @@ import pandas as pd
 from dynatlas._util.json import Json
 from dynatlas._util.messages import count_of, listed, sentence_case
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
-from dynatlas.atlas.view import AtlasLike, left_out, table, task_title, tasks, varying_factors
+from dynatlas.atlas.view import AtlasLike, left_out, lost_levels, table, task_title, tasks, varying_factors
 from dynatlas.figures.distances import p_text
 from dynatlas.figures.looks import factor_label
 from dynatlas.measures.registry import measure_label
@@ -19,12 +19,13 @@ from dynatlas.study.study import Study
 def summary(atlas: AtlasLike) -> Json:
     """Count the networks that were trained, that passed, and that were left out, by reason."""
     networks = table(atlas, "networks")
+    lost = [f"{sentence_case(text)} learned it." for text in lost_levels(atlas.study, networks)]
     return {
         "trained": len(networks),
         "tasks": len(set(networks["task"])),
         "passed": int(networks["passed"].sum()),
         "left_out": left_out(networks),
-        "sentence": _summary_sentence(networks),
+        "sentence": " ".join([_summary_sentence(networks), *lost]),
     }
 
 

@@ -1,18 +1,27 @@
 """Checks of a study's parts against each other, and tasks with other settings."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from dynatlas._util.messages import first_line
+from dynatlas.cells.architectures import StagedCell
+from dynatlas.cells.cell import Cell
+from dynatlas.cells.registry import CELLS
 from dynatlas.errors import StudyError
-from dynatlas.study.factors import chosen_settings
+from dynatlas.study.factors import chosen_settings, crossed, plain
 from dynatlas.study.members import TRACED, Levels, Member
 from dynatlas.study.settings import Training
 from dynatlas.tasks.task import Task
+
+if TYPE_CHECKING:
+    from dynatlas.study.study import Study
 
 Place = tuple[int | str, ...]  # of a value in a study file
 
@@ -38,6 +47,46 @@ def refuse_unknown(what: str, known: Sequence[str], seen: Mapping[Place, str | N
 def changed(task: Task, changes: dict[str, Any]) -> Task:
     """Return a task with other settings; a ``ValidationError`` names one that it does not accept."""
     return type(task).model_validate(task.model_dump() | {"name": task.name} | changes)
+
+
+def setting_names(task: Task) -> set[str]:
+    """Return the settings of a task that a study file can set."""
+    fields = type(task).model_fields.items()
+    return {name for name, field in fields if name not in ("kind", "name") and not (name == "steps" and field.exclude)}
+
+
+def check_cells(study: "Study", accepted: Mapping[str, dict[str, Any]]) -> None:
+    """Check that each cell accepts every combination of its settings in every size, and noise if there is some.
+
+    Args:
+        study: the study.
+        accepted: the settings under ``[cells]`` that each cell has.
+    """
+    factors = tuple(factor for factor in study.further_factors if factor.table == "cells")
+    for (name, shared), levels, units in itertools.product(accepted.items(), crossed(factors), study.population.units):
+        settings = shared | chosen_settings(levels, "cells")
+        if settings:
+            size = (study.tasks[0].n_inputs, units, study.tasks[0].n_outputs)
+            _check_settings(name, size, study.population.activations[0], settings)
+    noises = [study.training.recurrent_noise, *study.factors.training.get("recurrent_noise", ())]
+    if any([*noises, *(override.training.get("recurrent_noise") for override in study.overrides)]):
+        for name in accepted:
+            if not issubclass(CELLS[name], StagedCell):
+                raise ValueError(
+                    f"training.recurrent_noise is set, and the cell {name!r} does not derive from StagedCell, into "
+                    "whose sums the noise goes; set it to 0, or take input_noise"
+                )
+
+
+def _check_settings(name: str, size: tuple[int, int, int], activation: str, settings: Mapping[str, Any]) -> None:
+    """Check settings together, without initialising weights."""
+    make: Callable[..., Cell] = CELLS[name]
+    key = jax.random.key(0, impl="threefry2x32")
+    try:
+        jax.eval_shape(lambda key: make(*size, activation, key=key, **settings), key)
+    except Exception as error:  # of code that users write, too
+        listed = ", ".join(f"{setting} = {plain(value)!r}" for setting, value in settings.items())
+        raise ValueError(f"the cell {name!r} with {size[1]} units and {listed}: {first_line(error)}") from None
 
 
 @lru_cache(maxsize=256)

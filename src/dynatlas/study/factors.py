@@ -1,7 +1,7 @@
 """Further factors of a study: settings of its tasks, cells or training, crossed with the population's factors."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -33,6 +33,14 @@ class Factors(Settings):
     tasks: _LEVELS = Field(default_factory=dict)
     cells: _LEVELS = Field(default_factory=dict)
     training: _LEVELS = Field(default_factory=dict)
+
+    @field_validator(*TABLES, mode="before")
+    @classmethod
+    def _lists(cls, settings: Any) -> Any:
+        for name, levels in settings.items() if isinstance(settings, dict) else ():
+            if not isinstance(levels, list | tuple) or not levels:
+                raise ValueError(f"{name} is {levels!r}; expected a list of levels, such as [1, 2]")
+        return settings
 
     @field_validator(*TABLES)
     @classmethod
@@ -116,12 +124,24 @@ def chosen_settings(levels: Levels, table: Table) -> dict[str, Level]:
     return {chosen.setting: chosen.level for chosen in levels if chosen.table == table}
 
 
-def checked(factors: Factors, models: Mapping[Table, Mapping[str, Callable[[dict[str, Any]], BaseModel]]]) -> Factors:
+class Reader(NamedTuple):
+    """What reads the settings of a task, a cell, or of training."""
+
+    read: Callable[[dict[str, Any]], BaseModel]
+    names: Collection[str]  # of the settings
+
+    @classmethod
+    def of(cls, model: type[BaseModel]) -> "Reader":
+        """Return the reader of a model's fields."""
+        return cls(model.model_validate, model.model_fields)
+
+
+def checked(factors: Factors, readers: Mapping[Table, Mapping[str, Reader]]) -> Factors:
     """Return the factors with each level as its settings have it, such as 1.0 for 1.
 
     Args:
         factors: as read from a study file.
-        models: for each table, what reads settings, by the name of what has them, such as that of a task.
+        readers: for each table, the readers of settings by the name of what has them, such as that of a task.
 
     Raises:
         ValueError: a setting that one of them lacks, or a level that it does not accept.
@@ -129,7 +149,7 @@ def checked(factors: Factors, models: Mapping[Table, Mapping[str, Callable[[dict
     found: dict[str, dict[str, tuple[Level, ...]]] = {}
     for table, settings in ((table, getattr(factors, table)) for table in TABLES):
         for setting, levels in settings.items():
-            read = [_read(table, who, model, setting, levels) for who, model in models[table].items()]
+            read = [_read(table, who, reader, setting, levels) for who, reader in readers[table].items()]
             found.setdefault(table, {})[setting] = read[0] if read else levels
     return Factors.model_validate(found)
 
@@ -142,20 +162,22 @@ def refuse_searched(factors: Factors) -> None:
         )
 
 
-def read_settings(what: str, model: Callable[[dict[str, Any]], BaseModel], settings: dict[str, Any]) -> BaseModel:
+def read_settings(what: str, reader: Reader, settings: dict[str, Any]) -> BaseModel:
     """Validate settings; a ``ValueError`` states the first that is wrong in one sentence."""
     try:
-        return model(settings)
+        return reader.read(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][-1]) if first["loc"] else ""
-        if first["type"] == "extra_forbidden":
-            known = getattr(getattr(model, "__self__", None), "model_fields", {})
-            hint = did_you_mean(name, known, f"it has {', '.join(sorted(known)) or 'none'}")
+        errors = error.errors()
+        name = str(errors[0]["loc"][0]) if errors[0]["loc"] else ""
+        if errors[0]["type"] == "extra_forbidden":
+            hint = did_you_mean(name, reader.names, f"it has {', '.join(sorted(reader.names)) or 'none'}")
             raise ValueError(f"{what} has no setting {name!r}; {hint}") from None
-        message = first["msg"].removeprefix("Value error, ")
-        seen = f", but it is {first['input']!r}" if name in settings else ""
-        raise ValueError(f"{what}: {f'{name}: ' if name else ''}{message[0].lower() + message[1:]}{seen}") from None
+        # A setting of several types has an error for each.
+        same = [each["msg"] for each in errors if each["loc"][:1] == errors[0]["loc"][:1]]
+        messages = [message.removeprefix("Value error, ") for message in same]
+        text = ", or ".join(message[0].lower() + message[1:] for message in dict.fromkeys(messages))
+        seen = f", but it is {plain(settings[name])!r}" if name in settings else ""
+        raise ValueError(f"{what}: {f'{name}: ' if name else ''}{text}{seen}") from None
 
 
 def plain(value: Any) -> Any:
@@ -163,11 +185,9 @@ def plain(value: Any) -> Any:
     return list(map(plain, value)) if isinstance(value, tuple) else value
 
 
-def _read(
-    table: Table, who: str, model: Callable[[dict[str, Any]], BaseModel], setting: str, levels: tuple[Level, ...]
-) -> tuple[Level, ...]:
+def _read(table: Table, who: str, reader: Reader, setting: str, levels: tuple[Level, ...]) -> tuple[Level, ...]:
     what = {"tasks": f"the task {who!r}", "cells": f"the cell {who!r}", "training": "[training]"}[table]
-    read = (read_settings(what, model, {setting: level}) for level in levels)
+    read = (read_settings(what, reader, {setting: level}) for level in levels)
     return tuple(_frozen(getattr(settings, setting, level)) for settings, level in zip(read, levels, strict=True))
 
 

@@ -24,15 +24,19 @@ from dynatlas.study import costs
 from dynatlas.study.checks import (
     Place,
     changed,
+    check_cells,
     refuse_other_comparison,
     refuse_other_programs,
     refuse_unknown,
+    setting_names,
     variant,
 )
 from dynatlas.study.content import content_hash, each_member, task_content, task_table
 from dynatlas.study.factors import (
+    TABLES,
     Factor,
     Factors,
+    Reader,
     Table,
     checked,
     chosen_settings,
@@ -92,6 +96,12 @@ class Study(SummaryRepr, Settings):
         if twice := sorted(moved.keys() & population.keys()):
             raise ValueError(f"{twice[0]} stands under [population] and under [factors]; leave one of them out")
         others = {name: value for name, value in factors.items() if name not in _PLURALS}
+        if unknown := sorted(others.keys() - set(TABLES)):
+            table = "training" if unknown[0] in Training.model_fields else "cells"
+            raise ValueError(
+                f"[factors] has {unknown[0]!r}; expected {', '.join(_PLURALS)}, or a setting with its table, such as "
+                f"{table}.{unknown[0]}"
+            )
         return data | {"factors": others, "population": population | moved}
 
     @field_validator("tasks", mode="before")
@@ -113,8 +123,9 @@ class Study(SummaryRepr, Settings):
     @classmethod
     def _known_factors(cls, value: tuple[Override, ...], info: Any) -> tuple[Override, ...]:
         known = Known(info.data.get("plugins", ()))
-        names = [*known.tasks, *(task.name for task in info.data.get("tasks", ()))]
-        refuse_unknown("task", names, {(i, "task"): override.task for i, override in enumerate(value)})
+        if "tasks" in info.data:  # otherwise they are wrong, and their names unknown
+            names = [*known.tasks, *(task.name for task in info.data["tasks"])]
+            refuse_unknown("task", names, {(i, "task"): override.task for i, override in enumerate(value)})
         activations: dict[Place, str | None] = {(i, "activation"): item.activation for i, item in enumerate(value)}
         refuse_unknown("activation", known.activations, activations)
         refuse_unknown("cell", known.cells, {(i, "architecture"): item.architecture for i, item in enumerate(value)})
@@ -167,7 +178,7 @@ class Study(SummaryRepr, Settings):
         return self
 
     @model_validator(mode="after")
-    def _settings_of_cells_and_factors(self) -> "Study":
+    def _settings_of_cells_and_factors(self, info: Any) -> "Study":
         """Check the settings under ``[cells]`` and the levels under ``[factors]``, and keep them as they were read."""
         known = Known(self.plugins)
         models = {
@@ -178,14 +189,14 @@ class Study(SummaryRepr, Settings):
         if len(models) == len(self.population.architectures):
             self._refuse_unused(models)
         read = {
-            name: read_settings(f"the cell {name!r}", model.model_validate, self._accepted(model))
+            name: read_settings(f"the cell {name!r}", Reader.of(model), self._accepted(model))
             for name, model in models.items()
         }
         cells = self.cells | {name: plain(getattr(of, name)) for of in read.values() for name in of.model_fields_set}
-        readers: dict[Table, dict[str, Callable[[dict[str, Any]], BaseModel]]] = {
-            "tasks": {task.name: partial(changed, task) for task in self.tasks},
-            "cells": {name: model.model_validate for name, model in models.items()},
-            "training": {"training": Training.model_validate},
+        readers: dict[Table, dict[str, Reader]] = {
+            "tasks": {task.name: Reader(partial(changed, task), setting_names(task)) for task in self.tasks},
+            "cells": {name: Reader.of(model) for name, model in models.items()},
+            "training": {"training": Reader.of(Training)},
         }
         factors = checked(self.factors, readers)
         if both := sorted(cells.keys() & factors.cells.keys()):
@@ -196,6 +207,8 @@ class Study(SummaryRepr, Settings):
         object.__setattr__(self, "cells", cells)
         object.__setattr__(self, "factors", factors)
         self._check_variants(models)
+        if (info.context or {}).get(LOADED):
+            check_cells(self, {name: self._accepted(model) for name, model in models.items()})
         return self
 
     def _refuse_unused(self, models: Mapping[str, type[BaseModel]]) -> None:
@@ -220,7 +233,7 @@ class Study(SummaryRepr, Settings):
                     refuse_other_comparison(task, changed(task, changes), changes)
             for name, model in models.items():
                 settings = self._accepted(model) | chosen_settings(levels, "cells")
-                read_settings(f"the cell {name!r}", model.model_validate, settings)
+                read_settings(f"the cell {name!r}", Reader.of(model), settings)
 
     def _accepted(self, model: type[BaseModel]) -> dict[str, Any]:
         """Return the settings under ``[cells]`` that a cell has."""

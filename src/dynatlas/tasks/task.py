@@ -16,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dynatlas.registry import check_name
 
 PROBE_SEED = 20190613  # arbitrary and fixed: all networks of all studies see the same probe
 
@@ -95,7 +97,7 @@ class Task(BaseModel):
     kind: str
     # Name in the study, by default the kind: a study may have a kind twice, with other settings. It is part of file
     # names, and no setting: ``Study`` writes it.
-    name: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,39})?$", exclude=True)] = ""
+    name: Annotated[str, Field(exclude=True)] = ""
     steps: Annotated[int, Field(ge=2, le=100_000)]
 
     title: ClassVar[str] = ""
@@ -112,6 +114,13 @@ class Task(BaseModel):
     probe_words: ClassVar[str] = ""
     # Settings whose defaults are those of the paper: the report lists departures from them.
     paper_settings: ClassVar[tuple[str, ...]] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if name:
+            check_name("task", name)
+        return name
 
     @model_validator(mode="after")
     def _named(self) -> "Task":
