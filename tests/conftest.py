@@ -130,9 +130,10 @@ def quick_compilation(pytestconfig: pytest.Config) -> Iterator[None]:
 
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()  # programs round differently with optimisations, so that none may be shared
     yield
     jax.config.update("jax_disable_most_optimizations", before)
-    jax.clear_caches()  # these programs round differently, so later tests must not reuse them
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from dynatlas import register_activation
 
 
-@register_activation("softsign", low=-1, high=1, slopes=(0, 1), derivative=lambda value: (1 - abs(value)) ** 2)
+@register_activation("softsign", low=-1.0, high=1.0, slopes=(0.0, 1.0), derivative=lambda value: (1 - abs(value)) ** 2)
 def softsign(values):
     return values / (1 + jnp.abs(values))
 """

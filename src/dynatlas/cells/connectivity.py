@@ -7,7 +7,7 @@ radius); Sompolinsky, Crisanti & Sommers 1988 (gain); Mastrogiuseppe & Ostojic 2
 (Dale's law, areas).
 """
 
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +82,7 @@ def _radius(matrices: Array) -> Array:
 
 
 def _radius_on_host(matrices: Array) -> Array:
-    def radius(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    def radius(values: Any) -> Any:
         return np.abs(np.linalg.eigvals(np.asarray(values))).max(axis=-1).astype(values.dtype)
 
     result = jax.ShapeDtypeStruct(matrices.shape[:-2], matrices.dtype)

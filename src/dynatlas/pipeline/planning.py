@@ -101,7 +101,7 @@ def plan(study: Study, workers: int | None = None, scheduler: str | None = None)
 def plan_from(study: Study, workers: int, measured: Calibration) -> Plan:
     """Return the plan for measured costs."""
     jobs = jobs_of(study)
-    steps = {shape: study.trained_task(shape).steps for shape in (*study.shapes, *measured.training)}
+    steps = {shape: float(study.trained_task(shape).steps) for shape in (*study.shapes, *measured.training)}
     per_step = {shape: cost.over(steps[shape]) for shape, cost in measured.training.items()}
     training = {shape: interpolated(shape, per_step).over(1 / steps[shape]) for shape in study.shapes}
     searches = {shape: interpolated(shape, measured.searches) for shape in study.shapes}

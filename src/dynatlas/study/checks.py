@@ -64,7 +64,7 @@ def check_cells(study: "Study", accepted: Mapping[str, dict[str, Any]]) -> None:
     """
     factors = tuple(factor for factor in study.further_factors if factor.table == "cells")
     for (name, shared), levels, units in itertools.product(accepted.items(), crossed(factors), study.population.units):
-        settings = shared | chosen_settings(levels, "cells")
+        settings = {name: plain(value) for name, value in (shared | chosen_settings(levels, "cells")).items()}
         if settings:
             size = (study.tasks[0].n_inputs, units, study.tasks[0].n_outputs)
             _check_settings(name, size, study.population.activations[0], settings)
@@ -85,7 +85,7 @@ def _check_settings(name: str, size: tuple[int, int, int], activation: str, sett
     try:
         jax.eval_shape(lambda key: make(*size, activation, key=key, **settings), key)
     except Exception as error:  # of code that users write, too
-        listed = ", ".join(f"{setting} = {plain(value)!r}" for setting, value in settings.items())
+        listed = ", ".join(f"{setting} = {value!r}" for setting, value in settings.items())
         raise ValueError(f"the cell {name!r} with {size[1]} units and {listed}: {first_line(error)}") from None
 
 

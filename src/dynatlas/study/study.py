@@ -456,6 +456,7 @@ class Study(SummaryRepr, Settings):
         if Known(self.plugins).without_code("activations", of.activation):
             raise code_is_missing("activation", of.activation)
         settings = self._accepted(settings_of(kind)) | chosen_settings(of.levels, "cells")
+        settings = {name: plain(value) for name, value in settings.items()}
         return kind(task.n_inputs, of.units, task.n_outputs, of.activation, key=key, **settings)
 
     def cell_content(self, configuration: Configuration) -> dict[str, Any]:
