@@ -62,8 +62,8 @@ def check_cells(study: "Study", accepted: Mapping[str, dict[str, Any]]) -> None:
         study: the study.
         accepted: the settings under ``[cells]`` that each cell has.
     """
-    factors = tuple(factor for factor in study.further_factors if factor.table == "cells")
-    for (name, shared), levels, units in itertools.product(accepted.items(), crossed(factors), study.population.units):
+    combinations = itertools.product(accepted.items(), crossed(study.further_factors, "cells"), study.population.units)
+    for (name, shared), levels, units in combinations:
         settings = {name: plain(value) for name, value in (shared | chosen_settings(levels, "cells")).items()}
         if settings:
             size = (study.tasks[0].n_inputs, units, study.tasks[0].n_outputs)

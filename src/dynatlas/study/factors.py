@@ -113,8 +113,9 @@ def factors_of(factors: Factors) -> tuple[Factor, ...]:
     )
 
 
-def crossed(factors: tuple[Factor, ...]) -> Iterator[Levels]:
-    """Yield every combination of levels."""
+def crossed(factors: tuple[Factor, ...], table: Table | None = None) -> Iterator[Levels]:
+    """Yield every combination of levels of all factors, or of those of one table."""
+    factors = tuple(factor for factor in factors if table in (None, factor.table))
     for levels in itertools.product(*(factor.levels for factor in factors)):
         yield tuple(factor.chosen(level) for factor, level in zip(factors, levels, strict=True))
 

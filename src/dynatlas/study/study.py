@@ -206,7 +206,7 @@ class Study(SummaryRepr, Settings):
         # The model is frozen, and still under construction here.
         object.__setattr__(self, "cells", cells)
         object.__setattr__(self, "factors", factors)
-        self._check_variants(models)
+        self._check_variants()
         if (info.context or {}).get(LOADED):
             check_cells(self, {name: self._accepted(model) for name, model in models.items()})
         return self
@@ -219,21 +219,18 @@ class Study(SummaryRepr, Settings):
                 hint = did_you_mean(name, fields, f"they have {', '.join(sorted(fields)) or 'none'}")
                 raise ValueError(f"cells.{name} is a setting of none of the study's cells; {hint}")
 
-    def _check_variants(self, models: Mapping[str, type[BaseModel]]) -> None:
-        """Check combinations of levels: tasks that stay comparable, cells that can be made, factors that are used."""
+    def _check_variants(self) -> None:
+        """Check that overrides name factors of the study, and that tasks stay comparable at every level."""
         further = {factor.name for factor in self.further_factors}
         for override in self.overrides:
             if unknown := sorted(override.further.keys() - further):
                 hint = did_you_mean(unknown[0], [*FACTORS, *further], f"it has {', '.join([*FACTORS, *further])}")
                 raise ValueError(f"an override names {unknown[0]!r}, which is no factor of this study; {hint}")
-        for levels in crossed(self.further_factors):
+        for levels in crossed(self.further_factors, "tasks"):
             for task in self.tasks:
                 changes = chosen_settings(levels, "tasks")
                 if changes and has_code(task):
                     refuse_other_comparison(task, changed(task, changes), changes)
-            for name, model in models.items():
-                settings = self._accepted(model) | chosen_settings(levels, "cells")
-                read_settings(f"the cell {name!r}", Reader.of(model), settings)
 
     def _accepted(self, model: type[BaseModel]) -> dict[str, Any]:
         """Return the settings under ``[cells]`` that a cell has."""

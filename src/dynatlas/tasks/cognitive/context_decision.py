@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pydantic import Field
 
-from dynatlas.tasks.cognitive.periods import Duration, Noise, PeriodTask
+from dynatlas.tasks.cognitive.periods import Duration, Noise, PeriodTask, signed
 from dynatlas.tasks.task import Trial
 
 CONTEXTS: Final = 2
@@ -77,15 +77,15 @@ class ContextDecision(PeriodTask):
     def trial(self, key: PRNGKeyArray) -> Trial:
         """Draw a random trial."""
         context_key, coherence_key, noise_key = jax.random.split(key, 3)
-        signed = jnp.asarray(self._signed())
+        both = jnp.asarray(signed(self.coherences))
         context = jax.random.randint(context_key, (), 0, CONTEXTS, jnp.int32)
-        coherences = signed[jax.random.randint(coherence_key, (CONTEXTS,), 0, len(signed), jnp.int32)]
+        coherences = both[jax.random.randint(coherence_key, (CONTEXTS,), 0, len(both), jnp.int32)]
         noise = jax.random.normal(noise_key, (self.steps, 2 * CONTEXTS), jnp.float32)
         return self._show(context, coherences, self.noise * noise)
 
     def probe(self) -> Trial:
         """Return a trial for each context and pair of signed coherences."""
-        pairs = np.array(list(itertools.product(self._signed(), repeat=CONTEXTS)), np.float32)
+        pairs = np.array(list(itertools.product(signed(self.coherences), repeat=CONTEXTS)), np.float32)
         silence = jnp.zeros((self.steps, 2 * CONTEXTS), jnp.float32)
 
         def show(context: Int[Array, ""], coherences: Float[Array, " contexts"]) -> Trial:
@@ -109,10 +109,6 @@ class ContextDecision(PeriodTask):
     def probe_conditions(self) -> Int[np.ndarray, " trials"]:
         """Return the context of each probe trial."""
         return np.repeat(np.arange(CONTEXTS), (2 * len(self.coherences)) ** CONTEXTS)
-
-    def _signed(self) -> Float[np.ndarray, " signed"]:
-        """Return the signed coherences, from low to high."""
-        return np.sort([*self.coherences, *(-coherence for coherence in self.coherences)]).astype(np.float32)
 
     def _show(
         self, context: Int[Array, ""], coherences: Float[Array, " contexts"], noise: Float[Array, "steps channels"]

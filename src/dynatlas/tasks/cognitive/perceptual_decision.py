@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pydantic import Field, field_validator
 
-from dynatlas.tasks.cognitive.periods import Duration, FixationTask, Noise
+from dynatlas.tasks.cognitive.periods import Duration, FixationTask, Noise, signed
 from dynatlas.tasks.task import Trial
 
 
@@ -85,19 +85,19 @@ class PerceptualDecision(FixationTask):
     def trial(self, key: PRNGKeyArray) -> Trial:
         """Draw a random trial."""
         coherence_key, noise_key = jax.random.split(key)
-        signed = jnp.asarray(self._signed())
-        coherence = signed[jax.random.randint(coherence_key, (), 0, len(signed), jnp.int32)]
+        both = jnp.asarray(signed(self.coherences))
+        coherence = both[jax.random.randint(coherence_key, (), 0, len(both), jnp.int32)]
         return self._watch(coherence, self.noise * jax.random.normal(noise_key, (self.steps, 2), jnp.float32))
 
     def probe(self) -> Trial:
         """Return a trial for each signed coherence, from low to high."""
         silence = jnp.zeros((self.steps, 2), jnp.float32)
-        return jax.vmap(lambda coherence: self._watch(coherence, silence))(jnp.asarray(self._signed()))
+        return jax.vmap(lambda coherence: self._watch(coherence, silence))(jnp.asarray(signed(self.coherences)))
 
     def conditions(self) -> Float[Array, "conditions 3"]:
         """Return the inputs during the stimulus, without noise, for each signed coherence."""
-        signed = self._signed()
-        return jnp.asarray(np.stack([np.ones_like(signed), (1 + signed) / 2, (1 - signed) / 2], axis=1))
+        both = signed(self.coherences)
+        return jnp.asarray(np.stack([np.ones_like(both), (1 + both) / 2, (1 - both) / 2], axis=1))
 
     @property
     def n_conditions(self) -> int:
@@ -106,16 +106,12 @@ class PerceptualDecision(FixationTask):
 
     def condition_names(self) -> tuple[str, ...]:
         """Return a name with each signed coherence."""
-        signed = sorted([*self.coherences, *(-coherence for coherence in self.coherences)])
-        return tuple(f"coherence {value:g}".replace("-", "−") for value in signed)
+        names = (f"coherence {value:g}" for value in signed(self.coherences))
+        return tuple(name.replace("-", "−") for name in names)
 
     def probe_conditions(self) -> Int[np.ndarray, " trials"]:
         """Return the coherence of each probe trial: each occurs once."""
         return np.arange(self.n_conditions)
-
-    def _signed(self) -> Float[np.ndarray, " conditions"]:
-        """Return the signed coherences, from low to high."""
-        return np.sort([*self.coherences, *(-coherence for coherence in self.coherences)]).astype(np.float32)
 
     def _watch(self, coherence: Float[Array, ""], noise: Float[Array, "steps 2"]) -> Trial:
         evidence = jnp.stack([1 + coherence, 1 - coherence]) / 2

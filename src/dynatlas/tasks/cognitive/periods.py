@@ -1,6 +1,6 @@
 """Trials that are sequences of periods, such as a stimulus, a delay and a response."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final
 
 import jax
@@ -17,6 +17,17 @@ HALF: Final = np.float32(0.5)  # of a Python float, JAX draws other numbers in d
 Duration = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 Noise = Annotated[float, Field(ge=0, le=1e6)]  # standard deviation at each step
 Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+def signed(coherences: Iterable[float]) -> Float[np.ndarray, " signed"]:
+    """Return coherences of both signs, from low to high.
+
+    Example:
+        >>> signed((0.5, 0.25)).tolist()
+        [-0.5, -0.25, 0.25, 0.5]
+    """
+    given = list(coherences)
+    return np.sort([*given, *(-coherence for coherence in given)]).astype(np.float32)
 
 
 class PeriodTask(Task):
