@@ -13,6 +13,7 @@ PyTorch and JAX; gelu, Hendrycks & Gimpel 2016, in its exact form.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import jax
@@ -53,6 +54,18 @@ class Nonlinearity(NamedTuple):
         """Return the range of the values of ``units`` units, or None if it is unbounded."""
         low, high = (jnp.full(units, float(end)) for end in (self.low, self.high))
         return (low, high) if jnp.isfinite(high - low).all() else None
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether φ(−a) = −φ(a) on samples, so that a unit's sign is arbitrary."""
+        return _is_odd(self.function)
+
+
+@lru_cache(maxsize=256)
+def _is_odd(function: Callable[[Array], Array]) -> bool:
+    with jax.enable_x64(True):
+        values, mirrored = (np.asarray(function(jnp.asarray(sign * SAMPLES))) for sign in (1, -1))
+    return bool(np.allclose(mirrored, -values, rtol=1e-12, atol=1e-12))
 
 
 def _is_positive(value: Array) -> Array:

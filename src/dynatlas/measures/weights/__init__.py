@@ -1,0 +1,1 @@
+"""Measures of weights: from the parameters of a network, up to a reordering of its units."""
