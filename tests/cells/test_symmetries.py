@@ -53,8 +53,8 @@ def reordered(cell, order, signs):
 
     def by_gate(leaf):
         blocks = np.asarray(leaf).reshape(len(cell.gates), UNITS, *leaf.shape[1:])[:, order]
-        blocks = [block * rows[gate].reshape(-1, *[1] * (block.ndim - 1)) for gate, block in zip(cell.gates, blocks)]
-        return np.concatenate(blocks)
+        factors = np.stack([rows[gate] for gate in cell.gates]).reshape(*blocks.shape[:2], *[1] * (blocks.ndim - 2))
+        return (blocks * factors).reshape(leaf.shape)
 
     moves = {
         "recurrent_weights": lambda leaf: by_gate(leaf)[:, order] * signs,
@@ -86,12 +86,12 @@ def moved_blocks(blocks, order, signs):
     expected = {}
     for name, block in blocks.items():
         flips = blocks.get(f"flips {name}", np.zeros(2))
+        expected[name] = block
         if name.startswith("between"):
             rows, columns = (np.where(flip, signs, 1) for flip in flips)
-            block = block[np.ix_(order, order)] * rows[:, None] * columns
+            expected[name] = block[np.ix_(order, order)] * rows[:, None] * columns
         elif name.startswith("units"):
-            block = block[order] * np.where(flips[0], signs, 1)[:, None]
-        expected[name] = block
+            expected[name] = block[order] * np.where(flips[0], signs, 1)[:, None]
     return expected
 
 

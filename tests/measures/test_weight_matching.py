@@ -39,7 +39,7 @@ def test_scores_are_products_of_moved_weights(signed):
         for _ in range(5):
             at = any_reordering(score, random)
             vectors = vector(first, names), vector(moved(second, at.order, at.signs), names)
-            assert score.value(at) == pytest.approx(vectors[0] @ vectors[1], abs=1e-12)
+            assert score.value(at) == pytest.approx(vectors[0] @ vectors[1], abs=1e-6)
             assert score.squared_distance(at) == pytest.approx(((vectors[0] - vectors[1]) ** 2).sum(), abs=1e-12)
 
 
@@ -50,7 +50,7 @@ def test_the_bilinear_part_is_symmetric(signed):
     for _ in range(5):
         one, two = (any_reordering(score, random) for _ in range(2))
         crossed = score.along(score.bilinear(one), two), score.along(score.bilinear(two), one)
-        assert crossed[0] == pytest.approx(crossed[1], abs=1e-12)
+        assert crossed[0] == pytest.approx(crossed[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("signed", SIGNED)
@@ -60,12 +60,13 @@ def test_every_move_gains_what_it_says(signed):
         score = score_of(*pair(seed, signed))
         state = _State(score, any_reordering(score, random))
         for _ in range(12):
-            before = score.value(Reordering(state.order, state.signs))
+            before = score.squared_distance(Reordering(state.order, state.signs))
             moves = [state._best_exchange(sign) for sign in state.across]
             moves += [state._best_change()] if signed else []
             move = moves[random.integers(len(moves))]
             state.make(move)
-            assert score.value(Reordering(state.order, state.signs)) - before == pytest.approx(move.gain, abs=1e-12)
+            after = score.squared_distance(Reordering(state.order, state.signs))
+            assert (before - after) / 2 == pytest.approx(move.gain, abs=1e-12)
             fresh = _State(score, Reordering(state.order, state.signs))
             np.testing.assert_allclose(state.gradient, fresh.gradient, atol=1e-12)
             np.testing.assert_allclose(state.second, fresh.second, atol=1e-12)
@@ -77,14 +78,16 @@ def test_after_exchanges_no_single_move_gains(signed):
     score = score_of(*pair(1, signed))
     for _ in range(5):
         found = exchanged(score, any_reordering(score, random))
-        value = score.value(found)
+        least = score.squared_distance(found) - 1e-9
         for i in range(score.n):
             for j in range(score.n):
                 order = found.order.copy()
                 order[[i, j]] = order[[j, i]]
-                assert score.value(found._replace(order=order)) <= value + 1e-9
+                signs = found.signs.copy()
+                signs[[i, j]] = signs[[j, i]]
+                assert score.squared_distance(found._replace(order=order, signs=signs)) >= least
             changed = found.signs * np.where(np.arange(score.n) == i, -1, 1)
-            assert not signed or score.value(found._replace(signs=changed)) <= value + 1e-9
+            assert not signed or score.squared_distance(found._replace(signs=changed)) >= least
 
 
 @pytest.mark.parametrize("signed", SIGNED)

@@ -117,7 +117,7 @@ def test_blocks_that_a_network_does_not_have_are_zeros():
 def test_signs_are_free_if_they_are_in_one_of_both_networks():
     rectified = random_network(4, 0, signed=False)
     odd = with_flips(random_network(4, 1, signed=False))
-    other, order, signs = shuffled(with_flips(rectified), 2)
+    other, _, signs = shuffled(with_flips(rectified), 2)
     assert (signs < 0).any()
     assert Weights().between(rectified, other) < 1e-7
     assert Weights().between(rectified, weights_only(other)) > 0.1

@@ -1,19 +1,19 @@
 """Symmetries of a network's units: the weights that move, and those that change sign, when units are reordered.
 
 A network computes the same when its units are reordered: the weights of each gate by rows and columns, weights from
-inputs, biases and initial state by rows, and those to outputs by columns. If the activation is odd, φ(−a) = −φ(a), units
-may also change sign, hᵢ → −hᵢ:
+inputs, biases and initial state by rows, and those to outputs by columns. If the activation is odd, φ(−a) = −φ(a),
+units may also change sign, hᵢ → −hᵢ:
 
     columns of all recurrent weights, outputs, initial state   change sign
     rows of the candidate: recurrent, inputs, bias              change sign
     rows of gates: recurrent, inputs, bias                      do not
 
-Dale's law fixes the signs of units. Built-in cells are known; a user-defined cell is read from the shapes of its leaves,
-and what was read is checked: a network with moved weights must commute with step and readout to rounding.
+Dale's law fixes the signs of units. Built-in cells are known; a user-defined cell is read from the shapes of its
+leaves, and what was read is checked: a network with moved weights must commute with step and readout to rounding.
 
-Fixed leaves are counted as the step uses them: masks, Dale's signs and a fixed part of the connectivity in the recurrent
-weights that they make; α of each unit as its feature. In user-defined cells they have to move with the units, but are no
-weights: a cell that derives from ``StagedCell`` can return the weights that it uses from ``connectivity`` and ``dense``.
+Fixed leaves are counted as the step uses them: masks, Dale's signs and a fixed part of the connectivity in the
+recurrent weights that they make; α of each unit as its feature. In user-defined cells they have to move with the units,
+but are no weights: a cell that derives from ``StagedCell`` can return the weights that it uses from ``dense``.
 
 Source: Hecht-Nielsen 1990 (permutations and signs of tanh units).
 """
@@ -176,8 +176,8 @@ def _found(cell: Cell) -> tuple[Reading, Flips | None]:
             return reading, check.flips(reading)
     shapes = ", ".join(f"{name} {list(leaf.shape)}" for name, leaf in _named_leaves(cell).items())
     raise ValueError(
-        f"{what}: no reading of its leaves ({shapes}) commutes with its step and its readout; expected leaves with axes "
-        "of one entry for each unit, or of one block of them for each gate"
+        f"{what}: no reading of its leaves ({shapes}) commutes with its step and its readout; expected leaves with "
+        "axes of one entry for each unit, or of one block of them for each gate"
     )
 
 
@@ -225,13 +225,13 @@ class _Check:
         self.signs = np.where(np.arange(cell.units) % 2, 1.0, -1.0)
         self.copies = len(cell.initial_state) // cell.units
         self.states = random.normal(size=(4, len(cell.initial_state)))
-        self.inputs = random.normal(size=(4, self.n_inputs))
-        self.expected = _responses(self.cell, self.states, self.inputs)
+        self.inputs = jnp.asarray(random.normal(size=(4, self.n_inputs)))
+        self.expected = _responses(self.cell, jnp.asarray(self.states), self.inputs)
 
     def holds(self, reading: Reading, flips: Flips, signs: Float[np.ndarray, " n"]) -> bool:
         """Check one reading with one choice of what changes sign."""
         other = moved(self.cell, reading, flips, self.order, signs)
-        states, outputs = _responses(other, self._moved(self.states, signs), self.inputs)
+        states, outputs = _responses(other, jnp.asarray(self._moved(self.states, signs)), self.inputs)
         wanted, read_out = self.expected
         pairs = ((states, self._moved(np.asarray(wanted), signs)), (outputs, read_out))
         return all(np.allclose(seen, right, rtol=TOLERANCE, atol=TOLERANCE) for seen, right in pairs)

@@ -44,16 +44,19 @@ class _State:
     def __init__(self, score: Score, start: Reordering):
         self.score = score
         self.order, self.signs = start.order.copy(), start.signs.copy()
-        kept = np.ones(score.n)
-        by_part = [start.signs if part else kept for part in score.parts]
-        gradient = score.linear + score.bilinear(start)
-        self.gradient = gradient[:, :, start.order] * np.stack(by_part)[:, None]
-        self.second = score.second.between[:, start.order[:, None], start.order]
-        for block, (rows, columns) in zip(self.second, score.flips, strict=True):
-            block *= (start.signs if rows else kept)[:, None] * (start.signs if columns else kept)
-        relative = (1, -1) if True in score.parts else (1,)
+        kept, free = np.ones(score.n), True in score.parts
+        second = score.second.between[:, start.order[:, None], start.order]
+        for place, (rows, columns) in enumerate(score.flips):
+            second[place] *= (start.signs if rows else kept)[:, None] * (start.signs if columns else kept)
+        self.second = second
+        multipliers = np.stack([start.signs if part else kept for part in score.parts])
+        self.gradient = score.linear[:, :, start.order] * multipliers[:, None]
+        for A, B, (rows, columns) in zip(score.first.between, second, score.flips, strict=True):
+            self.gradient[score.parts.index(rows)] += A @ B.T
+            self.gradient[score.parts.index(columns)] += A.T @ B
         self.across = {
-            sign: [_across(A, *self._of(k, sign)) for k, A in enumerate(score.first.between)] for sign in relative
+            sign: [_across(A, *self._of(place, sign)) for place, A in enumerate(score.first.between)]
+            for sign in ((1, -1) if free else (1,))
         }
 
     def best(self) -> _Move:
@@ -89,10 +92,11 @@ class _State:
         gains = np.zeros((self.score.n, self.score.n))
         for part, gradient in zip(self.score.parts, self.gradient, strict=True):
             diagonal = gradient.diagonal()
-            crossed = gradient + gradient.T
-            gains += (crossed if sign > 0 or not part else -crossed) - diagonal[:, None] - diagonal
-        for k, B in enumerate(self.second):
-            gains += self.across[sign][k] * _across(B, *self._of(k, sign))
+            gains += sign * gradient if part else gradient
+            gains -= diagonal
+        gains += gains.T  # of both units
+        for place, B in enumerate(self.second):
+            gains += self.across[sign][place] * _across(B, *self._of(place, sign))
         np.fill_diagonal(gains, -np.inf)
         i, j = divmod(int(np.argmax(gains)), self.score.n)
         return _Move(float(gains[i, j]), i, j, sign)
@@ -116,7 +120,7 @@ def _across(weights: Float[np.ndarray, "n n"], of_rows: int, of_columns: int) ->
     diagonal = weights.diagonal()
     mixed = weights.T if of_rows == of_columns else -weights.T  # of_rows · Aⱼᵢ + of_columns · Aᵢⱼ, up to of_columns
     ends = diagonal[:, None] + (of_rows * of_columns) * diagonal
-    return ends - (weights + mixed) if of_columns > 0 else ends + (weights + mixed)
+    return np.asarray(ends - (weights + mixed) if of_columns > 0 else ends + (weights + mixed))
 
 
 def _times(weights: Float[np.ndarray, "n n"], i: int, j: int, sign: int) -> Float[np.ndarray, " n"]:

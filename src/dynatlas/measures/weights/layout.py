@@ -6,8 +6,8 @@ A reduced network has its blocks by name, with the kind as the first word (``cel
     units NAME     [n, k]   features of units: weights from inputs, to outputs, biases
     others NAME    [k]      weights of no unit
 
-If its units may change sign, ``flips between NAME`` [2] states whether rows and columns do, and ``flips units NAME`` [1]
-whether the features do; a block without such an entry does not change.
+If its units may change sign, ``flips between NAME`` [2] states whether rows and columns do, and ``flips units NAME``
+[1] whether the features do; a block without such an entry does not change.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from dynatlas.measures.pairs import Array, Reduced
+from dynatlas.measures.pairs import Reduced
 from dynatlas.measures.weights.score import Units
 
 
@@ -81,16 +81,19 @@ def lay_out(reduced: Reduced, layout: Layout) -> Units:
     between = np.zeros((len(layout.between), n, n))
     for place, block in enumerate(layout.between):
         _place(reduced, block, between[place])
-    parts: list[Array] = []
+    parts = []
     for flips in (True, False):
-        found = [np.zeros((n, block.width)) for block in layout.units if block.flips == (flips,)]
-        for block, into in zip((block for block in layout.units if block.flips == (flips,)), found, strict=True):
-            _place(reduced, block, into)
-        parts.append(np.concatenate([np.zeros((n, 0)), *found], axis=1))
-    others = [np.zeros(block.width) for block in layout.others]
-    for block, into in zip(layout.others, others, strict=True):
-        _place(reduced, block, into)
-    return Units(between / size, parts[0] / size, parts[1] / size, np.concatenate([np.zeros(0), *others]) / size)
+        blocks = [block for block in layout.units if block.flips == (flips,)]
+        ends = np.cumsum([block.width for block in blocks])
+        features = np.zeros((n, sum(block.width for block in blocks)))
+        for block, end in zip(blocks, ends, strict=True):
+            _place(reduced, block, features[:, end - block.width : end])
+        parts.append(features)
+    others = np.zeros(sum(block.width for block in layout.others))
+    ends = np.cumsum([block.width for block in layout.others])
+    for block, end in zip(layout.others, ends, strict=True):
+        _place(reduced, block, others[end - block.width : end])
+    return Units(between / size, parts[0] / size, parts[1] / size, others / size)
 
 
 def row_and_column_flips(layout: Layout) -> tuple[tuple[bool, bool], ...]:

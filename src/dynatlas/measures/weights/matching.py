@@ -14,10 +14,10 @@ from jaxtyping import Float
 
 from dynatlas.measures.weights.bounds import assignment
 from dynatlas.measures.weights.exchanges import exchanged
-from dynatlas.measures.weights.score import Parts, Reordering, Score
+from dynatlas.measures.weights.score import Reordering, Score
 
-MOST_STEPS: Final = 12  # of an ascent: more gain less than exchanges do in the same time
-GAIN: Final = 1e-9  # of the score, below which a step gains nothing
+MOST_STEPS: Final = 8  # of an ascent: more of them gain less than exchanges do in the same time
+GAIN: Final = 1e-7  # of the score, below which a step gains nothing
 
 
 def best_reordering(score: Score, gains: Float[np.ndarray, "n n"], starts: int) -> Reordering:
@@ -25,35 +25,28 @@ def best_reordering(score: Score, gains: Float[np.ndarray, "n n"], starts: int) 
 
     Args:
         score: of the reorderings.
-        gains: bounds of what the weights between units gain if unit i of the first is unit k of the second (``bounds``).
-        starts: the first one mixes the best assignment by these bounds and that by the linear terms; others are random.
+        gains: bounds of what weights between units gain if unit i of the first is unit k of the second (``bounds``).
+        starts: the first is the best assignment by these bounds and the linear terms (Gilmore & Lawler), the second
+            that by the linear terms alone; others are random.
     """
-    random = np.random.default_rng(0)
-    linear = score.signless(score.linear)
-    informed = [score.with_signs(assignment(by)[0], score.linear) for by in (linear + gains, linear)]
-    best, most = informed[0], -np.inf
+    random, linear = np.random.default_rng(0), score.signless(score.linear)
+    found = []
     for number in range(starts):
-        found = exchanged(score, ascended(score, _random(score, random) if number else informed))
-        value = score.value(found)
-        if value > most:
-            best, most = found, value
-    return best
+        if number < 2:
+            start = score.with_signs(assignment(linear if number else linear + gains)[0], score.linear)
+        else:
+            start = _random(score, random)
+        found.append(exchanged(score, ascended(score, start)))
+    return min(found, key=score.squared_distance)
 
 
-def ascended(score: Score, starts: list[Reordering]) -> Reordering:
-    """Climb from the mean of some reorderings, and return the best one that is met."""
-    bilinear = [score.bilinear(start) for start in starts]
-    linear = [score.along(score.linear, start) for start in starts]
-    values = [own + score.along(by, start) / 2 for own, by, start in zip(linear, bilinear, starts, strict=True)]
-    best = int(np.argmax(values))
-    reached, most = starts[best], values[best]
-    slope: Parts = np.mean(bilinear, axis=0)
-    level = float(np.mean(linear))
-    squared = float(np.mean([score.along(slope, start) for start in starts]))  # ⟨slope, mixture⟩
-    mixture = np.zeros((score.n, score.n))
-    units = np.arange(score.n)
-    for start in starts:
-        mixture[units, start.order] += 1 / len(starts)
+def ascended(score: Score, start: Reordering) -> Reordering:
+    """Climb from a reordering, and return the best one that is met."""
+    slope = score.bilinear(start)
+    level, squared = score.along(score.linear, start), score.along(slope, start)  # ⟨slope, mixture⟩
+    reached, most = start, level + squared / 2
+    units, mixture = np.arange(score.n), np.zeros((score.n, score.n))
+    mixture[units, start.order] = 1
     for _ in range(MOST_STEPS):
         gradient = score.linear + slope
         vertex = score.with_signs(assignment(score.signless(gradient))[0], gradient)
@@ -72,10 +65,9 @@ def ascended(score: Score, starts: list[Reordering]) -> Reordering:
         mixture *= 1 - t
         mixture[units, vertex.order] += t
     nearest = score.with_signs(assignment(mixture)[0], score.linear + slope)
-    value = score.value(nearest) - score.constant
-    return nearest if value > most else reached
+    return nearest if score.value(nearest) - score.constant > most else reached
 
 
-def _random(score: Score, random: np.random.Generator) -> list[Reordering]:
+def _random(score: Score, random: np.random.Generator) -> Reordering:
     signs = random.choice([-1.0, 1.0], score.n) if True in score.parts else np.ones(score.n)
-    return [Reordering(random.permutation(score.n), signs)]
+    return Reordering(random.permutation(score.n), signs)

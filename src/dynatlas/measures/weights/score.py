@@ -64,8 +64,7 @@ class Score:
         self.n = len(first.steady)
         self.constant = float(first.others @ second.others)
         linear = {False: first.steady @ second.steady.T, True: first.flipping @ second.flipping.T}
-        used = {kind for pair in flips for kind in pair} | ({True} if signed else {False})
-        used |= {False} if first.steady.shape[1] else set()
+        used = {signed, *(kind for pair in flips for kind in pair), *([False] if first.steady.shape[1] else [])}
         self.parts = tuple(sorted(used))  # of each part, whether it is X
         self.linear: Parts = np.stack([linear[part] for part in self.parts])
         # ∂/∂L ⟨A, L B Rᵀ⟩ = A R Bᵀ, and ∂/∂R = Aᵀ L B: one product for all of them by the same part with the same one.
@@ -74,23 +73,19 @@ class Score:
             halves.setdefault((rows, columns), []).append((A, B.T))
             halves.setdefault((columns, rows), []).append((A.T, B))
         self._halves = [
-            (
-                self.parts.index(by),
-                of,
-                np.concatenate([left for left, _ in pairs], axis=1),
-                [right for _, right in pairs],
-            )
+            (self.parts.index(by), of, np.concatenate(lefts, axis=1, dtype=np.float32), np.asarray(rights, np.float32))
             for (by, of), pairs in halves.items()
+            for lefts, rights in [zip(*pairs, strict=True)]
         ]
 
     def bilinear(self, at: Reordering) -> Parts:
-        """Return the derivative of the bilinear part at a reordering."""
+        """Return the derivative of the bilinear part at a reordering, from products in single precision."""
         total = np.zeros_like(self.linear)
-        for by, of, left, rights in self._halves:
-            moved = np.concatenate([right[at.order] for right in rights])
+        for by, of, lefts, rights in self._halves:
+            reordered = rights[:, at.order]
             if of:
-                moved *= np.tile(at.signs, len(rights))[:, None]
-            total[by] += left @ moved
+                reordered *= at.signs[:, None].astype(np.float32)
+            total[by] += lefts @ reordered.reshape(-1, self.n)
         return total
 
     def along(self, gradient: Parts, at: Reordering) -> float:
@@ -99,13 +94,13 @@ class Score:
         return float(sum(row @ at.signs if part else row.sum() for part, row in zip(self.parts, met, strict=True)))
 
     def value(self, at: Reordering) -> float:
-        """Return the score of a reordering."""
+        """Return the score of a reordering, in single precision."""
         return self.constant + self.along(self.linear, at) + self.along(self.bilinear(at), at) / 2
 
     def signless(self, gradient: Parts) -> Float[np.ndarray, "n n"]:
         """Return what each unit of the first gains with each of the second, with the better sign."""
         rows = [np.abs(row) if part else row for part, row in zip(self.parts, gradient, strict=True)]
-        return rows[0] if len(rows) == 1 else rows[0] + rows[1]
+        return np.asarray(rows[0] if len(rows) == 1 else rows[0] + rows[1])
 
     def with_signs(self, order: Int[np.ndarray, " n"], gradient: Parts) -> Reordering:
         """Return a permutation with the signs that gain more along a gradient."""
