@@ -12,7 +12,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 FLOORS = (
     {"errors", "registry", "_util"},
     {"_io", "tasks", "cells", "measures", "dynamics"},
-    {"study"},
+    {"study", "weights"},
     {"training", "atlas"},
     {"statistics", "figures"},
     {"report"},

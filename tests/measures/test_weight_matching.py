@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from dynatlas.measures.weights.bounds import assignment, distance_bound, profiles, spectral_bound
+from dynatlas.measures.weights.assignment import assignment
+from dynatlas.measures.weights.bounds import distance_bound, profiles, spectral_bound
 from dynatlas.measures.weights.exchanges import _State, exchanged
 from dynatlas.measures.weights.layout import lay_out, layout_of, row_and_column_flips
 from dynatlas.measures.weights.matching import best_reordering
@@ -125,11 +126,19 @@ def test_spectra_bound_products_of_turned_matrices(alike):
 
 
 def test_the_assignment_is_the_best_one():
-    gains = np.random.default_rng(6).normal(size=(20, 20)) + 100 * np.arange(20)[:, None]
-    columns, total = assignment(gains)
-    rows, expected = scipy.optimize.linear_sum_assignment(gains, maximize=True)
-    np.testing.assert_array_equal(columns, expected)
-    assert total == pytest.approx(gains[rows, expected].sum())
+    random = np.random.default_rng(6)
+    for gains in (
+        random.normal(size=(20, 20)) + 100 * np.arange(20)[:, None],
+        np.outer(*random.exponential(size=(2, 20)) ** 4),
+        1e-9 * random.normal(size=(5, 5)),
+        np.array([[1e12, 0.0], [1e12 - 1, 0.0]]),
+        np.ones((3, 3)),
+        np.zeros((1, 1)),
+    ):
+        columns, total = assignment(gains)
+        rows, expected = scipy.optimize.linear_sum_assignment(gains, maximize=True)
+        assert total == pytest.approx(gains[rows, expected].sum(), rel=1e-12)
+        assert sorted(columns) == list(range(len(gains)))
 
 
 def test_not_worse_than_scipy():

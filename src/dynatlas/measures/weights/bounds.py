@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynatlas.measures.pairs import Array
+from dynatlas.measures.weights.assignment import assignment
 from dynatlas.measures.weights.score import Flips, Score, Units
 
 ROUNDING: Final = 1e-12  # of squared distances, by which a bound stays below what it bounds
@@ -35,16 +36,6 @@ def profiles(units: Units, flips: Flips) -> Float[np.ndarray, "n k"]:
         diagonal = weights.diagonal()[:, None]
         parts.append(np.abs(diagonal) if rows != columns else diagonal)
     return np.concatenate(parts, axis=1)
-
-
-def assignment(gains: Float[np.ndarray, "n n"]) -> tuple[Array, float]:
-    """Return the permutation that gains most, and what it gains."""
-    from scipy.optimize import linear_sum_assignment  # takes a quarter of a second
-
-    # The solution is the same without the means of rows and columns, and found in half of the time.
-    centred = gains - gains.mean(axis=1, keepdims=True) - gains.mean(axis=0)
-    rows, columns = linear_sum_assignment(centred, maximize=True)
-    return columns, float(gains[rows, columns].sum())
 
 
 def distance_bound(score: Score, first: Float[np.ndarray, "n k"], second: Float[np.ndarray, "n k"]) -> float:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from dynatlas.measures.weights.bounds import assignment
+from dynatlas.measures.weights.assignment import assignment
 from dynatlas.measures.weights.exchanges import exchanged
 from dynatlas.measures.weights.score import Reordering, Score
 
