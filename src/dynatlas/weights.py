@@ -28,7 +28,7 @@ class WeightDistance(NamedTuple):
     signs: Float[np.ndarray, " units"]
 
 
-def weight_distance(first: Cell, second: Cell, *, starts: int = 1) -> WeightDistance:
+def weight_distance(first: Cell, second: Cell, *, starts: int = 4, steps: int = 30) -> WeightDistance:
     """Compute the distance between the weights of two networks, up to the order and the sign of their units.
 
     With θ and φ all weights of the networks, each scaled to norm 1, it is
@@ -45,7 +45,8 @@ def weight_distance(first: Cell, second: Cell, *, starts: int = 1) -> WeightDist
     Args:
         first: a network, such as ``atlas.network(...)``; a cell of any class whose units can be reordered.
         second: another one; architecture, units, inputs and outputs may differ.
-        starts: number of ascents of the search.
+        starts: number of ascents of the search. All pairs of a study are compared from one start, in 8 steps.
+        steps: most linear assignments of an ascent.
 
     Raises:
         ValueError: something else than cells; weights that are not finite, or all 0; a user-defined cell whose units
@@ -72,7 +73,7 @@ def weight_distance(first: Cell, second: Cell, *, starts: int = 1) -> WeightDist
     what is missing, and the bound are choices of dynatlas. See ``measures.weights.distance.Weights``.
     """
     reduced = [_checked(name, cell) for name, cell in (("first", first), ("second", second))]
-    found, distance, bound = Weights(starts).match(*reduced)
+    found, distance, bound = Weights(starts, steps).match(*reduced)
     n, other = (n_units(one) for one in reduced)
     order = np.where(found.order < other, found.order, -1)[:n]
     return WeightDistance(distance, bound, order, np.where(order < 0, 1.0, found.signs[:n]))

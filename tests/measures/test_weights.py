@@ -153,9 +153,10 @@ def test_more_starts_are_never_worse():
 
 
 def test_bad_options_and_weights():
-    for starts in (0, 1.5, True, "2"):
-        with pytest.raises(ValueError, match=r"starts is .*; expected a whole number of at least 1"):
-            Weights(starts=starts)
+    for option in ("starts", "steps"):
+        for value in (0, 1.5, True, "2"):
+            with pytest.raises(ValueError, match=rf"{option} is .*; expected a whole number of at least 1"):
+                Weights(**{option: value})
     network = random_network(3, 0)
     with pytest.raises(ValueError, match="the weights have norm 0; expected a positive number"):
         Weights().between(network, {name: 0 * block for name, block in network.items()})

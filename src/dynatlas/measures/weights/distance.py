@@ -41,8 +41,10 @@ class Weights(Comparison):
     Symmetries that change the norm are not removed: a relu unit whose incoming weights are doubled and whose outgoing
     ones are halved computes the same. An L2 penalty prefers one of them.
 
-    Args:
+    Attributes:
         starts: number of ascents of each search.
+        steps: most linear assignments of an ascent. Eight, and then exchanges, take 10 ms for 128 units with one gate;
+            30 from 10 starts bring distances of trained networks down by less than 1 %.
 
     Source: Huang, Singh, Martinelli & Rajan 2025 (networks trained on one task, compared at the level of weights); the
     scale, the signs and the bounds are choices of dynatlas.
@@ -58,10 +60,13 @@ class Weights(Comparison):
     """
 
     starts: Any = 1
+    steps: Any = 8
 
     def __post_init__(self) -> None:
-        is_count = isinstance(self.starts, Integral) and not isinstance(self.starts, bool) and int(self.starts) >= 1
-        expected("starts", self.starts, "a whole number of at least 1", is_count)
+        for option in ("starts", "steps"):
+            value = getattr(self, option)
+            is_count = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+            expected(option, value, "a whole number of at least 1", is_count)
 
     def between(self, first: Reduced, second: Reduced) -> float:
         """Match the units of two networks, and return the norm of the difference.
@@ -98,7 +103,7 @@ class Weights(Comparison):
             order = np.argsort(found.order)
             return Reordering(order, found.signs[order]), value
         score = _score(layout, first, second)
-        found = best_reordering(score, first.profiles @ second.profiles.T, int(self.starts))
+        found = best_reordering(score, first.profiles @ second.profiles.T, int(self.starts), int(self.steps))
         return found, float(np.sqrt(score.squared_distance(found)))
 
 

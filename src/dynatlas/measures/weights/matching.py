@@ -16,56 +16,56 @@ from dynatlas.measures.weights.assignment import assignment
 from dynatlas.measures.weights.exchanges import exchanged
 from dynatlas.measures.weights.score import Reordering, Score
 
-MOST_STEPS: Final = 8  # of an ascent: more of them gain less than exchanges do in the same time
 GAIN: Final = 1e-7  # of the score, below which a step gains nothing
 
 
-def best_reordering(score: Score, gains: Float[np.ndarray, "n n"], starts: int) -> Reordering:
+def best_reordering(score: Score, gains: Float[np.ndarray, "n n"], starts: int, steps: int) -> Reordering:
     """Return the best reordering that ``starts`` ascents find.
 
     Args:
         score: of the reorderings.
         gains: bounds of what weights between units gain if unit i of the first is unit k of the second (``bounds``).
-        starts: the first is the best assignment by these bounds and the linear terms (Gilmore & Lawler), the second
-            that by the linear terms alone; others are random.
+        starts: number of ascents. The first begins halfway to the best assignment by these bounds and the linear terms
+            (Gilmore & Lawler), the second at the mean of all reorderings, and others halfway to random ones.
+        steps: most linear assignments of an ascent.
     """
-    random, linear = np.random.default_rng(0), score.signless(score.linear)
-    found = []
+    random, found = np.random.default_rng(0), []
     for number in range(starts):
-        if number < 2:
-            start = score.with_signs(assignment(linear if number else linear + gains)[0], score.linear)
-        else:
-            start = _random(score, random)
-        found.append(exchanged(score, ascended(score, start)))
+        start = None if number == 1 else _random(score, random)
+        if number == 0:
+            start = score.with_signs(assignment(score.signless(score.linear) + gains)[0], score.linear)
+        found.append(exchanged(score, ascended(score, start, steps)))
     return min(found, key=score.squared_distance)
 
 
-def ascended(score: Score, start: Reordering) -> Reordering:
-    """Climb from a reordering, and return the best one that is met."""
-    slope = score.bilinear(start)
-    level, squared = score.along(score.linear, start), score.along(slope, start)  # ⟨slope, mixture⟩
-    reached, most = start, level + squared / 2
-    units, mixture = np.arange(score.n), np.zeros((score.n, score.n))
-    mixture[units, start.order] = 1
-    for _ in range(MOST_STEPS):
+def ascended(score: Score, start: Reordering | None, steps: int) -> Reordering:
+    """Climb from the mean of all reorderings, or from halfway to a start, and return the best reordering that is met."""
+    slope = score.barycentre()
+    level, squared = score.along_barycentre(score.linear), score.along_barycentre(slope)  # ⟨slope, mixture⟩
+    units, mixture = np.arange(score.n), np.full((score.n, score.n), 1 / score.n)
+    reached, most = start, -np.inf
+    for number in range(steps + 1):
         gradient = score.linear + slope
-        vertex = score.with_signs(assignment(score.signless(gradient))[0], gradient)
+        vertex = start if number == 0 else None
+        is_given = vertex is not None
+        if vertex is None:
+            vertex = score.with_signs(assignment(score.signless(gradient))[0], gradient)
         vertex_slope, vertex_level = score.bilinear(vertex), score.along(score.linear, vertex)
         own, mixed = score.along(vertex_slope, vertex), score.along(slope, vertex)
         if vertex_level + own / 2 > most:
             reached, most = vertex, vertex_level + own / 2
         # The score along the line is a quadratic function of the step t.
         rise, curvature = vertex_level - level + mixed - squared, own - 2 * mixed + squared
-        if rise <= GAIN:
+        if rise <= GAIN and not is_given:
             break
-        t = 1.0 if curvature >= 0 else min(1.0, -rise / curvature)
+        t = 0.5 if is_given else 1.0 if curvature >= 0 else min(1.0, -rise / curvature)
         slope = (1 - t) * slope + t * vertex_slope
         level = (1 - t) * level + t * vertex_level
         squared = (1 - t) ** 2 * squared + 2 * t * (1 - t) * mixed + t**2 * own
         mixture *= 1 - t
         mixture[units, vertex.order] += t
     nearest = score.with_signs(assignment(mixture)[0], score.linear + slope)
-    return nearest if score.value(nearest) - score.constant > most else reached
+    return nearest if reached is None or score.value(nearest) - score.constant > most else reached
 
 
 def _random(score: Score, random: np.random.Generator) -> Reordering:

@@ -88,6 +88,15 @@ class Score:
             total[by] += lefts @ reordered.reshape(-1, self.n)
         return total
 
+    def barycentre(self) -> Parts:
+        """Return the derivative of the bilinear part at the mean of all reorderings: P = 1/n, X = 0."""
+        total = np.zeros_like(self.linear)
+        for by, of, lefts, rights in self._halves:
+            if not of:
+                sums = lefts.reshape(self.n, -1, self.n).sum(axis=2)
+                total[by] += sums @ rights.mean(axis=1)
+        return total
+
     def along(self, gradient: Parts, at: Reordering) -> float:
         """Return the inner product of a gradient with the parts of a reordering."""
         met = gradient[:, np.arange(self.n), at.order]
@@ -96,6 +105,10 @@ class Score:
     def value(self, at: Reordering) -> float:
         """Return the score of a reordering, in single precision."""
         return self.constant + self.along(self.linear, at) + self.along(self.bilinear(at), at) / 2
+
+    def along_barycentre(self, gradient: Parts) -> float:
+        """Return the inner product of a gradient with the mean of all reorderings."""
+        return float(sum(row.sum() for part, row in zip(self.parts, gradient, strict=True) if not part)) / self.n
 
     def signless(self, gradient: Parts) -> Float[np.ndarray, "n n"]:
         """Return what each unit of the first gains with each of the second, with the better sign."""
