@@ -12,9 +12,14 @@ agree.
 DSA compares 1,000 networks of 64 units, noisy linear systems at 64 trials of 100 steps. Its direct way is the package
 dsa-metric, timed by validation/dsa.py if an interpreter that has it is named: one pair from two maps, as its class for
 the distance takes them, and from eigenvalues computed once.
+
+Weights compares networks of one gate and of three, with 128 units whose signs are free: random weights, and a part of
+low rank that 4 in 8 networks share up to the order of units. Its direct way is SciPy's quadratic assignment (FAQ) of
+the recurrent weights alone, which has no signs, inputs or outputs.
 """
 
 import argparse
+import itertools
 import json
 import resource
 import statistics
@@ -31,6 +36,7 @@ from dynatlas._util.cores import single_threaded_algebra
 from dynatlas.measures.activity import centred
 from dynatlas.measures.pairs import all_pairs
 from dynatlas.measures.registry import measure_of
+from dynatlas.measures.weights.distance import Weights
 from dynatlas.statistics.embedding import mds
 
 SAMPLES, UNITS, RANK, NOISE = 6400, 128, 10, 0.03
@@ -191,14 +197,60 @@ def measure_dsa(count, repeats, dsa_python):
     }
 
 
+def weight_network(number, gates, units=128):
+    """Blocks of weights as ``unit_weights`` returns them, of a network with tanh."""
+    random, shared = np.random.default_rng(number), np.random.default_rng(number % 8 // 4)
+    order, signs = random.permutation(units), random.choice([-1.0, 1.0], units)
+    blocks = {f"units {role}": shared.normal(size=(units, 3)) / np.sqrt(units) for role in ("input", "readout")}
+    for gate in range(gates):
+        low_rank = shared.normal(size=(units, 6)) @ shared.normal(size=(6, units)) / units
+        weights = low_rank + random.normal(size=(units, units)) / np.sqrt(units)
+        blocks[f"between {gate}"] = weights[:, order] * signs
+    flips = {name: np.ones(2 if name.startswith("between") else 1) for name in blocks}
+    for gate in range(1, gates):  # as gates other than the candidate
+        flips[f"between {gate}"][0] = 0
+    moved = {name: block[order] * np.where(flips[name][0], signs, 1)[:, None] for name, block in blocks.items()}
+    return moved | {f"flips {name}": which for name, which in flips.items()}
+
+
+def measure_weights(count, gates):
+    """All pairs by weights, in this process."""
+    from scipy.optimize import quadratic_assignment
+
+    networks, chosen = [weight_network(number, gates) for number in range(count)], Weights()
+    with single_threaded_algebra():
+        chosen.between(*networks[:2])  # imports
+        begun = time.process_time()
+        seconds, distances = timed(lambda: all_pairs(networks, chosen, threads=1))
+        of_core = time.process_time() - begun
+        pairs = list(itertools.combinations(range(count), 2))
+        bounds = [chosen.lower_bound(networks[i], networks[j]) for i, j in pairs[:: max(len(pairs) // 50, 1)]]
+        recurrent = [one["between 0"] for one in networks[:4]]
+        options = {"maximize": True, "rng": np.random.default_rng(0)}
+        direct = [timed(lambda A=A: quadratic_assignment(A, recurrent[3], options=options))[0] for A in recurrent[:3]]
+    return {
+        "measure": "weights",
+        "gates": gates,
+        "networks": count,
+        "seconds": seconds,
+        "milliseconds_per_pair": 1e3 * of_core / len(pairs),
+        "mean_distance": float(np.mean([distances[pair] for pair in pairs])),
+        "mean_lower_bound": float(np.mean(bounds)),
+        "milliseconds_per_pair_directly": {"quadratic_assignment": 1e3 * statistics.median(direct)},
+    }
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="320 networks: under a minute")
     parser.add_argument("--json", metavar="FILE", help="write the numbers")
     parser.add_argument("--dsa-python", metavar="PATH", help="interpreter that has dsa-metric")
-    parser.add_argument("--one", choices=[*OPTIONS, "dsa"], help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=[*OPTIONS, "dsa", "weights"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.one == "weights":
+        print(json.dumps([measure_weights(8 if arguments.quick else 32, gates) for gates in (1, 3)]))
+        return
     if arguments.one == "dsa":
         count = 100 if arguments.quick else 1000
         print(json.dumps(measure_dsa(count, 3, arguments.dsa_python)))
@@ -231,6 +283,16 @@ def main():
     )
     for way, milliseconds in row["milliseconds_per_pair_directly"].items():
         print(f"  dsa-metric from {way}: {milliseconds:.2f} ms a pair, {row['times_faster'][way]:,.0f} times as long")
+    command = [sys.executable, __file__, "--one", "weights", *(["--quick"] if arguments.quick else [])]
+    for row in json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout):
+        rows.append(row)
+        print(
+            f"weights: {row['networks']} networks of 128 units and {row['gates']} gates; "
+            f"{row['milliseconds_per_pair']:.1f} ms of one core a pair; mean distance {row['mean_distance']:.3f}, "
+            f"lower bound {row['mean_lower_bound']:.3f}"
+        )
+        for way, milliseconds in row["milliseconds_per_pair_directly"].items():
+            print(f"  directly, {way} of one gate's weights: {milliseconds:.1f} ms a pair")
     points = np.random.default_rng(0).normal(size=(300 if arguments.quick else 3000, 6))
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
     seconds, embedding = timed(lambda: mds(distances))

@@ -78,10 +78,14 @@ class Weights(Comparison):
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
         """Match all pairs; each network is scaled, padded and sorted once for each layout that it meets."""
-        prepared, others = _preparing(firsts), _preparing(seconds)
+        prepared = _preparing(firsts)
+        others = prepared if firsts is seconds else _preparing(seconds)
         distances = np.empty((len(firsts), len(seconds)))
         for i, first in enumerate(firsts):
             for j, second in enumerate(seconds):
+                if firsts is seconds and j < i:
+                    distances[i, j] = distances[j, i]
+                    continue
                 layout = layout_of(first, second)
                 distances[i, j] = self._matched(layout, prepared(i, layout), others(j, layout))[1]
         return distances
@@ -98,13 +102,16 @@ class Weights(Comparison):
         return *self._matched(layout, *pair), _bound(layout, *pair)
 
     def _matched(self, layout: Layout, first: _Prepared, second: _Prepared) -> tuple[Reordering, float]:
+        if first.key == second.key:
+            return Reordering(np.arange(layout.n), np.ones(layout.n)), 0.0
         if first.key > second.key:  # a fixed order of each pair, so that the distance is symmetric to the last digit
             found, value = self._matched(layout, second, first)
             order = np.argsort(found.order)
             return Reordering(order, found.signs[order]), value
         score = _score(layout, first, second)
-        found = best_reordering(score, first.profiles @ second.profiles.T, int(self.starts), int(self.steps))
-        return found, float(np.sqrt(score.squared_distance(found)))
+        gains = first.profiles @ second.profiles.T
+        found, squared = best_reordering(score, gains, int(self.starts), int(self.steps))
+        return found, float(np.sqrt(squared))
 
 
 def _preparing(networks: Sequence[Reduced]) -> Callable[[int, Layout], _Prepared]:

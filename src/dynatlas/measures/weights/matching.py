@@ -19,8 +19,8 @@ from dynatlas.measures.weights.score import Reordering, Score
 GAIN: Final = 1e-7  # of the score, below which a step gains nothing
 
 
-def best_reordering(score: Score, gains: Float[np.ndarray, "n n"], starts: int, steps: int) -> Reordering:
-    """Return the best reordering that ``starts`` ascents find.
+def best_reordering(score: Score, gains: Float[np.ndarray, "n n"], starts: int, steps: int) -> tuple[Reordering, float]:
+    """Return the best reordering that ``starts`` ascents find, and its squared distance.
 
     Args:
         score: of the reorderings.
@@ -34,12 +34,13 @@ def best_reordering(score: Score, gains: Float[np.ndarray, "n n"], starts: int, 
         start = None if number == 1 else _random(score, random)
         if number == 0:
             start = score.with_signs(assignment(score.signless(score.linear) + gains)[0], score.linear)
-        found.append(exchanged(score, ascended(score, start, steps)))
-    return min(found, key=score.squared_distance)
+        reached = exchanged(score, ascended(score, start, steps))
+        found.append((reached, score.squared_distance(reached)))
+    return min(found, key=lambda one: one[1])
 
 
 def ascended(score: Score, start: Reordering | None, steps: int) -> Reordering:
-    """Climb from the mean of all reorderings, or from halfway to a start, and return the best reordering that is met."""
+    """Climb from the mean of all reorderings, or from halfway to a start; return the best reordering that is met."""
     slope = score.barycentre()
     level, squared = score.along_barycentre(score.linear), score.along_barycentre(slope)  # ⟨slope, mixture⟩
     units, mixture = np.arange(score.n), np.full((score.n, score.n), 1 / score.n)
