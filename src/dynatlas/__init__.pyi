@@ -27,3 +27,4 @@ from .study.plugins import load_package as load_package
 from .study.plugins import load_plugin as load_plugin
 from .study.study import Study as Study
 from .tasks.registry import register_task as register_task
+from .weights import weight_distance as weight_distance

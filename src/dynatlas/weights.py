@@ -53,21 +53,16 @@ def weight_distance(first: Cell, second: Cell, *, starts: int = 4, steps: int = 
             cannot be reordered.
 
     Example:
+        >>> import equinox as eqx
         >>> import jax
         >>> from dynatlas.cells import Vanilla
-        >>> cell = Vanilla(2, 8, 1, "tanh", key=jax.random.key(0))
-        >>> turned = jax.tree.map(lambda leaf: leaf[..., ::-1] if leaf.shape[-1:] == (8,) else leaf, cell)  # columns
-        >>> import equinox as eqx
-        >>> rows = lambda cell: (cell.recurrent_weights, cell.input_weights)
-        >>> turned = eqx.tree_at(rows, turned, tuple(-leaf[::-1] for leaf in rows(turned)))  # rows, with a sign
-        >>> found = weight_distance(cell, turned)
-        >>> found.distance > 0.5
-        True
-        >>> turned = eqx.tree_at(lambda cell: cell.recurrent_weights, turned, -turned.recurrent_weights)
-        >>> turned = eqx.tree_at(lambda cell: cell.readout_weights, turned, -turned.readout_weights)
-        >>> found = weight_distance(cell, turned)
-        >>> round(found.distance, 9), found.order.tolist(), set(found.signs.tolist())
-        (0.0, [7, 6, 5, 4, 3, 2, 1, 0], {-1.0})
+        >>> cell, order = Vanilla(2, 4, 1, "tanh", key=jax.random.key(0)), np.array([2, 0, 3, 1])
+        >>> leaves = lambda cell: (cell.recurrent_weights, cell.input_weights, cell.readout_weights)
+        >>> W, U, R = leaves(cell)
+        >>> reordered = eqx.tree_at(leaves, cell, (W[order][:, order], U[order], R[:, order]))
+        >>> found = weight_distance(cell, reordered)
+        >>> found.distance, found.order.tolist()  # cell's unit 0 is unit 1 of the other one
+        (0.0, [1, 3, 0, 2])
 
     Source: Huang, Singh, Martinelli & Rajan 2025. It compares networks of one architecture; the scale, signs, zeros for
     what is missing, and the bound are choices of dynatlas. See ``measures.weights.distance.Weights``.

@@ -10,11 +10,13 @@ import xarray as xr
 
 import dynatlas.measures
 from dynatlas.atlas.atlas import Atlas
-from dynatlas.measures.aspects import (
-    ASPECTS,
+from dynatlas.measures.aspects import ASPECTS
+from dynatlas.measures.findings import (
     EIGENVALUES,
+    FINDING_MEASURES,
+    OF_STUDIES,
     TOPOLOGY,
-    FixedPointMeasure,
+    FindingMeasure,
     aspect,
     check_topology,
     comparing,
@@ -36,23 +38,24 @@ def test_every_measure_of_the_package_is_in_its_register_with_a_label():
     }
     assert set(MEASURES.values()) == classes - {Measure}
     assert MEASURES.keys() == BUILT_IN
-    labels = [measure_label(name) for name in (*MEASURES, *TOPOLOGY)]
+    labels = [measure_label(name) for name in (*MEASURES, *FINDING_MEASURES)]
     assert all(labels)
     assert len(set(labels)) == len(labels)
 
 
 def test_declarations_agree_with_themselves():
-    assert not TOPOLOGY.keys() & MEASURES.keys()
-    for name, measure in TOPOLOGY.items():
+    assert not FINDING_MEASURES.keys() & MEASURES.keys()
+    assert not TOPOLOGY.keys() & OF_STUDIES.keys()
+    for name, measure in FINDING_MEASURES.items():
         check_name("measure", name)
-        assert measure.aspect in ASPECTS[1:]
+        assert measure.aspect in list(ASPECTS)[1:]
         holes = {hole for _, hole, _, _ in string.Formatter().parse(measure.left_out) if hole}
         assert holes == ({"modal"} if measure.only_modal else set()), name
 
 
 def test_the_page_on_comparing_lists_every_measure():
     page = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text(encoding="utf-8")
-    for name in (*MEASURES, *TOPOLOGY):
+    for name in (*MEASURES, *FINDING_MEASURES):
         assert f"\n| `{name}` |" in page, name
 
 
@@ -86,7 +89,7 @@ def with_points(tmp_path):
 
 def test_a_new_measure_needs_one_entry(with_points, monkeypatch):
     path, largest = with_points
-    declared = FixedPointMeasure("largest eigenvalue", "linearized dynamics", EIGENVALUES, Largest(), "no point at all")
+    declared = FindingMeasure("largest eigenvalue", "linearized dynamics", EIGENVALUES, Largest(), "no point at all")
     monkeypatch.setitem(TOPOLOGY, "largest", declared)
     check_topology("the task 'mine'", ["largest"], n_conditions=3)
     monkeypatch.setattr(FlipFlop, "topology", ("largest",))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynatlas import distance, distance_matrix
-from dynatlas.measures.aspects import TOPOLOGY
+from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.measures.geometry.cka import CKA
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import all_pairs, compare, in_groups
@@ -217,7 +217,7 @@ def test_a_measure_of_ones_own():
         for name in ("two words", "widths-controls", "Widths"):
             with pytest.raises(ValueError, match="cannot name a measure; expected a lowercase letter"):
                 register_measure(name)(Widths)
-        for name in TOPOLOGY:
+        for name in FINDING_MEASURES:
             with pytest.raises(ValueError, match=f"{name!r} is one of topology already"):
                 register_measure(name)(Widths)
     finally:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from dynatlas import distance, distance_matrix, place_recording, register_measure
 from dynatlas.errors import NetworkError
-from dynatlas.measures.aspects import aspect
+from dynatlas.measures.findings import aspect
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.registry import MEASURES
 from dynatlas.pipeline.calibration import time_geometry

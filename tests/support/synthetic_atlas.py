@@ -17,7 +17,7 @@ import xarray as xr
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import TABLES, columns
 from dynatlas.atlas.view import shown_factors
-from dynatlas.measures.aspects import aspect
+from dynatlas.measures.findings import aspect
 from dynatlas.pipeline.stages.trajectories import state_spaces
 from dynatlas.statistics.claims import check_claims
 from dynatlas.statistics.dispersion import spread_between_seeds
@@ -132,6 +132,7 @@ class _AtlasBuilder:
             first = len(self.rows["fixed_points"])
             positions, directions = self.fixed_points(member)
             self.dynamics(member, self.rows["fixed_points"][first:])
+            self.descriptions(member)
             rows = self.rows["fixed_points"][first:]
             picture = self.trajectories(member, positions, directions, rows)
             pictures.setdefault(self.study.block_of(member), {})[member.id] = picture
@@ -144,7 +145,7 @@ class _AtlasBuilder:
             self.groups[f"state_spaces/{block.name}"] = state_spaces(of_block)
             self.groups[f"fixed_points/{block.name}"] = self.spectra(self.points[block])
         for task, members in self.passed.items():
-            for measure in [*self.study.analysis.measures, *self.study.task(task).topology]:
+            for measure in self.study.measures_of(task):
                 self.distances(task, measure, members)
         self.averages()
         tables = {name: _frame(self.study, name, rows) for name, rows in self.rows.items()}
@@ -197,6 +198,16 @@ class _AtlasBuilder:
             self.rows["losses"].append(
                 {"network": member.id, "iteration": iteration, "training_loss": loss, "validation_mse": loss}
             )
+
+    def descriptions(self, member: Member) -> None:
+        """Errors under variations, and numbers that describe the activity."""
+        random = np.random.default_rng(int(member.id, 16))
+        of = {"network": member.id, "task": member.task}
+        for variation in self.study.variations(member.task):
+            error = float(random.lognormal(-3, 1))
+            self.rows["behavior"].append(of | {"variation": variation, "mse": error, "error": error})
+        names = ("participation_ratio", "intrinsic_dimension", "explained_share", "selectivity")
+        self.rows["activity"].append(of | dict(zip(names, random.uniform(0.2, 1, 4) * [6, 4, 1, 1], strict=True)))
 
     def fixed_points(self, member: Member) -> tuple[np.ndarray, np.ndarray]:
         """Add rows of ``searches`` and ``fixed_points``; return the positions of the points and their directions."""
@@ -397,7 +408,7 @@ class _AtlasBuilder:
             self.rows["embeddings_3d"].append(
                 {"task": task, "measure": measure, "network": member.id, "x": x, "y": y, "z": x - y}
             )
-        if measure in self.study.analysis.measures:
+        if measure in self.study.analysis.activity_measures:
             self.controls(task, measure, members)
         n_left_out = len(self.passed[task]) - len(members)
         self.rows["maps"].append(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from dynatlas._util.messages import listed
-from dynatlas.measures.aspects import TOPOLOGY
+from dynatlas.measures.aspects import ASPECTS
+from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.study.factors import Factor
 
 NEAR_ONE: Final = 0.95  # a mode of larger |λ| loses less than half in a dozen steps
@@ -40,7 +41,7 @@ CONFIGURATION: Final = {
 # The distance matrix that a row belongs to.
 MATRIX: Final = {
     "task": Column("string", "the task"),
-    "measure": Column("string", f"svcca, cka, …, {listed(TOPOLOGY, 'or')}"),
+    "measure": Column("string", f"svcca, cka, …, {listed(FINDING_MEASURES, 'or')}"),
 }
 
 TABLES: Final[dict[str, dict[str, Column]]] = {
@@ -67,6 +68,23 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "diverged_at": Column("int64", "iteration at which loss or gradient stopped being finite, or −1"),
         "passed": Column("bool", "whether it meets its task's threshold and is analysed"),
         "reason": Column("string", "why it is left out of analyses; empty if it passed"),
+    },
+    # One row per network that learned its task and variation of the task.
+    "behavior": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "variation": Column("string", 'name of the variation; "as it is" is the task as it stands in the study'),
+        "mse": Column("float64", "mean squared error on trials of the variation, by the task's weights"),
+        "error": Column("float64", "mse as a share of the variance of the targets, 1 − R²; infinite: it diverged"),
+    },
+    # One row per network that learned its task: numbers that describe its activity on the probe.
+    "activity": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "participation_ratio": Column("float64", "(Σ v)² / Σ v² of the variances v of principal components"),
+        "intrinsic_dimension": Column("float64", "dimension by the two nearest neighbours of each sample"),
+        "explained_share": Column("float64", "share of the units' variance that inputs and targets explain linearly"),
+        "selectivity": Column("float64", "share of that which the best single one explains, mean over units"),
     },
     # One row per network and validation point of its training.
     "losses": {
@@ -285,6 +303,10 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
             "int64", "components that all networks were reduced to; 0: the measure has no such number", before=0
         ),
         "n_identical": Column("int64", "pairs of networks at distance 0; −1: not counted", before=-1),
+        "gap_median": Column(
+            "float64", "1 − lower bound / distance, median of 200 pairs; NaN: no search is needed", before=NAN
+        ),
+        "gap_largest": Column("float64", "the largest of these", before=NAN),
     },
     # One row per distance matrix, subset of its networks and testable factor, or "interactions": how much it separates
     # the networks. Low and high are the ends of 95 % intervals over networks; NaN with too few networks.
@@ -331,7 +353,7 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     # distances are.
     "headline": {
         **MATRIX,
-        "aspect": Column("string", "geometry, dynamics, topology or linearized dynamics"),
+        "aspect": Column("string", listed(ASPECTS, "or")),
         "factor": Column("string", "a factor of the study, shared, interactions or seed"),
         "r2": Column("float64", "share of the variance between networks"),
         "r2_low": Column("float64", "lower end of a 95 % interval over networks"),

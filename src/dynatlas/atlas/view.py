@@ -1,6 +1,7 @@
 """What the figures and the report read from an atlas, and what they say when a part of it is not there."""
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -281,8 +282,8 @@ def representatives(atlas: AtlasLike, task: str) -> list[Representative]:
 
 
 def measures(atlas: AtlasLike, task: str) -> list[str]:
-    """The measures a task's networks are compared by: the study's of geometry, and the task's of topology."""
-    return [*atlas.study.analysis.measures, *atlas.study.task(task).topology]
+    """The measures by which a task's networks are compared."""
+    return list(atlas.study.measures_of(task))
 
 
 def distances(atlas: AtlasLike, task: str, measure: str) -> tuple[pd.DataFrame, Any]:
@@ -330,14 +331,17 @@ def map_note(facts: "pd.Series[Any]") -> str:
     Example:
         >>> map_note(pd.Series({"n_networks": 23, "stress": 0.125, "n_components": 9, "n_identical": 3}, dtype=object))
         'n = 23, 9 components, stress 0.12, 3 of 253 pairs the same'
+
+    Of distances that are sought, it states how far a lower bound lies below them.
     """
     pairs = facts["n_networks"] * (facts["n_networks"] - 1) // 2
-    components = int(facts["n_components"])
+    components, gap = int(facts["n_components"]), float(facts.get("gap_median", math.nan))
     parts = [
         f"n = {facts['n_networks']:,}",
         f"{components} component{'s' * (components != 1)}" if components else "",
         f"stress {facts['stress']:.2f}",
         f"{facts['n_identical']:,} of {pairs:,} pairs the same" if facts["n_identical"] > 0 else "",
+        "" if math.isnan(gap) else f"lower bound {100 * gap:.0f} % below the distance (median)",
     ]
     return ", ".join(filter(None, parts))
 

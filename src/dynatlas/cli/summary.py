@@ -66,9 +66,7 @@ def headline_table(headline: pd.DataFrame) -> Table:
         for aspect in ASPECTS:
             for measure, rows in of_task[of_task.aspect == aspect].groupby("measure", sort=False):
                 cells = {row.factor: _cell(row) for row in rows.itertuples()}
-                table.add_row(
-                    f"  {aspect}: {_short(str(measure), aspect)}", *(cells.get(name, "–") for name in columns)
-                )
+                table.add_row(f"  {_short(str(measure), aspect)}", *(cells.get(name, "–") for name in columns))
     return table
 
 
@@ -85,10 +83,10 @@ def print_claims(atlas: Atlas, console: Console) -> None:
 
 
 def _short(measure: str, aspect: str) -> str:
-    """Shorten a measure's name to fit the table into a terminal of 80 columns."""
+    """Return aspect and measure, short enough for the table to fit into a terminal of 80 columns."""
     if aspect != "topology":
-        return measure
-    return measure.replace("_", " ").removesuffix(" graph").replace("transition structure", "structure")
+        return aspect if measure == aspect else f"{aspect}: {measure}"
+    return f"{aspect}: " + measure.replace("_", " ").removesuffix(" graph").replace("transition structure", "structure")
 
 
 def _cell(row: Any) -> str:

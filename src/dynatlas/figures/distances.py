@@ -43,7 +43,7 @@ from dynatlas.figures.style import (
     styled,
     task_panels,
 )
-from dynatlas.measures.aspects import aspect
+from dynatlas.measures.findings import aspect
 from dynatlas.measures.registry import measure_label
 from dynatlas.study.study import Study
 

@@ -24,6 +24,10 @@ leave its distance from Y unchanged:
 | input_dsa | the same, of the maps beside the inputs | yes | the same |
 """
 
+from dynatlas.measures.behavior import profile_distance as profile_distance
+from dynatlas.measures.description import intrinsic_dimension as intrinsic_dimension
+from dynatlas.measures.description import participation_ratio as participation_ratio
+from dynatlas.measures.description import selectivity as selectivity
 from dynatlas.measures.distances import distance as distance
 from dynatlas.measures.distances import distance_matrix as distance_matrix
 from dynatlas.measures.distances import reduced as reduced

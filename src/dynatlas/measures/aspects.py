@@ -1,133 +1,14 @@
-"""Measures of topology and linearised dynamics, each declared once, and the aspect that every measure compares."""
+"""Aspects of networks, one of which every measure compares."""
 
-from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal
 
-from dynatlas.measures.graphs import Frobenius, FusedGromovWasserstein, MatchedStructure
-from dynatlas.measures.pairs import Comparison
-from dynatlas.measures.spectra import Spectrum
-
-Aspect = Literal["geometry", "dynamics", "topology", "linearized dynamics"]
-ASPECTS: Final[tuple[Aspect, ...]] = get_args(Aspect)  # in the order in which tables have them
-
-
-class Finding(NamedTuple):
-    """The part of a network's fixed-point analysis that a measure compares.
-
-    Attributes:
-        name: of the finding.
-        needs: of a task: "one condition", or "a line" that the points of an oscillation or an integration form.
-    """
-
-    name: str
-    needs: Literal["nothing", "one condition", "a line"] = "nothing"
-
-
-TRANSITIONS: Final = Finding("transition graph", needs="one condition")
-NEIGHBORS: Final = Finding("neighbour graphs", needs="a line")
-EIGENVALUES: Final = Finding("eigenvalues")
-
-
-class FixedPointMeasure(NamedTuple):
-    """A distance between findings about fixed points.
-
-    Attributes:
-        label: in figures and tables.
-        aspect: what it compares.
-        finding: of each network.
-        comparison: the distance between two networks' findings.
-        left_out: why a trained network may be missing; ``{modal}`` stands for the modal number of roots.
-        only_modal: compares only networks with the modal number of roots, as nodes must correspond.
-        pair_seconds: time to compare two networks, for plans.
-    """
-
-    label: str
-    aspect: Aspect
-    finding: Finding
-    comparison: Comparison
-    left_out: str
-    only_modal: bool = False
-    pair_seconds: float = 1e-5
-
-
-# By the names that tasks list under ``topology``.
-TOPOLOGY: Final = {
-    "transition_graph": FixedPointMeasure(
-        "transition graph",
-        "topology",
-        TRANSITIONS,
-        Frobenius(),
-        "not the modal number of roots, {modal}",
-        only_modal=True,
-    ),
-    "fused_transition_graph": FixedPointMeasure(
-        "fused transition graph",
-        "topology",
-        TRANSITIONS,
-        FusedGromovWasserstein(),
-        "no root",
-        pair_seconds=0.02,  # of graphs of 27 nodes
-    ),
-    "transition_structure": FixedPointMeasure(
-        "transition structure",
-        "topology",
-        TRANSITIONS,
-        MatchedStructure(),
-        "no root",
-        pair_seconds=0.02,
-    ),
-    "neighbor_graph": FixedPointMeasure(
-        "neighbour graph",
-        "topology",
-        NEIGHBORS,
-        Frobenius(),
-        "no root under some condition",
-    ),
-    "spectrum": FixedPointMeasure(
-        "spectrum",
-        "linearized dynamics",
-        EIGENVALUES,
-        Spectrum(),
-        "no fixed or slow point under some condition",
-        pair_seconds=1.5e-3,  # of 27 points of 64 units
-    ),
+Aspect = Literal["geometry", "dynamics", "topology", "linearized dynamics", "behavior", "weights"]
+# What measures of each aspect compare, in the order in which tables have them.
+ASPECTS: Final[dict[Aspect, str]] = {
+    "geometry": "the shape of the activity",
+    "dynamics": "how activity changes from step to step",
+    "topology": "which fixed points lead to which, or are neighbours",
+    "linearized dynamics": "the eigenvalues at the fixed points",
+    "behavior": "errors under variations of the task",
+    "weights": "parameters, up to the order of the units",
 }
-
-
-def aspect(measure: str) -> Aspect:
-    """Return the aspect that a measure compares; of a registered measure whose code is not loaded, geometry."""
-    from dynatlas.measures.registry import MEASURES  # which imports this file
-
-    if measure in TOPOLOGY:
-        return TOPOLOGY[measure].aspect
-    return MEASURES[measure].aspect if measure in MEASURES else "geometry"
-
-
-def comparing(finding: Finding) -> frozenset[str]:
-    """Return the names of the measures that compare a finding.
-
-    Example:
-        >>> sorted(comparing(TRANSITIONS))
-        ['fused_transition_graph', 'transition_graph', 'transition_structure']
-    """
-    return frozenset(name for name, measure in TOPOLOGY.items() if measure.finding == finding)
-
-
-def check_topology(task: str, names: Iterable[str], n_conditions: int, *, has_line: bool = False) -> None:
-    """Check that measures can compare networks on a user's task.
-
-    Args:
-        task: its name in messages.
-        names: its ``topology``.
-        n_conditions: number of its static inputs.
-        has_line: whether its fixed points form a line: over frequencies, or along an integral.
-
-    Raises:
-        ValueError: there is no such measure for it; or one compares a graph of one condition, and it has several.
-    """
-    known = [name for name, measure in TOPOLOGY.items() if has_line or measure.finding.needs != "a line"]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{task}: topology names {name!r}; expected some of {', '.join(known)}")
-        if TOPOLOGY[name].finding.needs == "one condition" and n_conditions > 1:
-            raise ValueError(f"{task}: topology names {name!r}, a graph of one condition, and there are {n_conditions}")

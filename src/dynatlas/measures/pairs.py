@@ -33,6 +33,15 @@ class Comparison(ABC):
     def between(self, first: Reduced, second: Reduced) -> float:
         """Return the distance between two reduced networks."""
 
+    @property
+    def has_lower_bound(self) -> bool:
+        """Whether the distance is the least that a search found, and ``lower_bound`` limits what it may have missed."""
+        return False
+
+    def lower_bound(self, first: Reduced, second: Reduced) -> float:
+        """Return a number that the distance cannot lie below: the distance itself, unless it is sought."""
+        return self.between(first, second)
+
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
         """Return the distances between each of ``firsts`` and each of ``seconds``."""
         return np.array([[self.between(first, second) for second in seconds] for first in firsts])

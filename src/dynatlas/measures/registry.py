@@ -5,8 +5,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final, TypeVar
 
 from dynatlas._util.messages import did_you_mean
-from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.measures.dynamics.dsa import DSA, InputDSA
+from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.measures.geometry.cca import CCA, PWCCA, SVCCA
 from dynatlas.measures.geometry.cka import CKA
 from dynatlas.measures.geometry.predictivity import Predictivity
@@ -61,8 +61,8 @@ def register_measure(name: str) -> Callable[[Class], Class]:
 
     def register(measure: Any) -> Any:
         check_name("measure", name)
-        if name in TOPOLOGY:
-            raise ValueError(f"the measure {name!r} is one of topology already; choose another name")
+        if name in FINDING_MEASURES:
+            raise ValueError(f"dynatlas has a measure {name!r} already; choose another name")
         if not (isinstance(measure, type) and issubclass(measure, Measure) and is_dataclass(measure)):
             raise ValueError(f"{measure!r} is not a dataclass that derives from dynatlas.geometry.Measure")
         enter(MEASURES, "measures", name, measure)
@@ -90,6 +90,6 @@ def measure_label(name: str) -> str:
         >>> measure_label("svcca"), measure_label("neighbor_graph"), measure_label("my_measure")
         ('SVCCA', 'neighbour graph', 'my_measure')
     """
-    if name in TOPOLOGY:
-        return TOPOLOGY[name].label
+    if name in FINDING_MEASURES:
+        return FINDING_MEASURES[name].label
     return MEASURES[name].label if name in BUILT_IN else name

@@ -85,7 +85,7 @@ def time_geometry(study_toml: str, code: Sequence[Code]) -> dict[str, tuple[floa
     of_trials = np.asarray(inputs)
     activities = [probe_activity(cell, inputs) for cell in cells]
     found: dict[str, tuple[float, float]] = {}
-    for name in study.analysis.measures:
+    for name in study.analysis.activity_measures:
         measure = study.measure(name)
         if measure.needs_agreement:
             measure = measure.agreed([measure.components_of(centred(activity, name)) for activity in activities])

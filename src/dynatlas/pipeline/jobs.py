@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from dynatlas.atlas.atlas import Entry, part_name, reduced_name
 from dynatlas.atlas.schema import OF_CONTROLS, OF_MATRICES
-from dynatlas.measures.aspects import TOPOLOGY
+from dynatlas.measures.findings import FINDING_MEASURES
+from dynatlas.pipeline.stages.behavior import measure_behavior
 from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
 from dynatlas.pipeline.stages.controls import make_controls
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
@@ -76,14 +77,16 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     searching = list(_searching(study, tunes))
     training = list(_training(study, flops, tunes, searching))
     dynamics = [_dynamics(study, job.arguments[0], job) for job in training]
-    comparing = list(_comparing(study, training, dynamics))
+    behavior = [_behavior(job.arguments[0], job) for job in training]
+    comparing = list(_comparing(study, training, dynamics, behavior))
     controls = [_controls(study, task.name) for task in study.tasks]
     tables = Job(
         "join tables",
         "maps",
         join_tables,
         (),
-        _names(training, dynamics),
+        # Reductions write descriptions of activity.
+        _names(training, dynamics, behavior, [job for job in comparing if job.compute is reduce_activity]),
         frozenset(f"tables/{name}.parquet" for name in joined_tables(study)),
     )
     mapping = [_mapping(matrix) for matrix in study.matrices]
@@ -97,7 +100,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     )
     claims = Job("test the claims", "maps", check_claims, (), _names([sums]), frozenset(["tables/claims.parquet"]))
     compared = (*comparing, *controls, tables, *mapping, sums, claims)
-    return (*tuning.values(), *searching, *training, *dynamics, *compared, *_report(claims))
+    return (*tuning.values(), *searching, *training, *dynamics, *behavior, *compared, *_report(claims))
 
 
 def _searching(study: Study, tunes: Mapping[Shape, frozenset[str]]) -> Iterator[Job]:
@@ -150,7 +153,12 @@ def _dynamics(study: Study, block: Block, train: Job) -> Job:
     )
 
 
-def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterator[Job]:
+def _behavior(block: Block, train: Job) -> Job:
+    promises = frozenset([part_name("behavior", block)])
+    return Job(f"vary the task {block.name}", "behavior", measure_behavior, (block,), _names([train]), promises)
+
+
+def _comparing(study: Study, training: list[Job], dynamics: list[Job], behavior: list[Job]) -> Iterator[Job]:
     """Reduce every network, compare the tiles of every matrix, join them."""
     counting = list(_counting(study, training))
     yield from counting
@@ -158,24 +166,27 @@ def _comparing(study: Study, training: list[Job], dynamics: list[Job]) -> Iterat
     for job in counting:
         task = job.arguments[0].task
         counted[task] = counted.get(task, frozenset()) | {job.name}
+    tested = {job.arguments[0]: frozenset([job.name]) for job in behavior}
     for stage, compute, jobs in (
         ("geometry", reduce_activity, training),
         ("topology", reduce_findings, dynamics),
     ):
         for job in jobs:
             [block] = job.arguments
-            measures = study.task(block.task).topology
             if stage == "geometry":
-                measures = tuple(
-                    name for measure in study.analysis.measures for name in (measure, controls_of(measure))
-                )
-            promises = frozenset(reduced_name(measure, block) for measure in measures)
-            needs = _names([job]) | (counted.get(block.task, frozenset()) if stage == "geometry" else frozenset())
+                measures = [
+                    name for measure in study.analysis.activity_measures for name in (measure, controls_of(measure))
+                ]
+                promises = frozenset([*(reduced_name(name, block) for name in measures), part_name("activity", block)])
+                needs = _names([job]) | counted.get(block.task, frozenset())
+            else:
+                promises = frozenset(reduced_name(name, block) for name in study.finding_measures(block.task))
+                needs = _names([job]) | tested[block]
             yield Job(_reduces(stage, block), stage, compute, (block,), needs, promises)
     reduces = {stage: {block: _reduces(stage, block) for block in study.blocks} for stage in ("geometry", "topology")}
     for matrix in study.matrices:
-        stage = "geometry" if matrix.measure in study.analysis.measures else "topology"
-        only_modal = stage == "topology" and TOPOLOGY[matrix.measure].only_modal
+        stage = "geometry" if matrix.measure in study.analysis.activity_measures else "topology"
+        only_modal = stage == "topology" and FINDING_MEASURES[matrix.measure].only_modal
         tiles = tiles_of(study, matrix)
         # A diagonal tile has the same networks on both sides.
         diagonal = [tile for tile in tiles if tile.row == tile.column]
@@ -212,7 +223,7 @@ def _mapping(matrix: Matrix) -> Job:
 
 def _controls(study: Study, task: str) -> Job:
     needs = frozenset(_reduces("geometry", block) for block in study.blocks if block.task == task)
-    matrices = [Matrix(task, measure) for measure in study.analysis.measures]
+    matrices = [Matrix(task, measure) for measure in study.analysis.activity_measures]
     promises = frozenset(part_name(table, matrix) for table in OF_CONTROLS for matrix in matrices)
     beyond = (f"arrays.zarr/controls/{task}/*",)
     return Job(f"control {task}", "controls", make_controls, (task,), needs, promises, beyond=beyond)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dynatlas._util.cores import available_cores
-from dynatlas.measures.aspects import TOPOLOGY
+from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.pipeline.calibration import Cost, import_everything, time_dynamics, time_geometry, time_training
 from dynatlas.pipeline.jobs import Job, jobs_of, training_flops
 from dynatlas.pipeline.pending import Pending
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dynatlas.pipeline.workers import Future
 
 # Costs that the calibration does not measure, in seconds of one worker on the demo.
+BEHAVIOR_COMPILE_SECONDS = 0.5
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 3.5, 3.5, 0.4, 0.5
 OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 0.2, 9e-6
 # Expected fixed and slow points on the line of an integrator, for the disk estimate.
@@ -198,6 +199,8 @@ def _job_cost(
         shape = subject if isinstance(subject, Shape) else subject.shape
         cost = training[shape]
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
+    if job.stage == "behavior":
+        return f"behavior {subject.shape.name}", BEHAVIOR_COMPILE_SECONDS, _behavior_seconds(study, subject, training)
     if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:
         return job.stage, 0.0, _comparison_seconds(study, job, geometry)
     if isinstance(subject, Block):
@@ -212,6 +215,15 @@ def _job_cost(
     return job.name, 0.0, fixed.get(job.name, FIGURES_SECONDS)
 
 
+def _behavior_seconds(study: Study, block: Block, training: Mapping[Shape, Cost]) -> float:
+    """Return the seconds to test a block under the variations of its task: a third of training on as many steps."""
+    members = study.blocks[block]
+    longest = max(variation.task.steps for variation in study.variations(block.task).values())
+    tested = len(study.variations(block.task)) * study.analysis.variation_trials * longest
+    trained = members[0].training.batch_size * study.trained_task(block).steps
+    return OVERHEAD_SECONDS + training[block.shape].seconds * tested / trained / 3 * len(members)
+
+
 def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[float, float]]) -> float:
     """Return the seconds of a job that reduces, compares, joins, embeds, or computes controls."""
     subject: Any = job.arguments[0]
@@ -223,7 +235,7 @@ def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[flo
         pairs = rows * columns if subject.row != subject.column else rows * (rows - 1) / 2
         measure = subject.matrix.measure
         return OVERHEAD_SECONDS + pairs * (
-            geometry[measure][1] if measure in geometry else TOPOLOGY[measure].pair_seconds
+            geometry[measure][1] if measure in geometry else FINDING_MEASURES[measure].pair_seconds
         )
     if isinstance(subject, Matrix):
         networks = len(study.members_of(subject.task))
@@ -306,5 +318,5 @@ def _reduced_bytes(study: Study) -> Iterator[float]:
     """Yield the bytes of a reduced network for each task and measure of geometry: its leading components."""
     for task in study.tasks:
         samples = len(task.probe_conditions()) * task.steps  # as many as probe trials, without drawing them
-        for measure in study.analysis.measures:
+        for measure in study.analysis.activity_measures:
             yield 8.0 * samples * min(study.measure(measure).kept_components, max(study.population.units))

@@ -204,7 +204,7 @@ def task_named(atlas: Atlas, task: str | None) -> str:
 
 
 def _measures(atlas: Atlas, measures: Sequence[str] | None) -> list[str]:
-    known = list(atlas.study.analysis.measures)
+    known = list(atlas.study.analysis.activity_measures)
     for name in measures or ():
         if name not in known:
             raise AtlasError(f"the study {atlas.study.name!r} has no measure {name!r}; it has: {', '.join(known)}")

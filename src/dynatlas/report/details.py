@@ -19,6 +19,8 @@ MOST_EIGENVALUES: Final = 32
 # Tables whose rows are shown for a network, and the columns shown.
 SHOWN: Final = {
     "losses": ("iteration", "training_loss", "validation_mse"),
+    "behavior": ("variation", "error"),
+    "activity": ("participation_ratio", "intrinsic_dimension", "explained_share", "selectivity"),
     "fixed_points": (
         *("condition", "is_slow", "n_unstable", "index", "q", "hits"),
         *("spectral_radius", "time_constant", "readout"),

@@ -12,6 +12,7 @@ from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import AtlasLike, left_out, lost_levels, table, task_title, tasks, varying_factors
 from dynatlas.figures.distances import p_text
 from dynatlas.figures.looks import factor_label
+from dynatlas.measures.findings import given_factors
 from dynatlas.measures.registry import measure_label
 from dynatlas.study.study import Study
 
@@ -99,6 +100,10 @@ class SharesRow(NamedTuple):
     n_networks: int
     shares: dict[str, Share]  # factor → share
 
+    def test_text(self, factor: str) -> str:
+        """Return the p-value of a factor, or why it has none; empty for a part of the variance without a test."""
+        return "by definition" if factor in given_factors(self.name) else self.shares[factor].p_text
+
 
 def sentence(rows: list[SharesRow], factor: str) -> str:
     """State where a factor separates the networks of one task, where not beyond chance, and where distances cannot say.
@@ -110,7 +115,11 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
     for row in rows:
         share = row.shares.get(factor)
         if share is not None and share.is_tested:
-            names = {"geometry": f"{row.measure} geometry", "topology": f"{row.measure}s"}
+            names = {
+                "geometry": f"{row.measure} geometry",
+                "dynamics": f"{row.measure} dynamics",
+                "topology": f"{row.measure}s",
+            }
             where = names.get(row.aspect, row.aspect)
             if share.is_no_measure:
                 found["no measure"].append(f"{where} (R² {share.text})")
@@ -211,11 +220,10 @@ def shares(atlas: AtlasLike) -> list[SharesRow]:
     rows = []
     for task in tasks(atlas):
         for measure, parts in stored[stored["task"] == task].groupby("measure", sort=False):
-            found = {
-                str(factor): Share(*map(float, numbers))
-                for factor, *numbers in parts[["factor", *_COLUMNS]].itertuples(index=False, name=None)
-            }
             name, first = str(measure), parts.iloc[0]
+            found = {
+                str(row["factor"]): Share(*(float(row[column]) for column in _COLUMNS)) for _, row in parts.iterrows()
+            }
             rows.append(
                 SharesRow(
                     task,

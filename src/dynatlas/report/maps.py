@@ -9,7 +9,8 @@ from dynatlas._util.json import Json
 from dynatlas._util.selection import even_selection
 from dynatlas.atlas.schema import TABLES
 from dynatlas.atlas.view import AtlasLike, Missing, distances, embedding, map_facts, map_note, measures, table, tasks
-from dynatlas.measures.aspects import aspect
+from dynatlas.measures.aspects import ASPECTS
+from dynatlas.measures.findings import aspect
 from dynatlas.measures.registry import measure_label
 from dynatlas.report.values import cells, rounded
 
@@ -24,6 +25,7 @@ def map_list(atlas: AtlasLike) -> list[dict[str, str]]:
             "measure": measure,
             "label": measure_label(measure),
             "aspect": aspect(measure),
+            "compares": ASPECTS[aspect(measure)],
             "file": f"map-{task}-{measure}",
         }
         for task in tasks(atlas)

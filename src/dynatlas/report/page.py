@@ -44,7 +44,8 @@ from dynatlas.figures.looks import (
 )
 from dynatlas.figures.state_spaces import MOST_STEPS, color_scale
 from dynatlas.figures.style import render
-from dynatlas.measures.aspects import TRANSITIONS, comparing
+from dynatlas.measures.aspects import ASPECTS
+from dynatlas.measures.findings import TRANSITIONS, comparing
 from dynatlas.report import plots
 from dynatlas.report.details import MOST_EIGENVALUES, network_details
 from dynatlas.report.headline import (
@@ -116,6 +117,7 @@ def page(atlas: AtlasLike, figures: list[Json]) -> str:
         shown=" and ".join(map(factor_label, shown)),
         question=question(atlas.study),
         differences=differences(atlas.study),
+        aspects=ASPECTS,
         factor_title=factor_title,
     )
 

@@ -19,6 +19,8 @@ _ABOUT: Final = {
     "effects": "Effect of each factor on the distances, by each measure.",
     "spread": "Mean distance between networks that differ in the seed alone, at each level of each factor.",
     "claims": "The claims of the paper, each with a verdict.",
+    "behavior": "Error of each network under variations of its task.",
+    "activity": "Dimensions of each network's activity, and what its units follow.",
     "searches": "Outcome of the fixed-point search for every network and static input.",
     "fixed_points": "Every fixed or slow point.",
     "components": "Principal components that each network needs, for measures that take as many of every network.",

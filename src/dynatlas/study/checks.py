@@ -1,12 +1,10 @@
-"""Checks of a study's parts against each other, and tasks with other settings."""
+"""Checks of a study's parts against each other."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -16,9 +14,8 @@ from dynatlas.cells.cell import Cell
 from dynatlas.cells.registry import CELLS
 from dynatlas.errors import StudyError
 from dynatlas.study.factors import chosen_settings, crossed, plain
-from dynatlas.study.members import TRACED, Levels, Member
+from dynatlas.study.members import TRACED, Member
 from dynatlas.study.settings import Training
-from dynatlas.tasks.task import Task
 
 if TYPE_CHECKING:
     from dynatlas.study.study import Study
@@ -42,17 +39,6 @@ def refuse_unknown(what: str, known: Sequence[str], seen: Mapping[Place, str | N
     ]
     if wrong:
         raise ValidationError.from_exception_data(what, wrong)
-
-
-def changed(task: Task, changes: dict[str, Any]) -> Task:
-    """Return a task with other settings; a ``ValidationError`` names one that it does not accept."""
-    return type(task).model_validate(task.model_dump() | {"name": task.name} | changes)
-
-
-def setting_names(task: Task) -> set[str]:
-    """Return the settings of a task that a study file can set."""
-    fields = type(task).model_fields.items()
-    return {name for name, field in fields if name not in ("kind", "name") and not (name == "steps" and field.exclude)}
 
 
 def check_cells(study: "Study", accepted: Mapping[str, dict[str, Any]]) -> None:
@@ -87,29 +73,6 @@ def _check_settings(name: str, size: tuple[int, int, int], activation: str, sett
     except Exception as error:  # of code that users write, too
         listed = ", ".join(f"{setting} = {value!r}" for setting, value in settings.items())
         raise ValueError(f"the cell {name!r} with {size[1]} units and {listed}: {first_line(error)}") from None
-
-
-@lru_cache(maxsize=256)
-def variant(task: Task, levels: Levels) -> Task:
-    """Return a task with the levels of its factors."""
-    changes = chosen_settings(levels, "tasks")
-    return changed(task, changes) if changes else task
-
-
-def refuse_other_comparison(task: Task, variant: Task, changes: Mapping[str, Any]) -> None:
-    """Refuse levels with which networks cannot be compared on the probe of the task itself."""
-
-    def compared(of: Task) -> dict[str, Any]:
-        facts = {"inputs": of.n_inputs, "outputs": of.n_outputs, "conditions": np.asarray(of.conditions()).tolist()}
-        return facts | {"frequencies": of.condition_frequencies(), "integrated inputs": of.integrated_inputs()}
-
-    seen, wanted = compared(variant), compared(task)
-    if different := [name for name in wanted if seen[name] != wanted[name]]:
-        settings = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
-        raise ValueError(
-            f"the task {task.name!r} has other {different[0]} with {settings}, so its networks cannot be compared with "
-            'the others; list the task twice under [[tasks]], each with a name = "…" of its own'
-        )
 
 
 def refuse_other_programs(members: Sequence[Member]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dynatlas.measures.findings import OF_STUDIES
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.registry import BUILT_IN, MEASURES, measure_of
 
@@ -170,7 +171,9 @@ class Population(Settings):
 class Analysis(Settings):
     """Analysis of the trained networks. Changing these settings never retrains a network."""
 
-    before = MappingProxyType({"fixed_point_max_seconds": 120.0, "svcca_per_network": True})
+    before = MappingProxyType(
+        {"fixed_point_max_seconds": 120.0, "svcca_per_network": True, "variations": {}, "variation_trials": 64}
+    )
 
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
     measure_options: dict[str, dict[str, Any]] = {}  # measure → options
@@ -193,14 +196,24 @@ class Analysis(Settings):
     permutations: Annotated[int, Field(ge=1, le=1_000_000)] = 999  # of each test; ten times as many where p < 0.05
     bootstraps: Annotated[int, Field(ge=2, le=1_000_000)] = 999
     control_networks: Annotated[int, Field(ge=4, le=10_000)] = 128  # networks per task used for the controls
+    # Task → name → settings and noise with which its trained networks are tested, instead of what the task proposes.
+    variations: dict[str, dict[str, dict[str, Any]]] = {}
+    variation_trials: Annotated[int, Field(ge=2, le=100_000)] = 64  # of each variation
 
     @model_validator(mode="after")
     def _measures_agree(self) -> "Analysis":
         if len(set(self.measures)) < len(self.measures):
             raise ValueError(f"measures {list(self.measures)} names one twice; each may stand once")
+        if not self.activity_measures:
+            raise ValueError(
+                f"measures {list(self.measures)} names none of activity, which figures show first; add one, such as "
+                '"svcca"'
+            )
         unused = sorted(set(self.measure_options) - set(self.measures))
         if unused:
             raise ValueError(f"measure_options has options for {unused[0]!r}, which is not among the measures")
+        if wrong := sorted(set(self.measure_options) & OF_STUDIES.keys()):
+            raise ValueError(f"measure_options has options for {wrong[0]!r}, which has none")
         return self
 
     def measure(self, name: str) -> Measure:
@@ -213,6 +226,11 @@ class Analysis(Settings):
         return measure_of(name, default | self.measure_options.get(name, {}))
 
     @property
+    def activity_measures(self) -> tuple[str, ...]:
+        """Measures that compare activity; the others compare findings."""
+        return tuple(name for name in self.measures if name not in OF_STUDIES)
+
+    @property
     def agreeing(self) -> tuple[str, ...]:
         """Measures by which all networks of a task are reduced to the same number of components."""
-        return tuple(name for name in self.measures if name in BUILT_IN and self.measure(name).needs_agreement)
+        return tuple(name for name in self.activity_measures if name in BUILT_IN and self.measure(name).needs_agreement)

@@ -18,19 +18,11 @@ from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cells.registry import CELLS
 from dynatlas.cells.settings import settings_of
 from dynatlas.errors import PluginError, StudyError
+from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.measures.measure import Measure
 from dynatlas.registry import Origin, origin_of, snapshot
 from dynatlas.study import costs
-from dynatlas.study.checks import (
-    Place,
-    changed,
-    check_cells,
-    refuse_other_comparison,
-    refuse_other_programs,
-    refuse_unknown,
-    setting_names,
-    variant,
-)
+from dynatlas.study.checks import Place, check_cells, refuse_other_programs, refuse_unknown
 from dynatlas.study.content import content_hash, each_member, task_content, task_table
 from dynatlas.study.factors import (
     TABLES,
@@ -52,6 +44,14 @@ from dynatlas.study.plugin_records import Known, Plugin, record
 from dynatlas.study.plugins import GROUPS, Code, code_of, import_code
 from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Training
 from dynatlas.study.user_defined import check, facts, sizes, user_defined
+from dynatlas.study.variants import (
+    Variation,
+    changed,
+    refuse_other_comparison,
+    setting_names,
+    variant,
+    variations_of,
+)
 from dynatlas.tasks.placeholder import code_is_missing, has_code
 from dynatlas.tasks.registry import TASKS, AnyTask
 from dynatlas.tasks.task import Task, without_none
@@ -135,7 +135,7 @@ class Study(SummaryRepr, Settings):
     @classmethod
     def _known_measures(cls, value: Analysis, info: Any) -> Analysis:
         known = Known(info.data.get("plugins", ()))
-        for name in value.measures:
+        for name in value.activity_measures:
             if not known.without_code("measures", name):
                 value.measure(name)
         return value
@@ -220,7 +220,14 @@ class Study(SummaryRepr, Settings):
                 raise ValueError(f"cells.{name} is a setting of none of the study's cells; {hint}")
 
     def _check_variants(self) -> None:
-        """Check that overrides name factors of the study, and that tasks stay comparable at every level."""
+        """Check that overrides name factors of the study, that tasks stay comparable at every level, and variations."""
+        names = [task.name for task in self.tasks]
+        if unknown := sorted(self.analysis.variations.keys() - set(names)):
+            hint = did_you_mean(unknown[0], names, f"it has {', '.join(names)}")
+            raise ValueError(f"analysis.variations names {unknown[0]!r}, which is no task of this study; {hint}")
+        for task in self.tasks:
+            if has_code(task):
+                self.variations(task.name)
         further = {factor.name for factor in self.further_factors}
         for override in self.overrides:
             if unknown := sorted(override.further.keys() - further):
@@ -362,12 +369,18 @@ class Study(SummaryRepr, Settings):
         built_in = dict(zip(FACTORS, (of.architectures, of.activations, of.units, of.l2), strict=True))
         return built_in | {factor.name: factor.shown for factor in self.further_factors}
 
+    def measures_of(self, task: str) -> tuple[str, ...]:
+        """Return the measures by which a task's networks are compared: the study's, then the task's own."""
+        return (*self.analysis.measures, *self.task(task).topology)
+
+    def finding_measures(self, task: str) -> tuple[str, ...]:
+        """Return those of them that compare findings instead of activity."""
+        return tuple(name for name in self.measures_of(task) if name in FINDING_MEASURES)
+
     @property
     def matrices(self) -> tuple[Matrix, ...]:
-        """All distance matrices, task by task, geometry first."""
-        return tuple(
-            Matrix(task.name, measure) for task in self.tasks for measure in (*self.analysis.measures, *task.topology)
-        )
+        """All distance matrices, task by task, in the order of ``measures_of``."""
+        return tuple(Matrix(task.name, measure) for task in self.tasks for measure in self.measures_of(task.name))
 
     def members_of(self, task: str) -> list[Member]:
         """Return the members of a task, in order."""
@@ -441,6 +454,17 @@ class Study(SummaryRepr, Settings):
     def trained_task(self, of: Block | Shape | Configuration) -> Task:
         """Return the task that networks are trained on: that of their name, with the levels of its factors."""
         return variant(self.task(of.task), of.levels)
+
+    def variations(self, task: str) -> dict[str, Variation]:
+        """Return the variations of a task on which its trained networks are tested, the task itself first.
+
+        Raises:
+            PluginError: the task is user-defined, and its code has not been imported.
+        """
+        tested = self.task(task)
+        if not has_code(tested):
+            raise code_is_missing("task", tested.kind)
+        return variations_of(tested, self.analysis.variations.get(task))
 
     def cell(self, of: Block | Shape, key: PRNGKeyArray) -> Cell:
         """Initialise a network of this shape.

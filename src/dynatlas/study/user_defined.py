@@ -10,7 +10,7 @@ from dynatlas.cells.cell import CellSize, size_of
 from dynatlas.cells.checks import check_cell
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cells.registry import CELLS
-from dynatlas.measures.aspects import check_topology
+from dynatlas.measures.findings import check_topology
 from dynatlas.measures.registry import BUILT_IN as BUILT_IN_MEASURES
 from dynatlas.tasks.checks import check_task
 from dynatlas.tasks.registry import BUILT_IN as BUILT_IN_TASKS
@@ -34,7 +34,7 @@ def user_defined(study: "Study") -> Iterator[tuple[str, str]]:
     used = {
         "tasks": ([task.kind for task in study.tasks], BUILT_IN_TASKS),
         "cells": (study.population.architectures, BUILT_IN_CELLS),
-        "measures": (study.analysis.measures, BUILT_IN_MEASURES),
+        "measures": (study.analysis.activity_measures, BUILT_IN_MEASURES),
         "activations": (study.population.activations, BUILT_IN_ACTIVATIONS),
     }
     # A name that a later version of dynatlas took is still the plug-in's in a study that records it.

@@ -1,6 +1,7 @@
 """Context-dependent integration: accumulate the cued input stream."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +58,11 @@ class ContextIntegration(Task):
     def n_outputs(self) -> int:
         """One output: the integral."""
         return 1
+
+    @property
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Trials of twice the length, and noise on all inputs."""
+        return {"twice as long": {"steps": min(2 * self.steps, 100_000)}, "noisy inputs": {"input_noise": 0.5}}
 
     def trial(self, key: PRNGKeyArray) -> Trial:
         """Draw a random trial."""

@@ -1,6 +1,7 @@
 """The K-bit flip-flop: hold the last pulse of each channel."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +71,16 @@ class FlipFlop(Task):
     def n_outputs(self) -> int:
         """One output per bit."""
         return self.channels
+
+    @property
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Trials of twice the length, other rates of pulses, and noise."""
+        return {
+            "twice as long": {"steps": min(2 * self.steps, 100_000)},
+            "half the pulses": {"pulse_probability": self.pulse_probability / 2},
+            "twice the pulses": {"pulse_probability": min(2 * self.pulse_probability, 1.0)},
+            "noisy inputs": {"input_noise": 0.2},
+        }
 
     def trial(self, key: PRNGKeyArray) -> Trial:
         """Draw a random trial."""

@@ -1,5 +1,6 @@
 """Frequency-cued sine: a static command sets the frequency of the output."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import jax
@@ -102,6 +103,11 @@ class SineWave(Task):
     def n_outputs(self) -> int:
         """One output: the wave."""
         return 1
+
+    @property
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Trials of twice the length, and noise."""
+        return {"twice as long": {"steps": min(2 * self.steps, 100_000)}, "noisy inputs": {"input_noise": 0.1}}
 
     def frequency(self, command: Float[Array, ""] | float) -> Float[Array, ""]:
         """Return the frequency of a command, in cycles per step."""

@@ -7,7 +7,7 @@ over keys.
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, final
 
@@ -165,6 +165,11 @@ class Task(BaseModel):
     def n_conditions(self) -> int:
         """Number of static inputs."""
         return len(self.conditions())
+
+    @property
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Variations on which trained networks are tested: name → settings of the task, ``input_noise``, and so on."""
+        return {"noisy inputs": {"input_noise": 0.1}}
 
     def condition_names(self) -> tuple[str, ...]:
         """Return a short name for each condition."""

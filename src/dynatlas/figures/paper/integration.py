@@ -36,7 +36,7 @@ def integration(atlas: AtlasLike) -> Figure:
 
 
 def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
-    geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
+    geometry, topology = atlas.study.analysis.activity_measures[0], atlas.study.task(task).topology[0]
     top, middle, bottom, legends = split_rows(figure, [3.1, 2.1, 2.0, 0.9])
     a, b = split_columns(top, [1.9, 5.2])
     c, d = split_columns(middle, [1.0, 1.0])

@@ -29,7 +29,7 @@ def oscillation(atlas: AtlasLike) -> Figure:
 
 
 def _draw(figure: Figure, atlas: AtlasLike, task: str) -> None:
-    geometry, topology = atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
+    geometry, topology = atlas.study.analysis.activity_measures[0], atlas.study.task(task).topology[0]
     top, middle, bottom, legends = split_rows(figure, [2.8, 2.2, 2.2, 0.5])
     a, b = split_columns(top, [1.9, 5.2])
     c, d = split_columns(middle, [3.7, 3.4])

@@ -141,7 +141,7 @@ def describe_population(atlas: AtlasLike, task: str) -> str:
 
 def compared_measures(atlas: AtlasLike, task: str) -> tuple[str, str]:
     """Return the measures of geometry and of topology that the maps show."""
-    return atlas.study.analysis.measures[0], atlas.study.task(task).topology[0]
+    return atlas.study.analysis.activity_measures[0], atlas.study.task(task).topology[0]
 
 
 def describe_map(atlas: AtlasLike, task: str, measure: str) -> str:

@@ -41,7 +41,7 @@ def untrained(atlas: AtlasLike) -> Figure:
     with styled():
         figure = new_figure(5.9)
         maps, matrices, means, legends = split_rows(figure, [2.2, 1.7, 1.6, 0.4])
-        measure = atlas.study.analysis.measures[0]
+        measure = atlas.study.analysis.activity_measures[0]
         label = measure_label(measure)
         for part, letter, title, draw in (
             (maps, "a", f"{shown_label(atlas)} networks, trained and untrained: {label}, MDS", _draw_map),
@@ -219,7 +219,7 @@ def _components(atlas: AtlasLike, measure: str) -> str:
 
 def untrained_caption(atlas: AtlasLike) -> str:
     """Return the caption of figure 4."""
-    measure = atlas.study.analysis.measures[0]
+    measure = atlas.study.analysis.activity_measures[0]
     mapped, compared, reliabilities, shown = [], [], [], set()
     lacking: list[Missing] = []
     for task in tasks(atlas):

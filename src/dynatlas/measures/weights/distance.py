@@ -68,6 +68,11 @@ class Weights(Comparison):
             is_count = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
             expected(option, value, "a whole number of at least 1", is_count)
 
+    @property
+    def has_lower_bound(self) -> bool:
+        """A search may miss the best reordering."""
+        return True
+
     def between(self, first: Reduced, second: Reduced) -> float:
         """Match the units of two networks, and return the norm of the difference.
 

@@ -1,23 +1,26 @@
 """Jobs that compare all networks of a task: tile by tile, then joined to one matrix."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from dynatlas._util.modes import mode
+from dynatlas._util.selection import even_selection
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import agreed_measure
-from dynatlas.measures.aspects import TOPOLOGY
 from dynatlas.measures.distances import settings_of
-from dynatlas.measures.pairs import GROUP, compare, in_groups, labelled
+from dynatlas.measures.findings import FINDING_MEASURES
+from dynatlas.measures.pairs import GROUP, Comparison, compare, in_groups, labelled
 from dynatlas.pipeline.progress import Report
 from dynatlas.study.members import Block, Matrix, Member
 from dynatlas.study.study import Study
 
 # Members on each side of a tile: a worker holds them in memory, and loses one tile if it dies. A multiple of GROUP.
 TILE = 8 * GROUP
+BOUNDED_PAIRS: Final = 200  # of a matrix, whose distances are held against their lower bounds
 
 
 class Tile(NamedTuple):
@@ -62,8 +65,8 @@ def compare_tile(path: Path, tile: Tile, report: Report) -> list[Entry]:
         for block in tile.blocks(atlas.study)
         for network, reduced in atlas.reduced(measure, block).items()
     }
-    of_points = TOPOLOGY.get(measure)
-    if of_points and of_points.only_modal:
+    found = FINDING_MEASURES.get(measure)
+    if found and found.only_modal:
         modal = modal_count(atlas, tile.matrix.task)
         kept = {network: reduced for network, reduced in kept.items() if len(reduced["edges"]) == modal}
     rows, columns = (
@@ -73,7 +76,7 @@ def compare_tile(path: Path, tile: Tile, report: Report) -> list[Entry]:
     distances = compare(
         [[kept[network] for network in group] for group in rows],
         None if tile.row == tile.column else [[kept[network] for network in group] for group in columns],
-        of_points.comparison if of_points else atlas.study.measure(measure),
+        _comparison(atlas, tile.matrix),
         threads=1,
     )
     labels = {
@@ -96,13 +99,44 @@ def join_tiles(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         rows, columns = ([place[str(one)] for one in part[side].values] for side in ("network", "other_network"))
         distances[np.ix_(rows, columns)] = part.values
         distances[np.ix_(columns, rows)] = part.values.T
-    of_points = TOPOLOGY.get(measure)
-    settings = {} if of_points else settings_of(agreed_measure(atlas, task, measure))
-    reason = of_points.left_out if of_points else ""
-    if of_points and of_points.only_modal:
+    found = FINDING_MEASURES.get(measure)
+    settings = {} if found else settings_of(agreed_measure(atlas, task, measure))
+    reason = found.left_out if found else ""
+    if found and found.only_modal:
         reason = reason.format(modal=modal_count(atlas, task))
-    labelled_distances = labelled(distances, names, measure, left_out_reason=reason, **settings)
+    gaps = _gaps(atlas, matrix, names, distances)
+    labelled_distances = labelled(distances, names, measure, left_out_reason=reason, **settings, **gaps)
     return [atlas.write_arrays(f"distances/{task}/{measure}", labelled_distances.rename("distance").to_dataset())]
+
+
+def _gaps(atlas: Atlas, matrix: Matrix, names: list[str], distances: NDArray[np.float64]) -> dict[str, float]:
+    """Return how far distances that are sought may lie above the true ones, as shares: median and largest of a sample.
+
+    A pair's gap is 1 − its lower bound / its distance, and 0 at the distance 0.
+    """
+    comparison = _comparison(atlas, matrix)
+    if not comparison.has_lower_bound or len(names) < 2:
+        return {}
+    rows, columns = np.triu_indices(len(names), 1)
+    pairs = [(rows[place], columns[place]) for place in even_selection(range(len(rows)), BOUNDED_PAIRS)]
+    wanted = {names[place] for pair in pairs for place in pair}
+    kept = {
+        network: reduced
+        for block in atlas.study.blocks
+        if block.task == matrix.task and wanted & {member.id for member in atlas.study.blocks[block]}
+        for network, reduced in atlas.reduced(matrix.measure, block).items()
+        if network in wanted
+    }
+    gaps = []
+    for one, other in pairs:
+        bound = comparison.lower_bound(kept[names[one]], kept[names[other]])
+        gaps.append(max(1 - bound / distances[one, other], 0.0) if distances[one, other] else 0.0)
+    return {"gap_median": float(np.median(gaps)), "gap_largest": float(np.max(gaps))}
+
+
+def _comparison(atlas: Atlas, matrix: Matrix) -> Comparison:
+    found = FINDING_MEASURES.get(matrix.measure)
+    return found.comparison if found else atlas.study.measure(matrix.measure)
 
 
 def modal_count(atlas: Atlas, task: str) -> int:

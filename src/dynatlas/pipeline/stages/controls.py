@@ -38,7 +38,7 @@ def make_controls(path: Path, task: str, report: Report) -> list[Entry]:
     """Write the rows of ``controls`` and, with untrained networks, the arrays of the same name."""
     atlas = Atlas.open(path)
     entries = []
-    for name in atlas.study.analysis.measures:
+    for name in atlas.study.analysis.activity_measures:
         measure = atlas.study.measure(name)
         networks, kept = _kept(atlas, task, name)
         distances = _distances(kept, measure)

@@ -23,7 +23,7 @@ from dynatlas.dynamics.graphs import canonical_order
 from dynatlas.dynamics.linearization import linearize
 from dynatlas.dynamics.tables import point_columns, search_columns
 from dynatlas.dynamics.uniqueness import uniqueness
-from dynatlas.measures.aspects import TRANSITIONS, comparing
+from dynatlas.measures.findings import TRANSITIONS, comparing
 from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.integration import Integration, integration, integration_arrays
 from dynatlas.pipeline.stages.oscillations import oscillations

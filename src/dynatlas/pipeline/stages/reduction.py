@@ -11,10 +11,13 @@ from dynatlas._util.selection import even_selection
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import agreed_measure, trained
 from dynatlas.cells.responses import probe_activity
+from dynatlas.cells.symmetries import unit_weights
 from dynatlas.dynamics.graphs import neighbor_graph
 from dynatlas.measures.activity import centred
-from dynatlas.measures.aspects import EIGENVALUES, NEIGHBORS, TOPOLOGY, TRANSITIONS, Finding
+from dynatlas.measures.behavior import error_profile
+from dynatlas.measures.description import describe
 from dynatlas.measures.distances import reduced
+from dynatlas.measures.findings import EIGENVALUES, ERRORS, FINDING_MEASURES, NEIGHBORS, TRANSITIONS, WEIGHTS, Finding
 from dynatlas.measures.pairs import Reduced
 from dynatlas.measures.spectra import pack
 from dynatlas.pipeline.progress import Report
@@ -44,15 +47,19 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
     training, keyed by the network's id and the version's name.
     """
     atlas = Atlas.open(path)
-    measures = {name: agreed_measure(atlas, block.task, name) for name in atlas.study.analysis.measures}
-    inputs = atlas.study.task(block.task).probe().inputs
-    of_trials = np.asarray(inputs)
+    measures = {name: agreed_measure(atlas, block.task, name) for name in atlas.study.analysis.activity_measures}
+    probe = atlas.study.task(block.task).probe()
+    inputs, of_trials = probe.inputs, np.asarray(probe.inputs)
+    variables = np.concatenate([np.asarray(part, np.float64) for part in probe], axis=-1)
+    variables = variables.reshape(-1, variables.shape[-1])
     controlled = set(controlled_members(atlas.study, block.task))
     has_untrained = atlas.study.population.untrained_controls
     before = dict(trained(atlas, block, untrained=True)) if has_untrained else {}
     kept: dict[str, dict[str, Reduced]] = {name: {} for measure in measures for name in (measure, controls_of(measure))}
+    rows = []
     for member, cell in trained(atlas, block):
         activity = probe_activity(cell, inputs)
+        rows.append({"network": member.id, "task": block.task} | describe(activity, variables))
         for name, measure in measures.items():
             kept[name][member.id] = reduced(activity, member.name, measure, of_trials)
         if member in controlled:
@@ -61,7 +68,8 @@ def reduce_activity(path: Path, block: Block, report: Report) -> list[Entry]:
                 for name, measure in measures.items():
                     of_version = reduced(other, f"{member.name} ({version})", measure, given)
                     kept[controls_of(name)][f"{member.id} {version}"] = of_version
-    return [atlas.write_reduced(name, block, networks) for name, networks in kept.items()]
+    entries = [atlas.write_reduced(name, block, networks) for name, networks in kept.items()]
+    return [*entries, atlas.write_part("activity", block, pd.DataFrame(rows))]
 
 
 def controlled_members(study: Study, task: str) -> list[Member]:
@@ -90,11 +98,11 @@ def _versions(
 
 
 def reduce_findings(path: Path, block: Block, report: Report) -> list[Entry]:
-    """Write the graphs and spectra of a block's trained networks, omitting networks without any."""
+    """Write the graphs, spectra, errors and weights of a block's trained networks, omitting networks without any."""
     atlas = Atlas.open(path)
     return [
-        atlas.write_reduced(measure, block, _READERS[TOPOLOGY[measure].finding](atlas, block))
-        for measure in atlas.study.task(block.task).topology
+        atlas.write_reduced(measure, block, _READERS[FINDING_MEASURES[measure].finding](atlas, block))
+        for measure in atlas.study.finding_measures(block.task)
     ]
 
 
@@ -161,8 +169,30 @@ def _spectra(atlas: Atlas, block: Block) -> dict[str, Reduced]:
     return spectra
 
 
+def _error_profiles(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """Return the errors of every network under all variations, in the order of the study."""
+    behavior = atlas.part("behavior", block)
+    return {
+        str(network): {"profile": error_profile(rows.error)}
+        for network, rows in behavior.groupby("network", sort=False)
+    }
+
+
+def _weights(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """Return the weights of every network whose units can be reordered."""
+    found: dict[str, Reduced] = {}
+    for member, cell in trained(atlas, block):
+        try:
+            found[member.id] = unit_weights(cell)
+        except ValueError:  # of a user-defined cell; the matrix counts these networks
+            return {}
+    return found
+
+
 _READERS: dict[Finding, Callable[[Atlas, Block], dict[str, Reduced]]] = {
     TRANSITIONS: _transition_graphs,
     NEIGHBORS: _chains,
     EIGENVALUES: _spectra,
+    ERRORS: _error_profiles,
+    WEIGHTS: _weights,
 }

@@ -10,7 +10,7 @@ from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.schema import OF_MATRICES
 from dynatlas.atlas.view import tasks_with
-from dynatlas.measures.aspects import aspect
+from dynatlas.measures.findings import aspect, given_factors
 from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.integration import mean_spectra
@@ -36,7 +36,7 @@ def joined_tables(study: Study) -> tuple[str, ...]:
     """Return the tables that blocks, configurations and shapes write in parts."""
     searched = ("samples", "sample_losses") if study.search else ()
     counted = ("components",) if study.analysis.agreeing else ()
-    return ("networks", "losses", *DYNAMICS_TABLES, "mappings", *searched, *counted)
+    return ("networks", "losses", "behavior", "activity", *DYNAMICS_TABLES, "mappings", *searched, *counted)
 
 
 def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
@@ -59,12 +59,16 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
         "stress_3d": solid.stress,
         "negative_share": negative_share(distances) if names else 0.0,
         "n_components": stored.attrs.get("components", 0),
+        "gap_median": stored.attrs.get("gap_median", np.nan),
+        "gap_largest": stored.attrs.get("gap_largest", np.nan),
         "n_identical": int((distances.values == 0).sum() - len(names)) // 2,
     }
     parts = decomposition(distances, labels, analysis.bootstraps) if names else []
     settings = (analysis.permutations, analysis.bootstraps)
     effects = factor_effects(distances, labels, *settings, parts=parts) if names else []
     of_subsets = subset_effects(distances, labels, *settings) if names else []
+    given = given_factors(measure)
+    effects, of_subsets = ([row for row in rows if row["factor"] not in given] for rows in (effects, of_subsets))
     rows = {
         "embeddings": _points(names, flat.coordinates),
         "embeddings_3d": _points(names, solid.coordinates),

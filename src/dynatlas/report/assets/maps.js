@@ -17,19 +17,12 @@ async function showMap(target, here, query) {
   const why = details.flat.missing;
   target.append(
     element("h1", { tabindex: -1 }, `${atlas.tasks[task].title}: networks by ${label}`),
-    element("p", { class: "lead" }, ABOUT[here.aspect]),
+    element("p", { class: "lead" }, `Networks lie the closer together, the more alike they are in what is compared: ${here.compares}.`),
     element("p", { class: "controls" },
       select("Task", Object.entries(atlas.tasks).map(([kind, { title }]) => [kind, title]), task, (kind) => go(kind, other(kind))),
       select("Compare by", ofTask(task).map((one) => [one.measure, `${one.label} (${one.aspect})`]), measure, (by) => go(task, by))));
   target.append(why === undefined ? mapOf(here, details, query) : missing(why), effectsOf(details.effects), matrixOf(here, details.matrix));
 }
-
-const ABOUT = {
-  geometry: "Networks whose activity has a similar shape lie close together.",
-  dynamics: "Networks whose activity changes alike from step to step lie close together.",
-  topology: "Networks whose fixed points are connected alike lie close together.",
-  "linearized dynamics": "Networks with similar eigenvalues at their fixed points lie close together.",
-};
 
 function mapOf(here, details, query) {
   const networks = details.flat.network.filter((network) => indexOf.has(network));

@@ -42,7 +42,7 @@ async function showNetwork(target, network) {
         section("Eigenvalues", paragraph("Of the Jacobian at every fixed point. Inside the circle a perturbation decays, outside it grows; off the real axis it turns."), spectrumFrame(network, details)),
         formOf(network, details)),
       section("Nearest neighbours",
-        paragraph("The networks most like this one, nearest first: by the geometry of their activity, and by its dynamics and the topology of their fixed points. Whether the two lists name networks of the same kinds is the question of the study."),
+        paragraph("The networks most like this one, nearest first: by the geometry of their activity, and by other aspects. Whether the two lists name networks of the same kinds is the question of the study."),
         neighborsOf(network, details.neighbors)),
       section("Fixed points",
         details.searches.missing !== undefined ? missing(details.searches.missing || "No search is stored.") : [
@@ -51,6 +51,12 @@ async function showNetwork(target, network) {
         details.attractors.missing === undefined ? element("details", {}, element("summary", {}, "Attractors after a trial"), plainTable(
           { ...details.attractors, condition: details.attractors.condition.map((condition) => atlas.tasks[task].conditions[condition] ?? condition) },
           { condition: "input", kind: "attractor", rotation_number: "turns per step", exponent_1: "largest Lyapunov exponent" }, "Attractors")) : null));
+    if (details.behavior.missing === undefined) target.append(section("Behavior",
+      paragraph("Error under variations of the task that the network was not trained on, as a share of the variance of the targets. At 1 the network is no better than a constant."),
+      plainTable(details.behavior, { variation: "variation", error: "error" }, "Behavior")));
+    if (details.activity.missing === undefined) target.append(section("Activity",
+      paragraph("The dimensions of the activity on the probe, and what it follows: the share of the units’ variance that inputs and targets explain by linear regression, and the mean share of it that the best single one explains in a unit (1: every unit follows one of them)."),
+      plainTable(details.activity, { participation_ratio: "participation ratio", intrinsic_dimension: "intrinsic dimension", explained_share: "explained by inputs and targets", selectivity: "selectivity" }, "Activity")));
   } else {
     target.append(missing(`This network was left out of the analyses: ${valueOf(network, "reason")}. Only its training is known.`));
   }
@@ -100,5 +106,5 @@ function neighborsOf(network, neighbors) {
       } }, "Compare with the nearest three")));
   };
   return element("div", { class: "grid two" },
-    column("In geometry", (aspect) => aspect === "geometry"), column("In dynamics and topology", (aspect) => aspect !== "geometry"));
+    column("In geometry", (aspect) => aspect === "geometry"), column("In other aspects", (aspect) => aspect !== "geometry"));
 }

@@ -7,7 +7,7 @@ import numpy as np
 
 from dynatlas._util.modes import mode
 from dynatlas.atlas.view import AtlasLike
-from dynatlas.measures.aspects import TRANSITIONS, aspect, comparing
+from dynatlas.measures.findings import TRANSITIONS, aspect, comparing
 from dynatlas.statistics.claims.verdicts import (
     MAJORITY,
     Finding,

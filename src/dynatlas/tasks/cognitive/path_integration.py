@@ -1,6 +1,7 @@
 """Path integration on a ring: add up angular velocity to the heading."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +72,15 @@ class PathIntegration(Task):
     def n_outputs(self) -> int:
         """Cosine and sine of the heading."""
         return 2
+
+    @property
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+        """Trials of twice the length, twice the speed, and noise."""
+        return {
+            "twice as long": {"steps": min(2 * self.steps, 100_000)},
+            "twice the speed": {"speed": min(2 * self.speed, float(np.pi))},
+            "noisy inputs": {"input_noise": 0.05},
+        }
 
     def trial(self, key: PRNGKeyArray) -> Trial:
         """Draw a random trial."""

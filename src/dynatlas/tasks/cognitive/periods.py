@@ -61,6 +61,20 @@ class PeriodTask(Task):
     def _durations(self) -> dict[str, int]:
         return {period: getattr(self, setting) for period, setting in self.periods.items()}
 
+    @property
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+        """The delay, or without one the stimulus, twice and half as long; and more noise."""
+        lengths = self._durations()
+        period = next((name for name in ("delay", "stimulus", "cue") if lengths.get(name)), next(iter(lengths)))
+        setting, length = self.periods[period], lengths[period]
+        noise = getattr(self, "noise", 0.0)
+        varied: dict[str, Mapping[str, Any]] = {}
+        if self.steps + length <= MOST_STEPS:
+            varied[f"twice the {period}"] = {setting: 2 * length}
+        if length > 1:
+            varied[f"half the {period}"] = {setting: length // 2}
+        return varied | ({"twice the noise": {"noise": 2 * noise}} if noise else {"noisy inputs": {"input_noise": 0.1}})
+
     def within(self, period: str, later: Int[Array, ""] | int = 0) -> Float[Array, " steps"]:
         """Return 1 at the steps of a period, and 0 elsewhere. The last period extends to the end of the trial.
 

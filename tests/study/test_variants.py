@@ -1,0 +1,62 @@
+"""Variations of tasks in study files: what tasks propose, what a study sets, and what is refused."""
+
+import pytest
+
+from dynatlas.errors import StudyError
+from dynatlas.study.study import Study
+from dynatlas.study.variants import UNCHANGED, variations_of
+from dynatlas.tasks.registry import BUILT_IN, TASKS
+from support.studies import tiny_study
+
+
+@pytest.mark.parametrize("kind", sorted(BUILT_IN))
+def test_every_built_in_task_proposes_variations_that_it_accepts(kind):
+    task = TASKS[kind]()
+    found = variations_of(task)
+    assert next(iter(found)) == UNCHANGED
+    assert len(found) >= 3
+    for name, variation in list(found.items())[1:]:
+        assert variation.task != task or variation.input_noise, name
+        assert variation.task.n_inputs == task.n_inputs
+
+
+def test_long_tasks_propose_no_variation_that_is_too_long():
+    assert variations_of(TASKS["flip_flop"](steps=90_000))["twice as long"].task.steps == 100_000
+    assert "twice the delay" not in variations_of(TASKS["memory_angle"](delay=60_000))
+
+
+def study_with(variations, **changes):
+    return tiny_study(analysis={"variations": variations}, **changes)
+
+
+def test_a_study_sets_the_variations_of_a_task_and_keeps_them_in_its_file():
+    study = study_with({"flip_flop": {"long": {"steps": 33}, "noisy": {"recurrent_noise": 0.1}}})
+    assert [one.task.steps for one in study.variations("flip_flop").values()][1] == 33
+    again = Study.parse(study.to_toml(), is_resolved=True)
+    assert again.variations("flip_flop") == study.variations("flip_flop")
+    assert again.hash == study.hash != tiny_study().hash
+    assert [member.id for member in study.members] == [member.id for member in tiny_study().members]
+    assert list(study_with({"flip_flop": {}}).variations("flip_flop")) == [UNCHANGED]
+
+
+@pytest.mark.parametrize(
+    ("variations", "message"),
+    [
+        ({"flipflop": {}}, "names 'flipflop', which is no task of this study; did you mean 'flip_flop'"),
+        ({"flip_flop": {"x": {"stepps": 3}}}, "the variation 'x' of the task 'flip_flop' has no setting 'stepps'"),
+        ({"flip_flop": {"x": {"steps": 1}}}, "the variation 'x' of the task 'flip_flop': steps: "),
+        ({"flip_flop": {"x": {"channels": 4}}}, "changes n_inputs from . to 4; trained networks have "),
+        ({"flip_flop": {"x": {"input_noise": -1}}}, "has input_noise = -1; expected a number from 0 to 1e6"),
+        ({"flip_flop": {UNCHANGED: {"steps": 3}}}, "has the name of the task without changes"),
+    ],
+)
+def test_wrong_variations_are_refused(variations, message):
+    with pytest.raises(StudyError, match=message):
+        study_with(variations)
+
+
+def test_measures_of_findings_have_no_options_and_need_one_of_activity():
+    with pytest.raises(StudyError, match="measure_options has options for 'weights', which has none"):
+        tiny_study(analysis={"measures": ["cka", "weights"], "measure_options": {"weights": {"x": 1}}})
+    with pytest.raises(StudyError, match="names none of activity"):
+        tiny_study(analysis={"measures": ["weights", "behavior"]})
