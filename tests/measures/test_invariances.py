@@ -218,7 +218,7 @@ def test_a_measure_of_ones_own():
             with pytest.raises(ValueError, match="cannot name a measure; expected a lowercase letter"):
                 register_measure(name)(Widths)
         for name in FINDING_MEASURES:
-            with pytest.raises(ValueError, match=f"{name!r} is one of topology already"):
+            with pytest.raises(ValueError, match=f"dynatlas has a measure {name!r} already"):
                 register_measure(name)(Widths)
     finally:
         MEASURES.pop("widths", None)

@@ -32,7 +32,7 @@ from dynatlas.figures.state_spaces import trajectories, trajectories_caption
 from dynatlas.figures.style import render
 from dynatlas.figures.transition_graphs import transition_graphs, transition_graphs_caption
 from dynatlas.figures.trial import stored_trial, stored_trial_caption
-from dynatlas.measures import findings
+from dynatlas.measures.findings import TRANSITIONS, comparing
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Computation
 
@@ -86,9 +86,8 @@ def dynamics_figures(study: Study, kind: str) -> list[DynamicsFigure]:
 
     The first task with a figure has the plain name; every further task has its kind appended.
     """
-    graphs = [
-        task.name for task in study.tasks if not findings.comparing(findings.TRANSITIONS).isdisjoint(task.topology)
-    ]
+    of_graphs = comparing(TRANSITIONS)
+    graphs = [task.name for task in study.tasks if not of_graphs.isdisjoint(task.topology)]
     belongs = {
         TRANSITION_GRAPHS: graphs,
         OSCILLATION_FREQUENCIES: tasks_with(study, "oscillation")[:1],  # the table ``frequencies`` holds one task
