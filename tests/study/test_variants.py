@@ -5,6 +5,7 @@ import pytest
 from dynatlas.errors import StudyError
 from dynatlas.study.study import Study
 from dynatlas.study.variants import UNCHANGED, variations_of
+from dynatlas.tasks.flip_flop import FlipFlop
 from dynatlas.tasks.registry import BUILT_IN, TASKS
 from support.studies import tiny_study
 
@@ -18,6 +19,14 @@ def test_every_built_in_task_proposes_variations_that_it_accepts(kind):
     for name, variation in list(found.items())[1:]:
         assert variation.task != task or variation.input_noise, name
         assert variation.task.n_inputs == task.n_inputs
+
+
+def test_a_task_of_a_user_states_its_variations():
+    class Longer(FlipFlop):
+        kind: str = "longer"
+        variations = {"longer": {"steps": 200}}  # noqa: RUF012
+
+    assert [one.task.steps for one in variations_of(Longer()).values()] == [100, 200]
 
 
 def test_long_tasks_propose_no_variation_that_is_too_long():

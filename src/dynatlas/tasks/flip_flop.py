@@ -73,7 +73,7 @@ class FlipFlop(Task):
         return self.channels
 
     @property
-    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
         """Trials of twice the length, other rates of pulses, and noise."""
         return {
             "twice as long": {"steps": min(2 * self.steps, 100_000)},

@@ -105,7 +105,7 @@ class SineWave(Task):
         return 1
 
     @property
-    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
         """Trials of twice the length, and noise."""
         return {"twice as long": {"steps": min(2 * self.steps, 100_000)}, "noisy inputs": {"input_noise": 0.1}}
 

@@ -110,6 +110,8 @@ class Task(BaseModel):
     # Memory: values of each output at ideal fixed points, from low to high: stable, unstable, stable, …
     # Fixed points are ordered by these values.
     ideal_outputs: ClassVar[tuple[float, ...]] = ()
+    # On what trained networks are tested beside the task itself: name → its settings, ``input_noise``, and so on.
+    variations: ClassVar[Mapping[str, Mapping[str, Any]]] = {"noisy inputs": {"input_noise": 0.1}}
     # Content of a plotted probe trial besides the network's output, for captions.
     probe_words: ClassVar[str] = ""
     # Settings whose defaults are those of the paper: the report lists departures from them.
@@ -165,11 +167,6 @@ class Task(BaseModel):
     def n_conditions(self) -> int:
         """Number of static inputs."""
         return len(self.conditions())
-
-    @property
-    def variations(self) -> Mapping[str, Mapping[str, Any]]:
-        """Variations on which trained networks are tested: name → settings of the task, ``input_noise``, and so on."""
-        return {"noisy inputs": {"input_noise": 0.1}}
 
     def condition_names(self) -> tuple[str, ...]:
         """Return a short name for each condition."""

@@ -62,7 +62,7 @@ def measures_compared(atlas: AtlasLike) -> Figure:
                     write_message(
                         matrix,
                         f"The study does not compare by {measure_label(measure)}: add “{measure}” to "
-                        "[analysis] measures, and run it into the same atlas.",
+                        "[analysis] measures, and run it into a new folder.",
                     )
         draw_map_legends(below, atlas, kinds[0])
     return figure

@@ -74,7 +74,7 @@ class PathIntegration(Task):
         return 2
 
     @property
-    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
         """Trials of twice the length, twice the speed, and noise."""
         return {
             "twice as long": {"steps": min(2 * self.steps, 100_000)},

@@ -62,7 +62,7 @@ class PeriodTask(Task):
         return {period: getattr(self, setting) for period, setting in self.periods.items()}
 
     @property
-    def variations(self) -> Mapping[str, Mapping[str, Any]]:
+    def variations(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
         """The delay, or without one the stimulus, twice and half as long; and more noise."""
         lengths = self._durations()
         period = next((name for name in ("delay", "stimulus", "cue") if lengths.get(name)), next(iter(lengths)))
