@@ -249,6 +249,48 @@ def test_cells_of_users(n_inputs, n_outputs, activation):
     )
 
 
+class Apart(Cell):
+    """A gated recurrent unit with a leaf for each gate and role."""
+
+    leaves: dict
+    initial_state: jax.Array
+    activation: str = eqx.field(static=True)
+
+    def __init__(self, n_inputs, units, n_outputs, activation="tanh", *, key):
+        shapes = {"R": (n_outputs, units)}
+        for gate in "rzc":
+            shapes |= {f"W{gate}": (units, units), f"U{gate}": (units, n_inputs), f"b{gate}": (units,)}
+        self.leaves = {
+            name: jax.random.normal(jax.random.fold_in(key, number), shape)
+            for number, (name, shape) in enumerate(shapes.items())
+        }
+        self.initial_state = jnp.zeros(units)
+        self.activation = activation
+
+    @property
+    def units(self):
+        return self.leaves["R"].shape[-1]
+
+    def __call__(self, state, inputs):
+        w = self.leaves
+        r, z = (jax.nn.sigmoid(w[f"W{g}"] @ state + w[f"U{g}"] @ inputs + w[f"b{g}"]) for g in "rz")
+        driven = w["Wc"] @ (r * state) + w["Uc"] @ inputs + w["bc"]
+        return z * state + (1 - z) * ACTIVATIONS[self.activation].function(driven)
+
+    def readout(self, state):
+        return self.leaves["R"] @ state
+
+
+def test_signs_of_a_cell_with_many_leaves():
+    blocks = unit_weights(Apart(3, 5, 2, key=jax.random.key(0)))
+    assert {name.removeprefix("flips "): block.tolist() for name, block in blocks.items() if "flips" in name} == {
+        **{f"between leaves.W{gate}": [float(gate == "c"), 1] for gate in "rzc"},
+        **{f"units leaves.{role}{gate}": [float(gate == "c")] for role in "Ub" for gate in "rzc"},
+        **{f"units {name}": [1] for name in ("leaves.R", "initial_state")},
+    }
+    assert not any("flips" in name for name in unit_weights(Apart(3, 5, 2, "relu", key=jax.random.key(0))))
+
+
 def test_a_subclass_of_a_built_in_cell_has_named_gates():
     class Slow(GRU):
         def combine(self, state, sums):

@@ -5,6 +5,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -103,7 +104,15 @@ def test_a_scale_of_all_weights_is_not_seen():
     assert weight_distance(cell, jax.tree.map(lambda leaf: 3 * leaf, cell)).distance < 1e-6
 
 
-def test_what_cannot_be_compared():
+@pytest.fixture
+def without_type_checks():
+    """As a user runs the library: the test run's own checks would refuse the argument first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_what_cannot_be_compared(without_type_checks):
     cell = new("vanilla")
     with pytest.raises(ValueError, match=r"second is a dict; expected a cell of dynatlas"):
         weight_distance(cell, {"between candidate": np.ones((2, 2))})

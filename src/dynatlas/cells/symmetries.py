@@ -36,7 +36,7 @@ from dynatlas.cells.ctrnn import CTRNN
 
 KNOWN: Final = (Vanilla, UGRNN, GRU, LSTM, CTRNN)  # exactly these classes: a subclass may override the equations
 MOST_READINGS: Final = 256  # of the shapes of a user-defined cell that are checked
-MOST_BITS: Final = 10  # groups of weights of which it is checked whether they change sign
+MOST_CHOICES: Final = 64  # of what changes sign in a user-defined cell, at once
 TOLERANCE: Final = 1e-9
 
 
@@ -87,7 +87,8 @@ class Segment(NamedTuple):
 
 Axis = tuple[Segment, ...]
 Reading = dict[str, tuple[Axis, ...]]  # by the name of a leaf, of its axes
-Flips = frozenset[tuple[str, int, int]]  # (leaf, axis, segment) that change sign with their units
+Place = tuple[str, int, int]  # leaf, axis, segment
+Flips = frozenset[Place]  # that change sign with their units
 
 
 def moved(
@@ -226,39 +227,49 @@ class _Check:
         self.copies = len(cell.initial_state) // cell.units
         self.states = random.normal(size=(4, len(cell.initial_state)))
         self.inputs = jnp.asarray(random.normal(size=(4, self.n_inputs)))
-        self.expected = _responses(self.cell, jnp.asarray(self.states), self.inputs)
 
-    def holds(self, reading: Reading, flips: Flips, signs: Float[np.ndarray, " n"]) -> bool:
-        """Check one reading with one choice of what changes sign."""
-        other = moved(self.cell, reading, flips, self.order, signs)
+    def holds(
+        self, reading: Reading, flips: Flips, signs: Float[np.ndarray, " n"], absent: Flips = frozenset()
+    ) -> bool:
+        """Check one reading with one choice of what changes sign, in the network without what is ``absent``."""
+        same, minus = np.arange(self.cell.units), np.zeros(self.cell.units)
+        cell = moved(self.cell, reading, absent, same, minus) if absent else self.cell
+        other = moved(cell, reading, flips, self.order, signs)
+        expected, read_out = _responses(cell, jnp.asarray(self.states), self.inputs)
         states, outputs = _responses(other, jnp.asarray(self._moved(self.states, signs)), self.inputs)
-        wanted, read_out = self.expected
-        pairs = ((states, self._moved(np.asarray(wanted), signs)), (outputs, read_out))
+        pairs = ((states, self._moved(np.asarray(expected), signs)), (outputs, read_out))
         return all(np.allclose(seen, right, rtol=TOLERANCE, atol=TOLERANCE) for seen, right in pairs)
 
     def flips(self, reading: Reading) -> Flips | None:
-        """Return what changes sign with the units; None if nothing can, or if there are too many possibilities."""
-        groups: dict[tuple[Any, ...], list[tuple[str, int, int]]] = {}
-        always: list[tuple[str, int, int]] = []
+        """Return what changes sign with the units; None if nothing can.
+
+        Groups of weights are added to a network without them, one by one; each may change sign or not. Choices with
+        which the network commutes are kept.
+        """
+        always, groups = self._groups(reading)
+        choices = [frozenset(always)]
+        for number, group in enumerate(groups):
+            absent = frozenset(itertools.chain(*groups[number + 1 :]))
+            options = [option for choice in choices for option in (choice | frozenset(group), choice)]
+            choices = [option for option in options if self.holds(reading, option, self.signs, absent)]
+            if len(choices) > MOST_CHOICES:
+                return None
+        return choices[0] if choices and (groups or self.holds(reading, choices[0], self.signs)) else None
+
+    def _groups(self, reading: Reading) -> tuple[list[Place], list[list[Place]]]:
+        """Return what always changes sign, and groups of weights that do or do not."""
+        always: list[Place] = []
+        groups: dict[tuple[Any, ...], list[Place]] = {}
         for name, axes in reading.items():
             gates = [sum(segment.is_units for segment in segments) for segments in axes]
             for axis, segments in enumerate(axes):
-                for number, segment in enumerate(segments):
+                for number in (number for number, segment in enumerate(segments) if segment.is_units):
                     place = (name, axis, number)
-                    if not segment.is_units:
-                        continue
                     if name == "initial_state" or (gates[axis] == 1 and max(gates) > 1):  # the operand of all gates
                         always.append(place)
                     else:  # gates in the order in which they are stacked; else each leaf by itself
                         groups.setdefault((gates[axis], number) if gates[axis] > 1 else place, []).append(place)
-        if len(groups) > MOST_BITS:
-            return None
-        for bits in itertools.product((True, False), repeat=len(groups)):
-            chosen = itertools.chain(*(places for places, flips in zip(groups.values(), bits, strict=True) if flips))
-            flips = frozenset([*always, *chosen])
-            if self.holds(reading, flips, self.signs):
-                return flips
-        return None
+        return always, list(groups.values())
 
     def _moved(self, states: NDArray[np.float64], signs: Float[np.ndarray, " n"]) -> NDArray[np.float64]:
         parts = states.reshape(len(states), self.copies, -1)[..., self.order] * signs

@@ -43,7 +43,7 @@ class Weights(Comparison):
 
     Attributes:
         starts: number of ascents of each search.
-        steps: most linear assignments of an ascent. Eight, and then exchanges, take 10 ms for 128 units with one gate;
+        steps: most linear assignments of an ascent. Eight, then exchanges, take 9 to 15 ms for 128 units of one gate;
             30 from 10 starts bring distances of trained networks down by less than 1 %.
 
     Source: Huang, Singh, Martinelli & Rajan 2025 (networks trained on one task, compared at the level of weights); the
