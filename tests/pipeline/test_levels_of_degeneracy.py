@@ -19,7 +19,6 @@ STUDY = tiny_study(
     training={"iterations": 2, "batch_size": 2},
     analysis={
         "measures": ["cka", "dsa", "behavior", "weights"],
-        "variation_trials": 6,
         "fixed_point_starts": 16,
         "fixed_point_max_starts": 16,
         "permutations": 9,
@@ -49,7 +48,7 @@ def test_the_table_has_the_errors_of_every_network_under_every_variation(atlas):
     assert table.groupby("network", sort=False).variation.apply(list).to_list() == [list(variations)] * 12
     member = STUDY.members[5]
     expected = {
-        error.variation: error.share for error in errors_of(atlas.network(member.id), draw_variations(variations, 6))
+        error.variation: error.share for error in errors_of(atlas.network(member.id), draw_variations(variations, 4))
     }
     rows = table[table.network == member.id]
     assert dict(zip(rows.variation, rows.error, strict=True)) == pytest.approx(expected, rel=1e-4)

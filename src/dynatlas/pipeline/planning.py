@@ -219,7 +219,7 @@ def _behavior_seconds(study: Study, block: Block, training: Mapping[Shape, Cost]
     """Return the seconds to test a block under the variations of its task: a third of training on as many steps."""
     members = study.blocks[block]
     longest = max(variation.task.steps for variation in study.variations(block.task).values())
-    tested = len(study.variations(block.task)) * study.analysis.variation_trials * longest
+    tested = len(study.variations(block.task)) * study.training.validation_trials * longest
     trained = members[0].training.batch_size * study.trained_task(block).steps
     return OVERHEAD_SECONDS + training[block.shape].seconds * tested / trained / 3 * len(members)
 

@@ -171,9 +171,7 @@ class Population(Settings):
 class Analysis(Settings):
     """Analysis of the trained networks. Changing these settings never retrains a network."""
 
-    before = MappingProxyType(
-        {"fixed_point_max_seconds": 120.0, "svcca_per_network": True, "variations": {}, "variation_trials": 64}
-    )
+    before = MappingProxyType({"fixed_point_max_seconds": 120.0, "svcca_per_network": True, "variations": {}})
 
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
     measure_options: dict[str, dict[str, Any]] = {}  # measure → options
@@ -198,7 +196,6 @@ class Analysis(Settings):
     control_networks: Annotated[int, Field(ge=4, le=10_000)] = 128  # networks per task used for the controls
     # Task → name → settings and noise with which its trained networks are tested, instead of what the task proposes.
     variations: dict[str, dict[str, dict[str, Any]]] = {}
-    variation_trials: Annotated[int, Field(ge=2, le=100_000)] = 64  # of each variation
 
     @model_validator(mode="after")
     def _measures_agree(self) -> "Analysis":

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -31,57 +32,58 @@ class UnderVariation(NamedTuple):
 
 
 class VariedTrials(NamedTuple):
-    """Trials of all variations of a task, one after the other, padded by zeros to equal lengths.
+    """Held-out trials of one variation.
 
-    One program computes all of them: a network does not see what follows a trial.
+    Attributes:
+        trials: as the task draws them.
+        inputs: what networks are shown: with noise, and zeros after the end, up to the length of the longest variation.
+            One program computes all variations: a network does not see what follows a trial.
+        recurrent_noise: standard deviation of the noise of hidden units.
     """
 
-    inputs: Float[Array, "trials steps inputs"]
-    recurrent_noise: Float[Array, " trials"]
-    answers: dict[str, Trial]  # variation → its trials, as they are
+    trials: Trial
+    inputs: Float[Array, "trials longest inputs"]
+    recurrent_noise: float
 
 
-def draw_variations(variations: Mapping[str, Variation], count: int) -> VariedTrials:
-    """Draw ``count`` trials of each variation: the same for all networks, and noise on their inputs."""
-    key = jax.random.key(VALIDATION_SEED, impl="threefry2x32")
+def draw_variations(variations: Mapping[str, Variation], count: int) -> dict[str, VariedTrials]:
+    """Draw ``count`` trials of each variation: the same for all networks."""
     longest = max(variation.task.steps for variation in variations.values())
-    inputs, noises, answers = [], [], {}
+    drawn = {}
     for number, (name, variation) in enumerate(variations.items()):
         trials = held_out_trials(variation.task, count)
         shown = np.asarray(trials.inputs)
         if variation.input_noise:
-            noise = np.asarray(gaussian(jax.random.fold_in(key, number), shown.shape))
+            noise = np.asarray(gaussian(jax.random.fold_in(_key(), number), shown.shape))
             shown = shown + np.float32(variation.input_noise) * noise
-        inputs.append(np.pad(shown, ((0, 0), (0, longest - shown.shape[1]), (0, 0))))
-        noises.append(np.full(count, variation.recurrent_noise, np.float32))
-        answers[name] = trials
-    return VariedTrials(jax.numpy.asarray(np.concatenate(inputs)), jax.numpy.asarray(np.concatenate(noises)), answers)
+        padded = np.pad(shown, ((0, 0), (0, longest - shown.shape[1]), (0, 0)))
+        drawn[name] = VariedTrials(trials, jnp.asarray(padded), variation.recurrent_noise)
+    return drawn
 
 
-def errors_of(cell: Cell, varied: VariedTrials) -> Iterator[UnderVariation]:
+def errors_of(cell: Cell, varied: Mapping[str, VariedTrials]) -> Iterator[UnderVariation]:
     """Yield the error of a network under each variation."""
-    has_noise = bool(np.asarray(varied.recurrent_noise).any())
-    outputs = np.asarray(_outputs(cell, varied.inputs, varied.recurrent_noise if has_noise else None), np.float64)
-    start = 0
-    for name, trials in varied.answers.items():
+    for name, (trials, inputs, recurrent_noise) in varied.items():
+        outputs = np.asarray(_outputs(cell, inputs, recurrent_noise or None), np.float64)
         targets = np.asarray(trials.targets, np.float64)
-        end = start + len(targets)
-        errors = (outputs[: targets.shape[1], start:end].swapaxes(0, 1) - targets) ** 2
         weights = None if trials.weights is None else np.asarray(trials.weights, np.float64)
-        mse = float(np.average(errors, weights=weights))
-        variance = float(np.average((targets - np.average(targets, weights=weights)) ** 2, weights=weights))
+        squares = (outputs[: targets.shape[1]].swapaxes(0, 1) - targets) ** 2
+        mse = float(np.average(squares, weights=weights))
         mse = mse if np.isfinite(mse) else np.inf
+        variance = float(np.average((targets - np.average(targets, weights=weights)) ** 2, weights=weights))
         yield UnderVariation(name, mse, mse / variance if variance else np.inf)
-        start = end
 
 
 @eqx.filter_jit
 def _outputs(
-    cell: Cell, inputs: Float[Array, "trials steps inputs"], recurrent_noise: Float[Array, " trials"] | None
+    cell: Cell, inputs: Float[Array, "trials steps inputs"], recurrent_noise: float | None
 ) -> Float[Array, "steps trials outputs"]:
     if recurrent_noise is None:
         return batch_outputs(cell, inputs)
     trials, steps, _ = inputs.shape
-    key = jax.random.fold_in(jax.random.key(VALIDATION_SEED, impl="threefry2x32"), trials)
-    drawn = gaussian(key, (steps, trials, cell.units))
-    return batch_outputs(cell, inputs, cell.noise_scale * recurrent_noise[:, None] * drawn)
+    drawn = gaussian(jax.random.fold_in(_key(), 2**31), (steps, trials, cell.units))
+    return batch_outputs(cell, inputs, cell.noise_scale * recurrent_noise * drawn)
+
+
+def _key() -> Array:
+    return jax.random.key(VALIDATION_SEED, impl="threefry2x32")

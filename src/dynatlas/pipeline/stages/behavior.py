@@ -14,7 +14,7 @@ from dynatlas.training.variations import draw_variations, errors_of
 def measure_behavior(path: Path, block: Block, report: Report) -> list[Entry]:
     """Write the errors of a block's trained networks under each variation."""
     atlas = Atlas.open(path)
-    varied = draw_variations(atlas.study.variations(block.task), atlas.study.analysis.variation_trials)
+    varied = draw_variations(atlas.study.variations(block.task), atlas.study.training.validation_trials)
     rows = [
         {"network": member.id, "task": block.task, "variation": error.variation, "mse": error.mse, "error": error.share}
         for member, cell in trained(atlas, block)
