@@ -65,7 +65,7 @@ class DSA(Measure):
     lamb: Any = 1e-8
     centered: Any = False
     score_method: Any = "wasserstein"
-    starts: Any = 32
+    starts: Any = None
 
     def __post_init__(self) -> None:
         for option in ("n_delays", "delay_interval", "rank", "starts"):
