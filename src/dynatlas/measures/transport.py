@@ -1,5 +1,6 @@
 """Exact transport between two sets whose members have equal shares."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,10 +34,9 @@ def coupling(costs: Float[np.ndarray, "n m"]) -> Coupling:
     """
     n, m = costs.shape
     if n == m:
-        from scipy.optimize import linear_sum_assignment  # takes a quarter of a second
+        import lap  # takes a tenth of a second
 
-        rows, columns = linear_sum_assignment(costs)
-        return Coupling(rows, columns, np.full(n, 1 / n))
+        return Coupling(np.arange(n), lap.lapjv(costs, return_cost=False)[0], np.full(n, 1 / n))
     import ot  # takes seconds
 
     plan = ot.emd(np.full(n, 1 / n), np.full(m, 1 / m), costs, numItermax=10_000_000)
@@ -53,6 +53,17 @@ def transport_distance(first: Complex[np.ndarray, " n"], second: Complex[np.ndar
         >>> transport_distance(np.array([0j, 3j]), np.array([0j, 0j, 3j, 3j]))
         0.0
     """
-    costs = (first.real[:, None] - second.real) ** 2 + (first.imag[:, None] - second.imag) ** 2
-    rows, columns, shares = coupling(costs)
-    return float(np.sqrt(costs[rows, columns] @ shares))
+    return float(transport_distances([(first, second)])[0])
+
+
+def transport_distances(
+    pairs: Sequence[tuple[Complex[np.ndarray, " n"], Complex[np.ndarray, " m"]]],
+) -> Float[np.ndarray, " pairs"]:
+    """Return the 2-Wasserstein distance of each pair of sets, which does not depend on their order."""
+    squares = []
+    for first, second in pairs:
+        costs = (first.real[:, None] - second.real) ** 2
+        costs += (first.imag[:, None] - second.imag) ** 2
+        rows, columns, shares = coupling(costs)
+        squares.append(np.sort(costs[rows, columns] * shares).sum())
+    return np.sqrt(np.array(squares))

@@ -1,8 +1,9 @@
 """Alignment of two linear maps by a rotation or reflection: Procrustes analysis over vector fields.
 
 ⟨A, C B Cᵀ⟩ has many maxima over orthogonal C. Ascents from several starts climb in single precision for a number of
-steps that grows with the dimension, as it takes them longer to tell a good maximum from a poor one; the best go on, and
-the best of these arrives in double precision.
+steps that grows with the dimension, as it takes them longer to show which maximum is good; the best go on. Small
+rotations of a maximum climb back to it, but reflections of it lead to other ones, often better: so the best is
+reflected along axes, twice, and the best of all arrives in double precision.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,14 @@ from jaxtyping import Complex, Float
 from dynatlas.measures.dynamics.ascent import ascend, orthogonalised
 
 MIXTURES: Final = (0.4, 1.2)  # θ of the Hermitian matrices cos θ · (symmetric part) + i sin θ · (skew part)
-START_NUMBERS: Final = 384  # starts · dimensions
-STAGES: Final = (2.5, 2.5, 3)  # steps per dimension in single precision: of all starts, of a quarter, of two
+START_NUMBERS: Final = 2**13  # in the rotations of all starts
+STAGES: Final = (2, 2)  # steps per dimension: of all starts, and of the best quarter
+REFLECTIONS: Final = 8  # of the best, in each round
+ROUNDS: Final = 2
+STEPS_OF_REFLECTIONS: Final = 1.5  # per dimension
 MOST_STEPS: Final = 1000
 GAIN: Final = 1e-9  # of a step, in shares of what is left, below which an ascent has arrived
-PHASE_STEPS: Final = 20
+PHASE_STEPS: Final = 20  # that match the phases of a start
 TOGETHER: Final = 32  # pairs that climb together
 
 
@@ -64,7 +68,7 @@ def shape_of(matrix: Float[np.ndarray, "n n"]) -> Shape:
 
 def default_starts(n: int) -> int:
     """Return how many starts align maps of n dimensions: fewer in more, where maxima are many and about as high."""
-    return int(np.clip(START_NUMBERS // n, 8, 32))
+    return min(max(START_NUMBERS // n**2, 8), 48)
 
 
 def aligned_chords(
@@ -100,11 +104,24 @@ def _chords(pairs: Sequence[tuple[Shape, Shape]], starts: int | None) -> Float[n
     count = default_starts(n) if starts is None else starts
     targets, sources = (np.stack([pair[side].in_axes() for pair in pairs]) for side in (0, 1))
     rotations = np.stack([_starts(*pair, count) for pair in pairs]).astype(np.float32)
-    for number, steps in zip((count, max(2, count // 4), 2), STAGES, strict=True):
-        rotations = _climbed(targets, sources, rotations[:, :number], int(steps * n))
-    best = orthogonalised(rotations[:, 0].astype(np.float64))
-    best = orthogonalised(ascend(targets, sources, best, MOST_STEPS, GAIN)[0])
-    return np.asarray(np.linalg.norm(targets - best @ sources @ best.swapaxes(1, 2), axis=(1, 2)))
+    for number, steps in zip((count, max(2, count // 4)), STAGES, strict=True):
+        rotations = _climbed(targets, sources, rotations[:, :number], steps * n)
+    for number in range(ROUNDS):
+        best = rotations[:, :1]
+        reflected = _reflections(n, number).astype(np.float32) @ best
+        rotations = _climbed(targets, sources, np.hstack([best, reflected]), int(STEPS_OF_REFLECTIONS * n))
+    arrived = orthogonalised(rotations[:, 0].astype(np.float64))
+    arrived = orthogonalised(ascend(targets, sources, arrived, MOST_STEPS, GAIN)[0])
+    return np.asarray(np.linalg.norm(targets - arrived @ sources @ arrived.swapaxes(1, 2), axis=(1, 2)))
+
+
+@lru_cache(maxsize=16)
+def _reflections(n: int, number: int) -> Float[np.ndarray, "reflections n n"]:
+    """Return reflections along a few axes, chosen at random."""
+    axes = np.random.default_rng(number).permutation(n)[:REFLECTIONS]
+    signs = np.ones((len(axes), n))
+    signs[np.arange(len(axes)), axes] = -1
+    return signs[:, :, None] * np.eye(n)
 
 
 def _climbed(
