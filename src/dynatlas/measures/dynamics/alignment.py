@@ -16,7 +16,7 @@ from jaxtyping import Complex, Float
 from dynatlas.measures.dynamics.ascent import ascend, orthogonalised
 
 MIXTURES: Final = (0.4, 1.2)  # θ of the Hermitian matrices cos θ · (symmetric part) + i sin θ · (skew part)
-START_NUMBERS: Final = 2**13  # in the rotations of all starts
+START_NUMBERS: Final = 2**14  # in the rotations of all starts
 STAGES: Final = (2, 2)  # steps per dimension: of all starts, and of the best quarter
 REFLECTIONS: Final = 8  # of the best, in each round
 ROUNDS: Final = 2
@@ -71,9 +71,7 @@ def default_starts(n: int) -> int:
     return min(max(START_NUMBERS // n**2, 8), 48)
 
 
-def aligned_chords(
-    pairs: Sequence[tuple[Shape, Shape]], starts: int | None = None
-) -> Float[np.ndarray, " pairs"]:
+def aligned_chords(pairs: Sequence[tuple[Shape, Shape]], starts: int | None = None) -> Float[np.ndarray, " pairs"]:
     """Return the least ‖A − C B Cᵀ‖_F over orthogonal C that ascents find, of pairs of one dimension.
 
     No pair depends on the others, or on its order.

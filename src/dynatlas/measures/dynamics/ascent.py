@@ -11,10 +11,12 @@ Small matrices are multiplied faster than they are solved for: R = (I + Y + t X)
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 REFRESH: Final = 6  # steps between two computations of the second derivatives, which cost as much as a third of a step
 FLOOR: Final = 0.1  # of their mean, the least second derivative to divide by
+MEMORY: Final = 4  # most of the last direction that a direction keeps; at a maximum, the quotient is of rounding
+LEAST: Final = 1e-4  # second derivative to divide by
 NUMBERS: Final = 2**15  # in the matrices that climb together: more do not stay in the cache
 
 Matrices = Float[np.ndarray, "climbs n n"]
@@ -52,7 +54,8 @@ def ascend(
 ) -> tuple[Matrices, Numbers]:
     """Return orthogonal C near a maximum of ⟨A, C B Cᵀ⟩ from those given, and these products.
 
-    No climb depends on the others. They are computed in the precision of the matrices.
+    No climb depends on the others. They are computed in the precision of the matrices. After long steps C is orthogonal
+    to 1e-5 only: ``orthogonalised`` mends that.
 
     Args:
         targets: A, of norm 1.
@@ -131,9 +134,7 @@ def _step(state: _State, scales: Matrices) -> tuple[_State, Bool[np.ndarray, " c
         values = np.where(has_risen, values, state.values)
     damping = np.where(has_risen, 1, state.damping / 4).astype(values.dtype)
     return (
-        state._replace(
-            rotations=rotations, turned=turned, values=values, directions=directions, damping=damping
-        ),
+        state._replace(rotations=rotations, turned=turned, values=values, directions=directions, damping=damping),
         has_risen,
     )
 
@@ -173,7 +174,7 @@ def _redirected(state: _State, scales: Matrices, has_risen: Bool[np.ndarray, " c
     steepest = scales * gradients
     squares = inner(gradients, steepest)
     change = squares - inner(state.gradients, steepest)
-    memory = np.maximum(change / np.maximum(state.squares, np.finfo(squares.dtype).tiny), 0) * has_risen
+    memory = np.clip(change / np.maximum(state.squares, np.finfo(squares.dtype).tiny), 0, MEMORY) * has_risen
     steepest += memory[:, None, None].astype(squares.dtype) * state.directions
     return state._replace(gradients=gradients, directions=steepest, squares=squares)
 
@@ -198,8 +199,7 @@ def _scales(targets: Matrices, transposed: Matrices, turned: Matrices) -> Matric
     bends -= sums[:, :, None]
     bends -= sums[:, None]
     np.abs(bends, out=bends)
-    # A plane without curvature, as all planes of the map 0, is not scaled.
-    least = np.maximum(FLOOR * bends.mean(axis=(1, 2), keepdims=True), np.finfo(bends.dtype).eps)
+    least = np.maximum(FLOOR * bends.mean(axis=(1, 2), keepdims=True), LEAST)
     return np.asarray(1 / np.maximum(bends, least))
 
 

@@ -13,7 +13,7 @@ from dynatlas.measures.dynamics.alignment import Shape, aligned_chords, chord_bo
 from dynatlas.measures.dynamics.regression import delay_embedding, one_step_map
 from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Reduced
-from dynatlas.measures.transport import transport_distance, transport_distances
+from dynatlas.measures.transport import transport_distances
 
 
 @dataclass(frozen=True)
