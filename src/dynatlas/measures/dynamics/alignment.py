@@ -130,8 +130,8 @@ def _climbed(
 ) -> Float[np.ndarray, "pairs starts n n"]:
     """Climb for a number of steps in single precision, and sort the starts of each pair, the best first."""
     pairs, starts = rotations.shape[:2]
-    given = (np.repeat(side.astype(np.float32), starts, axis=0) for side in (targets, sources))
-    climbed, values = ascend(*given, rotations.reshape(-1, *rotations.shape[2:]), steps, 0.0)
+    given = [np.repeat(side.astype(np.float32), starts, axis=0) for side in (targets, sources)]
+    climbed, values = ascend(given[0], given[1], rotations.reshape(-1, *rotations.shape[2:]), steps, 0.0)
     order = np.argsort(-values.reshape(pairs, starts), axis=1, kind="stable")
     return np.take_along_axis(climbed.reshape(rotations.shape), order[:, :, None, None], axis=1)
 

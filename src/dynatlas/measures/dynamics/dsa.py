@@ -137,15 +137,15 @@ class DSA(Measure):
         self, firsts: Sequence[Reduced], seconds: Sequence[Reduced], places: Sequence[tuple[int, int]]
     ) -> Float[np.ndarray, " pairs"]:
         if self.score_method == "wasserstein":
-            rows, columns = ([_folded(one) for one in group] for group in (firsts, seconds))
-            return transport_distances([(rows[i], columns[j]) for i, j in places])
+            spectra = [[_folded(one) for one in group] for group in (firsts, seconds)]
+            return transport_distances([(spectra[0][i], spectra[1][j]) for i, j in places])
         chords = np.zeros(len(places))
         widths = [max(len(firsts[i]["matrix"]), len(seconds[j]["matrix"])) for i, j in places]
         for width in sorted(set(widths)):
-            some = np.flatnonzero(np.equal(widths, width))
+            is_wide = np.equal(widths, width)
             rows, columns = (_widened(group, width) for group in (firsts, seconds))
-            pairs = [(rows[places[k][0]], columns[places[k][1]]) for k in some]
-            chords[some] = aligned_chords(pairs, None if self.starts is None else int(self.starts))
+            pairs = [(rows[i], columns[j]) for (i, j), is_one in zip(places, is_wide, strict=True) if is_one]
+            chords[is_wide] = aligned_chords(pairs, None if self.starts is None else int(self.starts))
         return self._from_chords(chords)
 
     def _from_chords(self, chords: Float[np.ndarray, " pairs"]) -> Float[np.ndarray, " pairs"]:
