@@ -57,7 +57,7 @@ def transport_distance(first: Complex[np.ndarray, " n"], second: Complex[np.ndar
 
 
 def transport_distances(
-    pairs: Sequence[tuple[Complex[np.ndarray, " n"], Complex[np.ndarray, " m"]]],
+    pairs: Sequence[tuple[Complex[np.ndarray, " _"], Complex[np.ndarray, " _"]]],
 ) -> Float[np.ndarray, " pairs"]:
     """Return the 2-Wasserstein distance of each pair of sets. No pair depends on the others, or on its order."""
     ordered = [pair if pair[0].tobytes() <= pair[1].tobytes() else pair[::-1] for pair in pairs]
