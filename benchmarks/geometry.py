@@ -243,7 +243,7 @@ def measure_weights(count, gates):
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="320 networks: under a minute")
+    parser.add_argument("--quick", action="store_true", help="160 networks: under a minute")
     parser.add_argument("--json", metavar="FILE", help="write the numbers")
     parser.add_argument("--dsa-python", metavar="PATH", help="interpreter that has dsa-metric")
     parser.add_argument("--one", choices=[*OPTIONS, "dsa", "weights"], help=argparse.SUPPRESS)
@@ -255,7 +255,7 @@ def main():
         count = 100 if arguments.quick else 1000
         print(json.dumps(measure_dsa(count, 3, arguments.dsa_python)))
         return
-    count = 320 if arguments.quick else 2880
+    count = 160 if arguments.quick else 2880
     if arguments.one:
         print(json.dumps(measure(arguments.one, count, repeats=3 if arguments.quick else 7)))
         return

@@ -1,12 +1,13 @@
 """Is our DSA that of the package dsa-metric, and how long does either take for a pair?
 
-    python validation/dsa.py [--dsa-python PATH] [--json FILE]
+    python validation/dsa.py [--dsa-python PATH] [--pairs N] [--json FILE]
 
 Noisy linear systems and random tanh networks driven by pulses, under several settings. dsa-metric computes in single
 precision; it is run once as it is, and once with PyTorch's default precision set to double. It returns W₂², and we W₂:
 the squares are compared. With inputs it computes in single precision only, and its steps lead from one trial to the
 next: eigenvalues from single trials are compared. Alignments are compared by the norm that is left between maps of norm
-1. dsa-metric may live in an environment of its own:
+1: of random tanh networks, and of networks trained on the flip-flop and the sine, tanh and relu. The sides take turns,
+a few pairs at a time, so that both meet the same load. dsa-metric may live in an environment of its own:
 
     python -m venv dsa-env && dsa-env/bin/pip install torch==2.13.0 dsa-metric==2.0.2
     python validation/dsa.py --dsa-python dsa-env/bin/python
@@ -34,7 +35,35 @@ SETTINGS = {
     "reduced-rank regression": {"n_delays": 2, "rank": 8, "reduced_rank_reg": True},
 }
 TIMED_UNITS, TIMED = 64, 40
-ALIGNED = {10: 21, 32: 6}  # units → networks, whose maps are aligned: 210 and 15 pairs
+ALIGNED = (10, 32)  # dimensions of the maps that are aligned
+NETWORKS = 16  # of each kind, whose maps are aligned
+TURN = 5  # pairs that a side aligns before the other
+STUDY = """
+name = "networks whose maps are aligned"
+[[tasks]]
+kind = "flip_flop"
+[[tasks]]
+kind = "sine_wave"
+dt = 0.04
+commands = 11
+[population]
+architectures = ["vanilla"]
+activations = ["tanh", "relu"]
+units = [32]
+l2 = [1e-5]
+seeds = 4
+[training]
+optimizer = "adam"
+iterations = 2000
+batch_size = 16
+learning_rate = 5e-3
+decay_rate = 0.3
+decay_steps = 1000
+clip_norm = 1.0
+[[overrides]]
+task = "sine_wave"
+training = { iterations = 3000, decay_rate = 0.5 }
+"""
 
 
 def activities():
@@ -79,10 +108,10 @@ def maps():
     return random.normal(size=(TIMED, TIMED_UNITS, TIMED_UNITS)) * 0.9 / np.sqrt(TIMED_UNITS)
 
 
-def maps_to_align(units):
-    """One-step maps of tanh networks, in whitened coordinates."""
+def random_maps(units):
+    """One-step maps of tanh networks with random weights, in whitened coordinates."""
     found = []
-    for number in range(ALIGNED[units]):
+    for number in range(NETWORKS):
         random = np.random.default_rng([units, number])
         weights = 0.95 * random.normal(size=(units, units)) / np.sqrt(units)
         state, states = random.normal(size=(60, units)), []
@@ -92,7 +121,43 @@ def maps_to_align(units):
         white = np.linalg.svd(np.concatenate(states), full_matrices=False)[0].reshape(40, 60, units)
         before, after = white[:-1].reshape(-1, units), white[1:].reshape(-1, units)
         found.append(np.linalg.lstsq(before, after)[0])
+    return np.stack(found)
+
+
+def trained_activities():
+    """[trials, time, units] on the probe of four networks of each task and activation, trained now."""
+    import jax
+
+    from dynatlas.cells.responses import probe_activity
+    from dynatlas.study.study import Study
+    from dynatlas.training.fit import begin, train
+
+    study, found = Study.parse(STUDY, "networks whose maps are aligned"), []
+    for task in study.tasks:
+        inputs = task.probe().inputs
+        for activation in ("tanh", "relu"):
+            members = [one for one in study.members if (one.task, one.activation) == (task.name, activation)]
+            state = begin(members, lambda key, shape=members[0].shape: study.cell(shape, key))
+            cells = train(task, members, state, until=members[0].training.iterations).fits.cell
+            for row in range(len(members)):
+                activity = probe_activity(jax.tree.map(lambda leaf, row=row: leaf[row], cells), inputs)
+                found.append(activity.reshape(*inputs.shape[:2], -1))
     return found
+
+
+def trained_maps(activities, units):
+    """Their one-step maps, between as many principal components; those of networks with silent units are padded."""
+    from dynatlas.measures import DSA
+
+    measure = DSA(rank=units, score_method="euclidean")
+    matrices = [measure.reduce(activity)["matrix"] for activity in activities]
+    return np.stack([np.pad(matrix, (0, units - len(matrix))) for matrix in matrices])
+
+
+def pairs_of(count, networks=NETWORKS):
+    """So many pairs of different networks, spread over all."""
+    every = [(i, j) for i in range(networks) for j in range(i)]
+    return [every[place] for place in np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).astype(int))]
 
 
 def their_side(target, *, times_only=False):
@@ -128,19 +193,24 @@ def their_side(target, *, times_only=False):
             scores += [compared.fit_score(things[i], things[j]) for j in range(i)]
         results[f"milliseconds per pair of {way}"] = 1e3 * (time.process_time() - begun) / len(scores)
         results[f"scores of {way}"] = scores
-    for units in {} if times_only else ALIGNED:
-        maps_given, chords = maps_to_align(units), []
-        begun = time.process_time()
-        for i, first in enumerate(maps_given):
-            for second in maps_given[:i]:
-                torch.manual_seed(0)
-                aligned = SimilarityTransformDist(iters=1500, lr=5e-3, score_method="euclidean")
-                chords.append(float(aligned.fit_score(first.copy(), second.copy())))
-        results[f"alignment of {units}"] = {
-            "chords": chords,
-            "milliseconds": 1e3 * (time.process_time() - begun) / len(chords),
-        }
     Path(target).write_text(json.dumps(results), encoding="utf-8")
+
+
+def their_alignments():
+    """Align the pairs of maps that are read from standard input, a line each; answer with norms and seconds."""
+    import torch
+    from DSA.simdist import SimilarityTransformDist
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        chords = []
+        pairs = [tuple(np.array(matrix) for matrix in pair) for pair in json.loads(line)]
+        begun = time.process_time()
+        for pair in pairs:
+            torch.manual_seed(0)
+            aligned = SimilarityTransformDist(iters=1500, lr=5e-3, score_method="euclidean")
+            chords.append(float(aligned.fit_score(*pair)))
+        print(json.dumps({"chords": chords, "seconds": time.process_time() - begun}), flush=True)
 
 
 def our_side():
@@ -177,30 +247,42 @@ def our_difference_with_inputs(theirs):
     return max(transport_distance(*pair) for pair in pairs)
 
 
-def our_alignment(units, theirs):
-    """Compare the least ‖A − C B Cᵀ‖ that either side finds."""
+def alignment(kind, maps_given, count, python):
+    """Compare the least ‖A − C B Cᵀ‖ that either side finds, and the time, of one kind of network."""
     from dynatlas._util.cores import single_threaded_algebra
     from dynatlas.measures import DSA
-    from dynatlas.measures.dynamics.alignment import shape_of
+    from dynatlas.measures.dynamics.alignment import aligned_chords, shape_of
 
     measure = DSA(score_method="euclidean")
-    kept = [shape_of(matrix)._asdict() for matrix in maps_to_align(units)]
-    pairs = [(kept[i], kept[j]) for i in range(len(kept)) for j in range(i)]
-    with single_threaded_algebra():
-        begun = time.process_time()
-        chords = np.array([measure.between(*pair) for pair in pairs])
-        milliseconds = 1e3 * (time.process_time() - begun) / len(pairs)
-    bounds = np.array([measure.lower_bound(*pair) for pair in pairs])
-    ratios = chords / np.array(theirs["chords"])
+    shapes = [shape_of(matrix) for matrix in maps_given]
+    pairs = pairs_of(count)
+    bounds = [measure.lower_bound(shapes[i]._asdict(), shapes[j]._asdict()) for i, j in pairs]
+    ours, theirs, seconds = [], [], np.zeros(2)
+    command = [python, __file__, "--alignments"]
+    with (
+        single_threaded_algebra(),
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+    ):
+        for start in range(0, len(pairs), TURN):
+            some = pairs[start : start + TURN]
+            process.stdin.write(json.dumps([[maps_given[i].tolist(), maps_given[j].tolist()] for i, j in some]) + "\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
+            theirs += answer["chords"]
+            begun = time.process_time()
+            ours += aligned_chords([(shapes[i], shapes[j]) for i, j in some]).tolist()
+            seconds += [time.process_time() - begun, answer["seconds"]]
+    ratios = np.divide(ours, theirs)
     return {
-        "units": units,
+        "networks": kind,
+        "dimensions": maps_given.shape[1],
         "pairs": len(pairs),
         "median_chord_over_theirs": float(np.median(ratios)),
         "largest_chord_over_theirs": float(ratios.max()),
         "share_not_above_theirs": float((ratios <= 1 + 1e-5).mean()),  # theirs are of single precision
-        "median_bound_over_chord": float(np.median(bounds / chords)),
-        "milliseconds": milliseconds,
-        "milliseconds_of_dsa_metric": theirs["milliseconds"],
+        "median_bound_over_chord": float(np.median(np.divide(bounds, ours))),
+        "milliseconds": 1e3 * seconds[0] / len(pairs),
+        "milliseconds_of_dsa_metric": 1e3 * seconds[1] / len(pairs),
     }
 
 
@@ -209,11 +291,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dsa-python", default=sys.executable, help="interpreter with torch and dsa-metric")
     parser.add_argument("--json", metavar="FILE", help="write the numbers")
+    parser.add_argument("--pairs", type=int, default=100, help="pairs of maps that are aligned, of each kind and size")
+    parser.add_argument("--alignments", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--theirs", metavar="FILE", help=argparse.SUPPRESS)
     parser.add_argument("--times", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.theirs:
         their_side(arguments.theirs, times_only=arguments.times)
+        return
+    if arguments.alignments:
+        their_alignments()
         return
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "theirs.json"
@@ -246,15 +333,20 @@ def main():
         )
     with_inputs = our_difference_with_inputs(theirs["eigenvalues with inputs"])
     print(f"eigenvalues with inputs: W₂ to those of dsa-metric at most {with_inputs:.1e}")
-    alignments = [our_alignment(units, theirs[f"alignment of {units}"]) for units in ALIGNED]
-    for row in alignments:
-        print(
-            f"alignment of {row['units']} dimensions, {row['pairs']} pairs: {row['milliseconds']:.0f} ms a pair, "
-            f"dsa-metric {row['milliseconds_of_dsa_metric']:.0f} ms; the chord is not above its own in "
-            f"{row['share_not_above_theirs']:.1%}, {row['median_chord_over_theirs']:.3f} of it in the median and "
-            f"{row['largest_chord_over_theirs']:.3f} at most; the lower bound is {row['median_bound_over_chord']:.2f} "
-            "of the chord in the median"
-        )
+    trained, alignments = trained_activities(), []
+    for units in ALIGNED:
+        for kind, matrices in (("random", random_maps(units)), ("trained", trained_maps(trained, units))):
+            row = alignment(kind, matrices, arguments.pairs, arguments.dsa_python)
+            alignments.append(row)
+            print(
+                f"{row['pairs']} alignments of {units} dimensions, {kind} networks: "
+                f"{row['milliseconds']:.1f} ms a pair, dsa-metric {row['milliseconds_of_dsa_metric']:.0f} ms, "
+                f"{row['milliseconds_of_dsa_metric'] / row['milliseconds']:.0f} times; the chord is not above its own "
+                f"in {row['share_not_above_theirs']:.1%}, {row['median_chord_over_theirs']:.3f} of it in the median "
+                f"and {row['largest_chord_over_theirs']:.4f} at most; the lower bound is "
+                f"{row['median_bound_over_chord']:.2f} of the chord in the median",
+                flush=True,
+            )
     if arguments.json:
         stored = {"rows": rows, "milliseconds_per_pair": pair, "milliseconds_per_pair_of_dsa_metric": times}
         stored["largest_distance_with_inputs"] = with_inputs

@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import numpy as np
+import ot
 import pytest
 import scipy.linalg
 import scipy.optimize
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from dynatlas import distance, distance_matrix
 from dynatlas.measures.activity import checked_trials
+from dynatlas.measures.pairs import all_pairs
 from dynatlas.measures.registry import measure_of
-from dynatlas.measures.transport import transport_distance
+from dynatlas.measures.transport import transport_distance, transport_distances
 from support.activities import rotation
 
 
@@ -112,6 +114,27 @@ def test_agrees_with_an_independent_computation(options):
         assert transport_distance(eigenvalues(activity, **options), values) < 1e-9
     assert distance(X, Y, "dsa", **options) == pytest.approx(transport_distance(*expected), abs=1e-9)
     assert distance(X, Y, "dsa", **options) > 0.01
+
+
+def test_transport_agrees_with_scipy_and_pot():
+    random = np.random.default_rng(0)
+    spectra = [np.linalg.eigvals(random.normal(size=(n, n)) / np.sqrt(n)) for n in [64] * 8 + [20] * 6]
+    spectra += [np.repeat(spectra[0][:16], 4), np.zeros(64, complex)]  # many equal costs
+    pairs = [(first, second) for first in spectra for second in spectra]
+    found = transport_distances(pairs)
+    for (first, second), distance_ in zip(pairs, found, strict=True):
+        costs = abs(first[:, None] - second) ** 2
+        shares = np.full(len(first), 1 / len(first)), np.full(len(second), 1 / len(second))
+        assert distance_**2 == pytest.approx(ot.emd2(*shares, costs), abs=1e-12)
+        if len(first) == len(second):
+            assert distance_**2 == pytest.approx(costs[scipy.optimize.linear_sum_assignment(costs)].mean(), abs=1e-12)
+    assert found.tolist() == [transport_distance(*pair) for pair in pairs]
+    assert found.tolist() == transport_distances([pair[::-1] for pair in pairs]).tolist()
+    kept = [{"real": values.real, "imaginary": values.imag} for values in spectra * 3]
+    matrix = all_pairs(kept, measure_of("dsa", {}), threads=1)
+    np.testing.assert_array_equal(matrix, all_pairs(kept, measure_of("dsa", {}), threads=3))
+    assert matrix[40, 3] == measure_of("dsa", {}).between(kept[3], kept[40])
+    assert transport_distances([]).shape == (0,)
 
 
 def test_transport_is_optimal():

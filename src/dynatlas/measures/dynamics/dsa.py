@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from dynatlas.measures.aspects import Aspect
-from dynatlas.measures.dynamics.alignment import Shape, aligned_chord, chord_bound, shape_of
+from dynatlas.measures.dynamics.alignment import Shape, aligned_chords, chord_bound, shape_of
 from dynatlas.measures.dynamics.regression import delay_embedding, one_step_map
 from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Reduced
-from dynatlas.measures.transport import transport_distance
+from dynatlas.measures.transport import transport_distances
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class DSA(Measure):
 
     With ``score_method`` "angular" or "euclidean" the maps A and B, scaled to norm 1 and the smaller one padded with
     zeros, are aligned instead: the angle arccos(max over orthogonal C of ⟨A, C B Cᵀ⟩_F), or the least ‖A − C B Cᵀ‖_F.
-    Ascents from ``starts`` starts may miss the maximum; ``lower_bound`` states what no alignment can reach.
+    Ascents from ``starts`` starts, by default fewer in more dimensions, may miss the maximum; ``lower_bound`` states
+    what no alignment can reach.
 
     A metric between spectra, from 0; between maps up to what the ascents miss. Unchanged by the order of trials,
     rotation and a common scale; at ``rank=None`` by any invertible linear map. A constant added to a unit changes it,
@@ -65,14 +66,15 @@ class DSA(Measure):
     lamb: Any = 1e-8
     centered: Any = False
     score_method: Any = "wasserstein"
-    starts: Any = 32
+    starts: Any = None
 
     def __post_init__(self) -> None:
         for option in ("n_delays", "delay_interval", "rank", "starts"):
             value = getattr(self, option)
             is_count = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
-            or_none = ", or None" if option == "rank" else ""
-            is_known = is_count or (option == "rank" and value is None)
+            is_optional = option in ("rank", "starts")
+            or_none = ", or None" if is_optional else ""
+            is_known = is_count or (is_optional and value is None)
             expected(option, value, f"a whole number of at least 1{or_none}", is_known)
         is_number = isinstance(self.lamb, Real) and 0 <= float(self.lamb) < np.inf
         expected("lamb", self.lamb, "a number of at least 0", is_number)
@@ -111,26 +113,44 @@ class DSA(Measure):
 
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two sets of eigenvalues, or align two maps."""
-        if self.score_method == "wasserstein":
-            return transport_distance(_folded(first), _folded(second))
-        return self._from_chord(aligned_chord(*_shapes(first, second), int(self.starts)))
+        return float(self.tile([first], [second])[0, 0])
 
     def lower_bound(self, first: Reduced, second: Reduced) -> float:
         """Return a number that the distance after the best of all alignments exceeds; W₂ itself, which is exact."""
         if self.score_method == "wasserstein":
             return self.between(first, second)
-        return self._from_chord(chord_bound(*_shapes(first, second)))
+        width = max(len(first["matrix"]), len(second["matrix"]))
+        shapes = (_widened([one], width)[0] for one in (first, second))
+        return float(self._from_chords(np.array([chord_bound(*shapes)]))[0])
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
-        """Compare all pairs; the eigenvalues are folded once for each network."""
-        if self.score_method != "wasserstein":
-            return super().tile(firsts, seconds)
-        rows, columns = ([_folded(one) for one in group] for group in (firsts, seconds))
-        return np.array([[transport_distance(row, column) for column in columns] for row in rows])
+        """Compare all pairs; what a network needs is computed once."""
+        # Within one group of networks, each pair once.
+        places = [(i, j) for i in range(len(firsts)) for j in range(i if firsts is seconds else len(seconds))]
+        distances = np.zeros((len(firsts), len(seconds)))
+        if places:
+            rows, columns = np.transpose(places)
+            distances[rows, columns] = self._of_pairs(firsts, seconds, places)
+        return distances + distances.T if firsts is seconds else distances
 
-    def _from_chord(self, chord: float) -> float:
-        """Return the distance of maps of norm 1 from the norm of their difference."""
-        return float(2 * np.arcsin(min(chord / 2, 1.0))) if self.score_method == "angular" else chord
+    def _of_pairs(
+        self, firsts: Sequence[Reduced], seconds: Sequence[Reduced], places: Sequence[tuple[int, int]]
+    ) -> Float[np.ndarray, " pairs"]:
+        if self.score_method == "wasserstein":
+            spectra = [[_folded(one) for one in group] for group in (firsts, seconds)]
+            return transport_distances([(spectra[0][i], spectra[1][j]) for i, j in places])
+        chords = np.zeros(len(places))
+        widths = [max(len(firsts[i]["matrix"]), len(seconds[j]["matrix"])) for i, j in places]
+        for width in sorted(set(widths)):
+            is_wide = np.equal(widths, width)
+            rows, columns = (_widened(group, width) for group in (firsts, seconds))
+            pairs = [(rows[i], columns[j]) for (i, j), is_one in zip(places, is_wide, strict=True) if is_one]
+            chords[is_wide] = aligned_chords(pairs, None if self.starts is None else int(self.starts))
+        return self._from_chords(chords)
+
+    def _from_chords(self, chords: Float[np.ndarray, " pairs"]) -> Float[np.ndarray, " pairs"]:
+        """Return the distances of maps of norm 1 from the norms of their differences."""
+        return np.asarray(2 * np.arcsin(np.minimum(chords / 2, 1)) if self.score_method == "angular" else chords)
 
 
 @dataclass(frozen=True)
@@ -168,14 +188,14 @@ class InputDSA(DSA):
         return self._reduced(activity, inputs)
 
 
-def _shapes(first: Reduced, second: Reduced) -> tuple[Shape, Shape]:
-    """Return both maps, in as many dimensions."""
-    wide = max(len(first["matrix"]), len(second["matrix"]))
-    found = [
-        Shape(**one) if len(one["matrix"]) == wide else shape_of(np.pad(one["matrix"], (0, wide - len(one["matrix"]))))
-        for one in (first, second)
-    ]
-    return found[0], found[1]
+def _widened(group: Sequence[Reduced], width: int) -> dict[int, Shape]:
+    """Return the shapes of the maps of at most ``width`` dimensions, padded with zeros, by their place."""
+    missing = {place: width - len(one["matrix"]) for place, one in enumerate(group)}
+    return {
+        place: shape_of(np.pad(group[place]["matrix"], (0, more))) if more else Shape(**group[place])
+        for place, more in missing.items()
+        if more >= 0
+    }
 
 
 def _folded(reduced: Reduced) -> Complex[np.ndarray, " k"]:
