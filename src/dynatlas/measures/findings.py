@@ -106,7 +106,7 @@ OF_STUDIES: Final = {
         WEIGHTS,
         Weights(),
         "its units cannot be reordered",
-        pair_seconds=5e-3,  # of 64 units
+        pair_seconds=5e-3,  # of 64 units, on one core
         given=frozenset(["architecture", "units"]),  # which decide what parameters there are
     ),
 }

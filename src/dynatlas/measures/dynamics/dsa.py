@@ -90,6 +90,11 @@ class DSA(Measure):
         """Whether each unit's mean is subtracted first."""
         return bool(self.centered)
 
+    @property
+    def has_lower_bound(self) -> bool:
+        """Alignments are sought; transport is exact."""
+        return bool(self.score_method != "wasserstein")
+
     def reduce(self, activity: Float[np.ndarray, "trials steps units"]) -> Reduced:
         """Return the eigenvalues of the map, {"real": [k], "imaginary": [k]}; to align maps, a ``Shape``."""
         return self._reduced(activity, None)
