@@ -421,6 +421,8 @@ class _AtlasBuilder:
                 "stress": 0.13,
                 "stress_3d": 0.09,
                 "negative_share": 0.04,
+                "gap_median": np.nan,
+                "gap_largest": np.nan,
             }
         )
         labels = {factor: [member.factors[factor] for member in members] for factor in self.study.levels}

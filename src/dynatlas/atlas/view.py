@@ -330,7 +330,7 @@ def map_note(facts: "pd.Series[Any]") -> str:
 
     Example:
         >>> map_note(pd.Series({"n_networks": 23, "stress": 0.125, "n_components": 9, "n_identical": 3}, dtype=object))
-        'n = 23, 9 components, stress 0.12, 3 of 253 pairs the same'
+        'n = 23, 9 components, 3 of 253 pairs the same, stress 0.12'
 
     Of distances that are sought, it states how far a lower bound lies below them.
     """
@@ -339,9 +339,9 @@ def map_note(facts: "pd.Series[Any]") -> str:
     parts = [
         f"n = {facts['n_networks']:,}",
         f"{components} component{'s' * (components != 1)}" if components else "",
-        f"stress {facts['stress']:.2f}",
         f"{facts['n_identical']:,} of {pairs:,} pairs the same" if facts["n_identical"] > 0 else "",
-        "" if math.isnan(gap) else f"lower bound {100 * gap:.0f} % below the distance (median)",
+        "" if math.isnan(gap) else f"distances at most {100 * gap:.0f} % too large in the median",
+        f"stress {facts['stress']:.2f}",
     ]
     return ", ".join(filter(None, parts))
 

@@ -109,7 +109,7 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
     """State where a factor separates the networks of one task, where not beyond chance, and where distances cannot say.
 
     Where R² is negative or in the lower tail of its permutations, the distance is no measure of difference between the
-    levels, and nothing is said of the factor.
+    levels, and nothing is said of the factor. The numbers are in the table.
     """
     found: dict[str, list[str]] = {"yes": [], "no": [], "no measure": []}
     for row in rows:
@@ -121,12 +121,8 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
                 "topology": f"{row.measure}s",
             }
             where = names.get(row.aspect, row.aspect)
-            if share.is_no_measure:
-                found["no measure"].append(f"{where} (R² {share.text})")
-            else:
-                chance = "" if math.isnan(share.chance) else f"{_percent(share.chance)} % by chance, "
-                numbers = f"{share.text} of the variance, {chance}{share.p_text}"
-                found["no" if share.is_chance else "yes"].append(f"{where} ({numbers})")
+            kind = "no measure" if share.is_no_measure else "no" if share.is_chance else "yes"
+            found[kind].append(f"{where} (R² {share.text})" if share.is_no_measure else where)
     name = factor_title(factor)
     plural = factor == "interactions"
     separates = "separate" if plural else "separates"

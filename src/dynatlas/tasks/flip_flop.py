@@ -79,7 +79,7 @@ class FlipFlop(Task):
             "twice as long": {"steps": min(2 * self.steps, 100_000)},
             "half the pulses": {"pulse_probability": self.pulse_probability / 2},
             "twice the pulses": {"pulse_probability": min(2 * self.pulse_probability, 1.0)},
-            "noisy inputs": {"input_noise": 0.2},
+            "noisy inputs": {"input_noise": 0.1},
         }
 
     def trial(self, key: PRNGKeyArray) -> Trial:

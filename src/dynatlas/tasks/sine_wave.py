@@ -106,8 +106,8 @@ class SineWave(Task):
 
     @property
     def variations(self) -> Mapping[str, Mapping[str, Any]]:  # type: ignore[override]
-        """Trials of twice the length, and noise."""
-        return {"twice as long": {"steps": min(2 * self.steps, 100_000)}, "noisy inputs": {"input_noise": 0.1}}
+        """Trials of twice the length, and noise that does not yet hide the phase."""
+        return {"twice as long": {"steps": min(2 * self.steps, 100_000)}, "noisy inputs": {"input_noise": 0.02}}
 
     def frequency(self, command: Float[Array, ""] | float) -> Float[Array, ""]:
         """Return the frequency of a command, in cycles per step."""
