@@ -203,6 +203,14 @@ def test_a_smaller_map_is_padded_with_zeros():
     assert distance(X, Y, "dsa", score_method="angular", starts=8) > 0
 
 
+def test_a_map_that_an_earlier_version_stored_is_decomposed_again():
+    random = np.random.default_rng(5)
+    measure = DSA(score_method="euclidean", starts=8)
+    first, second = (measure.reduce(random.normal(size=(4, 40, 3))) for _ in range(2))
+    earlier = {name: values for name, values in first.items() if name != "mixed"}
+    assert measure.between(earlier, second) == pytest.approx(measure.between(first, second), rel=1e-9)
+
+
 def test_bad_options_of_the_alignment():
     X, Y = np.random.default_rng(0).normal(size=(2, 5, 20, 3))
     for options, message in (

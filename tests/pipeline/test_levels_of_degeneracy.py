@@ -91,6 +91,16 @@ def test_a_factor_that_decides_what_parameters_there_are_is_not_tested(atlas):
     assert "architecture" in set(effects.factor[effects.measure == "behavior"])
 
 
+def test_distances_that_are_sought_state_how_far_they_may_be_off(atlas):
+    maps = atlas.table("maps").set_index("measure")
+    assert maps.loc[["cka", "dsa", "behavior"], "gap_median"].isna().all()
+    assert 0 < maps.loc["weights", "gap_median"] <= maps.loc["weights", "gap_largest"] < 1
+    pair = [STUDY.members[place].id for place in (0, 3)]
+    bound = OF_STUDIES["weights"].comparison.lower_bound(*(unit_weights(atlas.network(one)) for one in pair))
+    distance = float(distances_of(atlas, "weights").sel(network=pair[0], other_network=pair[1]))
+    assert 1 - bound / distance <= maps.loc["weights", "gap_largest"] + 1e-9
+
+
 def test_controls_are_of_activity_alone(atlas):
     assert set(atlas.table("controls").measure) == {"cka", "dsa"}
 

@@ -195,12 +195,14 @@ class InputDSA(DSA):
 
 def _widened(group: Sequence[Reduced], width: int) -> dict[int, Shape]:
     """Return the shapes of the maps of at most ``width`` dimensions, padded with zeros, by their place."""
-    missing = {place: width - len(one["matrix"]) for place, one in enumerate(group)}
-    return {
-        place: shape_of(np.pad(group[place]["matrix"], (0, more))) if more else Shape(**group[place])
-        for place, more in missing.items()
-        if more >= 0
-    }
+    found = {}
+    for place, one in enumerate(group):
+        more = width - len(one["matrix"])
+        if more == 0 and one.keys() == set(Shape._fields):
+            found[place] = Shape(**one)
+        elif more >= 0:  # with another width, or stored by an earlier version
+            found[place] = shape_of(np.pad(one["matrix"], (0, more)))
+    return found
 
 
 def _folded(reduced: Reduced) -> Complex[np.ndarray, " k"]:
