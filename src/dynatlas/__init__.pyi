@@ -4,6 +4,8 @@ from .atlas.atlas import Atlas as Atlas
 from .cells.activations import register_activation as register_activation
 from .cells.registry import register_cell as register_cell
 from .dynamics.attractors import find_attractors as find_attractors
+from .dynamics.cycles.lyapunov import lyapunov_spectrum as lyapunov_spectrum
+from .dynamics.cycles.periodic_points import find_periodic_points as find_periodic_points
 from .dynamics.fixed_points import FixedPoints as FixedPoints
 from .dynamics.fixed_points import find_fixed_points as find_fixed_points
 from .dynamics.graphs import transition_graph as transition_graph

@@ -1,0 +1,1 @@
+"""Periodic points of a map, and Lyapunov exponents along its trajectories."""
