@@ -1,0 +1,135 @@
+"""Newton's method on the curve, for several branches at once.
+
+The corrector solves G(x) = 0 and borderᵀx = offset. With the border along the last tangent this is pseudo-arclength
+continuation, which passes folds; with the border along the parameter it lands on a given parameter.
+
+Each round factorises [G_x; borderᵀ] once and takes several chord steps with it, as long as they lower ‖G‖. From a good
+prediction one round suffices, and the second one yields the derivative and the tangent at the point itself.
+
+Source: Keller 1977; Allgower & Georg, "Introduction to Numerical Continuation Methods", 2003, chapters 4 and 6.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import NDArray
+
+from dynatlas._util.arrays import in_chunks
+from dynatlas.dynamics.continuation.curve import Curve, CurvePoint, curve_points, null_vectors
+
+LANES = 8  # branches per call of the compiled corrector
+MAX_ROUNDS = 8
+CHORD_STEPS = 4
+# A point is converged at this ‖G‖, relative to its size, or where rounding permits no less and q is that of a root.
+RESIDUAL = 1e-13
+ROOT_RESIDUAL = 1e-10
+
+
+class Corrected(NamedTuple):
+    """Results of the corrector.
+
+    Attributes:
+        points: x [k, n + 1].
+        tangents: unit null vectors of G_x, in the direction of the border [k, n + 1].
+        matrices: G_x [k, n, n + 1].
+        residuals: ‖G‖ [k].
+        converged: whether G(x) = 0 to rounding [k].
+        rounds: factorisations [k].
+    """
+
+    points: NDArray[np.float64]
+    tangents: NDArray[np.float64]
+    matrices: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    converged: NDArray[np.bool_]
+    rounds: NDArray[np.int64]
+
+
+def correct(
+    curve: Curve, predicted: NDArray[np.float64], borders: NDArray[np.float64], offsets: NDArray[np.float64]
+) -> Corrected:
+    """Correct predicted points [k, n + 1] on the planes borderᵀx = offset."""
+    rows = np.concatenate([predicted, borders, offsets[:, None]], axis=1)
+    return Corrected(*in_chunks(lambda chunk: _correct(curve, chunk), rows, LANES))
+
+
+def evaluate(curve: Curve, x: NDArray[np.float64], along: NDArray[np.float64]) -> CurvePoint:
+    """Return the point at x, without moving it, with its tangent on the side of ``along``."""
+    value, derivative = _derivative(curve, jnp.asarray(x))
+    matrix = np.asarray(derivative)
+    tangent = null_vectors(matrix)[0][0]
+    tangent = tangent if tangent @ along >= 0 else -tangent
+    return curve_points(x[None], tangent[None], matrix[None], np.atleast_1d(np.linalg.norm(np.asarray(value))))[0]
+
+
+@eqx.filter_jit
+def _derivative(curve: Curve, x: Float[Array, " n1"]) -> tuple[Float[Array, " n"], Float[Array, "n n1"]]:
+    return curve.derivative(x)
+
+
+@eqx.filter_jit
+def _correct(
+    curve: Curve, rows: Float[Array, "lanes width"]
+) -> tuple[
+    Float[Array, "lanes n1"],
+    Float[Array, "lanes n1"],
+    Float[Array, "lanes n n1"],
+    Float[Array, " lanes"],
+    Bool[Array, " lanes"],
+    Int[Array, " lanes"],
+]:
+    return jax.vmap(lambda row: _correct_one(curve, row))(rows)
+
+
+def _correct_one(
+    curve: Curve, row: Float[Array, " width"]
+) -> tuple[
+    Float[Array, " n1"], Float[Array, " n1"], Float[Array, "n n1"], Float[Array, ""], Bool[Array, ""], Int[Array, ""]
+]:
+    size = (row.shape[0] - 1) // 2
+    start, border, offset = row[:size], row[size : 2 * size], row[-1]
+    last = jnp.zeros(size, row.dtype).at[-1].set(1)
+
+    def errors(x: Float[Array, " n1"], value: Float[Array, " n"]) -> Float[Array, " n1"]:
+        return jnp.append(value, border @ x - offset)
+
+    def unfinished(carry: tuple[Array, ...]) -> Bool[Array, ""]:
+        return ~carry[4] & (carry[5] < MAX_ROUNDS)
+
+    def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, _, _, _, _, rounds = carry
+        value, matrix = curve.derivative(x)
+        factors = jax.scipy.linalg.lu_factor(jnp.concatenate([matrix, border[None]]))
+        tangent = jax.scipy.linalg.lu_solve(factors, last)
+        wrong = errors(x, value)
+        first = norm = jnp.linalg.norm(wrong)
+        better = x
+        for _ in range(CHORD_STEPS):
+            trial = better - jax.scipy.linalg.lu_solve(factors, wrong)
+            trial_wrong = errors(trial, curve(trial))
+            trial_norm = jnp.linalg.norm(trial_wrong)
+            # A full Newton step may raise ‖G‖ on its way, as past a kink; later chord steps may not.
+            takes = (trial_norm < norm) | ((better is x) & jnp.isfinite(trial_norm))
+            better = jnp.where(takes, trial, better)
+            wrong = jnp.where(takes, trial_wrong, wrong)
+            norm = jnp.where(takes, trial_norm, norm)
+        exact = first <= RESIDUAL * (1 + jnp.linalg.norm(x))
+        converged = exact | ((first <= ROOT_RESIDUAL) & (norm > 0.5 * first))
+        return (
+            jnp.where(converged, x, better),
+            tangent / jnp.linalg.norm(tangent),
+            matrix,
+            jnp.linalg.norm(value),
+            converged,
+            rounds + 1,
+        )
+
+    matrix = jnp.zeros((size - 1, size), row.dtype)
+    empty = (start, last, matrix, jnp.asarray(jnp.inf, row.dtype), jnp.asarray(False), jnp.asarray(0))
+    x, tangent, matrix, residual, converged, rounds = jax.lax.while_loop(unfinished, improve, empty)
+    finite = jnp.isfinite(x).all() & jnp.isfinite(tangent).all()
+    return x, tangent, matrix, residual, converged & finite, rounds
