@@ -135,10 +135,11 @@ def _critical(
     unit = jnp.zeros(n + 1, complex).at[-1].set(1)
 
     def image(x: Float[Array, " n1"], v: Float[Array, " n"]) -> Float[Array, " n"]:
-        return jax.jvp(curve, (x,), (jnp.append(v, 0.0),))[1] + v
+        along: Float[Array, " n"] = jax.jvp(curve, (x,), (jnp.append(v, 0.0),))[1]
+        return along + v
 
     def improve(_: int, carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        x, angle, _, _ = carry
+        x, angle = carry[:2]
         value, matrix = curve.derivative(x)
         multiplier = jnp.exp(1j * angle)
         shifted = matrix[:, :-1] + (1 - multiplier) * jnp.eye(n)
@@ -168,7 +169,8 @@ def _critical(
         return x - change[:-1], angle - change[-1], jnp.linalg.norm(wrong), jnp.linalg.norm(change)
 
     far = jnp.asarray(jnp.inf, x.dtype)
-    return jax.lax.fori_loop(0, NEWTON_STEPS, improve, (x, angle, far, far))
+    found: tuple[Array, Array, Array, Array] = jax.lax.fori_loop(0, NEWTON_STEPS, improve, (x, angle, far, far))
+    return found
 
 
 @eqx.filter_jit
@@ -205,4 +207,5 @@ def _branch_point(
 
     far = jnp.asarray(jnp.inf, x.dtype)
     start = (x, jnp.zeros((), x.dtype), far, far, right, jnp.zeros((2, 2), x.dtype))
-    return jax.lax.fori_loop(0, NEWTON_STEPS, improve, start)
+    found: tuple[Array, Array, Array, Array, Array, Array] = jax.lax.fori_loop(0, NEWTON_STEPS, improve, start)
+    return found

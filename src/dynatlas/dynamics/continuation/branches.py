@@ -97,14 +97,14 @@ class Roots(NamedTuple):
         states: [p, n].
         branch: the branch that each is on [p].
         n_unstable: eigenvalues with |λ| > 1 [p].
-        index: sign det(I − J) [p].
+        indices: sign det(I − J) [p].
         q: ½‖F(h) − h‖² [p].
     """
 
     states: NDArray[np.float64]
     branch: NDArray[np.int64]
     n_unstable: NDArray[np.int64]
-    index: NDArray[np.int64]
+    indices: NDArray[np.int64]
     q: NDArray[np.float64]
 
 

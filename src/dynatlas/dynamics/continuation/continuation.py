@@ -1,12 +1,12 @@
 """Continuation of fixed points along a parameter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, generator
@@ -52,6 +52,7 @@ def continue_fixed_points(
     n_values: int = 100,
     tol: float = 1e-20,
     max_points: int | None = None,
+    search_at: Sequence[float] = (),
     key: PRNGKeyArray | None = None,
 ) -> Branches:
     """Follow fixed points along a parameter, through folds, and locate their bifurcations.
@@ -74,7 +75,10 @@ def continue_fixed_points(
         n_values: the largest step is 1/n_values of the interval, and index sums are taken at n_values + 1 values.
         tol: largest q of the given points.
         max_points: budget of points of each branch; by default 50 n_values.
-        key: random key. With it, and with a box, missing branches are searched for where the index sum is not 1.
+        search_at: values of the parameter at which all roots are searched for, to find branches that do not pass
+            ``start``: closed ones, and pairs that begin and end at folds. Needs a key.
+        key: random key of the searches. With it, and with a box, missing branches are also searched for where the index
+            sum is not 1.
 
     Raises:
         ValueError: shapes do not fit, an argument is out of range, or a point is no fixed point at ``start``.
@@ -94,7 +98,7 @@ def continue_fixed_points(
     Neimark–Sacker bifurcations, and the index sum shows lost branches.
     """
     with jax.enable_x64(True):
-        states, limits_of = _checked(step, points, start, stop, box, n_values, tol)
+        states, limits_of = _checked(step, points, start, stop, box, n_values, tol, search_at, key is not None)
         length = _length(states, limits_of, start)
         curve = Curve(step, jnp.asarray(float(start)), jnp.asarray(float(stop) - float(start)), jnp.asarray(length))
         limits = Limits(box, length / n_values, max_points or MAX_POINTS * n_values)
@@ -103,11 +107,14 @@ def continue_fixed_points(
         tree.grow(seeds)
         of_points = np.full(len(states), -1)
         grid = np.linspace(0, length, n_values + 1)
-        sums = _sums(tree, grid)
-        if box is not None and key is not None:
-            sums = _search_missing(tree, grid, sums, generator(key), key)
+        if key is not None:
+            random = generator(key)
+            for number, parameter in enumerate(search_at):
+                _add_roots_at(tree, curve.place(parameter), random, jax.random.fold_in(key, number))
+            if box is not None:
+                _search_missing(tree, grid, random, key)
         of_points[followed] = tree.origin
-        return _branches(tree, sums, of_points, (float(start), float(stop)))
+        return _branches(tree, _sums(tree, grid), of_points, (float(start), float(stop)))
 
 
 def _checked(
@@ -118,6 +125,8 @@ def _checked(
     box: Bounds | Callable[[float], Bounds] | None,
     n_values: int,
     tol: float,
+    search_at: Sequence[float],
+    has_key: bool,
 ) -> tuple[NDArray[np.float64], Limits]:
     """Return the states to follow, or raise a ValueError that says what is wrong."""
     states = np.asarray(points.roots().states if isinstance(points, FixedPoints) else points, np.float64)
@@ -130,6 +139,11 @@ def _checked(
         raise ValueError(f"start is {start:g} and stop {stop:g}; expected two different numbers")
     if n_values < 2:
         raise ValueError(f"n_values is {n_values}; expected at least 2")
+    if len(search_at) and not has_key:
+        raise ValueError(f"search_at has {count_of(len(search_at), 'value')}, but key is None; pass a random key")
+    low, high = sorted((start, stop))
+    if not all(low <= parameter <= high for parameter in search_at):
+        raise ValueError(f"search_at has {[*search_at]}; expected values from {low:g} to {high:g}")
     if not tol > 0:
         raise ValueError(f"tol is {tol:g}; expected a positive number")
     check_step(_AtParameter(step), states[0], jnp.asarray([float(start)]))
@@ -169,7 +183,8 @@ def _seeds(
         )
     found = correct(curve, guesses, border, np.zeros(count))
     seeds, followed = [], []
-    for number, point in enumerate(given):
+    for number, guess in enumerate(given):
+        point = guess
         if found.converged[number] and np.linalg.norm(found.points[number] - point.x) < SAME * float(curve.length):
             x = found.points[number].copy()
             x[-1] = 0.0
@@ -190,40 +205,40 @@ def _sums(tree: Tree, grid: NDArray[np.float64]) -> IndexSums:
     return index_sums(tree.strands, np.asarray(tree.curve.parameter(grid)), grid, tree.length)
 
 
-def _search_missing(
-    tree: Tree, grid: NDArray[np.float64], sums: IndexSums, random: np.random.Generator, key: PRNGKeyArray
-) -> IndexSums:
+def _search_missing(tree: Tree, grid: NDArray[np.float64], random: np.random.Generator, key: PRNGKeyArray) -> None:
     """Search for roots where the index sum is not 1, and follow their branches."""
     searched: set[int] = set()
     for _ in range(SEARCHES):
-        wrong = [int(value) for value in np.flatnonzero(sums.is_wrong) if int(value) not in searched]
+        wrong = [int(value) for value in np.flatnonzero(_sums(tree, grid).is_wrong) if int(value) not in searched]
         if not wrong:
             break
         value = wrong[len(wrong) // 2]
         searched.add(value)
-        place = float(np.clip(grid[value], 1e-6 * tree.length, (1 - 1e-6) * tree.length))
-        found = _roots_at(tree, place, random, jax.random.fold_in(key, value))
-        for state in found:
-            if not _is_known(tree, state, place):
-                tree.add_root(evaluate(tree.curve, np.append(state, place), np.eye(len(state) + 1)[-1]))
-        sums = _sums(tree, grid)
-    return sums
+        _add_roots_at(tree, float(grid[value]), random, jax.random.fold_in(key, len(grid) + value))
 
 
-def _roots_at(
-    tree: Tree, place: float, random: np.random.Generator, key: PRNGKeyArray
-) -> Float[np.ndarray, "p n"]:
-    """Search for all roots at a parameter, from those on the branches and from random states of the box."""
-    n = len(tree.strands[0].points[0].x) - 1 if tree.strands else 0
+def _add_roots_at(tree: Tree, place: float, random: np.random.Generator, key: PRNGKeyArray) -> None:
+    """Search for all roots at a parameter, from the branches and from random states, and follow the unknown ones."""
+    if not tree.strands:
+        return
+    place = float(np.clip(place, SAME * tree.length, (1 - SAME) * tree.length))
     parameter = float(tree.curve.parameter(place))
+    states = np.concatenate([[point.x[:-1] for point in strand.points] for strand in tree.strands])
+    n = states.shape[1]
     bounds = tree.limits.bounds(parameter, n)
-    if bounds is None or not n:
-        return np.zeros((0, n))
-    low, high = (np.clip(bound, -tree.length, tree.length) for bound in bounds)
+    if bounds is None:
+        # Without a box: around the states on the branches, as far as they spread.
+        rows = states[random.integers(len(states), size=SEARCH_STARTS)]
+        starts = rows + random.normal(size=rows.shape) * max(float(states.std()), LEAST_SIZE)
+    else:
+        low, high = (np.clip(bound, -tree.length, tree.length) for bound in bounds)
+        starts = random.uniform(low, high, (SEARCH_STARTS, n))
     known = np.array([crossing.guess[:-1] for crossing in crossings_at(tree.strands, place)]).reshape(-1, n)
-    starts = np.concatenate([known, random.uniform(low, high, (SEARCH_STARTS, n))])
+    starts = np.concatenate([known, starts])
     found = find_fixed_points(_AtParameter(tree.curve.step), starts, [parameter], box=bounds, key=key)
-    return found.roots().states
+    for state in found.roots().states:
+        if not _is_known(tree, state, place):
+            tree.add_root(evaluate(tree.curve, np.append(state, place), np.eye(n + 1)[-1]))
 
 
 def _is_known(tree: Tree, state: NDArray[np.float64], place: float) -> bool:
@@ -239,9 +254,7 @@ def _is_known(tree: Tree, state: NDArray[np.float64], place: float) -> bool:
     return bool((near & found.converged).any())
 
 
-def _branches(
-    tree: Tree, sums: IndexSums, of_points: NDArray[np.int64], interval: tuple[float, float]
-) -> Branches:
+def _branches(tree: Tree, sums: IndexSums, of_points: NDArray[np.int64], interval: tuple[float, float]) -> Branches:
     curve, strands = tree.curve, tree.strands
     ends = [(float(curve.parameter(each.begin.x[-1])), float(curve.parameter(each.end.x[-1]))) for each in strands]
     has_box = tree.limits.box is not None
@@ -278,7 +291,7 @@ def _special_notes(
             notes.append(f"branch {number} is followed in pieces, across {count_of(strand.n_kinks, 'kink')}")
     for each in bifurcations:
         if each.kind in {"degenerate", "unresolved"}:
-            lost = ": branches that begin there are not followed" if each.kind == "degenerate" else ""
+            lost = ", from which no branches are followed" if each.kind == "degenerate" else ""
             notes.append(f"{each.kind} point at {each.parameter:.6g}, {each.note}{lost}")
     return notes
 

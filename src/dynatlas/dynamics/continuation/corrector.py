@@ -71,25 +71,23 @@ def _derivative(curve: Curve, x: Float[Array, " n1"]) -> tuple[Float[Array, " n"
     return curve.derivative(x)
 
 
+class _Iterate(NamedTuple):
+    """Newton's method at a point: the fields of ``Corrected``, of one point."""
+
+    point: Float[Array, " n1"]
+    tangent: Float[Array, " n1"]
+    matrix: Float[Array, "n n1"]
+    residual: Float[Array, ""]
+    converged: Bool[Array, ""]
+    rounds: Int[Array, ""]
+
+
 @eqx.filter_jit
-def _correct(
-    curve: Curve, rows: Float[Array, "lanes width"]
-) -> tuple[
-    Float[Array, "lanes n1"],
-    Float[Array, "lanes n1"],
-    Float[Array, "lanes n n1"],
-    Float[Array, " lanes"],
-    Bool[Array, " lanes"],
-    Int[Array, " lanes"],
-]:
+def _correct(curve: Curve, rows: Float[Array, "lanes width"]) -> _Iterate:
     return jax.vmap(lambda row: _correct_one(curve, row))(rows)
 
 
-def _correct_one(
-    curve: Curve, row: Float[Array, " width"]
-) -> tuple[
-    Float[Array, " n1"], Float[Array, " n1"], Float[Array, "n n1"], Float[Array, ""], Bool[Array, ""], Int[Array, ""]
-]:
+def _correct_one(curve: Curve, row: Float[Array, " width"]) -> _Iterate:
     size = (row.shape[0] - 1) // 2
     start, border, offset = row[:size], row[size : 2 * size], row[-1]
     last = jnp.zeros(size, row.dtype).at[-1].set(1)
@@ -97,39 +95,39 @@ def _correct_one(
     def errors(x: Float[Array, " n1"], value: Float[Array, " n"]) -> Float[Array, " n1"]:
         return jnp.append(value, border @ x - offset)
 
-    def unfinished(carry: tuple[Array, ...]) -> Bool[Array, ""]:
-        return ~carry[4] & (carry[5] < MAX_ROUNDS)
+    def unfinished(carry: _Iterate) -> Bool[Array, ""]:
+        return ~carry.converged & (carry.rounds < MAX_ROUNDS)
 
-    def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        x, _, _, _, _, rounds = carry
+    def improve(carry: _Iterate) -> _Iterate:
+        x = carry.point
         value, matrix = curve.derivative(x)
         factors = jax.scipy.linalg.lu_factor(jnp.concatenate([matrix, border[None]]))
         tangent = jax.scipy.linalg.lu_solve(factors, last)
         wrong = errors(x, value)
         first = norm = jnp.linalg.norm(wrong)
         better = x
-        for _ in range(CHORD_STEPS):
+        for chord in range(CHORD_STEPS):
             trial = better - jax.scipy.linalg.lu_solve(factors, wrong)
             trial_wrong = errors(trial, curve(trial))
             trial_norm = jnp.linalg.norm(trial_wrong)
             # A full Newton step may raise ‖G‖ on its way, as past a kink; later chord steps may not.
-            takes = (trial_norm < norm) | ((better is x) & jnp.isfinite(trial_norm))
+            takes = jnp.isfinite(trial_norm) if chord == 0 else trial_norm < norm
             better = jnp.where(takes, trial, better)
             wrong = jnp.where(takes, trial_wrong, wrong)
             norm = jnp.where(takes, trial_norm, norm)
         exact = first <= RESIDUAL * (1 + jnp.linalg.norm(x))
         converged = exact | ((first <= ROOT_RESIDUAL) & (norm > 0.5 * first))
-        return (
+        return _Iterate(
             jnp.where(converged, x, better),
             tangent / jnp.linalg.norm(tangent),
             matrix,
             jnp.linalg.norm(value),
             converged,
-            rounds + 1,
+            carry.rounds + 1,
         )
 
     matrix = jnp.zeros((size - 1, size), row.dtype)
-    empty = (start, last, matrix, jnp.asarray(jnp.inf, row.dtype), jnp.asarray(False), jnp.asarray(0))
-    x, tangent, matrix, residual, converged, rounds = jax.lax.while_loop(unfinished, improve, empty)
-    finite = jnp.isfinite(x).all() & jnp.isfinite(tangent).all()
-    return x, tangent, matrix, residual, converged & finite, rounds
+    nothing = _Iterate(start, last, matrix, jnp.asarray(jnp.inf, row.dtype), jnp.asarray(False), jnp.asarray(0))
+    found = jax.lax.while_loop(unfinished, improve, nothing)
+    finite = jnp.isfinite(found.point).all() & jnp.isfinite(found.tangent).all()
+    return found._replace(converged=found.converged & finite)

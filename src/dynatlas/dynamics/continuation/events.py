@@ -161,10 +161,10 @@ def _locate_branch_point(curve: Curve, first: CurvePoint, second: CurvePoint) ->
     tangents = tangents[np.argsort(-along)]
     own = tangents[0] * np.sign(tangents[0] @ gap)
     # A fold in the same segment is no part of this point: the segment must be halved.
-    own_is_vertical = abs(own[-1]) < VERTICAL ** 0.5
+    own_is_vertical = abs(own[-1]) < VERTICAL**0.5
     if (first.slope * second.slope < 0) and not own_is_vertical:
         return None
-    is_pitchfork = bool((np.abs(tangents[:, -1]) < VERTICAL ** 0.5).any())
+    is_pitchfork = bool((np.abs(tangents[:, -1]) < VERTICAL**0.5).any())
     kind: Kind = "pitchfork" if is_pitchfork else "transcritical"
     return Event(
         kind, replace(point, event=kind, index=0, tangent=own), 1 + 0j, found.residual, found.step, "", tangents

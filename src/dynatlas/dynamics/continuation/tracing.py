@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dynatlas.dynamics.continuation.corrector import correct, evaluate
 from dynatlas.dynamics.continuation.curve import Curve, CurvePoint, curve_points
-from dynatlas.dynamics.continuation.events import VERTICAL, Event, find_events
+from dynatlas.dynamics.continuation.events import Event, find_events
 from dynatlas.dynamics.continuation.limits import Limits
 
 # A step is accepted if the tangent turns by no more than about 20° and the correction is no longer than this share.
@@ -25,8 +25,9 @@ ACROSS_KINK = 1e-7
 # Points within this distance, relative to the length, are the same.
 SAME = 1e-6
 SAME_DIRECTION = 0.9
-# So many points in a row at one parameter are a continuum of roots.
+# So many points in a row with no more of a slope are a continuum of roots at one parameter.
 CONTINUUM = 12
+NO_SLOPE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +120,16 @@ def _advance(
             _shorten(curve, trace, length)
             continue
         trace.calm += 1
+        trace.size = min(trace.size, _largest(point, largest, length))
         if trace.calm > 1 and cosines[row] > STRAIGHT and found.rounds[row] <= FEW_ROUNDS:
-            trace.size = min(GROWTH * trace.size, largest)
+            trace.size = min(GROWTH * trace.size, _largest(point, largest, length))
         _extend(curve, trace, point, limits, crossings)
+
+
+def _largest(point: CurvePoint, largest: float, length: float) -> float:
+    """Return the largest step: longer where states are larger than typical, but no further along the parameter."""
+    size = float(np.linalg.norm(point.x[:-1])) / length
+    return min(largest * max(1.0, size), largest / max(abs(point.slope), 1e-12))
 
 
 def _prediction(trace: Trace) -> NDArray[np.float64]:
@@ -234,7 +242,7 @@ def _extend(
     trace.points.append(point)
     recent = trace.points[-CONTINUUM:]
     # The arms of a symmetric pitchfork are vertical at one point, a continuum is along a piece.
-    if len(recent) == CONTINUUM and all(abs(each.slope) < VERTICAL for each in recent):
+    if len(recent) == CONTINUUM and all(abs(each.slope) < NO_SLOPE for each in recent):
         trace.end = "a continuum of roots at one parameter"
     elif point.x[-1] in {0.0, length}:
         trace.end, trace.has_end = f"left the interval at the {'start' if point.x[-1] == 0 else 'stop'}", True
