@@ -28,8 +28,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.continuation.corrector import evaluate
-from dynatlas.dynamics.continuation.curve import Curve, null_vectors
+from dynatlas.dynamics.continuation.curve import Curve, CurvePoint, null_vectors
 
 NEWTON_STEPS = 12
 # Located, if the equations hold to this and the last Newton step is as short, relative to the size of the point.
@@ -100,9 +99,9 @@ def _is_located(x: NDArray[np.float64], residual: float, step: float) -> bool:
     return bool(np.isfinite(x).all() and residual < LOCATED * size and step < LOCATED * size)
 
 
-def locate_critical(curve: Curve, x: NDArray[np.float64], angle: float, *, is_complex: bool) -> Critical:
+def locate_critical(curve: Curve, near: CurvePoint, angle: float, *, is_complex: bool) -> Critical:
     """Locate an eigenvalue e^{iθ} from a point near it; θ is kept unless ``is_complex``."""
-    matrix = evaluate(curve, x, x).matrix[:, :-1]
+    x, matrix = near.x, near.matrix[:, :-1]
     shifted = matrix + (1 - np.exp(1j * angle)) * np.eye(len(matrix))
     left, _, right = np.linalg.svd(shifted)
     found = _critical(
@@ -112,10 +111,10 @@ def locate_critical(curve: Curve, x: NDArray[np.float64], angle: float, *, is_co
     return Critical(np.asarray(found[0]), float(found[1]), float(found[2]), float(found[3]))
 
 
-def locate_branch_point(curve: Curve, x: NDArray[np.float64]) -> BranchPoint:
+def locate_branch_point(curve: Curve, near: CurvePoint) -> BranchPoint:
     """Locate a branch point from a point near it."""
-    right, left, _ = null_vectors(evaluate(curve, x, x).matrix)
-    found = _branch_point(curve, jnp.asarray(x), jnp.asarray(left), jnp.asarray(right.T))
+    right, left, _ = null_vectors(near.matrix)
+    found = _branch_point(curve, jnp.asarray(near.x), jnp.asarray(left), jnp.asarray(right.T))
     return BranchPoint(
         np.asarray(found[0]), float(found[1]), float(found[2]), float(found[3]), np.asarray(found[4]),
         np.asarray(found[5]),

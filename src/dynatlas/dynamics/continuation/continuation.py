@@ -52,7 +52,7 @@ def continue_fixed_points(
     n_values: int = 100,
     tol: float = 1e-20,
     max_points: int | None = None,
-    search_at: Sequence[float] = (),
+    search_at: Sequence[float] | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Branches:
     """Follow fixed points along a parameter, through folds, and locate their bifurcations.
@@ -76,7 +76,7 @@ def continue_fixed_points(
         tol: largest q of the given points.
         max_points: budget of points of each branch; by default 50 n_values.
         search_at: values of the parameter at which all roots are searched for, to find branches that do not pass
-            ``start``: closed ones, and pairs that begin and end at folds. Needs a key.
+            ``start``: closed ones, and those that begin at a fold. Needs a key; with one, by default at ``stop``.
         key: random key of the searches. With it, and with a box, missing branches are also searched for where the index
             sum is not 1.
 
@@ -109,7 +109,7 @@ def continue_fixed_points(
         grid = np.linspace(0, length, n_values + 1)
         if key is not None:
             random = generator(key)
-            for number, parameter in enumerate(search_at):
+            for number, parameter in enumerate([stop] if search_at is None else search_at):
                 _add_roots_at(tree, curve.place(parameter), random, jax.random.fold_in(key, number))
             if box is not None:
                 _search_missing(tree, grid, random, key)
@@ -125,7 +125,7 @@ def _checked(
     box: Bounds | Callable[[float], Bounds] | None,
     n_values: int,
     tol: float,
-    search_at: Sequence[float],
+    search_at: Sequence[float] | None,
     has_key: bool,
 ) -> tuple[NDArray[np.float64], Limits]:
     """Return the states to follow, or raise a ValueError that says what is wrong."""
@@ -139,10 +139,10 @@ def _checked(
         raise ValueError(f"start is {start:g} and stop {stop:g}; expected two different numbers")
     if n_values < 2:
         raise ValueError(f"n_values is {n_values}; expected at least 2")
-    if len(search_at) and not has_key:
+    if search_at and not has_key:
         raise ValueError(f"search_at has {count_of(len(search_at), 'value')}, but key is None; pass a random key")
     low, high = sorted((start, stop))
-    if not all(low <= parameter <= high for parameter in search_at):
+    if not all(low <= parameter <= high for parameter in search_at or ()):
         raise ValueError(f"search_at has {[*search_at]}; expected values from {low:g} to {high:g}")
     if not tol > 0:
         raise ValueError(f"tol is {tol:g}; expected a positive number")
@@ -174,7 +174,7 @@ def _seeds(
     border[:, -1] = 1
     into = border[0]
     given = [evaluate(curve, guess, into) for guess in guesses]
-    q = 0.5 * np.array([point.residual for point in given]) ** 2
+    q = 0.5 * np.array([np.nan if point is None else point.residual for point in given]) ** 2
     if not (q <= tol).all():
         worst = int(np.nan_to_num(q, nan=np.inf).argmax())
         raise ValueError(
@@ -185,10 +185,10 @@ def _seeds(
     seeds, followed = [], []
     for number, guess in enumerate(given):
         point = guess
-        if found.converged[number] and np.linalg.norm(found.points[number] - point.x) < SAME * float(curve.length):
-            x = found.points[number].copy()
-            x[-1] = 0.0
-            point = evaluate(curve, x, into)
+        if found.converged[number] and np.linalg.norm(found.points[number] - guesses[number]) < SAME * curve.length:
+            point = evaluate(curve, np.append(found.points[number, :-1], 0.0), into)
+        if point is None:
+            continue
         if null_vectors(point.matrix)[2] < SINGULAR:
             notes.append(
                 f"point {number} is not followed: at {start:g} it is a branch point or one of a continuum of roots"
@@ -237,8 +237,9 @@ def _add_roots_at(tree: Tree, place: float, random: np.random.Generator, key: PR
     starts = np.concatenate([known, starts])
     found = find_fixed_points(_AtParameter(tree.curve.step), starts, [parameter], box=bounds, key=key)
     for state in found.roots().states:
-        if not _is_known(tree, state, place):
-            tree.add_root(evaluate(tree.curve, np.append(state, place), np.eye(n + 1)[-1]))
+        point = evaluate(tree.curve, np.append(state, place), np.eye(n + 1)[-1])
+        if point is not None and not _is_known(tree, state, place):
+            tree.add_root(point)
 
 
 def _is_known(tree: Tree, state: NDArray[np.float64], place: float) -> bool:

@@ -57,13 +57,14 @@ def correct(
     return Corrected(*in_chunks(lambda chunk: _correct(curve, chunk), rows, LANES))
 
 
-def evaluate(curve: Curve, x: NDArray[np.float64], along: NDArray[np.float64]) -> CurvePoint:
-    """Return the point at x, without moving it, with its tangent on the side of ``along``."""
-    value, derivative = _derivative(curve, jnp.asarray(x))
-    matrix = np.asarray(derivative)
-    tangent = null_vectors(matrix)[0][0]
+def evaluate(curve: Curve, x: NDArray[np.float64], along: NDArray[np.float64]) -> CurvePoint | None:
+    """Return the point at x, without moving it, with its tangent on the side of ``along``; None if G is not finite."""
+    value, derivative = (np.asarray(part) for part in _derivative(curve, jnp.asarray(x)))
+    if not (np.isfinite(value).all() and np.isfinite(derivative).all()):
+        return None
+    tangent = null_vectors(derivative)[0][0]
     tangent = tangent if tangent @ along >= 0 else -tangent
-    return curve_points(x[None], tangent[None], matrix[None], np.atleast_1d(np.linalg.norm(np.asarray(value))))[0]
+    return curve_points(x[None], tangent[None], derivative[None], np.linalg.norm(value[None], axis=1))[0]
 
 
 @eqx.filter_jit
@@ -129,5 +130,5 @@ def _correct_one(curve: Curve, row: Float[Array, " width"]) -> _Iterate:
     matrix = jnp.zeros((size - 1, size), row.dtype)
     nothing = _Iterate(start, last, matrix, jnp.asarray(jnp.inf, row.dtype), jnp.asarray(False), jnp.asarray(0))
     found = jax.lax.while_loop(unfinished, improve, nothing)
-    finite = jnp.isfinite(found.point).all() & jnp.isfinite(found.tangent).all()
+    finite = jnp.isfinite(found.tangent).all() & jnp.isfinite(found.matrix).all()
     return found._replace(converged=found.converged & finite)

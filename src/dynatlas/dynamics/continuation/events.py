@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
-from dynatlas.dynamics.continuation.augmented import BranchPoint, locate_branch_point, locate_critical
+from dynatlas.dynamics.continuation.augmented import locate_branch_point, locate_critical
 from dynatlas.dynamics.continuation.corrector import correct, evaluate
 from dynatlas.dynamics.continuation.curve import Curve, CurvePoint, curve_points
 
@@ -28,8 +28,10 @@ MOST_HALVINGS = 40
 SHORTEST = 2e-9
 # A Jacobian that changes by this share within a segment of that length jumps.
 JUMP = 1e-4
-# A tangent with a smaller component along the parameter is that of a fold, or of the arms of a pitchfork.
+# The parameter turns where the tangent's component along it changes sign from or to more than this.
 VERTICAL = 1e-7
+# At a branch point, arms with a smaller component are those of a pitchfork.
+VERTICAL_ARM = 1e-4
 # Eigenvalues this close to the unit circle are on it, where no event could be isolated.
 ON_CIRCLE = 1e-4
 # A pair with a smaller angle, in radians, from 0 or π is no simple Neimark–Sacker bifurcation.
@@ -110,72 +112,61 @@ def _middle(curve: Curve, first: CurvePoint, second: CurvePoint) -> CurvePoint |
 
 def _locate(curve: Curve, first: CurvePoint, second: CurvePoint, suspect: _Suspect) -> Event | None:
     """Locate the one event of a segment, or return None if Newton's method does not lead to a point in it."""
+    share = first.slope / (first.slope - second.slope) if suspect == "fold" else 0.5
     gap = second.x - first.x
-    if suspect == "branch point":
-        return _locate_branch_point(curve, first, second)
-    if suspect == "fold":
-        share = first.slope / (first.slope - second.slope)
-        found = locate_critical(curve, first.x + share * gap, 0.0, is_complex=False)
-    elif suspect == "flip":
-        found = locate_critical(curve, first.x + 0.5 * gap, np.pi, is_complex=False)
-    else:
-        angle = _crossing_angle(first, second)
-        if angle is None:
-            return None
-        found = locate_critical(curve, first.x + 0.5 * gap, angle, is_complex=True)
-    angle = abs((found.angle + np.pi) % (2 * np.pi) - np.pi)
-    if not found.is_located or not _is_between(found.x, first, second):
+    near = evaluate(curve, first.x + share * gap, gap)
+    if near is None:
         return None
-    if suspect == "pair" and min(angle, np.pi - angle) < REAL:
+    if suspect == "branch point":
+        return _locate_branch_point(curve, near, first, second)
+    angle = 0.0 if suspect == "fold" else np.pi if suspect == "flip" else _crossing_angle(first, second)
+    found = locate_critical(curve, near, angle, is_complex=suspect == "pair")
+    angle = abs((found.angle + np.pi) % (2 * np.pi) - np.pi)
+    is_real = suspect == "pair" and min(angle, np.pi - angle) < REAL
+    if is_real or not found.is_located or not _is_between(found.x, first, second):
         return None
     point = evaluate(curve, found.x, gap)
     # Elsewhere Newton's method may converge to a point that only looks critical.
-    multiplier = np.exp(1j * angle) if suspect == "pair" else complex(np.cos(angle))
-    if np.abs(point.eigenvalues - multiplier).min() > ON_CIRCLE:
+    multiplier = complex(np.exp(1j * angle)) if suspect == "pair" else complex(np.cos(angle))
+    if point is None or np.abs(point.eigenvalues - multiplier).min() > ON_CIRCLE:
         return None
     kind: Kind = "fold" if suspect == "fold" else "flip" if suspect == "flip" else "Neimark-Sacker"
     note = ""
     for cycles, name in RESONANCES.items():
         if suspect == "pair" and abs(angle / (2 * np.pi) - cycles) < RESONANCE:
             note = f"strong resonance {name}"
-    return Event(
-        kind, replace(point, event=kind, index=0 if kind == "fold" else point.index), complex(multiplier),
-        found.residual, found.step, note, np.zeros((0, len(gap))),
-    )  # fmt: skip
+    point = replace(point, event=kind, index=0 if kind == "fold" else point.index)
+    return Event(kind, point, multiplier, found.residual, found.step, note, np.zeros((0, len(gap))))
 
 
-def _locate_branch_point(curve: Curve, first: CurvePoint, second: CurvePoint) -> Event | None:
-    found: BranchPoint = locate_branch_point(curve, 0.5 * (first.x + second.x))
+def _locate_branch_point(curve: Curve, near: CurvePoint, first: CurvePoint, second: CurvePoint) -> Event | None:
+    found = locate_branch_point(curve, near)
     if not found.is_located or not _is_between(found.x, first, second):
         return None
     gap = second.x - first.x
-    point = evaluate(curve, found.x, gap)
+    point, tangents = evaluate(curve, found.x, gap), found.tangents
+    if point is None or not len(tangents):
+        return None
     values = np.linalg.svd(point.matrix, compute_uv=False)
     if len(values) > 1 and values[-2] < ON_CIRCLE * max(values[0], 1):
         return None  # several eigenvalues at once
-    tangents = found.tangents
-    if not len(tangents):
-        return None
     # The branch that is followed is the one whose tangent is along the segment; the other one is the new branch.
-    along = np.abs(tangents @ gap)
-    tangents = tangents[np.argsort(-along)]
+    tangents = tangents[np.argsort(-np.abs(tangents @ gap))]
     own = tangents[0] * np.sign(tangents[0] @ gap)
+    is_vertical = np.abs(tangents[:, -1]) < VERTICAL_ARM
     # A fold in the same segment is no part of this point: the segment must be halved.
-    own_is_vertical = abs(own[-1]) < VERTICAL**0.5
-    if (first.slope * second.slope < 0) and not own_is_vertical:
+    if first.slope * second.slope < 0 and not is_vertical[0]:
         return None
-    is_pitchfork = bool((np.abs(tangents[:, -1]) < VERTICAL**0.5).any())
-    kind: Kind = "pitchfork" if is_pitchfork else "transcritical"
-    return Event(
-        kind, replace(point, event=kind, index=0, tangent=own), 1 + 0j, found.residual, found.step, "", tangents
-    )  # fmt: skip
+    kind: Kind = "pitchfork" if is_vertical.any() else "transcritical"
+    point = replace(point, event=kind, index=0, tangent=own)
+    return Event(kind, point, 1 + 0j, found.residual, found.step, "", tangents)
 
 
-def _crossing_angle(first: CurvePoint, second: CurvePoint) -> float | None:
-    """Return the angle of the complex eigenvalue that is nearest to the unit circle at either end."""
+def _crossing_angle(first: CurvePoint, second: CurvePoint) -> float:
+    """Return the angle of the complex eigenvalue that is nearest to the unit circle at either end; 0 without one."""
     both = np.concatenate([first.eigenvalues, second.eigenvalues])
     pairs = both[both.imag > REAL]
-    return float(np.angle(pairs[np.abs(np.abs(pairs) - 1).argmin()])) if len(pairs) else None
+    return float(np.angle(pairs[np.abs(np.abs(pairs) - 1).argmin()])) if len(pairs) else 0.0
 
 
 def _is_between(x: NDArray[np.float64], first: CurvePoint, second: CurvePoint) -> bool:

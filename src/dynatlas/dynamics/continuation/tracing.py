@@ -22,6 +22,7 @@ FIRST_STEP = 0.25  # relative to the largest
 KINK_STEP = 1e-9
 LEAST_STEP = 1e-11
 ACROSS_KINK = 1e-7
+BACK = 0.999  # cosine beyond which a branch does not turn at a kink, but would lead back along itself
 # Points within this distance, relative to the length, are the same.
 SAME = 1e-6
 SAME_DIRECTION = 0.9
@@ -192,9 +193,13 @@ def _across_kink(curve: Curve, trace: Trace, length: float) -> CurvePoint | None
     last = trace.last
     reach = ACROSS_KINK * length
     beyond = evaluate(curve, last.x + 0.1 * reach * last.tangent, last.tangent)
+    if beyond is None:
+        return None
     for side in (1, -1):
         # Across a kink det [G_x; tᵀ] keeps its sign, and the tangent may turn by more than a right angle.
         tangent = beyond.tangent * side * (beyond.border_sign * last.border_sign or 1)
+        if tangent @ last.tangent < -BACK:
+            continue
         start = last.x + reach * tangent
         found = correct(curve, start[None], tangent[None], np.array([tangent @ start]))
         near = np.linalg.norm(found.points[0] - start) < 0.5 * reach
