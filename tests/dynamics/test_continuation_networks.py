@@ -160,7 +160,7 @@ def test_cells_of_dynatlas_are_followed_along_an_input(kind):
         ).roots()
 
     roots = search(0.0)
-    # Two roots of the LSTM begin at a fold at 0.58, which no branch from 0 passes: they are found at 1, where branches end.
+    # Two roots of the LSTM begin at a fold at 0.58, which no branch from 0 passes. The search at 1 finds them.
     branches = continue_fixed_points(along, roots, 0.0, 1.0, box=box, n_values=30, key=jax.random.key(0))
     assert len(roots) == 9
     assert not branches.index_sums.is_wrong.any()

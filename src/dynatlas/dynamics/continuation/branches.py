@@ -123,6 +123,8 @@ class Branches(SummaryRepr):
         stop: its last value.
         length: the length that the interval of the parameter has in the arc length.
         notes: what went wrong, or is special: missing branches, degenerate points.
+        curve: the equations.
+        strands: the branches as they were followed.
     """
 
     branches: tuple[Branch, ...]
@@ -134,8 +136,8 @@ class Branches(SummaryRepr):
     stop: float
     length: float
     notes: tuple[str, ...]
-    _curve: Curve
-    _strands: tuple[Strand, ...]
+    curve: Curve
+    strands: tuple[Strand, ...]
 
     def __len__(self) -> int:
         return len(self.branches)
@@ -150,8 +152,8 @@ class Branches(SummaryRepr):
         if not low <= parameter <= high:
             raise ValueError(f"parameter is {parameter:g}; expected a value from {low:g} to {high:g}")
         n = self.branches[0].states.shape[1] if self.branches else 0
-        place = min(self._curve.place(parameter), self.length * (1 - 1e-12))
-        crossings = crossings_at(self._strands, place)
+        place = min(self.curve.place(parameter), self.length * (1 - 1e-12))
+        crossings = crossings_at(self.strands, place)
         if not crossings:
             none = np.zeros(0, int)
             return Roots(np.zeros((0, n)), none, none, none, np.zeros(0))
@@ -159,7 +161,7 @@ class Branches(SummaryRepr):
         borders[:, -1] = 1
         guesses = np.stack([crossing.guess for crossing in crossings])
         with jax.enable_x64(True):
-            found = correct(self._curve, guesses, borders, np.full(len(crossings), place))
+            found = correct(self.curve, guesses, borders, np.full(len(crossings), place))
         points = curve_points(found.points, found.tangents, found.matrices, found.residuals)
         return Roots(
             found.points[:, :-1],

@@ -143,7 +143,7 @@ def _checked(
         raise ValueError(f"search_at has {count_of(len(search_at), 'value')}, but key is None; pass a random key")
     low, high = sorted((start, stop))
     if not all(low <= parameter <= high for parameter in search_at or ()):
-        raise ValueError(f"search_at has {[*search_at]}; expected values from {low:g} to {high:g}")
+        raise ValueError(f"search_at has {list(search_at or ())}; expected values from {low:g} to {high:g}")
     if not tol > 0:
         raise ValueError(f"tol is {tol:g}; expected a positive number")
     check_step(_AtParameter(step), states[0], jnp.asarray([float(start)]))
@@ -273,8 +273,8 @@ def _branches(tree: Tree, sums: IndexSums, of_points: NDArray[np.int64], interva
         stop=interval[1],
         length=tree.length,
         notes=tuple(notes),
-        _curve=curve,
-        _strands=tuple(strands),
+        curve=curve,
+        strands=tuple(strands),
     )
 
 

@@ -51,10 +51,12 @@ class Trace:
     Attributes:
         seed: where it begins.
         points: its points, located bifurcations among them.
+        size: the next step.
         events: its bifurcations.
         end: why it ended; empty while it is followed.
         has_end: whether it ended at a known place: the interval's end or a branch point.
         n_kinks: jumps of the Jacobian that the corrector could not step over.
+        calm: accepted steps since the last refused one.
     """
 
     seed: Seed
@@ -64,7 +66,7 @@ class Trace:
     end: str = ""
     has_end: bool = False
     n_kinks: int = 0
-    calm: int = 0  # accepted steps since the last refused one
+    calm: int = 0
 
     @property
     def last(self) -> CurvePoint:
