@@ -3,10 +3,10 @@
     python benchmarks/continuation.py [--quick] [--json FILE] [--networks FOLDER]
 
 The network is trained on the 3-bit flip-flop by Adam, once, and kept in a folder. Its 27 fixed points without input are
-followed along the second input, over 100 values: from 0 to 0.015, where all 27 exist, from 0 to 1, where most of them
+followed over 100 values: along the second input from 0 to 0.015, where all 27 exist, from 0 to 1, where most of them
 vanish in folds, and from 0 to −1; along the scale of the recurrent weights, from 1 to 0.8; and along the way to another
-network of the same shape, up to a tenth of it. Seconds are of the processor, medians of repeated calls; compiling is what
-the first call took more. ``--quick`` trains a smaller network for fewer iterations.
+network of the same shape, up to a tenth of it. Seconds are of the processor, medians of repeated calls; compiling is
+what the first call took more. ``--quick`` trains a smaller network for fewer iterations.
 """
 
 import argparse
@@ -129,7 +129,7 @@ def main():
     states = network.search().roots().states
     with jax.enable_x64(True):
         random = np.random.default_rng(0)
-        # Another network: the same one with all weights disturbed by a tenth of their spread, ten times as far away.
+        # Another network: all weights are disturbed by their spread.
         other = jax.tree.map(
             lambda leaf: leaf + random.normal(size=leaf.shape) * jnp.std(leaf) if eqx.is_inexact_array(leaf) else leaf,
             network.cell,

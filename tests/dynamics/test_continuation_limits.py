@@ -1,9 +1,11 @@
 """Degenerate problems end with a reason, and wrong arguments with a message."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dynatlas import find_fixed_points
 from dynatlas.dynamics.continuation.continuation import continue_fixed_points
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -148,3 +150,29 @@ def test_wrong_arguments_are_named(arguments, message):
     given = {"step": tanh_scaled, "points": [[0.0]], "start": 0.5, "stop": 2.0} | arguments
     with pytest.raises(ValueError, match=message):
         continue_fixed_points(**given)
+
+
+def test_a_random_relu_network_is_followed_around_its_kinks():
+    random = np.random.default_rng(2)
+    weights = random.normal(size=(12, 12)) / np.sqrt(12) * 1.6 - 0.1
+    along, bias = random.normal(size=12), random.normal(size=12)
+
+    def step(h, b):
+        return 0.3 * h + 0.7 * relu(jnp.asarray(weights) @ h + bias + b * along)
+
+    def roots(b):
+        starts = np.random.default_rng(0).uniform(0, 4, (300, 12))
+        return find_fixed_points(lambda h, x: step(h, x[0]), starts, [b], key=jax.random.key(0)).roots().states
+
+    branches = continue_fixed_points(step, roots(0.0), 0.0, 2.0)
+    assert [branch.end for branch in branches.branches] == ["left the interval at the stop"]
+    folds = [each for each in branches.bifurcations if "the parameter turns" in each.note]
+    assert len(folds) == 4
+    for b in (0.2, 0.52, 0.58, 1.5):
+        found, expected = branches.at(b), roots(b)
+        assert len(found.states) == len(expected)
+        gaps = np.linalg.norm(found.states[:, None] - expected, axis=-1)
+        assert (gaps.min(axis=1) < 1e-8).all()
+        assert found.indices.sum() == 1
+    # The roots between two folds are three, and the two that meet at a fold have opposite indices.
+    assert len(roots(0.52)) == 3

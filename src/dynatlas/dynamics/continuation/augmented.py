@@ -137,7 +137,7 @@ def _critical(
         along: Float[Array, " n"] = jax.jvp(curve, (x,), (jnp.append(v, 0.0),))[1]
         return along + v
 
-    def improve(_: int, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def improve(_: Array | int, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         x, angle = carry[:2]
         value, matrix = curve.derivative(x)
         multiplier = jnp.exp(1j * angle)
@@ -180,7 +180,7 @@ def _branch_point(
 ]:
     n = left.shape[0]
 
-    def improve(_: int, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def improve(_: Array | int, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         x, unfolding = carry[:2]
         value, matrix = curve.derivative(x)
         bordered = jnp.block([[matrix, left[:, None]], [right.T, jnp.zeros((2, 1))]])
