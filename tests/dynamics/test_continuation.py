@@ -154,10 +154,8 @@ def test_two_real_eigenvalues_that_become_a_pair_are_no_bifurcation():
     assert kinds_of(continue_fixed_points(step, np.zeros((1, 2)), 0.2, -0.2)) == []
 
 
-def test_the_fold_of_bratus_equation_agrees_with_another_solution():
-    # 20 inner points. SciPy finds 3.509682479821676 as the largest strength over amplitudes u₁₀. PyCont-Lite 0.6.0
-    # reports a limit point at 3.497, with steps of at most 0.2.
-    n = 20
+def fold_of_bratu(n):
+    """The fold of u'' + λ e^u = 0, u(0) = u(1) = 0, by finite differences at n inner points."""
 
     def step(u, strength):
         padded = jnp.pad(u, 1)
@@ -165,7 +163,15 @@ def test_the_fold_of_bratus_equation_agrees_with_another_solution():
 
     branches = continue_fixed_points(step, np.zeros((1, n)), 0.0, 4.0, n_values=30, max_points=200)
     (fold,) = [each for each in branches.bifurcations if each.kind == "fold"]
-    np.testing.assert_allclose(fold.parameter, 3.509682479821676, atol=1e-9)
+    return fold.parameter
+
+
+def test_the_fold_of_bratus_equation_is_the_published_one():
+    # At 20 points SciPy finds 3.509682479821676, as the largest λ over amplitudes. (PyCont-Lite 0.6.0 reports 3.497.)
+    coarse, fine = fold_of_bratu(20), fold_of_bratu(41)
+    np.testing.assert_allclose(coarse, 3.509682479821676, atol=1e-9)
+    # Without discretisation it is at 3.513830719, a known value; the error of the differences is of second order.
+    np.testing.assert_allclose((4 * fine - coarse) / 3, 3.513830719, atol=2e-5)
 
 
 def test_direction_and_scale_of_the_parameter_do_not_change_the_branches():

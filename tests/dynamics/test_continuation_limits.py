@@ -174,5 +174,36 @@ def test_a_random_relu_network_is_followed_around_its_kinks():
         gaps = np.linalg.norm(found.states[:, None] - expected, axis=-1)
         assert (gaps.min(axis=1) < 1e-8).all()
         assert found.indices.sum() == 1
-    # The roots between two folds are three, and the two that meet at a fold have opposite indices.
-    assert len(roots(0.52)) == 3
+    assert [len(roots(b)) for b in (0.2, 0.52, 0.58)] == [1, 5, 3]
+
+
+@pytest.mark.parametrize("openness", [1e-4, 1e-7])
+def test_nearly_closed_gates_do_not_move_the_branches(openness):
+    # A gate in front of the second unit scales its equation, and moves no root.
+    def candidate(h, b):
+        return jnp.tanh(2 * h + jnp.stack([b, 0.3 * b + 0.2 * h[0]]))
+
+    def gated(h, b):
+        gate = jnp.array([1.0, openness])
+        return (1 - gate) * h + gate * candidate(h, b)
+
+    starts = np.random.default_rng(0).uniform(-1, 1, (100, 2))
+    points = find_fixed_points(lambda h, _: candidate(h, 0.0), starts, box=(-1, 1), key=jax.random.key(0))
+    opened, closed = (continue_fixed_points(step, points, 0.0, 1.0, box=(-1, 1)) for step in (candidate, gated))
+    assert not closed.index_sums.is_wrong.any()
+    kinds = [each.kind for each in opened.bifurcations]
+    assert (
+        kinds == [each.kind for each in closed.bifurcations] == ["fold"] * 3
+    )  # of unit 1, beside each state of unit 2
+    np.testing.assert_allclose(
+        [each.parameter for each in closed.bifurcations], [each.parameter for each in opened.bifurcations], atol=1e-8
+    )
+    for b in (0.3, 0.9):
+        one, other = opened.at(b).states, closed.at(b).states
+        np.testing.assert_allclose(one[np.lexsort(one.T)], other[np.lexsort(other.T)], atol=1e-8)
+
+
+def test_a_shut_gate_is_a_continuum():
+    branches = continue_fixed_points(lambda h, b: jnp.stack([jnp.tanh(h[0] + b), h[1]]), [[0.0, 0.7]], 0.0, 1.0)
+    assert len(branches) == 0
+    assert "one of a continuum of roots" in branches.notes[0]

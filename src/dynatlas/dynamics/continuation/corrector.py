@@ -24,8 +24,10 @@ from dynatlas.dynamics.continuation.curve import Curve, CurvePoint, curve_points
 LANES = 8  # branches per call of the compiled corrector
 MAX_ROUNDS = 8
 CHORD_STEPS = 4
-# A point is converged at this ‖G‖, relative to its size, or where rounding permits no less and q is that of a root.
+# A point is converged if each |G_i| is at most this share of the length of its row of G_x, which cancels gates that are
+# nearly closed; or at the rounding of F(h) − h; or where Newton's method reduces ‖G‖ no more and q is that of a root.
 RESIDUAL = 1e-13
+ROUNDING = 4e-16
 ROOT_RESIDUAL = 1e-10
 
 
@@ -116,8 +118,10 @@ def _correct_one(curve: Curve, row: Float[Array, " width"]) -> _Iterate:
             better = jnp.where(takes, trial, better)
             wrong = jnp.where(takes, trial_wrong, wrong)
             norm = jnp.where(takes, trial_norm, norm)
-        exact = first <= RESIDUAL * (1 + jnp.linalg.norm(x))
-        converged = exact | ((first <= ROOT_RESIDUAL) & (norm > 0.5 * first))
+        lengths = jnp.minimum(jnp.linalg.norm(matrix, axis=1), 1)
+        exact = jnp.abs(value) <= jnp.maximum(RESIDUAL * lengths, ROUNDING) * (1 + jnp.linalg.norm(x))
+        on_plane = jnp.abs(border @ x - offset) <= RESIDUAL * (1 + jnp.linalg.norm(x))
+        converged = (exact.all() & on_plane) | ((first <= ROOT_RESIDUAL) & (norm > 0.5 * first))
         return _Iterate(
             jnp.where(converged, x, better),
             tangent / jnp.linalg.norm(tangent),
