@@ -90,7 +90,7 @@ def continue_fixed_points(
         >>> branches = continue_fixed_points(lambda h, a: jnp.tanh(a * h), [[0.0]], 0.5, 2.0, box=(-1, 1))
         >>> [(each.kind, round(each.parameter, 9), each.branches) for each in branches.bifurcations]
         [('pitchfork', 1.0, (0, 1, 2))]
-        >>> branches.at(2.0).states.round(4).ravel().tolist(), branches.index_sums.is_wrong.any()
+        >>> branches.at(2.0).states.round(4).ravel().tolist(), bool(branches.index_sums.is_wrong.any())
         ([0.0, -0.9575, 0.9575], False)
 
     Source: Keller 1977 for the continuation; Govaerts 2000 for the location of bifurcations; the Lefschetz–Hopf theorem

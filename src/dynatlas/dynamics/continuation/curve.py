@@ -43,7 +43,7 @@ class Curve(eqx.Module):
 
     def derivative(self, x: Float[Array, " n1"]) -> tuple[Float[Array, " n"], Float[Array, "n n1"]]:
         """Return G(x) and G_x."""
-        # Apart: where the parameter scales weights, its tangent is a matrix, which n tangents of the state need not carry.
+        # Apart: where the parameter scales weights, its tangent is a matrix, which those of the state need not carry.
         value, tangent = jax.linearize(lambda state: self(jnp.append(state, x[-1])), x[:-1])
         by_state = jax.vmap(tangent, out_axes=1)(jnp.eye(x.shape[0] - 1, dtype=x.dtype))
         by_place = jax.jvp(lambda place: self(jnp.append(x[:-1], place)), (x[-1],), (jnp.ones_like(x[-1]),))[1]
