@@ -19,6 +19,7 @@ from dynatlas.cells.activations import ACTIVATIONS, BUILT_IN_ACTIVATIONS
 from dynatlas.cells.ctrnn import CTRNN
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.cli.main import main
+from dynatlas.dynamics.continuation.events import KINDS
 from dynatlas.figures.catalogue import pictures
 from dynatlas.measures.registry import MEASURES
 from dynatlas.study.files import builtin_studies
@@ -105,6 +106,14 @@ def test_cells():
     settings = inspect.signature(CTRNN).parameters.values()
     named = [each.name for each in settings if each.kind is each.KEYWORD_ONLY and each.name != "key"]
     assert all(f"`{name}`" in text for name in named)
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_continuation():
+    namespace = carry_out(DOCS / "continuation.md")
+    text = (DOCS / "continuation.md").read_text(encoding="utf-8")
+    assert all(f"`{kind}`" in text for kind in KINDS)
+    assert namespace["branches"].plot().axes
 
 
 def test_comparing_networks():

@@ -21,8 +21,12 @@ FLOORS = (
     {"__main__"},
 )
 FLOOR = {package: number for number, packages in enumerate(FLOORS) for package in packages}
-# Methods for notebooks: Task.plot and Atlas.plot. They import when they are called.
-LAZY_DOORS = {("tasks/task.py", "figures"), ("atlas/atlas.py", "figures")}
+# Methods for notebooks: Task.plot, Atlas.plot and Branches.plot. They import when they are called.
+LAZY_DOORS = {
+    ("tasks/task.py", "figures"),
+    ("atlas/atlas.py", "figures"),
+    ("dynamics/continuation/branches.py", "figures"),
+}
 # Former names that plug-ins import. No file of the package does.
 ALIASES = {"derivatives", "geometry", "neurogym", "task_checks"}
 MOST_FILES = 12  # in a folder, beside __init__.py

@@ -1,0 +1,1 @@
+"""Continuation: branches of fixed points along a parameter, and their bifurcations."""

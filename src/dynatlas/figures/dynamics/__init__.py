@@ -1,0 +1,1 @@
+"""Figures of results of ``dynatlas.dynamics``, drawn from the results themselves."""
