@@ -4,6 +4,7 @@ from .atlas.atlas import Atlas as Atlas
 from .cells.activations import register_activation as register_activation
 from .cells.registry import register_cell as register_cell
 from .dynamics.attractors import find_attractors as find_attractors
+from .dynamics.continuation.continuation import continue_fixed_points as continue_fixed_points
 from .dynamics.cycles.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from .dynamics.cycles.periodic_points import find_periodic_points as find_periodic_points
 from .dynamics.fixed_points import FixedPoints as FixedPoints
@@ -13,6 +14,7 @@ from .dynamics.linearization import linearize as linearize
 from .dynamics.slow_manifolds import slow_manifold as slow_manifold
 from .dynamics.uniqueness import uniqueness as uniqueness
 from .errors import DynatlasError as DynatlasError
+from .measures.behavior import profile_distance as profile_distance
 from .measures.distances import distance as distance
 from .measures.distances import distance_matrix as distance_matrix
 from .measures.registry import register_measure as register_measure

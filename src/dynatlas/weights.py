@@ -77,7 +77,8 @@ def weight_distance(first: Cell, second: Cell, *, starts: int = 4, steps: int = 
 def _checked(name: str, cell: object) -> Reduced:
     if not isinstance(cell, Cell):
         raise ValueError(
-            f"{name} is a {type(cell).__name__}; expected a cell of dynatlas, such as atlas.network(...) returns"
+            f"{name} is a {type(cell).__module__}.{type(cell).__qualname__}; expected a cell of dynatlas, such as "
+            "atlas.network(...) returns; put the weights of other libraries' networks into a cell of dynatlas.cells"
         )
     reduced = unit_weights(cell)
     for block, values in reduced.items():

@@ -31,7 +31,7 @@ def test_the_summary_holds_the_headline_table_in_order(atlas):
     assert f"demo: {networks.passed.sum()} of {len(networks)} networks learned their task" in text
     lines = [line.rstrip() for line in text.splitlines()]
     tables = {task: lines.index(task) for task in ("flip_flop", "sine_wave", "context_integration")}
-    of_matrices = [line for line in lines if re.match("  (geometry|topology|linearized dynamics): ", line)]
+    of_matrices = [line for line in lines if re.match("  [a-z ]+(: [a-z ]+)?  +[-0-9]", line)]
     assert len(of_matrices) == len(headline.groupby(["task", "measure"]))
     assert all(len(line) <= 80 for line in of_matrices)
     flip_flop = lines[tables["flip_flop"] + 1 : tables["sine_wave"]]
@@ -40,8 +40,10 @@ def test_the_summary_holds_the_headline_table_in_order(atlas):
     for row in rows.itertuples():
         star = "*" if row.p_adjusted < 0.05 else ""
         assert f"{row.r2:.2f}{star}" in line
-    aspects = [line.split(":")[0].strip() for line in flip_flop]
-    assert aspects == ["geometry"] * 2 + ["topology"] * 3 + ["linearized dynamics"]
+    aspects = [re.split(":|  ", line.strip())[0] for line in flip_flop]
+    assert aspects == [*["geometry"] * 2, "dynamics", *["topology"] * 3, "linearized dynamics", "behavior", "weights"]
+    [line] = [line for line in flip_flop if line.startswith("  weights ")]
+    assert line.count("‡") == 2  # architecture and activation
 
 
 def test_every_finding_is_printed_with_its_source(atlas):

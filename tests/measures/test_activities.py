@@ -214,9 +214,12 @@ def test_two_networks_of_one_name():
         ("procrustean", "did you mean 'procrustes'"),
         (
             "mutual information",
-            "expected one of cca, cka, dsa, input_dsa, predictivity, procrustes, pwcca, rbf_cka, rsa, soft_matching, "
-            "svcca",
+            "expected one of behavior, cca, cka, dsa, input_dsa, predictivity, procrustes, pwcca, rbf_cka, rsa, "
+            "soft_matching, svcca, weights",
         ),
+        ("weights", "the measure 'weights' compares weights, not activity; use dynatlas.weight_distance"),
+        ("behavior", "compares errors under variations of the task, not activity; use dynatlas.profile_distance"),
+        ("transition_graph", "compares transition graph, not activity$"),
     ],
 )
 def test_unknown_measure(name, message):

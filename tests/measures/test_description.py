@@ -84,5 +84,6 @@ def test_a_unit_of_which_nothing_is_explained_has_no_selectivity():
 
 
 def test_another_number_of_samples_is_refused():
-    with pytest.raises(ValueError, match="variables have 2 samples, and the activity 300"):
-        selectivity(X, np.zeros((2, 1)))
+    for wrong in (np.zeros((2, 1)), np.zeros(300), np.full((300, 1), np.nan)):
+        with pytest.raises(ValueError, match=r"expected \[samples, variables\] with 300 samples"):
+            selectivity(X, wrong)

@@ -106,7 +106,7 @@ def test_names_of_axes_put_them_in_order():
         (
             np.zeros((120, 4)),
             r"network Y has activity of shape \(120, 4\); Speed compares activity over time and expects \[trials, "
-            r"time, units\]; pass a single trial as activity\[None\]",
+            r"time, units\]; reshape joined trials to that, and pass a single one as activity\[None\]",
         ),
         (np.zeros(120), r"of shape \(120,\); Speed compares activity over time and expects \[trials, time, units\]$"),
         (pd.DataFrame(np.zeros((120, 4))), r"of shape \(120, 4\); Speed compares activity over time"),

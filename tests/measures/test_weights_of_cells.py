@@ -114,7 +114,7 @@ def without_type_checks():
 
 def test_what_cannot_be_compared(without_type_checks):
     cell = new("vanilla")
-    with pytest.raises(ValueError, match=r"second is a dict; expected a cell of dynatlas"):
+    with pytest.raises(ValueError, match=r"second is a builtins.dict; expected a cell of dynatlas"):
         weight_distance(cell, {"between candidate": np.ones((2, 2))})
     broken = eqx.tree_at(lambda one: one.bias, cell, cell.bias.at[0].set(jnp.nan))
     with pytest.raises(ValueError, match="first has weights that are not finite, in 'units bias candidate'"):

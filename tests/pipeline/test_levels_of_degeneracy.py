@@ -77,17 +77,15 @@ def test_the_headline_has_a_row_for_each_aspect(atlas):
     rows = {row.name: row for row in shares(atlas)}
     assert {row.aspect for row in rows.values()} >= {"geometry", "dynamics", "topology", "behavior", "weights"}
     weights = rows["weights"]
-    assert weights.test_text("architecture") == "by definition"
-    assert not weights.shares["architecture"].is_tested
-    assert weights.shares["activation"].is_tested
+    assert weights.test_text("architecture") == weights.test_text("activation") == "not tested"
+    assert not any(share.is_tested for share in weights.shares.values())
     assert rows["cka"].test_text("architecture") == rows["cka"].shares["architecture"].p_text != ""
 
 
-def test_a_factor_that_decides_what_parameters_there_are_is_not_tested(atlas):
+def test_a_factor_that_decides_what_weights_are_compared_is_not_tested(atlas):
     effects = atlas.table("effects")
-    of_weights = set(effects.factor[effects.measure == "weights"])
-    assert "activation" in of_weights
-    assert not of_weights & given_factors("weights")
+    assert given_factors("weights") == {"architecture", "activation", "units"}
+    assert not (effects.measure == "weights").any()  # both factors of the study are among them, and so interactions
     assert "architecture" in set(effects.factor[effects.measure == "behavior"])
 
 

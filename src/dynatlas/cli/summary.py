@@ -14,6 +14,7 @@ from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import lost_levels
 from dynatlas.measures.aspects import ASPECTS
+from dynatlas.measures.findings import given_factors
 
 # What the factors leave, after them in the table.
 _RESTS = ("shared", "interactions", "seed")
@@ -32,6 +33,7 @@ def print_summary(atlas: Atlas, console: Console) -> None:
         console.print("\nShare of the variance between networks that each factor adds to the others (R²).")
         console.print(f"*: more than by chance, p < {SIGNIFICANT:g}, corrected for the number of tests.")
         console.print("†: less than by chance: this distance is no measure of difference between the kinds.")
+        console.print("‡: not tested, as the factor decides which weights are compared.")
         console.print("shared: explained by factors together. seed: unexplained by the factors.\n")
         console.print(headline_table(headline))
     counts = claims.verdict.value_counts()
@@ -91,6 +93,8 @@ def _short(measure: str, aspect: str) -> str:
 
 def _cell(row: Any) -> str:
     """Format a share with the mark of its test; p is NaN without a test."""
+    if row.factor in given_factors(row.measure):
+        return f"{row.r2:.2f}‡"
     is_tested = not pd.isna(row.p_adjusted)
     if is_tested and is_no_measure(row.r2, row.p_lower):
         return f"{row.r2:.2f}†"

@@ -30,7 +30,7 @@ def checked(activity: object, name: str, *, is_centred: bool = False) -> Float[n
     try:
         array = np.asarray(named)
         array = array.astype(np.float64, casting="same_kind" if array.dtype.kind == "c" else "unsafe")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # PyTorch: a tensor that requires a gradient
         raise ValueError(f"network {name} has activity that is not an array of real numbers: {error}") from error
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"network {name} has activity of shape {array.shape}; expected [samples, units]")
@@ -73,10 +73,10 @@ def checked_trials(
         given = given.transpose(*(given.dims[axes.index(role)] for role in ("trial", "time", "unit")))
     try:
         array = given if isinstance(given, np.ndarray) else np.asarray(given)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise ValueError(f"network {name} has activity that is not an array of real numbers: {error}") from error
     if array.ndim != 3 or 0 in array.shape:
-        one = "; pass a single trial as activity[None]" if array.ndim == 2 else ""
+        one = "; reshape joined trials to that, and pass a single one as activity[None]" if array.ndim == 2 else ""
         raise ValueError(
             f"network {name} has activity of shape {array.shape}; {measure} compares activity over time and expects "
             f"[trials, time, units]{one}"

@@ -15,22 +15,22 @@ _LIMITS: Final = np.log10([LEAST, MOST])
 
 
 def error_profile(errors: ArrayLike) -> Float[np.ndarray, " variations"]:
-    """Return log₁₀ of errors [variations], kept between 1e-6 and 1e3; an error that is not finite counts as 1e3.
+    """Return log₁₀ of errors [variations], kept between 1e-6 and 1e3, as which an infinite error counts.
 
     Args:
         errors: mean squared errors as shares of the variance of the targets, one for each variation.
 
     Raises:
-        ValueError: an error is negative.
+        ValueError: an error is negative or not a number.
 
     Example:
         >>> error_profile([0.01, 1.0, np.inf]).tolist()
         [-2.0, 0.0, 3.0]
     """
     values = np.asarray(errors, np.float64)
-    if (values < 0).any():
-        raise ValueError(f"an error is {values.min():g}; expected at least 0")
-    return np.clip(np.log10(np.clip(np.nan_to_num(values, nan=MOST), LEAST, MOST)), *_LIMITS)
+    if not (values >= 0).all():
+        raise ValueError(f"an error is {values[~(values >= 0)][0]:g}; expected at least 0, or infinity")
+    return np.clip(np.log10(np.clip(values, LEAST, MOST)), *_LIMITS)
 
 
 def profile_distance(first: ArrayLike, second: ArrayLike) -> float:
@@ -51,7 +51,10 @@ def profile_distance(first: ArrayLike, second: ArrayLike) -> float:
     """
     one, other = error_profile(first), error_profile(second)
     if one.shape != other.shape or not one.size:
-        raise ValueError(f"the errors have the shapes {one.shape} and {other.shape}; expected the same, and not none")
+        raise ValueError(
+            f"the errors have the shapes {one.shape} and {other.shape}; expected one error of each network for each "
+            "variation, at least one"
+        )
     return float(np.sqrt(np.mean((one - other) ** 2)))
 
 

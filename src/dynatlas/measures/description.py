@@ -73,9 +73,7 @@ def intrinsic_dimension(activity: ArrayLike) -> float:
     return float(kept @ shares / (kept @ kept))
 
 
-def selectivity(
-    activity: ArrayLike, variables: Float[np.ndarray, "samples variables"]
-) -> tuple[float, Float[np.ndarray, " units"]]:
+def selectivity(activity: ArrayLike, variables: ArrayLike) -> tuple[float, Float[np.ndarray, " units"]]:
     """Return how much of the activity task variables explain, and how selective each unit is for one of them.
 
     A unit's selectivity is max_j r_j² / R²: the largest share of its variance that a single variable explains, divided
@@ -90,7 +88,8 @@ def selectivity(
         for a unit of which they explain less than 1e-6.
 
     Raises:
-        ValueError: activity that is not [samples, units], not finite, or constant; another number of samples.
+        ValueError: activity that is not [samples, units], not finite, or constant; variables that are not [samples,
+            variables] with as many samples, or not finite.
 
     Example:
         >>> first, second = np.array([1.0, 1, -1, -1]), np.array([1.0, -1, 1, -1])
@@ -102,9 +101,13 @@ def selectivity(
     Source: linear regression as in Rigotti et al. 2013; the index is a choice of dynatlas.
     """
     samples = on_unit_scale(centred(activity, "activity"))
-    if len(variables) != len(samples):
-        raise ValueError(f"variables have {len(variables)} samples, and the activity {len(samples)}; expected as many")
-    explaining = variables - variables.mean(axis=0)
+    given = np.asarray(variables, np.float64)
+    if given.ndim != 2 or len(given) != len(samples) or not np.isfinite(given).all():
+        raise ValueError(
+            f"variables have the shape {given.shape} and {(~np.isfinite(given)).sum()} numbers that are not finite; "
+            f"expected [samples, variables] with {len(samples)} samples, as the activity has, and finite numbers"
+        )
+    explaining = given - given.mean(axis=0)
     explaining = explaining[:, np.abs(explaining).max(axis=0) > 1e-12]
     variances = (samples**2).sum(axis=0)
     if not explaining.shape[1]:

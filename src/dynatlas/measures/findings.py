@@ -42,7 +42,7 @@ class FindingMeasure(NamedTuple):
         left_out: why a trained network may be missing; ``{modal}`` stands for the modal number of roots.
         only_modal: compares only networks with the modal number of roots, as nodes must correspond.
         pair_seconds: time to compare two networks, for plans.
-        given: factors whose levels differ by definition, so that their effect says nothing.
+        given: factors whose levels cannot be compared on equal terms, so that their effect says nothing.
     """
 
     label: str
@@ -107,7 +107,8 @@ OF_STUDIES: Final = {
         Weights(),
         "its units cannot be reordered",
         pair_seconds=5e-3,  # of 64 units, on one core
-        given=frozenset(["architecture", "units"]),  # which decide what parameters there are
+        # They decide what parameters there are, and whether the signs of units are free.
+        given=frozenset(["architecture", "activation", "units"]),
     ),
 }
 FINDING_MEASURES: Final = ChainMap(OF_STUDIES, TOPOLOGY)  # those of topology first
@@ -123,11 +124,11 @@ def aspect(measure: str) -> Aspect:
 
 
 def given_factors(measure: str) -> frozenset[str]:
-    """Return the factors between whose levels networks differ by definition, so that their effect says nothing.
+    """Return the factors whose levels a measure does not compare on equal terms, so that they are not tested.
 
     Example:
         >>> sorted(given_factors("weights")), sorted(given_factors("svcca"))
-        (['architecture', 'units'], [])
+        (['activation', 'architecture', 'units'], [])
     """
     return FINDING_MEASURES[measure].given if measure in FINDING_MEASURES else frozenset()
 

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from dynatlas._util.messages import did_you_mean
 from dynatlas.measures.dynamics.dsa import DSA, InputDSA
-from dynatlas.measures.findings import FINDING_MEASURES
+from dynatlas.measures.findings import FINDING_MEASURES, OF_STUDIES
 from dynatlas.measures.geometry.cca import CCA, PWCCA, SVCCA
 from dynatlas.measures.geometry.cka import CKA
 from dynatlas.measures.geometry.predictivity import Predictivity
@@ -73,8 +73,13 @@ def register_measure(name: str) -> Callable[[Class], Class]:
 
 def measure_of(name: str, options: Mapping[str, Any]) -> Measure:
     """Return the measure of this name with options; a ValueError lists the valid names and options."""
+    if name in FINDING_MEASURES:
+        functions = {"behavior": "profile_distance", "weights": "weight_distance", "spectrum": "spectrum_distance"}
+        use = f"; use dynatlas.{functions[name]}" if name in functions else ""
+        raise ValueError(f"the measure {name!r} compares {FINDING_MEASURES[name].finding.name}, not activity{use}")
     if name not in MEASURES:
-        hint = did_you_mean(str(name).lower(), MEASURES, f"expected one of {', '.join(sorted(MEASURES))}")
+        names = sorted([*MEASURES, *OF_STUDIES])
+        hint = did_you_mean(str(name).lower(), names, f"expected one of {', '.join(names)}")
         raise ValueError(f"unknown measure {name!r}; {hint}")
     known = [field.name for field in fields(MEASURES[name])]  # type: ignore[arg-type]
     for option in options:

@@ -102,7 +102,7 @@ class SharesRow(NamedTuple):
 
     def test_text(self, factor: str) -> str:
         """Return the p-value of a factor, or why it has none; empty for a part of the variance without a test."""
-        return "by definition" if factor in given_factors(self.name) else self.shares[factor].p_text
+        return "not tested" if factor in given_factors(self.name) else self.shares[factor].p_text
 
 
 def sentence(rows: list[SharesRow], factor: str) -> str:

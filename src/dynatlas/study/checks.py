@@ -16,6 +16,7 @@ from dynatlas.errors import StudyError
 from dynatlas.study.factors import chosen_settings, crossed, plain
 from dynatlas.study.members import TRACED, Member
 from dynatlas.study.settings import Training
+from dynatlas.tasks.placeholder import has_code
 
 if TYPE_CHECKING:
     from dynatlas.study.study import Study
@@ -55,13 +56,21 @@ def check_cells(study: "Study", accepted: Mapping[str, dict[str, Any]]) -> None:
             size = (study.tasks[0].n_inputs, units, study.tasks[0].n_outputs)
             _check_settings(name, size, study.population.activations[0], settings)
     noises = [study.training.recurrent_noise, *study.factors.training.get("recurrent_noise", ())]
-    if any([*noises, *(override.training.get("recurrent_noise") for override in study.overrides)]):
-        for name in accepted:
-            if not issubclass(CELLS[name], StagedCell):
-                raise ValueError(
-                    f"training.recurrent_noise is set, and the cell {name!r} does not derive from StagedCell, into "
-                    "whose sums the noise goes; set it to 0, or take input_noise"
-                )
+    noises += [override.training.get("recurrent_noise") for override in study.overrides]
+    setters = ["training.recurrent_noise is set"] if any(noises) else []
+    setters += [
+        f"the variation {name!r} of the task {task.name!r} has recurrent_noise"
+        for task in study.tasks
+        if has_code(task)
+        for name, variation in study.variations(task.name).items()
+        if variation.recurrent_noise
+    ]
+    for setter, name in itertools.product(setters, accepted):
+        if not issubclass(CELLS[name], StagedCell):
+            raise ValueError(
+                f"{setter}, and the cell {name!r} does not derive from StagedCell, into whose sums the noise goes; set "
+                "it to 0, or take input_noise"
+            )
 
 
 def _check_settings(name: str, size: tuple[int, int, int], activation: str, settings: Mapping[str, Any]) -> None:

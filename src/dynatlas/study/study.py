@@ -449,7 +449,12 @@ class Study(SummaryRepr, Settings):
 
     def task(self, name: str) -> Task:
         """Return the task of this name, on whose probe and conditions its networks are compared."""
-        return next(task for task in self.tasks if task.name == name)
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        names = [task.name for task in self.tasks]
+        hint = did_you_mean(name, names, f"it has {', '.join(names)}")
+        raise StudyError(f"the study has no task {name!r}; {hint}")
 
     def trained_task(self, of: Block | Shape | Configuration) -> Task:
         """Return the task that networks are trained on: that of their name, with the levels of its factors."""

@@ -70,8 +70,8 @@ def variations_of(task: Task, given: Mapping[str, Mapping[str, Any]] | None = No
         given: name → settings of the task and noise; None for those that the task proposes.
 
     Raises:
-        ValueError: the name of the task itself, a noise that is no number of at least 0, a setting that the task does
-            not accept, or one that changes its number of inputs or outputs.
+        ValueError: the name of the task itself, or the same settings as another variation; a noise that is no number of
+            at least 0; a setting that the task does not accept, or one that changes its number of inputs or outputs.
 
     Example:
         >>> from dynatlas.tasks import FlipFlop
@@ -80,13 +80,24 @@ def variations_of(task: Task, given: Mapping[str, Mapping[str, Any]] | None = No
         [('as it is', 100, 0.0), ('longer', 200, 0.0), ('noisy', 100, 0.1)]
     """
     found = {UNCHANGED: Variation(task)}
-    for name, settings in (task.variations if given is None else given).items():
+    proposed: Any = task.variations if given is None else given
+    if not isinstance(proposed, Mapping):
+        raise ValueError(
+            f"the task {task.name!r} has variations of the type {type(proposed).__name__}; expected name → settings, "
+            'such as {"longer": {"steps": 200}}'
+        )
+    for name, settings in proposed.items():
         what = f"the variation {name!r} of the task {task.name!r}"
-        if name == UNCHANGED:
-            raise ValueError(f"{what} has the name of the task without changes; choose another name")
+        if not (isinstance(name, str) and name.strip() and name.isprintable()) or name == UNCHANGED:
+            raise ValueError(f"{what} has a name that is empty, not printable, or that of the task without changes")
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"{what} is {settings!r}; expected its settings, such as {{'steps': 200}}")
         noise = {each: _noise(what, each, settings[each]) for each in NOISES if each in settings}
         changes = {each: value for each, value in settings.items() if each not in NOISES}
-        found[name] = Variation(_tested(what, task, changes), **noise)
+        variation = Variation(_tested(what, task, changes), **noise)
+        if same := [known for known, other in found.items() if other == variation]:
+            raise ValueError(f"{what} is the same as {same[0]!r}; leave one of them out")
+        found[name] = variation
     return found
 
 

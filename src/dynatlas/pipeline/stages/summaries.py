@@ -67,8 +67,10 @@ def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
     settings = (analysis.permutations, analysis.bootstraps)
     effects = factor_effects(distances, labels, *settings, parts=parts) if names else []
     of_subsets = subset_effects(distances, labels, *settings) if names else []
-    given = given_factors(measure)
-    effects, of_subsets = ([row for row in rows if row["factor"] not in given] for rows in (effects, of_subsets))
+    not_tested = given_factors(measure)
+    if any(len(atlas.study.levels.get(factor, ())) > 1 for factor in not_tested):
+        not_tested |= {"interactions"}  # of these factors, too
+    effects, of_subsets = ([row for row in rows if row["factor"] not in not_tested] for rows in (effects, of_subsets))
     rows = {
         "embeddings": _points(names, flat.coordinates),
         "embeddings_3d": _points(names, solid.coordinates),
