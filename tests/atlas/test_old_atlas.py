@@ -107,7 +107,7 @@ def test_it_is_gone_on_with_to_the_tables_that_it_would_have_had(folder: Path) -
     assert old.items() <= atlas.entries.items()
     assert atlas.verify() == []
     tables = sorted((folder.parent / "tables").glob("*.parquet"))
-    added = {"tables/spread.parquet"}
+    added = {f"tables/{name}.parquet" for name in ("spread", "behavior", "activity")}
     expected = {f"tables/{path.name}" for path in tables} | added
     assert expected == {name for name in atlas.entries if name.startswith("tables/")}
     for path in tables:

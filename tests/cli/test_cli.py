@@ -161,7 +161,7 @@ def test_plan_counts_and_predicts(study_file, capsys):
     assert (plan["networks"], plan["searches"], plan["pairs"]) == (2, 2, 1)
     # 6 steps × 2 trials × 3 iterations × 2 networks, 4·(4 + 1) + 4 weights, 2 operations each, thrice for the gradient
     assert plan["flops"] == 6 * 2 * 3 * 2 * 24 * 6
-    stages = ["training", "fixed points", "geometry", "topology", "controls", "maps", "report"]
+    stages = ["training", "fixed points", "behavior", "geometry", "topology", "controls", "maps", "report"]
     assert [stage["name"] for stage in plan["stages"]] == stages
     assert 0 < plan["seconds"] == plan["stages"][-1]["end"]
     assert plan["worker_bytes"] > 1e8

@@ -73,7 +73,7 @@ def test_a_network_shows_its_space_spectrum_graph_loss_and_neighbours(opened: An
     circle = page.locator(".square").evaluate("plot => plot.data[0].x.map((x, i) => Math.hypot(x, plot.data[0].y[i]))")
     np.testing.assert_allclose(circle, 1)
     lists = page.locator("ol.neighbors")
-    for place, measure in enumerate(("svcca", "transition_graph")):
+    for place, measure in enumerate(("svcca", "dsa")):
         away = atlas.arrays(f"distances/flip_flop/{measure}")["distance"].sel(network=row.network).to_series()
         nearest = away.drop(row.network).idxmin()
         expect(lists.nth(place).locator("a").first).to_have_attribute("href", f"#/network/{nearest}")
