@@ -96,7 +96,7 @@ def moved(
 ) -> Cell:
     """Return the network in which unit i is the former unit ``order[i]``, times ``signs[i]``."""
 
-    def leaf(path: Sequence[object], values: Array) -> Array:
+    def leaf(path: Sequence[object], values: Any) -> Array:
         name = leaf_name(path)
         for axis, segments in enumerate(reading[name]):
             places, factors = [], []
@@ -110,7 +110,7 @@ def moved(
     return jax.tree_util.tree_map_with_path(leaf, cell)
 
 
-def _named_leaves(cell: Cell) -> dict[str, Array]:
+def _named_leaves(cell: Cell) -> dict[str, Any]:  # of JAX, or of NumPy in networks that are read from files
     return {leaf_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(cell)[0]}
 
 
@@ -216,7 +216,7 @@ class _Check:
     def __init__(self, cell: Cell):
         random = np.random.default_rng(0)
 
-        def away_from_0(path: Sequence[object], leaf: Array) -> Array:
+        def away_from_0(path: Sequence[object], leaf: Any) -> Any:
             is_kept = is_fixed(cell, leaf_name(path))
             return leaf if is_kept else leaf + 0.1 * random.normal(size=leaf.shape)
 
