@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike
 from dynatlas.dynamics.linearization import mode_order
-from dynatlas.dynamics.step import Step, next_state
+from dynatlas.dynamics.step import Step, next_frame, next_state
 
 Kind = Literal["fixed point", "closed orbit", "invariant curve", "chaos", "unsettled", "diverges"]
 
@@ -214,10 +214,8 @@ def _record(
         state: Float[Array, " n"], frame: Float[Array, "n k"], static: Float[Array, " m"]
     ) -> tuple[Array, Array, Array, Array]:
         def advance(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-            now, frame = carry
-            now, tangent = jax.linearize(lambda h: step(h, static), now)
-            frame, growth = jnp.linalg.qr(jax.vmap(tangent, in_axes=1, out_axes=1)(frame))
-            return (now, frame), (now, jnp.log(jnp.abs(jnp.diagonal(growth))))
+            now, frame, growth = next_frame(step, *carry, static)
+            return (now, frame), (now, growth)
 
         (state, frame), (visited, growths) = jax.lax.scan(advance, (state, frame), length=WINDOW)
         return state, frame, visited, jnp.asarray(_bump(WINDOW)) @ growths
@@ -276,7 +274,7 @@ def _solve_orbit(
     """
     start = state
     for _ in range(6):
-        _, following, product = _follow_orbit(step, state, inputs, period)
+        _, following, product = follow_orbit(step, state, inputs, period)
         try:
             trial = state - np.linalg.solve(product - np.eye(len(state)), following - state)
         except np.linalg.LinAlgError:
@@ -284,24 +282,29 @@ def _solve_orbit(
         if not np.linalg.norm(trial - start) < 1e-2 * scale:
             break
         state = trial
-    orbit, following, product = _follow_orbit(step, state, inputs, period)
+    orbit, following, product = follow_orbit(step, state, inputs, period)
     if np.linalg.norm(following - state) > 1e-9 * max(scale, 1):
         return None
     multipliers = np.linalg.eigvals(product).astype(complex)
-    return orbit[:period], multipliers[mode_order(multipliers)]
+    return orbit, multipliers[mode_order(multipliers)]
 
 
-def _follow_orbit(
-    step: Step, state: NDArray[np.float64], inputs: NDArray[np.float64], period: int
+def follow_orbit(
+    step: Step, state: NDArray[np.float64], inputs: NDArray[np.float64] | Array | None, period: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Call ``_iterate`` on NumPy arrays."""
-    orbit, following, product = _iterate(step, jnp.asarray(state), jnp.asarray(inputs), jnp.asarray(period))
-    return np.asarray(orbit), np.asarray(following), np.asarray(product)
+    """Take ``period`` steps, at most 512.
+
+    Returns:
+        The states before each step [period, n], the state after the last one [n], and the Jacobian of all steps [n, n].
+    """
+    static = None if inputs is None else jnp.asarray(inputs)
+    orbit, following, product = _iterate(step, jnp.asarray(state), static, jnp.asarray(period))
+    return np.asarray(orbit)[:period], np.asarray(following), np.asarray(product)
 
 
 @eqx.filter_jit
 def _iterate(
-    step: Step, state: Float[Array, " n"], inputs: Float[Array, " m"], period: Int[Array, ""]
+    step: Step, state: Float[Array, " n"], inputs: Float[Array, " m"] | None, period: Int[Array, ""]
 ) -> tuple[Float[Array, "period n"], Float[Array, " n"], Float[Array, "n n"]]:
     """Take ``period`` steps; return the states, the state after them, and the Jacobian of the steps together."""
 

@@ -44,6 +44,15 @@ def residual_and_jacobian(
     return following - state, jax.vmap(tangent, out_axes=1)(identity) - identity
 
 
+def next_frame(
+    step: Step, state: Float[Array, " n"], frame: Float[Array, "n k"], inputs: Float[Array, " m"] | None
+) -> tuple[Float[Array, " n"], Float[Array, "n k"], Float[Array, " k"]]:
+    """Return the next state, a frame of tangent vectors carried along and orthonormalised, and their log growths."""
+    state, tangent = jax.linearize(lambda h: next_state(step, h, inputs), state)
+    frame, growth = jnp.linalg.qr(jax.vmap(tangent, in_axes=1, out_axes=1)(frame))
+    return state, frame, jnp.log(jnp.abs(jnp.diagonal(growth)))
+
+
 def check_step(step: Step, state: np.ndarray, inputs: Float[Array, " m"] | None) -> None:
     """Check that a step maps a float64 state to a float64 state of the same size, the same one each time.
 

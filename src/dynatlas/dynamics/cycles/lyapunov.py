@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas.dynamics.step import Step, check_step, next_state
+from dynatlas.dynamics.step import Step, check_step, next_frame
 
 BATCHES: Final = 32  # of steps, whose means give the standard errors
 
@@ -135,11 +135,8 @@ def _carried(
     """Carry a state and a frame of tangent vectors along; return them and the logarithmic growths."""
 
     def advance(carry: tuple[Array, Array], now: Array | None) -> tuple[tuple[Array, Array], Array]:
-        state, frame = carry
-        static = now if is_driven else inputs
-        state, tangent = jax.linearize(lambda h: next_state(step, h, static), state)
-        frame, growth = jnp.linalg.qr(jax.vmap(tangent, in_axes=1, out_axes=1)(frame))
-        return (state, frame), jnp.log(jnp.abs(jnp.diagonal(growth)))
+        state, frame, growth = next_frame(step, *carry, now if is_driven else inputs)
+        return (state, frame), growth
 
     (state, frame), growths = jax.lax.scan(advance, (state, frame), inputs if is_driven else None, length=steps)
     return state, frame, growths

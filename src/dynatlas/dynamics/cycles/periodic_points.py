@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike
 from dynatlas._util.display import Summary, SummaryRepr
+from dynatlas.dynamics.attractors import follow_orbit
 from dynatlas.dynamics.completeness.verdict import Certificate
 from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_points
 from dynatlas.dynamics.linearization import mode_order
@@ -145,6 +145,7 @@ def find_periodic_points(
     Example:
         A unit that switches sign at every step: its fixed point is unstable, its cycle of two steps is not.
 
+        >>> import jax.numpy as jnp
         >>> step = lambda h, x: jnp.tanh(-2 * h)
         >>> starts = jax.random.normal(jax.random.key(0), (50, 1))
         >>> found = find_periodic_points(step, starts, period=2, box=(-1, 1), key=jax.random.key(1))
@@ -173,7 +174,7 @@ def find_periodic_points(
         cycles: list[Cycle] = []
         for times, search in searches.items():
             for state in search.roots().states:
-                if not any(_holds(cycle, state) for cycle in cycles):
+                if not any(_are_same(known, state) for cycle in cycles for known in cycle.states):
                     cycles.append(_cycle(step, state, static, times))
     order = sorted(range(len(cycles)), key=lambda place: (cycles[place].period, cycles[place].n_unstable, place))
     return PeriodicPoints(tuple(cycles[place] for place in order), searches)
@@ -191,42 +192,18 @@ class _Iterate(eqx.Module):
         return state
 
 
-def _holds(cycle: Cycle, state: NDArray[np.float64]) -> bool:
-    distances = np.abs(cycle.states - state).max(axis=1)
-    return bool(distances.min() <= SAME * (1 + np.abs(state).max()))
-
-
 def _cycle(step: Step, state: NDArray[np.float64], static: Float[Array, " m"] | None, times: int) -> Cycle:
     """Return the cycle of a fixed point of F^times, of its least period."""
-    visited, jacobians = map(np.asarray, _followed(step, jnp.asarray(state), static, times))
-    period = next(each for each in _divisors(times) if _is_back(visited, each))
-    product = np.eye(len(state))
-    for jacobian in jacobians[:period]:
-        product = jacobian @ product
+    visited = follow_orbit(step, state, static, times)[0]
+    period = next(each for each in _divisors(times) if each == times or _are_same(visited[each], state))
+    states, _, product = follow_orbit(step, state, static, period)
     multipliers = np.linalg.eigvals(product).astype(complex)
-    return Cycle(visited[:period], multipliers[mode_order(multipliers)])
+    return Cycle(states, multipliers[mode_order(multipliers)])
 
 
 def _divisors(number: int) -> Iterator[int]:
     return (each for each in range(1, number + 1) if number % each == 0)
 
 
-def _is_back(visited: NDArray[np.float64], period: int) -> bool:
-    """Whether the first state is back after ``period`` steps, as after all of them it is."""
-    if period == len(visited) - 1:
-        return True
-    return bool(np.abs(visited[period] - visited[0]).max() <= SAME * (1 + np.abs(visited[0]).max()))
-
-
-@eqx.filter_jit
-def _followed(
-    step: Step, state: Float[Array, " n"], static: Float[Array, " m"] | None, times: int
-) -> tuple[Float[Array, "steps n"], Float[Array, "times n n"]]:
-    """Return the states of ``times`` steps, the first one included, and the Jacobian of each step."""
-
-    def advance(now: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
-        after, tangent = jax.linearize(lambda h: next_state(step, h, static), now)
-        return after, (now, jax.vmap(tangent, out_axes=1)(jnp.eye(len(now), dtype=now.dtype)))
-
-    last, (visited, jacobians) = jax.lax.scan(advance, state, length=times)
-    return jnp.concatenate([visited, last[None]]), jacobians
+def _are_same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return bool(np.abs(one - other).max() <= SAME * (1 + np.abs(other).max()))
