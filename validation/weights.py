@@ -18,7 +18,7 @@ from scipy.optimize import quadratic_assignment
 
 from dynatlas import Atlas
 from dynatlas.atlas.networks import trained
-from dynatlas.cells.symmetries import unit_weights
+from dynatlas.cells.symmetries.unit_weights import unit_weights
 from dynatlas.measures.weights.distance import Weights
 
 USUAL, LONG = Weights(), Weights(starts=10, steps=30)

@@ -22,6 +22,7 @@ from .measures.spectra import spectrum_distance as spectrum_distance
 from .networks.analysis.analyze import analyze as analyze
 from .networks.network import Network as Network
 from .networks.reading import read_network as read_network
+from .networks.weights import weight_distance as weight_distance
 from .pipeline.runner import run as run
 from .recordings.place import place_recording as place_recording
 from .statistics.dispersion import permdisp as permdisp
@@ -31,4 +32,3 @@ from .study.plugins import load_package as load_package
 from .study.plugins import load_plugin as load_plugin
 from .study.study import Study as Study
 from .tasks.registry import register_task as register_task
-from .weights import weight_distance as weight_distance

@@ -12,7 +12,7 @@ from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.architectures import GRU, LSTM, UGRNN, Vanilla
 from dynatlas.cells.cell import Cell, leaf_name
 from dynatlas.cells.ctrnn import CTRNN
-from dynatlas.cells.symmetries import unit_weights
+from dynatlas.cells.symmetries.unit_weights import unit_weights
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "x64")
 UNITS, N_INPUTS, N_OUTPUTS = 6, 3, 2

@@ -11,7 +11,7 @@ import pytest
 
 from dynatlas.cells.architectures import GRU, LSTM, UGRNN, Vanilla
 from dynatlas.cells.ctrnn import CTRNN
-from dynatlas.weights import weight_distance
+from dynatlas.networks.weights import weight_distance
 
 KINDS = {
     "vanilla": Vanilla,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dynatlas import Atlas
-from dynatlas.cells.symmetries import unit_weights
+from dynatlas.cells.symmetries.unit_weights import unit_weights
 from dynatlas.measures.behavior import profile_distance
 from dynatlas.measures.findings import OF_STUDIES, given_factors
 from dynatlas.pipeline.jobs import jobs_of

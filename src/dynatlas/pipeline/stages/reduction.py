@@ -11,7 +11,7 @@ from dynatlas._util.selection import even_selection
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import agreed_measure, trained
 from dynatlas.cells.responses import probe_activity
-from dynatlas.cells.symmetries import unit_weights
+from dynatlas.cells.symmetries.unit_weights import unit_weights
 from dynatlas.dynamics.graphs import neighbor_graph
 from dynatlas.measures.activity import centred
 from dynatlas.measures.behavior import error_profile

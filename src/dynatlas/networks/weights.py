@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dynatlas.cells.cell import Cell
-from dynatlas.cells.symmetries import unit_weights
+from dynatlas.cells.symmetries.unit_weights import unit_weights
 from dynatlas.measures.pairs import Reduced
 from dynatlas.measures.weights.distance import Weights
 from dynatlas.measures.weights.layout import n_units
