@@ -109,6 +109,8 @@ def _noise(what: str, name: str, value: Any) -> float:
 
 def _tested(what: str, task: Task, changes: dict[str, Any]) -> Task:
     """Return the task with changes under which its networks can be tested."""
+    if not changes:
+        return task
     tested: Any = read_settings(what, Reader(partial(changed, task), setting_names(task)), changes)
     for channels in ("n_inputs", "n_outputs"):
         before, after = getattr(task, channels), getattr(tested, channels)

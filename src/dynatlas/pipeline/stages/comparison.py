@@ -20,7 +20,7 @@ from dynatlas.study.study import Study
 
 # Members on each side of a tile: a worker holds them in memory, and loses one tile if it dies. A multiple of GROUP.
 TILE = 8 * GROUP
-BOUNDED_PAIRS: Final = 200  # of a matrix, whose distances are held against their lower bounds
+BOUNDED_PAIRS: Final = 200  # pairs of a matrix whose distances are compared with their lower bounds
 
 
 class Tile(NamedTuple):
