@@ -15,8 +15,8 @@ from dynatlas.figures.counts import fixed_point_counts
 from dynatlas.figures.distances import draw_map, draw_matrix
 from dynatlas.figures.line_attractors import draw_responses, draw_spectra
 from dynatlas.figures.looks import PALETTE, looks_of
-from dynatlas.figures.performance import performance
 from dynatlas.figures.state_spaces import each_variant, variant_grid
+from dynatlas.figures.training.performance import performance
 from dynatlas.study.study import Study
 from support.figures import PAPER, gains, rates, svg, texts
 from support.synthetic_atlas import SyntheticAtlas, synthetic_atlas

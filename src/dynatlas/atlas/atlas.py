@@ -212,32 +212,68 @@ class Atlas(SummaryRepr):
         """
         if untrained and not self.study.population.untrained_controls:
             raise AtlasError("this study keeps no initial weights; it would with population.untrained_controls = true")
-        arrays = self.read_block(block)
-        kind = "untrained" if untrained else "cell"
-        count = len(self.study.blocks[block])
+        kind = "untrained/" if untrained else "cell/"
+        return self._as_cells(block, self.read_block(block), kind, len(self.study.blocks[block]), _block_file(block))
+
+    def _as_cells(self, block: Block, arrays: Mapping[str, np.ndarray], kind: str, count: int, file: str) -> Cell:
+        """Return arrays of a file as one cell whose every leaf has ``count`` networks as its first axis."""
         skeleton = jax.eval_shape(lambda: self.study.cell(block, jax.random.key(0)))
 
         def stored(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
-            key = f"{kind}/{leaf_name(path)}"
+            key = f"{kind}{leaf_name(path)}"
             shape = arrays[key].shape if key in arrays else None
             if shape != (count, *leaf.shape):
                 raise DamagedAtlasError(
-                    f"{self.path / _block_file(block)}: {key!r} has shape {shape}; expected {(count, *leaf.shape)}"
+                    f"{self.path / file}: {key!r} has shape {shape}; expected {(count, *leaf.shape)}"
                 )
             return jnp.asarray(arrays[key])
 
         return jax.tree_util.tree_map_with_path(stored, skeleton)
 
-    def network(self, id_or_name: str, *, untrained: bool = False) -> Cell:
-        """One network, by its id, the first 4 or more characters of it, or its name; or what it was before training.
+    def write_snapshots(self, block: Block, weights: Mapping[str, Mapping[str, np.ndarray]]) -> Entry:
+        """Write the weights kept during training: network → leaf → array [snapshots, …]."""
+        return self._write(snapshots_name(block), lambda path: formats.write_reduced(path, weights))
+
+    def snapshots(self, block: Block) -> dict[str, Cell]:
+        """The snapshots of a block's networks, by their ids: a cell whose every leaf has them as its first axis.
 
         Raises:
-            AtlasError: the study has no such network, or more than one, or it is not trained yet.
+            AtlasError: they are not in the atlas, as of a study without ``[snapshots]``.
+            DamagedAtlasError: their file is not what was written.
+        """
+        if self.study.snapshots is None:
+            raise AtlasError("this study keeps no snapshots; it would with snapshots = 12")
+        file = snapshots_name(block)
+        stored = self._read(file, formats.read_reduced)
+        counts = {member.id: len(self.study.snapshots_of(member)) for member in self.study.blocks[block]}
+        return {
+            network: self._as_cells(block, arrays, "", counts.get(network, 0), file)
+            for network, arrays in stored.items()
+        }
+
+    def network(self, id_or_name: str, *, untrained: bool = False, iteration: int | None = None) -> Cell:
+        """One network, by its id, the first 4 or more characters of it, or its name.
+
+        Args:
+            id_or_name: which.
+            untrained: as it was before training, if the study keeps untrained controls.
+            iteration: as it was after this iteration, if there is a snapshot of it.
+
+        Raises:
+            AtlasError: the study has no such network, or more than one, or no such snapshot, or the network is not
+                trained yet.
         """
         member = self._member(id_or_name)
         block = self.study.block_of(member)
-        index = self.study.blocks[block].index(member)
-        return jax.tree.map(lambda leaf: leaf[index], self.cells(block, untrained=untrained))
+        if iteration is None:
+            index = self.study.blocks[block].index(member)
+            return jax.tree.map(lambda leaf: leaf[index], self.cells(block, untrained=untrained))
+        kept = self.study.snapshots_of(member)
+        if iteration not in kept:
+            there = f"there are at {', '.join(map(str, kept))}" if kept else "its study keeps none of this network"
+            raise AtlasError(f"there is no snapshot of {member.name} at iteration {iteration}; {there}")
+        cells = self.snapshots(block)[member.id]
+        return jax.tree.map(lambda leaf: leaf[kept.index(iteration)], cells)
 
     def write_table(self, name: str, frame: pd.DataFrame) -> Entry:
         """Write a table of the schema; ``ValueError`` says what does not match it."""
@@ -468,6 +504,11 @@ def _absolute(path: str | Path) -> Path:
 
 def _block_file(block: Block) -> str:
     return f"networks/{block.name}.safetensors"
+
+
+def snapshots_name(block: Block) -> str:
+    """The entry that holds the weights of a block's networks during training."""
+    return f"snapshots/{block.name}.safetensors"
 
 
 def part_name(table: str, of: Named) -> str:

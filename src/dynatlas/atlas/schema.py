@@ -44,6 +44,13 @@ MATRIX: Final = {
     "measure": Column("string", f"svcca, cka, …, {listed(FINDING_MEASURES, 'or')}"),
 }
 
+# The network and the iteration that a row about its training belongs to.
+SNAPSHOT: Final = {
+    "network": Column("string", "the member's id"),
+    "task": Column("string", "its task"),
+    "iteration": Column("int64", "iterations done; 0: before training"),
+}
+
 TABLES: Final[dict[str, dict[str, Column]]] = {
     # One row per network of the study, in the study's order.
     "networks": {
@@ -133,6 +140,23 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "task": Column("string", "its task"),
         "measure": Column("string", "the measure: svcca"),
         "n_components": Column("int64", "principal components that hold the asked share of the network's variance"),
+    },
+    # One row per network of which snapshots are kept, and iteration.
+    "snapshots": {
+        **SNAPSHOT,
+        "mse": Column("float64", "mean squared error on held-out trials, as in networks"),
+        "r2": Column("float64", "1 − mse / variance of the targets"),
+    },
+    # One row per snapshot, measure of activity and network: distances to the trained networks of the task.
+    "snapshot_distances": {
+        **SNAPSHOT,
+        "measure": Column("string", "the measure: svcca, cka, …"),
+        "to_end": Column("float64", "distance to the same network after its training; NaN: activity is constant"),
+        "to_others": Column("float64", "mean distance to the other trained networks of the task"),
+        "nearest": Column("string", "id of the nearest trained network"),
+        "x": Column("float64", "place on the map of the trained networks, as in embeddings"),
+        "y": Column("float64", "second coordinate"),
+        "misfit": Column("float64", "disagreement of the distances on the map with the true ones, like its stress"),
     },
     # One row per network and condition: the result of its fixed-point search.
     "searches": {
@@ -400,6 +424,10 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
     },
 }
 
+# The same of snapshots of networks.
+TABLES["snapshot_searches"] = SNAPSHOT | TABLES["searches"]
+TABLES["snapshot_points"] = SNAPSHOT | TABLES["fixed_points"]
+
 # An effect with a smaller p counts as more than chance, everywhere.
 SIGNIFICANT: Final = 0.05
 # Spectra and responses of integration are shown of one context, as in the paper.
@@ -459,6 +487,15 @@ ARRAYS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "states": ("row", "state"),
         "eigenvalues": ("row", "state"),
         "network": ("row",),
+        "condition": ("row",),
+        "point": ("row",),
+    },
+    # One group per block with snapshots; rows as in the table snapshot_points.
+    "snapshot_points/‹block›": {
+        "states": ("row", "state"),
+        "eigenvalues": ("row", "state"),
+        "network": ("row",),
+        "iteration": ("row",),
         "condition": ("row",),
         "point": ("row",),
     },

@@ -27,9 +27,10 @@ from dynatlas.figures.paper.measures import COMPARED, measures_caption
 from dynatlas.figures.paper.memory import memory_caption
 from dynatlas.figures.paper.oscillation import oscillation_caption
 from dynatlas.figures.paper.untrained import untrained_caption
-from dynatlas.figures.performance import loss_curves, loss_curves_caption, performance, performance_caption
 from dynatlas.figures.state_spaces import trajectories, trajectories_caption
 from dynatlas.figures.style import render
+from dynatlas.figures.training.learning import learning, learning_caption, points_learned, points_learned_caption
+from dynatlas.figures.training.performance import loss_curves, loss_curves_caption, performance, performance_caption
 from dynatlas.figures.transition_graphs import transition_graphs, transition_graphs_caption
 from dynatlas.figures.trial import stored_trial, stored_trial_caption
 from dynatlas.measures.findings import TRANSITIONS, comparing
@@ -62,7 +63,7 @@ class Picture(NamedTuple):
 
 
 class DynamicsFigure(NamedTuple):
-    """A figure of the dynamics of one task: transition graphs, oscillations or line attractors."""
+    """A figure of the dynamics of one task: how it forms, transition graphs, oscillations or line attractors."""
 
     name: str
     heading: str
@@ -81,6 +82,13 @@ OSCILLATION_FREQUENCIES = DynamicsFigure(
 LINE_ATTRACTORS = DynamicsFigure("line-attractors", "Line attractors", line_attractors, line_attractors_caption)
 
 
+LEARNING = DynamicsFigure("learning", "Through training", learning, learning_caption)
+
+POINTS_LEARNED = DynamicsFigure(
+    "fixed-points-learned", "Fixed points through training", points_learned, points_learned_caption
+)
+
+
 def dynamics_figures(study: Study, kind: str) -> list[DynamicsFigure]:
     """Return the dynamics figures of a task.
 
@@ -88,10 +96,13 @@ def dynamics_figures(study: Study, kind: str) -> list[DynamicsFigure]:
     """
     of_graphs = comparing(TRANSITIONS)
     graphs = [task.name for task in study.tasks if not of_graphs.isdisjoint(task.topology)]
+    followed = [task.name for task in study.tasks if study.snapshots]
     belongs = {
         TRANSITION_GRAPHS: graphs,
         OSCILLATION_FREQUENCIES: tasks_with(study, "oscillation")[:1],  # the table ``frequencies`` holds one task
         LINE_ATTRACTORS: tasks_with(study, "integration"),
+        LEARNING: followed,
+        POINTS_LEARNED: followed,
     }
     return [
         dynamics if kind == kinds[0] else dynamics._replace(name=f"{dynamics.name}-{kind}")

@@ -9,7 +9,7 @@ from fnmatch import filter as matching
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from dynatlas.atlas.atlas import Entry, part_name, reduced_name
+from dynatlas.atlas.atlas import Entry, part_name, reduced_name, snapshots_name
 from dynatlas.atlas.schema import OF_CONTROLS, OF_MATRICES
 from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.pipeline.stages.behavior import measure_behavior
@@ -19,6 +19,8 @@ from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.dynamics import find_dynamics
 from dynatlas.pipeline.stages.reduction import controls_of, count_components, reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.report import FIGURE_JOBS, draw_figures, write_page
+from dynatlas.pipeline.stages.snapshots import TABLES as SNAPSHOT_TABLES
+from dynatlas.pipeline.stages.snapshots import place_snapshots, search_snapshots
 from dynatlas.pipeline.stages.summaries import check_claims, embed, join_tables, joined_tables, sum_up
 from dynatlas.pipeline.stages.training import search, train, tune
 from dynatlas.study.members import Block, Matrix, Shape
@@ -80,16 +82,19 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     behavior = [_behavior(job.arguments[0], job) for job in training]
     comparing = list(_comparing(study, training, dynamics, behavior))
     controls = [_controls(study, task.name) for task in study.tasks]
+    mapping = [_mapping(matrix) for matrix in study.matrices]
+    followed = [_followed(job.arguments[0], job) for job in training] if study.snapshots else []
+    placed = [_placed(study, block, mapping) for block in study.blocks] if study.snapshots else []
+    # Reductions write descriptions of activity.
+    described = [job for job in comparing if job.compute is reduce_activity]
     tables = Job(
         "join tables",
         "maps",
         join_tables,
         (),
-        # Reductions write descriptions of activity.
-        _names(training, dynamics, behavior, [job for job in comparing if job.compute is reduce_activity]),
+        _names(training, dynamics, behavior, followed, placed, described),
         frozenset(f"tables/{name}.parquet" for name in joined_tables(study)),
     )
-    mapping = [_mapping(matrix) for matrix in study.matrices]
     sums = Job(
         "sum up",
         "maps",
@@ -99,8 +104,8 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
         frozenset(f"tables/{name}.parquet" for name in (*OF_MATRICES, "frequencies", "spectra")),
     )
     claims = Job("test the claims", "maps", check_claims, (), _names([sums]), frozenset(["tables/claims.parquet"]))
-    compared = (*comparing, *controls, tables, *mapping, sums, claims)
-    return (*tuning.values(), *searching, *training, *dynamics, *behavior, *compared, *_report(claims))
+    compared = (*comparing, *controls, *mapping, *placed, tables, sums, claims)
+    return (*tuning.values(), *searching, *training, *dynamics, *followed, *behavior, *compared, *_report(claims))
 
 
 def _searching(study: Study, tunes: Mapping[Shape, frozenset[str]]) -> Iterator[Job]:
@@ -127,6 +132,7 @@ def _training(
         members = study.blocks[block]
         searches = frozenset(chosen[member.configuration] for member in members if chosen)
         parts = [part_name(table, block) for table in ("networks", "losses")]
+        parts += [snapshots_name(block)] if study.snapshots else []
         yield Job(
             f"train {block.name}",
             "training",
@@ -156,6 +162,20 @@ def _dynamics(study: Study, block: Block, train: Job) -> Job:
 def _behavior(block: Block, train: Job) -> Job:
     promises = frozenset([part_name("behavior", block)])
     return Job(f"vary the task {block.name}", "behavior", measure_behavior, (block,), _names([train]), promises)
+
+
+def _followed(block: Block, train: Job) -> Job:
+    promises = frozenset(part_name(table, block) for table in SNAPSHOT_TABLES)
+    beyond = (f"arrays.zarr/snapshot_points/{block.name}",)
+    name = f"search snapshots {block.name}"
+    return Job(name, "snapshots", search_snapshots, (block,), _names([train]), promises, beyond=beyond)
+
+
+def _placed(study: Study, block: Block, mapping: list[Job]) -> Job:
+    matrices = {Matrix(block.task, measure) for measure in study.analysis.activity_measures}
+    needs = _names([job for job in mapping if job.arguments[0] in matrices])
+    promises = frozenset([part_name("snapshot_distances", block)])
+    return Job(f"place snapshots {block.name}", "snapshots", place_snapshots, (block,), needs, promises)
 
 
 def _comparing(study: Study, training: list[Job], dynamics: list[Job], behavior: list[Job]) -> Iterator[Job]:

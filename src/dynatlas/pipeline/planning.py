@@ -18,6 +18,7 @@ from dynatlas.pipeline.calibration import Cost, import_everything, time_dynamics
 from dynatlas.pipeline.jobs import Job, jobs_of, training_flops
 from dynatlas.pipeline.pending import Pending
 from dynatlas.pipeline.stages.comparison import TILE, Tile
+from dynatlas.pipeline.stages.snapshots import place_snapshots
 from dynatlas.pipeline.workers.cluster import Cluster, count_workers, local_cluster, running_scheduler
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import Study
@@ -203,9 +204,13 @@ def _job_cost(
         return f"behavior {subject.shape.name}", BEHAVIOR_COMPILE_SECONDS, _behavior_seconds(study, subject, training)
     if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:
         return job.stage, 0.0, _comparison_seconds(study, job, geometry)
+    if job.compute is place_snapshots:
+        reductions = sum(one for one, _ in geometry.values()) * _snapshots(study, subject)
+        return "geometry", 0.0, OVERHEAD_SECONDS + reductions
     if isinstance(subject, Block):
         cost = searches[subject.shape]
-        return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * len(study.blocks[subject])
+        networks = _snapshots(study, subject) if job.stage == "snapshots" else len(study.blocks[subject])
+        return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * networks
     fixed = {
         "join tables": JOIN_SECONDS,
         "sum up": JOIN_SECONDS,
@@ -213,6 +218,10 @@ def _job_cost(
         "write the page": PAGE_SECONDS,
     }
     return job.name, 0.0, fixed.get(job.name, FIGURES_SECONDS)
+
+
+def _snapshots(study: Study, block: Block) -> int:
+    return sum(len(study.snapshots_of(member)) for member in study.blocks[block])
 
 
 def _behavior_seconds(study: Study, block: Block, training: Mapping[Shape, Cost]) -> float:
@@ -291,20 +300,23 @@ def _memory(study: Study, costs: Iterable[Cost]) -> float:
 def _disk(study: Study) -> float:
     """Return the bytes of the atlas: weights, curves, fixed points, distances; without the report's few megabytes."""
 
-    def of(member: Member) -> float:
+    def of(member: Member) -> tuple[float, float]:
+        """Return the bytes of a network, and of a snapshot of it."""
         task, size = study.task(member.task), study.size(member)
-        weights = 4.0 * size.weights * (2 if study.population.untrained_controls else 1)
+        weights = 4.0 * size.weights
         # A search finds no more points than it has starts.
         points = min(_points_per_condition(task), study.analysis.fixed_point_max_starts) * task.n_conditions
-        states = size.states
+        found = points * size.states * (8 + 16)
         curves = 30.0 * member.training.iterations / member.training.validation_interval
-        return weights + points * states * (8 + 16) + curves
+        return weights * (2 if study.population.untrained_controls else 1) + found + curves, weights + found
 
     # A matrix, and its tiles.
     distances = sum(12.0 * len(study.members_of(task)) ** 2 for task, _ in study.matrices)
     reduced = sum(_reduced_bytes(study)) * len(study.members) / len(study.tasks)
-    per_configuration = {configuration: of(members[0]) for configuration, members in study.configurations.items()}
-    return sum(per_configuration[member.configuration] for member in study.members) + distances + reduced
+    sizes = {configuration: of(members[0]) for configuration, members in study.configurations.items()}
+    networks = sum(sizes[member.configuration][0] for member in study.members)
+    snapshots = sum(sizes[member.configuration][1] * len(study.snapshots_of(member)) for member in study.members)
+    return networks + snapshots + distances + reduced
 
 
 def _points_per_condition(task: Task) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 from dynatlas._util.json import Json
 from dynatlas.atlas.view import AtlasLike, of_variant, shown_factors, table, variants
 from dynatlas.figures.looks import factor_label, level_label, looks_of, short_variant_label, variant_words
-from dynatlas.figures.performance import task_error
 from dynatlas.figures.style import side_by_side
+from dynatlas.figures.training.performance import task_error
 
 Plot = Json
 

@@ -5,7 +5,7 @@ Settings are validated when a file is read, and frozen afterwards.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -138,6 +138,44 @@ class Search(Settings):
         return tuple(
             (count, max(1, iterations // self.factor ** (len(counts) - 1 - rung))) for rung, count in enumerate(counts)
         )
+
+
+Iteration = Annotated[int, Field(ge=0, le=10_000_000)]
+EARLIEST: Final = 200  # the first snapshot after iteration 0 is at this fraction of the training
+
+
+class Snapshots(Settings):
+    """Iterations at which the weights of networks are kept during training.
+
+    A number of snapshots stands for iteration 0, before training, and iterations up to the last one whose logarithms
+    have equal distances, the first of them at 1/200 of the training.
+    """
+
+    iterations: Annotated[int, Field(ge=2, le=1_000)] | Annotated[tuple[Iteration, ...], Field(min_length=1)] = 12
+    seeds: Annotated[int, Field(ge=1, le=100_000)] | None = None  # of each configuration, from the first; all if None
+
+    @field_validator("iterations")
+    @classmethod
+    def _ascending(cls, value: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        if isinstance(value, tuple) and list(value) != sorted(set(value)):
+            raise ValueError(f"iterations are {list(value)}; expected each once, in ascending order")
+        return value
+
+    def of(self, total: int) -> tuple[int, ...]:
+        """Return the iterations of snapshots in a training of ``total`` iterations.
+
+        Example:
+            >>> Snapshots(iterations=6).of(2000)
+            (0, 10, 38, 141, 532, 2000)
+            >>> Snapshots(iterations=(0, 100, 5000)).of(2000)
+            (0, 100)
+        """
+        if isinstance(self.iterations, tuple):
+            return tuple(iteration for iteration in self.iterations if iteration <= total)
+        first = max(1, total // EARLIEST)
+        ratio = (total / first) ** (1 / max(1, self.iterations - 2))
+        spaced = (round(first * ratio**place) for place in range(self.iterations - 1))
+        return (0, *sorted({min(iteration, total) for iteration in spaced} | {total}))
 
 
 class Execution(Settings):

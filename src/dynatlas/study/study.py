@@ -42,7 +42,7 @@ from dynatlas.study.files import invalid_study, read_overrides, study_text, tabl
 from dynatlas.study.members import FACTORS, Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.plugin_records import Known, Plugin, record
 from dynatlas.study.plugins import GROUPS, Code, code_of, import_code
-from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Training
+from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Snapshots, Training
 from dynatlas.study.user_defined import check, facts, sizes, user_defined
 from dynatlas.study.variants import (
     Variation,
@@ -81,6 +81,7 @@ class Study(SummaryRepr, Settings):
     training: Training = Training()
     overrides: tuple[Override, ...] = ()
     search: Search | None = None
+    snapshots: Snapshots | None = None
     execution: Execution = Execution()
     analysis: Analysis = Analysis()
 
@@ -103,6 +104,11 @@ class Study(SummaryRepr, Settings):
                 f"{table}.{unknown[0]}"
             )
         return data | {"factors": others, "population": population | moved}
+
+    @field_validator("snapshots", mode="before")
+    @classmethod
+    def _only_iterations(cls, value: object) -> object:
+        return {"iterations": value} if isinstance(value, int | list | tuple) else value
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -301,7 +307,7 @@ class Study(SummaryRepr, Settings):
     @property
     def _left_out(self) -> set[str]:
         """Tables that are empty and that not every study has."""
-        return {name for name in ("cells", "factors") if getattr(self, name) in ({}, Factors())}
+        return {name for name in ("cells", "factors", "snapshots") if getattr(self, name) in ({}, Factors(), None)}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
         """Return a changed copy without the cached properties, which pydantic would copy."""
@@ -356,6 +362,12 @@ class Study(SummaryRepr, Settings):
         for member in self.members:
             configurations.setdefault(member.configuration, []).append(member)
         return {configuration: tuple(members) for configuration, members in configurations.items()}
+
+    def snapshots_of(self, member: Member) -> tuple[int, ...]:
+        """Return the iterations at which a member's weights are kept during its training."""
+        if self.snapshots is None or (self.snapshots.seeds is not None and member.seed >= self.snapshots.seeds):
+            return ()
+        return self.snapshots.of(member.training.iterations)
 
     @cached_property
     def further_factors(self) -> tuple[Factor, ...]:
@@ -556,6 +568,7 @@ _SETTINGS: Final[dict[str, type[Settings]]] = {
     "factors": Factors,
     "training": Training,
     "search": Search,
+    "snapshots": Snapshots,
     "execution": Execution,
     "analysis": Analysis,
 }

@@ -6,7 +6,7 @@ do not change by a bit. Training can be interrupted and resumed between any two 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -64,6 +64,7 @@ class BlockState(NamedTuple):
     iterations: NDArray[np.int64]  # [points]: iterations done at each validation
     training_loss: NDArray[np.float64]  # [members, points]: mean since the previous validation
     validation_mse: NDArray[np.float64]  # [members, points]
+    snapshots: Cell  # weights at the iterations that are kept [members, kept, …]
 
     @property
     def done(self) -> int:
@@ -73,8 +74,14 @@ class BlockState(NamedTuple):
     def take(self, rows: Sequence[int] | NDArray[np.signedinteger]) -> "BlockState":
         """Return the state of the members at these indices."""
         index = np.asarray(rows, np.int64)
-        fits = jax.tree.map(lambda leaf: leaf[index], self.fits)
-        return BlockState(fits, self.iterations, self.training_loss[index], self.validation_mse[index])
+        fits, snapshots = jax.tree.map(lambda leaf: leaf[index], (self.fits, self.snapshots))
+        return BlockState(fits, self.iterations, self.training_loss[index], self.validation_mse[index], snapshots)
+
+    def with_snapshot(self) -> "BlockState":
+        """Return the state with the present weights added to its snapshots."""
+        cells = self.fits.cell
+        kept = jax.tree.map(lambda taken, leaf: np.concatenate([taken, leaf[:, None]], 1), self.snapshots, cells)
+        return self._replace(snapshots=kept)
 
 
 def begin(members: Sequence[Member], new_cell: Callable[[PRNGKeyArray], Cell]) -> BlockState:
@@ -83,8 +90,10 @@ def begin(members: Sequence[Member], new_cell: Callable[[PRNGKeyArray], Cell]) -
     fits = jax.vmap(lambda key: start(new_cell(key), optimizer))(
         jnp.stack([member.key("weights") for member in members])
     )
+    fits = jax.tree.map(np.asarray, fits)
     nothing = np.zeros((len(members), 0))
-    return BlockState(jax.tree.map(np.asarray, fits), np.zeros(0, np.int64), nothing, nothing)
+    no_snapshots = jax.tree.map(lambda leaf: leaf[:, None][:, :0], fits.cell)
+    return BlockState(fits, np.zeros(0, np.int64), nothing, nothing, no_snapshots)
 
 
 def train(
@@ -94,6 +103,7 @@ def train(
     *,
     until: int,
     lanes: int = 1,
+    snapshots: Collection[int] = (),
     between: Callable[[BlockState], None] = lambda state: None,
 ) -> BlockState:
     """Train the members of one block from ``state`` up to the iteration ``until``.
@@ -105,6 +115,7 @@ def train(
         until: total number of iterations at the end. The members are always validated there.
         lanes: number of networks computed side by side (``vmap``). Each number of lanes is a separate compiled program
             and rounds differently.
+        snapshots: iterations at which the weights are kept; 0 is before training.
         between: called every few seconds and at the end; an exception that it raises ends the training.
 
     Returns:
@@ -122,12 +133,15 @@ def train(
         merged = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *fits)
         return jax.tree.map(lambda leaf: leaf[: len(members)], merged)
 
+    if state.done in snapshots and state.done == 0:
+        state = state.with_snapshot()
     iterations, seconds = 1, 0.0
     while state.done < until:
+        kept = min((iteration for iteration in snapshots if iteration > state.done), default=until)
         validation = min(until, (state.done // settings.validation_interval + 1) * settings.validation_interval)
         # The first call includes the compilation, so it does not measure the speed.
         pace = SEGMENT_SECONDS * iterations / seconds if seconds else 1
-        iterations = max(1, min(int(pace), 10 * iterations, validation - state.done))
+        iterations = max(1, min(int(pace), 10 * iterations, min(validation, kept) - state.done))
         started = time.perf_counter()
         for i, (parameters, key) in enumerate(rows):
             fits[i] = _advance_lanes(fits[i], parameters, key, jnp.asarray(iterations), task, Program.of(settings))
@@ -135,9 +149,7 @@ def train(
         seconds = (time.perf_counter() - started) if state.done or seconds else 0.0
         state = state._replace(fits=gathered())
         if state.done == validation:
-            mse = np.concatenate([np.asarray(_validate(fit.cell, held_out), np.float64) for fit in fits])[
-                : len(members)
-            ]
+            mse = np.concatenate([np.asarray(validate(fit.cell, held_out), np.float64) for fit in fits])[: len(members)]
             since = state.done - (state.iterations[-1] if len(state.iterations) else 0)
             loss = state.fits.loss_sum.astype(np.float64) / since
             fits = [fit._replace(loss_sum=jnp.zeros_like(fit.loss_sum)) for fit in fits]
@@ -146,7 +158,10 @@ def train(
                 np.append(state.iterations, state.done),
                 np.column_stack([state.training_loss, loss]),
                 np.column_stack([state.validation_mse, mse]),
+                state.snapshots,
             )
+        if state.done in snapshots:
+            state = state.with_snapshot()
         between(state)
     return state
 
@@ -247,6 +262,6 @@ def _advance_lanes(
 
 
 @jax.jit
-def _validate(cells: Cell, held_out: Trial) -> Float[Array, " lanes"]:
+def validate(cells: Cell, held_out: Trial) -> Float[Array, " lanes"]:
     """Return the held-out errors of several networks, computed one after the other."""
     return jax.lax.map(lambda cell: mean_squared_error(cell, held_out), cells)

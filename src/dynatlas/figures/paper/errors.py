@@ -23,8 +23,8 @@ from dynatlas.atlas.view import (
     tasks,
 )
 from dynatlas.figures.looks import Look, looks_of, plain
-from dynatlas.figures.performance import legend_columns, task_error
 from dynatlas.figures.style import GREY, SMALLEST, new_figure, styled, write_message
+from dynatlas.figures.training.performance import legend_columns, task_error
 
 BINS = 24
 

@@ -77,7 +77,7 @@ def find_dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
     rows = {name: [one.tables[name] for one in found if name in one.tables] for name in TABLES}
     tables = {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for name, parts in rows.items()}
     if len(tables["fixed_points"]):
-        arrays = _point_arrays(tables["fixed_points"], [points for one in found for points in one.conditions])
+        arrays = point_arrays(tables["fixed_points"], [points for one in found for points in one.conditions])
         entries.append(atlas.write_arrays(f"fixed_points/{block.name}", arrays))
     if pictures:
         entries.append(atlas.write_arrays(f"state_spaces/{block.name}", state_spaces(pictures)))
@@ -92,9 +92,9 @@ def findings(study: Study, task: Task, member: Member, cell: Cell) -> Findings:
     conditions = [
         search_condition(study, task, member, cell, condition, visited) for condition in range(task.n_conditions)
     ]
-    points = [_points(member, task, condition, cell, points) for condition, points in enumerate(conditions)]
+    points = [point_rows(member, task, condition, cell, points) for condition, points in enumerate(conditions)]
     tables = {
-        "searches": _searches(member, task, conditions),
+        "searches": search_rows(member, task, conditions),
         "fixed_points": pd.concat(points, ignore_index=True),
         "attractors": attractors(study, task, member, cell, visited),
     }
@@ -165,7 +165,7 @@ def _in_canonical_order(points: FixedPoints, readouts: NDArray[np.float64], idea
     return points.take(order[np.argsort(points.is_slow[order], kind="stable")])
 
 
-def _searches(member: Member, task: Task, conditions: list[FixedPoints]) -> pd.DataFrame:
+def search_rows(member: Member, task: Task, conditions: list[FixedPoints]) -> pd.DataFrame:
     """How the search went under each condition."""
     return pd.DataFrame(
         {
@@ -179,7 +179,7 @@ def _searches(member: Member, task: Task, conditions: list[FixedPoints]) -> pd.D
     )
 
 
-def _points(member: Member, task: Task, condition: int, cell: Cell, points: FixedPoints) -> pd.DataFrame:
+def point_rows(member: Member, task: Task, condition: int, cell: Cell, points: FixedPoints) -> pd.DataFrame:
     """The points of one condition."""
     inputs = np.asarray(task.conditions()[condition], np.float64)
     states = points.states.reshape(-1, cell.initial_state.shape[0])
@@ -199,7 +199,7 @@ def _points(member: Member, task: Task, condition: int, cell: Cell, points: Fixe
     )
 
 
-def _point_arrays(table: pd.DataFrame, points: list[FixedPoints]) -> xr.Dataset:
+def point_arrays(table: pd.DataFrame, points: list[FixedPoints]) -> xr.Dataset:
     """States and spectra, row by row as in the table."""
     filled = [item for item in points if len(item)]
     return xr.Dataset(

@@ -15,6 +15,7 @@ from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.integration import mean_spectra
 from dynatlas.pipeline.stages.oscillations import mean_frequencies
+from dynatlas.pipeline.stages.snapshots import TABLES as SNAPSHOT_TABLES
 from dynatlas.statistics import claims
 from dynatlas.statistics.dispersion import spread_between_seeds
 from dynatlas.statistics.distance_matrix import DistanceMatrix
@@ -36,7 +37,8 @@ def joined_tables(study: Study) -> tuple[str, ...]:
     """Return the tables that blocks, configurations and shapes write in parts."""
     searched = ("samples", "sample_losses") if study.search else ()
     counted = ("components",) if study.analysis.agreeing else ()
-    return ("networks", "losses", "behavior", "activity", *DYNAMICS_TABLES, "mappings", *searched, *counted)
+    followed = (*SNAPSHOT_TABLES, "snapshot_distances") if study.snapshots else ()
+    return ("networks", "losses", "behavior", "activity", *DYNAMICS_TABLES, "mappings", *searched, *counted, *followed)
 
 
 def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:

@@ -109,6 +109,7 @@ def train(path: Path, block: Block, report: Report) -> list[Entry]:
     study = atlas.study
     task = study.trained_task(block)
     members = [_with_chosen_settings(atlas, member) for member in study.blocks[block]]
+    kept = {iteration for member in members for iteration in study.snapshots_of(member)}
     name = f"train-{block.name}"
     start = begin(members, lambda key: study.cell(block, key))
     state = fit(
@@ -117,13 +118,14 @@ def train(path: Path, block: Block, report: Report) -> list[Entry]:
         _restored(atlas, name, start),
         until=members[0].training.iterations,
         lanes=_lanes(atlas, block.shape, len(members)),
+        snapshots=kept,
         between=_keeping(atlas, name, lambda state: report(state.done, _median_loss(state))),
     )
     weights = {f"cell/{field}": value for field, value in _arrays(state.fits.cell).items()}
     if study.population.untrained_controls:
         weights |= {f"untrained/{field}": value for field, value in _arrays(start.fits.cell).items()}
 
-    networks, losses = [], []
+    networks, losses, snapshots = [], [], {}
     all_r2 = explained_variance(task, members[0].training, state.validation_mse[:, -1])
     for row, member in enumerate(members):
         mse, r2 = float(state.validation_mse[row, -1]), float(all_r2[row])
@@ -133,6 +135,8 @@ def train(path: Path, block: Block, report: Report) -> list[Entry]:
             _factors(member)
             | {"mse": mse, "r2": r2, "diverged_at": diverged_at, "passed": not reason, "reason": reason}
         )
+        if study.snapshots_of(member):
+            snapshots[member.id] = jax.tree.map(lambda leaf, row=row: leaf[row], state.snapshots)
         losses.append(
             pd.DataFrame(
                 {
@@ -148,6 +152,8 @@ def train(path: Path, block: Block, report: Report) -> list[Entry]:
         atlas.write_part("networks", block, pd.DataFrame(networks)),
         atlas.write_part("losses", block, pd.concat(losses, ignore_index=True)),
     ]
+    if study.snapshots:
+        entries.append(atlas.write_snapshots(block, {network: _arrays(cells) for network, cells in snapshots.items()}))
     atlas.remove_checkpoint(name)
     return entries
 

@@ -1,0 +1,1 @@
+"""Figures of training: errors, and how a solution forms."""
