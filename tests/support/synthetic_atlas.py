@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from dynatlas.atlas.atlas import Atlas
-from dynatlas.atlas.schema import TABLES, columns
+from dynatlas.atlas.schema import columns, tables_of
 from dynatlas.atlas.view import shown_factors
 from dynatlas.measures.findings import aspect
 from dynatlas.pipeline.stages.trajectories import state_spaces
@@ -115,7 +115,7 @@ def _frame(study: Study, name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
 class _AtlasBuilder:
     def __init__(self, study: Study, rng: np.random.Generator) -> None:
         self.study, self.rng = study, rng
-        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables_of(study)}
         self.groups: dict[str, xr.Dataset] = {}
         self.passed: dict[str, list[Member]] = {task.name: [] for task in study.tasks}
         self.points: dict[Block, list[dict[str, Any]]] = {}

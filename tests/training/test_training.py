@@ -222,3 +222,36 @@ def test_gradient_of_the_loss_matches_finite_differences():
 
         along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: float(jnp.sum(g * d)), gradient, direction)))
         assert along == pytest.approx((moved(1e-6) - moved(-1e-6)) / 2e-6, rel=1e-6)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_snapshots_are_the_weights_of_a_shorter_training_and_change_nothing(lanes):
+    plain = trained(MEMBERS, lanes=lanes)
+    followed = trained(MEMBERS, lanes=lanes, snapshots=(0, 1, 7, 10, 30))
+    assert_same_bits(followed.fits, plain.fits)
+    np.testing.assert_array_equal(followed.validation_mse, plain.validation_mse)
+    np.testing.assert_array_equal(followed.training_loss, plain.training_loss)
+    for place, iteration in enumerate((0, 1, 7, 10, 30)):
+        shorter = begin(MEMBERS, new_cell)
+        if iteration:
+            shorter = train(TASK, MEMBERS, shorter, until=iteration, lanes=lanes)
+        assert_same_bits(jax.tree.map(lambda leaf, at=place: leaf[:, at], followed.snapshots), shorter.fits.cell)
+
+
+def test_snapshots_of_a_resumed_training_are_those_of_an_uninterrupted_one():
+    class StoppedError(Exception):
+        pass
+
+    whole = trained(MEMBERS, snapshots=(0, 3, 12, 20))
+    kept = []
+
+    def between(state):
+        kept.append(state)
+        if state.done >= 12:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        trained(MEMBERS, snapshots=(0, 3, 12, 20), between=between)
+    resumed = train(TASK, MEMBERS, kept[-1], until=30, snapshots=(0, 3, 12, 20))
+    assert_same_bits(resumed.snapshots, whole.snapshots)
+    assert_same_bits(resumed.fits, whole.fits)

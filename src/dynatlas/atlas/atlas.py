@@ -298,7 +298,7 @@ class Atlas(SummaryRepr):
 
     def join_parts(self, name: str) -> pd.DataFrame:
         """All rows of a table, in the order of the study."""
-        if name in ("samples", "sample_losses"):
+        if name in schema.OF_SEARCHES:
             return pd.concat([self.part(name, each) for each in self.study.configurations], ignore_index=True)
         if name in schema.OF_MATRICES:
             parts = [self.part(name, matrix) for matrix in self.study.matrices if self.has_part(name, matrix)]

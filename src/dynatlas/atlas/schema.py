@@ -10,6 +10,7 @@ from dynatlas._util.messages import listed
 from dynatlas.measures.aspects import ASPECTS
 from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.study.factors import Factor
+from dynatlas.study.study import Study
 
 NEAR_ONE: Final = 0.95  # a mode of larger |λ| loses less than half in a dozen steps
 NAN: Final = float("nan")  # a number that earlier versions did not compute
@@ -445,6 +446,26 @@ def is_no_measure(r2: float, p_lower: float) -> bool:
 # Tables of which each matrix writes a part; the job of the controls writes OF_CONTROLS.
 OF_CONTROLS: Final = ("controls", "control_embeddings")
 OF_MATRICES: Final = ("embeddings", "embeddings_3d", "maps", "effects", "spread", "headline", *OF_CONTROLS)
+
+# Tables of studies with [search], and of studies with [snapshots].
+OF_SEARCHES: Final = ("samples", "sample_losses")
+OF_SNAPSHOTS: Final = ("snapshots", "snapshot_distances", "snapshot_searches", "snapshot_points")
+
+
+def tables_of(study: Study) -> tuple[str, ...]:
+    """Return the tables that the atlas of a study has.
+
+    Example:
+        >>> set(TABLES) - set(tables_of(Study.load("demo"))) == {*OF_SEARCHES, *OF_SNAPSHOTS}
+        True
+    """
+    others = {
+        *(OF_SEARCHES if study.search is None else ()),
+        *(OF_SNAPSHOTS if study.snapshots is None else ()),
+        *(() if study.analysis.agreeing else ("components",)),
+    }
+    return tuple(name for name in TABLES if name not in others)
+
 
 # Tables with the columns of CONFIGURATION, which also have one for each further factor of their study.
 _OF_CONFIGURATIONS: Final = ("networks", "samples", "sample_losses", "mappings", "spectra")

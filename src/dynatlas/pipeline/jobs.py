@@ -21,7 +21,7 @@ from dynatlas.pipeline.stages.reduction import controls_of, count_components, re
 from dynatlas.pipeline.stages.report import FIGURE_JOBS, draw_figures, write_page
 from dynatlas.pipeline.stages.snapshots import TABLES as SNAPSHOT_TABLES
 from dynatlas.pipeline.stages.snapshots import place_snapshots, search_snapshots
-from dynatlas.pipeline.stages.summaries import check_claims, embed, join_tables, joined_tables, sum_up
+from dynatlas.pipeline.stages.summaries import AVERAGES, check_claims, embed, join_tables, joined_tables, sum_up
 from dynatlas.pipeline.stages.training import search, train, tune
 from dynatlas.study.members import Block, Matrix, Shape
 from dynatlas.study.study import Study
@@ -101,7 +101,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
         sum_up,
         (),
         _names([tables], mapping, controls),
-        frozenset(f"tables/{name}.parquet" for name in (*OF_MATRICES, "frequencies", "spectra")),
+        frozenset(f"tables/{name}.parquet" for name in (*OF_MATRICES, *AVERAGES)),
     )
     claims = Job("test the claims", "maps", check_claims, (), _names([sums]), frozenset(["tables/claims.parquet"]))
     compared = (*comparing, *controls, *mapping, *placed, tables, sums, claims)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from dynatlas._util.json import Json
-from dynatlas.atlas.schema import TABLES, columns
+from dynatlas.atlas.schema import columns, tables_of
 from dynatlas.atlas.view import AtlasLike, Missing, table
 from dynatlas.report.values import cells
 from dynatlas.study.study import Study
@@ -48,9 +48,9 @@ _ABOUT: Final = {
 
 
 def table_list(atlas: AtlasLike) -> list[Json]:
-    """Return every table of the schema with its columns, their meaning and its file, or a message."""
-    names = [*FIRST, *(name for name in TABLES if name not in FIRST)]
-    return [_described(atlas, name) for name in names if name in TABLES]
+    """Return the tables of the study with their columns, their meaning and their file, or a message."""
+    others = (name for name in tables_of(atlas.study) if name not in FIRST)
+    return [_described(atlas, name) for name in (*FIRST, *others)]
 
 
 def _described(atlas: AtlasLike, name: str) -> Json:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dynatlas.measures.findings import OF_STUDIES
@@ -172,10 +173,8 @@ class Snapshots(Settings):
         """
         if isinstance(self.iterations, tuple):
             return tuple(iteration for iteration in self.iterations if iteration <= total)
-        first = max(1, total // EARLIEST)
-        ratio = (total / first) ** (1 / max(1, self.iterations - 2))
-        spaced = (round(first * ratio**place) for place in range(self.iterations - 1))
-        return (0, *sorted({min(iteration, total) for iteration in spaced} | {total}))
+        spaced = np.geomspace(max(1, total // EARLIEST), total, self.iterations - 1)[:-1]
+        return tuple(sorted({0, *(round(iteration) for iteration in spaced), total}))
 
 
 class Execution(Settings):

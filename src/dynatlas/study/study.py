@@ -108,6 +108,10 @@ class Study(SummaryRepr, Settings):
     @field_validator("snapshots", mode="before")
     @classmethod
     def _only_iterations(cls, value: object) -> object:
+        if isinstance(value, bool | float | str):
+            raise ValueError(
+                f"snapshots is {value!r}; expected a number of snapshots, a list of iterations, or a table"
+            )
         return {"iterations": value} if isinstance(value, int | list | tuple) else value
 
     @field_validator("tasks", mode="before")
@@ -234,6 +238,8 @@ class Study(SummaryRepr, Settings):
         for task in self.tasks:
             if has_code(task):
                 self.variations(task.name)
+        if self.snapshots and isinstance(self.snapshots.iterations, tuple):
+            self._refuse_late_snapshots(self.snapshots.iterations)
         further = {factor.name for factor in self.further_factors}
         for override in self.overrides:
             if unknown := sorted(override.further.keys() - further):
@@ -244,6 +250,17 @@ class Study(SummaryRepr, Settings):
                 changes = chosen_settings(levels, "tasks")
                 if changes and has_code(task):
                     refuse_other_comparison(task, changed(task, changes), changes)
+
+    def _refuse_late_snapshots(self, iterations: tuple[int, ...]) -> None:
+        """Refuse a snapshot after the end of every network's training."""
+        changes = [override.training for override in self.overrides]
+        changes += [chosen_settings(levels, "training") for levels in crossed(self.further_factors, "training")]
+        longest = max([self.training.iterations, *(change.get("iterations", 0) for change in changes)])
+        if iterations[-1] > longest:
+            raise ValueError(
+                f"there are snapshots at iteration {iterations[-1]}, and no network of this study trains for more than "
+                f"{longest}"
+            )
 
     def _accepted(self, model: type[BaseModel]) -> dict[str, Any]:
         """Return the settings under ``[cells]`` that a cell has."""

@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 
 from dynatlas._util.json import Json
 from dynatlas.atlas.atlas import Atlas, Entry
-from dynatlas.atlas.schema import OF_MATRICES
+from dynatlas.atlas.schema import OF_MATRICES, tables_of
 from dynatlas.atlas.view import tasks_with
 from dynatlas.measures.findings import aspect, given_factors
 from dynatlas.pipeline.progress import Report
-from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.integration import mean_spectra
 from dynatlas.pipeline.stages.oscillations import mean_frequencies
-from dynatlas.pipeline.stages.snapshots import TABLES as SNAPSHOT_TABLES
 from dynatlas.statistics import claims
 from dynatlas.statistics.dispersion import spread_between_seeds
 from dynatlas.statistics.distance_matrix import DistanceMatrix
@@ -24,6 +22,8 @@ from dynatlas.statistics.embedding import Embedding, mds, negative_share
 from dynatlas.study.members import Matrix
 from dynatlas.study.study import Study
 
+AVERAGES = ("frequencies", "spectra")
+_SUMMARIES = {*OF_MATRICES, *AVERAGES, "claims"}
 NOWHERE = {dims: Embedding(np.zeros((0, dims)), 0.0) for dims in (2, 3)}
 
 
@@ -35,10 +35,7 @@ def join_tables(path: Path, report: Report) -> list[Entry]:
 
 def joined_tables(study: Study) -> tuple[str, ...]:
     """Return the tables that blocks, configurations and shapes write in parts."""
-    searched = ("samples", "sample_losses") if study.search else ()
-    counted = ("components",) if study.analysis.agreeing else ()
-    followed = (*SNAPSHOT_TABLES, "snapshot_distances") if study.snapshots else ()
-    return ("networks", "losses", "behavior", "activity", *DYNAMICS_TABLES, "mappings", *searched, *counted, *followed)
+    return tuple(name for name in tables_of(study) if name not in _SUMMARIES)
 
 
 def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
