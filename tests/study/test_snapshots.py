@@ -59,7 +59,7 @@ def test_a_resolved_study_reads_back() -> None:
         ([0, 4], "snapshots at iteration 4, and no network of this study trains for more than 3"),
         ({"iterations": 3, "seeds": 0}, "greater than or equal to 1"),
         ({"every": 3}, "every"),
-        (True, "snapshots is True; expected a number of them, a list of iterations, or a table"),
+        (True, "expected a number of snapshots, a list of iterations, or a table, but it is True"),
     ],
 )
 def test_bad_snapshots_are_refused(snapshots: object, message: str) -> None:

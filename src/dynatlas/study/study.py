@@ -109,9 +109,7 @@ class Study(SummaryRepr, Settings):
     @classmethod
     def _only_iterations(cls, value: object) -> object:
         if isinstance(value, bool | float | str):
-            raise ValueError(
-                f"snapshots is {value!r}; expected a number of snapshots, a list of iterations, or a table"
-            )
+            raise ValueError("expected a number of snapshots, a list of iterations, or a table")
         return {"iterations": value} if isinstance(value, int | list | tuple) else value
 
     @field_validator("tasks", mode="before")
