@@ -5,12 +5,8 @@ block stands for what the block above it prints, where … stands for anything. 
 a comment is that file.
 """
 
-import contextlib
 import inspect
-import io
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 
@@ -18,50 +14,14 @@ from dynatlas import Study
 from dynatlas.cells.activations import ACTIVATIONS, BUILT_IN_ACTIVATIONS
 from dynatlas.cells.ctrnn import CTRNN
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
-from dynatlas.cli.main import main
 from dynatlas.dynamics.continuation.events import KINDS
 from dynatlas.figures.catalogue import pictures
 from dynatlas.measures.registry import MEASURES
 from dynatlas.study.files import builtin_studies
 from dynatlas.tasks import BUILT_IN
+from support.documentation import DOCS, carry_out
 from support.random_atlas import random_atlas
 from support.synthetic_atlas import synthetic_atlas
-
-DOCS = Path(__file__).parents[1] / "docs"
-FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
-BLOCK = re.compile(r"^```(python|toml|console|text)( notest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def carry_out(page):
-    """Run a page's blocks in one namespace, and hold what they print against the page; give the namespace."""
-    namespace = {"__name__": page.stem}
-    printed = ""
-    for kind, untested, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if untested:
-            continue
-        if file := FILE.match(text):
-            Path(file[1]).write_text(text, encoding="utf-8")
-            continue
-        if kind == "text":
-            pattern = ".*".join(re.escape(part) for part in text.strip().split("…"))
-            assert re.fullmatch(pattern, printed.strip(), re.DOTALL), f"{page.name} promises {text}\nbut: {printed}"
-            continue
-        target = io.StringIO()
-        with contextlib.redirect_stdout(target):
-            if kind == "python":
-                exec(compile(text, str(page), "exec"), namespace)  # noqa: S102 - our own pages
-            else:
-                for line in text.splitlines():
-                    run(shlex.split(line.removeprefix("$ dynatlas ")))
-        printed = target.getvalue()
-    return namespace
-
-
-def run(arguments):
-    """Run the command line; it must succeed."""
-    with pytest.raises(SystemExit) as ending:
-        main(arguments)
-    assert not ending.value.code, arguments
 
 
 @pytest.mark.usefixtures("quick_compilation")
@@ -142,7 +102,7 @@ def test_study_file(tmp_path, monkeypatch):
 
 def test_other_papers():
     text = " ".join((DOCS / "other-papers.md").read_text(encoding="utf-8").split())
-    papers = [name for name in builtin_studies() if name not in ("demo", "desk", "paper")]
+    papers = [name for name in builtin_studies() if name not in ("demo", "learning", "desk", "paper")]
     assert all(f"`{name}`: {len(Study.load(name).members)} " in text for name in papers)
 
 

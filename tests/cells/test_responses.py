@@ -11,7 +11,7 @@ from dynatlas.cells.ctrnn import CTRNN
 from dynatlas.cells.responses import first_output, first_readout, linear_readout, probe_activity, read_out, responses
 from dynatlas.dynamics.linearization import integrated_response, linearize
 from dynatlas.dynamics.slow_manifolds import slow_manifold
-from dynatlas.pipeline.stages.dynamics import findings
+from dynatlas.pipeline.stages.dynamics.findings import findings
 from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

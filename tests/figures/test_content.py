@@ -176,7 +176,7 @@ def test_reasons_that_differ_only_in_many_numbers_are_one() -> None:
 
 
 def test_the_performance_figure_marks_each_network_once() -> None:
-    figure = figures.training.performance(full())
+    figure = figures.performance(full())
     for axes, task in zip(figure.axes, full().study.tasks, strict=True):
         marks = sum(len(points.get_offsets()) for points in axes.collections)
         assert marks == (full().table("networks")["task"] == task.kind).sum()

@@ -157,7 +157,7 @@ def test_a_cell_of_a_users_own_looks_the_same_whatever_was_drawn_before() -> Non
     looks = looks_of(with_own_names().study.model_copy(update={"population": other}))["architecture"]
     assert list(looks) == ["gru", "first_cell", "my_cell"]  # the second of its study, and so in other colours
     assert looks["my_cell"] != looks_of(with_own_names().study)["architecture"]["my_cell"]
-    svg(figures.training.performance(full()))
+    svg(figures.performance(full()))
     assert svg(picture()) == before
 
 
@@ -174,5 +174,5 @@ def test_looks_are_those_of_dynatlas_and_then_the_next_free_ones_in_the_studys_o
 
 
 def test_an_atlas_with_a_cell_of_its_own_is_drawn_without_a_snapshot() -> None:
-    assert "my cell" in texts(figures.training.performance(with_own_names()))
+    assert "my cell" in texts(figures.performance(with_own_names()))
     assert [one.variant[0] for one in representatives(with_own_names(), "flip_flop")][-1] == "my_cell"

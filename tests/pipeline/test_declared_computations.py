@@ -15,9 +15,9 @@ from dynatlas.atlas.view import tasks_with
 from dynatlas.cells.architectures import Vanilla
 from dynatlas.figures.catalogue import dynamics_figures, pictures
 from dynatlas.pipeline.jobs import jobs_of
-from dynatlas.pipeline.stages.dynamics import probe_states, search_condition
-from dynatlas.pipeline.stages.integration import integration
-from dynatlas.pipeline.stages.oscillations import oscillations
+from dynatlas.pipeline.stages.dynamics.findings import probe_states, search_condition
+from dynatlas.pipeline.stages.dynamics.integration import integration
+from dynatlas.pipeline.stages.dynamics.oscillations import oscillations
 from dynatlas.report.page import build_page
 from dynatlas.statistics.claims import check_claims
 from dynatlas.tasks.context_integration import ContextIntegration

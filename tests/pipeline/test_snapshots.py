@@ -7,8 +7,10 @@ import pytest
 
 import dynatlas
 from dynatlas import Atlas
+from dynatlas.atlas.schema import OF_SNAPSHOTS
 from dynatlas.errors import AtlasError
 from dynatlas.figures.style import render
+from support.documentation import DOCS, carry_out
 from support.runs import assert_same_results
 from support.studies import tiny_toml
 
@@ -24,10 +26,10 @@ FOLLOWED = {
         "validation_interval": 150,
         "validation_trials": 64,
     },
-    "snapshots": {"iterations": [0, 20, 150, 600], "seeds": 2},
+    "snapshots": {"iterations": [0, 5, 10, 20, 40, 80, 150, 600], "seeds": 2},
     "analysis": {"fixed_point_starts": 64, "fixed_point_max_starts": 512, "measures": ["svcca", "cka"]},
 }
-KEPT = [0, 20, 150, 600]
+KEPT = [0, 5, 10, 20, 40, 80, 150, 600]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,9 @@ def test_weights_are_read_by_iteration(atlas):
     trained = atlas.network(name)
     np.testing.assert_array_equal(last.recurrent_weights, trained.recurrent_weights)
     assert np.abs(first.recurrent_weights - trained.recurrent_weights).max() > 0
-    with pytest.raises(AtlasError, match=r"no snapshot of .* at iteration 7; there are at 0, 20, 150, 600"):
+    with pytest.raises(
+        AtlasError, match=r"no snapshot of .* at iteration 7; there are at 0, 5, 10, 20, 40, 80, 150, 600"
+    ):
         atlas.network(name, iteration=7)
     other = atlas.table("networks").query("seed == 2").network.iloc[0]
     with pytest.raises(AtlasError, match="its study keeps none of this network"):
@@ -135,6 +139,15 @@ def test_interrupting_and_the_number_of_workers_change_no_number(processes, atla
         assert atlas.entries[name].sha256 == again.entries[name].sha256
 
 
+def test_the_page_about_snapshots_does_what_it_says(atlas, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-atlas").symlink_to(atlas.path)
+    namespace = carry_out(DOCS / "learning.md")
+    assert namespace["branches"].index_sums.is_wrong.sum() == 0
+    text = (DOCS / "learning.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in OF_SNAPSHOTS)
+
+
 def test_the_figures_show_every_network_followed(atlas):
     figure = atlas.plot.learning()
     *curves, ways = figure.axes
@@ -142,7 +155,7 @@ def test_the_figures_show_every_network_followed(atlas):
         assert sum(len(line.get_xdata()) == len(KEPT) for line in axes.lines) == 4
         assert axes.get_xlabel() == "iteration"
     assert len(ways.lines) == 4
-    assert "4 networks at 4 iterations" in atlas.plot.learning.caption
+    assert "4 networks at 8 iterations" in atlas.plot.learning.caption
     points = atlas.plot.fixed_points_learned()
     assert len(points.axes) == 2
     assert render(points, "svg")

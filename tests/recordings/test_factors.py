@@ -10,8 +10,8 @@ import pytest
 from dynatlas import place_recording
 from dynatlas.atlas.view import shown_factors
 from dynatlas.figures.looks import looks_of
-from dynatlas.pipeline.stages.dynamics import find_dynamics
-from dynatlas.pipeline.stages.oscillations import mean_frequencies
+from dynatlas.pipeline.stages.dynamics.findings import find_dynamics
+from dynatlas.pipeline.stages.dynamics.oscillations import mean_frequencies
 from dynatlas.recordings.page import page
 from dynatlas.recordings.sentences import level_words
 from support.random_atlas import quiet, random_atlas

@@ -10,9 +10,9 @@ import xarray as xr
 
 from dynatlas.atlas.schema import ARRAYS
 from dynatlas.cells.architectures import Vanilla
-from dynatlas.pipeline.stages.dynamics import TABLES, findings
-from dynatlas.pipeline.stages.oscillations import mean_frequencies
-from dynatlas.pipeline.stages.trajectories import state_spaces, trajectories
+from dynatlas.pipeline.stages.dynamics.findings import TABLES, findings
+from dynatlas.pipeline.stages.dynamics.oscillations import mean_frequencies
+from dynatlas.pipeline.stages.dynamics.trajectories import state_spaces, trajectories
 from support.studies import tiny_study
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynatlas.atlas.schema import TABLES
+from dynatlas.atlas.schema import tables_of
 from dynatlas.atlas.view import Missing, Snapshot
 from dynatlas.figures.catalogue import PAPER
 from dynatlas.report import page as report
@@ -304,7 +304,7 @@ def test_a_stored_table_is_there_to_the_last_row_or_says_how_many_are_not(monkey
     assert columns["measure"] == list(stored["measure"])
     assert columns["r2"] == pytest.approx(list(stored["r2"]), rel=1e-5)
     described = {one["name"]: one for one in full_page()[1].data["tables"]}
-    assert set(described) == set(TABLES)
+    assert set(described) == set(tables_of(full().study))
     assert described["effects"]["n_rows"] == len(stored)
     monkeypatch.setattr(stored_tables, "MOST_ROWS", 3)
     files = dict(stored_tables.table_details(tiny()))

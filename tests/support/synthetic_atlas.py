@@ -18,7 +18,7 @@ from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import columns, tables_of
 from dynatlas.atlas.view import shown_factors
 from dynatlas.measures.findings import aspect
-from dynatlas.pipeline.stages.trajectories import state_spaces
+from dynatlas.pipeline.stages.dynamics.trajectories import state_spaces
 from dynatlas.statistics.claims import check_claims
 from dynatlas.statistics.dispersion import spread_between_seeds
 from dynatlas.statistics.effects import decomposition, factor_effects, headline_rows, subset_effects

@@ -52,7 +52,7 @@ def time_training(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
 
 def time_dynamics(study_toml: str, code: Sequence[Code], shape: Shape) -> Cost:
     """Time the compilation and all searches in one untrained network."""
-    from dynatlas.pipeline.stages.dynamics import findings
+    from dynatlas.pipeline.stages.dynamics.findings import findings
 
     provide(code)
     study = Study.parse(study_toml)

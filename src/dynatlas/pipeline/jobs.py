@@ -15,12 +15,12 @@ from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.pipeline.stages.behavior import measure_behavior
 from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_of
 from dynatlas.pipeline.stages.controls import make_controls
-from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
-from dynatlas.pipeline.stages.dynamics import find_dynamics
+from dynatlas.pipeline.stages.dynamics.findings import TABLES as DYNAMICS_TABLES
+from dynatlas.pipeline.stages.dynamics.findings import find_dynamics
+from dynatlas.pipeline.stages.dynamics.snapshots import TABLES as SNAPSHOT_TABLES
+from dynatlas.pipeline.stages.dynamics.snapshots import place_snapshots, search_snapshots
 from dynatlas.pipeline.stages.reduction import controls_of, count_components, reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.report import FIGURE_JOBS, draw_figures, write_page
-from dynatlas.pipeline.stages.snapshots import TABLES as SNAPSHOT_TABLES
-from dynatlas.pipeline.stages.snapshots import place_snapshots, search_snapshots
 from dynatlas.pipeline.stages.summaries import AVERAGES, check_claims, embed, join_tables, joined_tables, sum_up
 from dynatlas.pipeline.stages.training import search, train, tune
 from dynatlas.study.members import Block, Matrix, Shape

@@ -18,7 +18,7 @@ from dynatlas.pipeline.calibration import Cost, import_everything, time_dynamics
 from dynatlas.pipeline.jobs import Job, jobs_of, training_flops
 from dynatlas.pipeline.pending import Pending
 from dynatlas.pipeline.stages.comparison import TILE, Tile
-from dynatlas.pipeline.stages.snapshots import place_snapshots
+from dynatlas.pipeline.stages.dynamics.snapshots import place_snapshots
 from dynatlas.pipeline.workers.cluster import Cluster, count_workers, local_cluster, running_scheduler
 from dynatlas.study.members import Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.study import Study

@@ -21,7 +21,7 @@ from dynatlas.measures.findings import EIGENVALUES, ERRORS, FINDING_MEASURES, NE
 from dynatlas.measures.pairs import Reduced
 from dynatlas.measures.spectra import pack
 from dynatlas.pipeline.progress import Report
-from dynatlas.pipeline.stages.transitions import graph_of
+from dynatlas.pipeline.stages.dynamics.transitions import graph_of
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
 

@@ -12,8 +12,8 @@ from dynatlas.atlas.schema import OF_MATRICES, tables_of
 from dynatlas.atlas.view import tasks_with
 from dynatlas.measures.findings import aspect, given_factors
 from dynatlas.pipeline.progress import Report
-from dynatlas.pipeline.stages.integration import mean_spectra
-from dynatlas.pipeline.stages.oscillations import mean_frequencies
+from dynatlas.pipeline.stages.dynamics.integration import mean_spectra
+from dynatlas.pipeline.stages.dynamics.oscillations import mean_frequencies
 from dynatlas.statistics import claims
 from dynatlas.statistics.dispersion import spread_between_seeds
 from dynatlas.statistics.distance_matrix import DistanceMatrix

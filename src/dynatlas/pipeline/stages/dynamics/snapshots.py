@@ -18,7 +18,13 @@ from dynatlas.measures.distances import reduced
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, compare, in_groups
 from dynatlas.pipeline.progress import Report
-from dynatlas.pipeline.stages.dynamics import point_arrays, point_rows, probe_states, search_condition, search_rows
+from dynatlas.pipeline.stages.dynamics.findings import (
+    point_arrays,
+    point_rows,
+    probe_states,
+    search_condition,
+    search_rows,
+)
 from dynatlas.statistics.embedding import spot
 from dynatlas.study.members import Block, Matrix, Member
 from dynatlas.training.fit import validate

@@ -25,10 +25,10 @@ from dynatlas.dynamics.tables import point_columns, search_columns
 from dynatlas.dynamics.uniqueness import uniqueness
 from dynatlas.measures.findings import TRANSITIONS, comparing
 from dynatlas.pipeline.progress import Report
-from dynatlas.pipeline.stages.integration import Integration, integration, integration_arrays
-from dynatlas.pipeline.stages.oscillations import oscillations
-from dynatlas.pipeline.stages.trajectories import state_spaces, trajectories
-from dynatlas.pipeline.stages.transitions import transition_sensitivity, transitions
+from dynatlas.pipeline.stages.dynamics.integration import Integration, integration, integration_arrays
+from dynatlas.pipeline.stages.dynamics.oscillations import oscillations
+from dynatlas.pipeline.stages.dynamics.trajectories import state_spaces, trajectories
+from dynatlas.pipeline.stages.dynamics.transitions import transition_sensitivity, transitions
 from dynatlas.study.members import Block, Member
 from dynatlas.study.study import Study
 from dynatlas.tasks.task import Task

@@ -1,0 +1,1 @@
+"""Jobs that find what networks compute: after their training, and on the way."""
