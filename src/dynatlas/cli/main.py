@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dynatlas._util.messages import duration
+from dynatlas.cli import doctor as doctor_command
 from dynatlas.cli import figures as figure_commands
 from dynatlas.cli import networks as network_commands
 from dynatlas.cli import recordings as recording_commands
@@ -38,6 +39,7 @@ app = App(
         dynatlas figures my-atlas          draw the figures of the paper, and more
         dynatlas analyze NETWORK           analyse a network trained elsewhere
         dynatlas place my-atlas RECORDING  place a recording among the networks
+        dynatlas doctor                    check the installation by a short run
 
     Exit codes:
 
@@ -314,6 +316,9 @@ app.command(recording_commands.probe)
 
 
 app.command(recording_commands.place)
+
+
+app.command(doctor_command.doctor)
 
 
 def main(arguments: list[str] | None = None) -> None:

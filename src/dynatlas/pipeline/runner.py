@@ -4,8 +4,6 @@ Running again resumes, and repeats interrupted jobs. Only ``workers`` knows Dask
 results in the manifest.
 """
 
-import os
-import platform
 import queue
 import signal
 import sys
@@ -14,13 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynatlas._util.cores import available_cores
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.errors import DynatlasError, Interrupted, Stopped
+from dynatlas.pipeline.installation import machine, versions
 from dynatlas.pipeline.jobs import Job, jobs_of, leftovers
 from dynatlas.pipeline.pending import Pending
 from dynatlas.pipeline.progress import LOG, Quiet, RunProgress
@@ -344,7 +342,6 @@ def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds:
     by_stage: dict[str, float] = defaultdict(float)
     for job in jobs:
         by_stage[job.stage] += seconds.get(job.name, 0.0)
-    packages = ("dynatlas", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn", "distributed")
     before = atlas.provenance.get("runs", [])
     runs = [
         item
@@ -353,12 +350,8 @@ def _record_run(atlas: Atlas, jobs: tuple[Job, ...], started: datetime, seconds:
     ]
     atlas.write_provenance(
         {
-            "versions": {name: metadata.version(name) for name in packages} | {"python": platform.python_version()},
-            "machine": {
-                "system": platform.platform(),
-                "processor": platform.machine(),
-                "cores": os.cpu_count(),
-            },
+            "versions": versions(),
+            "machine": machine(),
             "worker_environment": WORKER_ENVIRONMENT,
             "command": " ".join(["dynatlas", *sys.argv[1:]]) if sys.argv[0].endswith("dynatlas") else "dynatlas.run(…)",
             "runs": [
