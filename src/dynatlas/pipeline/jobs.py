@@ -19,6 +19,7 @@ from dynatlas.pipeline.stages.dynamics import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.dynamics import find_dynamics
 from dynatlas.pipeline.stages.reduction import controls_of, count_components, reduce_activity, reduce_findings
 from dynatlas.pipeline.stages.report import FIGURE_JOBS, draw_figures, write_page
+from dynatlas.pipeline.stages.stability.robustness import measure_robustness
 from dynatlas.pipeline.stages.summaries import check_claims, embed, join_tables, joined_tables, sum_up
 from dynatlas.pipeline.stages.training import search, train, tune
 from dynatlas.study.members import Block, Matrix, Shape
@@ -78,7 +79,8 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     training = list(_training(study, flops, tunes, searching))
     dynamics = [_dynamics(study, job.arguments[0], job) for job in training]
     behavior = [_behavior(job.arguments[0], job) for job in training]
-    comparing = list(_comparing(study, training, dynamics, behavior))
+    robustness = [_robustness(job.arguments[0], job) for job in dynamics if study.analysis.compares_robustness]
+    comparing = list(_comparing(study, training, dynamics, [*behavior, *robustness]))
     controls = [_controls(study, task.name) for task in study.tasks]
     tables = Job(
         "join tables",
@@ -86,7 +88,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
         join_tables,
         (),
         # Reductions write descriptions of activity.
-        _names(training, dynamics, behavior, [job for job in comparing if job.compute is reduce_activity]),
+        _names(training, dynamics, behavior, robustness, [job for job in comparing if job.compute is reduce_activity]),
         frozenset(f"tables/{name}.parquet" for name in joined_tables(study)),
     )
     mapping = [_mapping(matrix) for matrix in study.matrices]
@@ -100,7 +102,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     )
     claims = Job("test the claims", "maps", check_claims, (), _names([sums]), frozenset(["tables/claims.parquet"]))
     compared = (*comparing, *controls, tables, *mapping, sums, claims)
-    return (*tuning.values(), *searching, *training, *dynamics, *behavior, *compared, *_report(claims))
+    return (*tuning.values(), *searching, *training, *dynamics, *behavior, *robustness, *compared, *_report(claims))
 
 
 def _searching(study: Study, tunes: Mapping[Shape, frozenset[str]]) -> Iterator[Job]:
@@ -158,15 +160,20 @@ def _behavior(block: Block, train: Job) -> Job:
     return Job(f"vary the task {block.name}", "behavior", measure_behavior, (block,), _names([train]), promises)
 
 
-def _comparing(study: Study, training: list[Job], dynamics: list[Job], behavior: list[Job]) -> Iterator[Job]:
-    """Reduce every network, compare the tiles of every matrix, join them."""
+def _robustness(block: Block, dynamics: Job) -> Job:
+    promises = frozenset([part_name("robustness", block)])
+    return Job(f"push {block.name}", "robustness", measure_robustness, (block,), _names([dynamics]), promises)
+
+
+def _comparing(study: Study, training: list[Job], dynamics: list[Job], tests: list[Job]) -> Iterator[Job]:
+    """Reduce every network, compare the tiles of every matrix, join them; ``tests`` are of trained networks."""
     counting = list(_counting(study, training))
     yield from counting
     counted: dict[str, frozenset[str]] = {}
     for job in counting:
         task = job.arguments[0].task
         counted[task] = counted.get(task, frozenset()) | {job.name}
-    tested = {job.arguments[0]: frozenset([job.name]) for job in behavior}
+    tested = {block: frozenset(job.name for job in tests if job.arguments[0] == block) for block in study.blocks}
     for stage, compute, jobs in (
         ("geometry", reduce_activity, training),
         ("topology", reduce_findings, dynamics),

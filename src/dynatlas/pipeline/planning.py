@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Costs that the calibration does not measure, in seconds of one worker on the demo.
 BEHAVIOR_COMPILE_SECONDS = 0.5
+# Of a memory's network: basins and smallest perturbations beside a fixed-point search.
+ROBUSTNESS_SEARCHES = 10.0
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 3.5, 3.5, 0.4, 0.5
 OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 0.2, 9e-6
 # Expected fixed and slow points on the line of an integrator, for the disk estimate.
@@ -201,6 +203,10 @@ def _job_cost(
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
     if job.stage == "behavior":
         return f"behavior {subject.shape.name}", BEHAVIOR_COMPILE_SECONDS, _behavior_seconds(study, subject, training)
+    if job.stage == "robustness":
+        cost, has_several = searches[subject.shape], "memory" in study.task(subject.task).computations
+        seconds = ROBUSTNESS_SEARCHES * cost.seconds * len(study.blocks[subject]) if has_several else 0.0
+        return f"robustness {subject.shape.name}", cost.compile_seconds, OVERHEAD_SECONDS + seconds
     if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:
         return job.stage, 0.0, _comparison_seconds(study, job, geometry)
     if isinstance(subject, Block):

@@ -36,7 +36,8 @@ def joined_tables(study: Study) -> tuple[str, ...]:
     """Return the tables that blocks, configurations and shapes write in parts."""
     searched = ("samples", "sample_losses") if study.search else ()
     counted = ("components",) if study.analysis.agreeing else ()
-    return ("networks", "losses", "behavior", "activity", *DYNAMICS_TABLES, "mappings", *searched, *counted)
+    pushed = ("robustness",) if study.analysis.compares_robustness else ()
+    return ("networks", "losses", "behavior", "activity", *DYNAMICS_TABLES, *pushed, "mappings", *searched, *counted)
 
 
 def embed(path: Path, matrix: Matrix, report: Report) -> list[Entry]:
