@@ -124,6 +124,15 @@ def test_the_direction_and_the_size_do_not_depend_on_the_key():
     np.testing.assert_array_equal(one.directions, again.directions)
 
 
+def test_without_time_the_first_rays_are_kept():
+    step = conjugated(np.array([[1, 0.9, 0.3], [0, 0.5, 0.3], [0.2, 0, 0.8]]))
+    points = points_of(step, 3)
+    hasty, whole = (smallest_perturbations(step, points, max_seconds=seconds, key=KEY) for seconds in (0.0, None))
+    assert (hasty.sizes >= whole.sizes * (1 - 1e-8)).all()
+    assert np.isfinite(hasty.sizes).all()
+    assert (hasty.angles >= 0).all()
+
+
 def test_the_basin_of_a_point_that_another_attractor_surrounds():
     # In polar coordinates r ↦ r + 0.2 r (r² − 0.25)(1 − r²): 0 is stable up to the unstable circle of radius ½.
     def step(h, _):
@@ -181,5 +190,3 @@ def test_arguments_are_checked():
         smallest_perturbations(bistable, points, n_directions=-1, key=KEY)
     with pytest.raises(ValueError, match="max_steps is 0"):
         smallest_perturbations(bistable, points, max_steps=0, key=KEY)
-    with pytest.raises(ValueError, match="key is 0"):
-        smallest_perturbations(bistable, points, key=0)

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -75,7 +76,7 @@ def test_the_table_has_the_pushes_and_basins_of_every_network_with_two_attractor
         assert sorted(rows.destination) == sorted(rows.point)
         assert (rows.saddle >= 0).all()
         # The boundary is the plane on which the first unit is at its unstable root.
-        bounds = [float(bound[0]) for bound in atlas.network(member.id).box(np.zeros(1))]
+        bounds = [float(bound[0]) for bound in atlas.network(member.id).box(jnp.zeros(1))]
         below = (middle - bounds[0]) / (bounds[1] - bounds[0])
         np.testing.assert_allclose(rows.box_share, sorted([below, 1 - below]), atol=4 * np.sqrt(0.25 / 1000))
         np.testing.assert_allclose(rows.box_share.sum(), 1)

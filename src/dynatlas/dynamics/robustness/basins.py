@@ -163,7 +163,7 @@ def basins(
     labels = arrived.labels.reshape(starts.shape[:-1])
     infinite = ~np.isfinite(arrived.ends).all(axis=1).reshape(labels.shape)
     rows = np.append(stable.rows, np.full(len(known.attractors) - len(stable), -1))
-    return Basins(tuple(known.attractors), rows, labels, infinite.sum(axis=-1))
+    return Basins(tuple(known.attractors), rows, labels, np.asarray(infinite.sum(axis=-1)))
 
 
 def _checked(states: ArrayLike, stable: StablePoints, max_steps: int) -> NDArray[np.float64]:

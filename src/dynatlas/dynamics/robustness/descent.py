@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from dynatlas.dynamics.multistart import Budget
 from dynatlas.dynamics.robustness.arrival import StablePoints
 from dynatlas.dynamics.robustness.normals import boundary_normals
 from dynatlas.dynamics.robustness.rays import Rays, bisected, first_exits
@@ -55,12 +56,12 @@ class Descent:
         self._turns = np.ones(count)
         self._update(np.arange(count))
 
-    def run(self, rounds: int) -> None:
-        """Turn the rays for a number of rounds, or until they no longer move."""
+    def run(self, rounds: int, budget: Budget) -> None:
+        """Turn the rays for a number of rounds, or until they no longer move or the seconds are spent."""
         for number in range(rounds):
             self._merge(PRUNED if number >= PRUNING else np.inf)
             moving = np.flatnonzero((self.angles > STATIONARY) & (self._turns >= SHRINK**SHRINKS))
-            if not len(moving):
+            if not len(moving) or budget.out_of_time:
                 break
             self._turn(moving)
         self._merge(np.inf)

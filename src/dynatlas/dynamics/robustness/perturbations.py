@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dynatlas._util.arrays import ArrayLike, generator
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.multistart import Budget
 from dynatlas.dynamics.robustness.arrival import StablePoints, spacing
 from dynatlas.dynamics.robustness.beginnings import first_rays
 from dynatlas.dynamics.robustness.contraction import proven_radii
@@ -101,6 +102,7 @@ def smallest_perturbations(
     *,
     n_directions: int = 64,
     max_steps: int = 20_000,
+    max_seconds: float | None = 120.0,
     key: PRNGKeyArray,
 ) -> SmallestPerturbations:
     """Find the smallest perturbation of each stable fixed point from which the map does not return to it.
@@ -116,6 +118,8 @@ def smallest_perturbations(
         inputs: [m], the static input, or None.
         n_directions: random directions for each stable point.
         max_steps: of a run; a state that arrives at no stable point in them has left the basin.
+        max_seconds: budget of processor time of this process, or None. When it is spent, rays are no longer turned, and
+            ``angles`` show how far they were; otherwise the result does not depend on it.
         key: random key of the directions.
 
     Raises:
@@ -141,6 +145,7 @@ def smallest_perturbations(
     if max_steps < 1:
         raise ValueError(f"max_steps is {max_steps}; expected at least 1")
     random = generator(key)
+    budget = Budget(0, max_seconds)
     with jax.enable_x64(True):
         stable = StablePoints.of(step, points, inputs)
         nearest = spacing(stable.states, stable.states) if len(stable) > 1 else np.full(len(stable), np.nan)
@@ -150,7 +155,7 @@ def smallest_perturbations(
         unstable = roots[points.n_unstable[roots] > 0]
         saddles = points.states[unstable] if len(unstable) else np.full((1, points.states.shape[1]), np.inf)
         descent = Descent(stable, rays, saddles, _scale(stable, points), max_steps)
-        descent.run(ROUNDS)
+        descent.run(ROUNDS, budget)
         lower_bounds = proven_radii(stable)
     return _smallest(stable, descent, unstable, nearest, lower_bounds)
 

@@ -56,12 +56,13 @@ def _rows(
     condition: int,
 ) -> dict[str, np.ndarray]:
     """Return the columns of one network and condition."""
-    keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(member.key("analysis"), SEED), condition), 3)
+    key = jax.random.fold_in(jax.random.fold_in(member.key("analysis"), SEED), condition)
+    push_key, states_key = jax.random.split(key)
     with jax.enable_x64(True):
         step = cell.under(jnp.asarray(inputs))
         bounds = cell.box(jnp.asarray(inputs))
     box = None if bounds is None else (np.asarray(bounds[0], np.float64), np.asarray(bounds[1], np.float64))
-    found = smallest_perturbations(step, points, NO_INPUTS, n_directions=DIRECTIONS, max_steps=MAX_STEPS, key=keys[0])
+    found = smallest_perturbations(step, points, NO_INPUTS, n_directions=DIRECTIONS, max_steps=MAX_STEPS, key=push_key)
     columns = {
         "point": found.points,
         "size": found.sizes,
@@ -71,7 +72,7 @@ def _rows(
         "angle": found.angles,
         "lower_bound": found.lower_bounds,
     }
-    return columns | dict(_shares(step, points, visited, box, keys[1:], len(found)))
+    return columns | dict(_shares(step, points, visited, box, states_key, len(found)))
 
 
 def _shares(
@@ -79,15 +80,16 @@ def _shares(
     points: FixedPoints,
     visited: Float[np.ndarray, "samples state"],
     box: Box | None,
-    keys: PRNGKeyArray,
+    key: PRNGKeyArray,
     count: int,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the share of each stable root among states of the probe and of the box, with the ends of its interval."""
+    probe_key, box_key = jax.random.split(key)
     sets: dict[str, Float[np.ndarray, "samples state"] | None] = {"probe": None, "box": None}
     if len(visited):
-        sets["probe"] = visited[generator(keys[0]).integers(len(visited), size=STATES)]
+        sets["probe"] = visited[generator(probe_key).integers(len(visited), size=STATES)]
     if box is not None and np.isfinite(box).all():
-        sets["box"] = uniform_states(box, points.states.shape[1], STATES, key=keys[1])
+        sets["box"] = uniform_states(box, points.states.shape[1], STATES, key=box_key)
     for name, states in sets.items():
         measured = np.full((count, 3), np.nan)
         if states is not None:
