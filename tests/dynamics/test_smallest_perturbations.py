@@ -124,6 +124,28 @@ def test_the_direction_and_the_size_do_not_depend_on_the_key():
     np.testing.assert_array_equal(one.directions, again.directions)
 
 
+def test_runs_that_creep_have_not_left():
+    # Stable at −1, 0 and 1 with multipliers of 0.997: near the boundary at ±½, runs take thousands of steps.
+    def step(h, _):
+        return h - 5e-4 * jnp.sin(2 * jnp.pi * h) - 0.1 * jnp.sign(h) * jnp.maximum(jnp.abs(h) - 1.2, 0)
+
+    points = find_fixed_points(step, np.linspace(-1.2, 1.2, 100)[:, None], key=KEY)
+    # Runs leave the boundary by e in 1/(5e-4 · 2π) steps, and approach as slowly: sizes tend to ½ from above.
+    for max_steps, overshoot in ((2000, 0.1), (8000, 1e-4)):
+        found = smallest_perturbations(step, points, max_steps=max_steps, key=KEY)
+        assert (found.sizes >= 0.5 - 1e-9).all()
+        assert (found.sizes < 0.5 * (1 + overshoot)).all()
+        assert (found.destinations >= 0).all()
+
+
+def test_a_stable_point_that_is_not_given_is_elsewhere():
+    points = points_of(bistable, 1, box=(-1, 1))
+    known = points.take(np.flatnonzero(points.states[:, 0] > -0.5))
+    found = smallest_perturbations(bistable, known, key=KEY)
+    np.testing.assert_allclose(found.sizes, STABLE, rtol=1e-6)
+    assert found.destinations.tolist() == [-1]
+
+
 def test_without_time_the_first_rays_are_kept():
     step = conjugated(np.array([[1, 0.9, 0.3], [0, 0.5, 0.3], [0.2, 0, 0.8]]))
     points = points_of(step, 3)

@@ -3,18 +3,24 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import NDArray
 
-from dynatlas._util.arrays import ArrayLike
+from dynatlas._util.arrays import ArrayLike, in_chunks
 from dynatlas.dynamics.completeness.basins import MOST_STEPS, iterate
 from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.robustness.states import stable_roots
-from dynatlas.dynamics.step import Step, check_step, static_inputs
+from dynatlas.dynamics.step import Step, check_step, residual, static_inputs
 
 # A run has arrived when it stays closer to a stable point than this share of the point's distance to the nearest root.
 CAPTURED = 0.01
+# A run that arrived nowhere creeps if its last step is shorter than this share of the distance between roots, and rests
+# if it is shorter than the other one.
+CREEPS, REST = 1e-3, 1e-9
 RUNS = 1024  # per call of the compiled loop
 LANES = 64  # runs at a time: a matrix product of so many states takes the least time for each
 
@@ -36,6 +42,7 @@ class StablePoints:
         rows: indices of the stable roots in the points [a].
         states: the stable roots [a, n].
         radii: distance within which a run has arrived [a].
+        roots: all roots of the map that are known [roots, n].
     """
 
     step: Step
@@ -43,6 +50,7 @@ class StablePoints:
     rows: NDArray[np.int64]
     states: NDArray[np.float64]
     radii: NDArray[np.float64]
+    roots: NDArray[np.float64]
 
     @classmethod
     def of(cls, step: Step, points: FixedPoints, inputs: ArrayLike | None) -> "StablePoints":
@@ -57,7 +65,7 @@ class StablePoints:
         check_step(step, np.zeros(points.states.shape[1]) if not len(points) else points.states[0], static)
         rows, roots = stable_roots(points), points.states[~points.is_slow]
         states = points.states[rows]
-        return cls(step, static, rows, states, CAPTURED * spacing(states, roots))
+        return cls(step, static, rows, states, CAPTURED * spacing(states, roots), roots)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,6 +80,24 @@ class StablePoints:
             followed = iterate(self.step, self.inputs, ends[moving], self.states, self.radii, runs=RUNS, lanes=LANES)
             labels[moving], ends[moving] = followed.labels, followed.ends
         return Arrivals(labels, ends)
+
+    def is_undecided(self, ends: Float[np.ndarray, "runs n"]) -> Bool[np.ndarray, " runs"]:
+        """Whether each run that arrived nowhere may still arrive: it creeps, or rests at a root that is not stable.
+
+        A run that is infinite or moves fast, as on a cycle, is elsewhere; so is one at rest at no known root.
+        """
+        if not len(ends):
+            return np.zeros(0, bool)
+        scale = float(np.median(self.radii)) / CAPTURED
+        (speeds,) = in_chunks(lambda states: (_speeds(self.step, states, self.inputs),), ends, LANES)
+        to_roots = np.linalg.norm(ends[:, None] - self.roots, axis=-1).min(axis=1)
+        rests_elsewhere = (speeds < REST * scale) & ~(to_roots < CAPTURED * scale)
+        return np.asarray((speeds < CREEPS * scale) & ~rests_elsewhere)
+
+
+@eqx.filter_jit
+def _speeds(step: Step, states: Float[Array, "runs n"], inputs: Float[Array, " m"] | None) -> Float[Array, " runs"]:
+    return jnp.asarray(jax.vmap(lambda state: jnp.linalg.norm(residual(step, state, inputs)))(states))
 
 
 def spacing(states: NDArray[np.float64], roots: NDArray[np.float64]) -> NDArray[np.float64]:

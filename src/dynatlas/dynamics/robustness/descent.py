@@ -25,7 +25,6 @@ COMPARED = 0.05
 ROUGHEST = 1e-3
 PRUNING = 2  # rounds after which rays are given up that are longer than the shortest of their point by this factor
 PRUNED = 1.1
-BEYOND = 1e-8  # relative step beyond a boundary state that arrives nowhere, as where it is the saddle itself
 SAME_RAY = 1e-2  # angle below which two rays of a stable point are the same
 
 
@@ -65,7 +64,6 @@ class Descent:
                 break
             self._turn(moving)
         self._merge(np.inf)
-        self._step_beyond()
 
     def _turn(self, rows: NDArray[np.int64]) -> None:
         """Try several turns of these rays, and keep for each the one along which the boundary is nearest."""
@@ -103,18 +101,6 @@ class Descent:
         self._normals[rows], self.roots[rows], self.passed[rows] = normals
         across = np.linalg.norm(normals.vectors - rays.directions, axis=1)
         self.angles[rows] = 2 * np.arcsin(np.clip(across / 2, 0, 1))
-
-    def _step_beyond(self) -> None:
-        """Move rays that end on a boundary itself a little further, if they then arrive at a stable point."""
-        rows = np.flatnonzero(np.isfinite(self.rays.outside) & (self.rays.destinations < 0))
-        if not len(rows):
-            return
-        rays = self.rays.take(rows)
-        further = (1 + BEYOND) * rays.outside
-        labels = self._stable.arrive(rays.states(self._stable, further), self._max_steps).labels
-        arrives = (labels >= 0) & (labels != rays.owners)
-        self.rays.outside[rows[arrives]] = further[arrives]
-        self.rays.destinations[rows[arrives]] = labels[arrives]
 
     def _merge(self, factor: float) -> None:
         """Keep one of several rays that coincide, the shortest, and none that is longer by a factor than another."""

@@ -117,7 +117,8 @@ def smallest_perturbations(
         points: the fixed points under these inputs.
         inputs: [m], the static input, or None.
         n_directions: random directions for each stable point.
-        max_steps: of a run; a state that arrives at no stable point in them has left the basin.
+        max_steps: of a run. One that arrives nowhere in them has left the basin if it still moves fast, as on a cycle,
+            and has not if it creeps.
         max_seconds: budget of processor time of this process, or None. When it is spent, rays are no longer turned, and
             ``angles`` show how far they were; otherwise the result does not depend on it.
         key: random key of the directions.

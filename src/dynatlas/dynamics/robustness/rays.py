@@ -70,7 +70,7 @@ def first_exits(
         directions: unit vectors.
         reach: the farthest distance looked at.
         precision: width of the bracket when bisection ends, as a share of the distance.
-        max_steps: of a run; one that arrives nowhere in them is outside.
+        max_steps: of a run; one that creeps after them has not left.
     """
     count = len(owners)
     rays = Rays(owners, directions, np.zeros(count), np.full(count, np.inf), np.full(count, -1))
@@ -96,8 +96,10 @@ def _look(
     stable: StablePoints, rays: Rays, rows: NDArray[np.int64], distances: Float[np.ndarray, " rows"], max_steps: int
 ) -> None:
     """Run these rays' states at these distances, and move the inner or the outer end there."""
-    labels = stable.arrive(rays.take(rows).states(stable, distances), max_steps).labels
+    labels, ends = stable.arrive(rays.take(rows).states(stable, distances), max_steps)
     stays = labels == rays.owners[rows]
+    nowhere = np.flatnonzero(labels < 0)
+    stays[nowhere] = stable.is_undecided(ends[nowhere])
     rays.inside[rows] = np.where(stays, distances, rays.inside[rows])
     rays.outside[rows] = np.where(stays, rays.outside[rows], distances)
     rays.destinations[rows] = np.where(stays, rays.destinations[rows], labels)
