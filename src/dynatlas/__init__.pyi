@@ -11,6 +11,10 @@ from .dynamics.fixed_points import FixedPoints as FixedPoints
 from .dynamics.fixed_points import find_fixed_points as find_fixed_points
 from .dynamics.graphs import transition_graph as transition_graph
 from .dynamics.linearization import linearize as linearize
+from .dynamics.robustness.basins import basins as basins
+from .dynamics.robustness.perturbations import smallest_perturbations as smallest_perturbations
+from .dynamics.robustness.states import states_around as states_around
+from .dynamics.robustness.states import uniform_states as uniform_states
 from .dynamics.slow_manifolds import slow_manifold as slow_manifold
 from .dynamics.uniqueness import uniqueness as uniqueness
 from .errors import DynatlasError as DynatlasError

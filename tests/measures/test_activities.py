@@ -214,8 +214,8 @@ def test_two_networks_of_one_name():
         ("procrustean", "did you mean 'procrustes'"),
         (
             "mutual information",
-            "expected one of behavior, cca, cka, dsa, input_dsa, predictivity, procrustes, pwcca, rbf_cka, rsa, "
-            "soft_matching, svcca, weights",
+            "expected one of behavior, cca, cka, dsa, input_dsa, predictivity, procrustes, pwcca, rbf_cka, "
+            "robustness, rsa, soft_matching, svcca, weights",
         ),
         ("weights", "the measure 'weights' compares weights, not activity; use dynatlas.weight_distance"),
         ("behavior", "compares errors under variations of the task, not activity; use dynatlas.profile_distance"),

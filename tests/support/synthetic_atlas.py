@@ -288,6 +288,13 @@ class _AtlasBuilder:
                 for source, root in enumerate(roots)
                 for target in (stable if root["n_unstable"] else [source])
             ]
+            if self.study.analysis.compares_robustness:
+                self.rows["robustness"] += [
+                    {"network": member.id, "task": member.task, "condition": 0, "point": point}
+                    | {"probe_share": 1 / len(stable), "size": 1.0, "relative_size": 0.4 - shift}
+                    | {"destination": stable[0], "saddle": len(roots) - 1}
+                    for point in stable
+                ]
             self.rows["transition_sensitivity"] += [
                 {"network": member.id, "scale": scale, "distance": 10 * abs(scale - 0.02)}
                 for scale in (0.005, 0.02, 0.08)

@@ -228,6 +228,25 @@ TABLES: Final[dict[str, dict[str, Column]]] = {
         "exponent_1": Column("float64", "largest Lyapunov exponent, per step"),
         "exponent_2": Column("float64", "second largest; NaN if there is none"),
     },
+    # One row per network, condition and stable root, of conditions with at least two; only with the measure robustness.
+    "robustness": {
+        "network": Column("string", "the member's id"),
+        "task": Column("string", "its task"),
+        "condition": Column("int64", "number of the static input"),
+        "point": Column("int64", "the stable root, as in fixed_points"),
+        "probe_share": Column("float64", "share of 1,000 states of the probe that the map leads there"),
+        "probe_low": Column("float64", "lower end of a 95 % interval"),
+        "probe_high": Column("float64", "upper end"),
+        "box_share": Column("float64", "that of 1,000 states drawn uniformly in the box; NaN without a bounded box"),
+        "box_low": Column("float64", "lower end"),
+        "box_high": Column("float64", "upper end"),
+        "size": Column("float64", "length of the smallest perturbation found that leaves: an upper bound"),
+        "relative_size": Column("float64", "as a share of the distance to the nearest other stable root"),
+        "destination": Column("int64", "stable root that the perturbed state goes to; −1: none of them"),
+        "saddle": Column("int64", "root that the state on the boundary goes to; −1: none of them"),
+        "angle": Column("float64", "between the perturbation and the boundary's normal, in radians; 0 at a minimum"),
+        "lower_bound": Column("float64", "radius of a ball proven (numerically) to lie in the basin; 0: none"),
+    },
     # One row per network of the sine task and command.
     "oscillations": {
         "network": Column("string", "the member's id"),
@@ -456,13 +475,14 @@ def tables_of(study: Study) -> tuple[str, ...]:
     """Return the tables that the atlas of a study has.
 
     Example:
-        >>> set(TABLES) - set(tables_of(Study.load("demo"))) == {*OF_SEARCHES, *OF_SNAPSHOTS}
+        >>> set(TABLES) - set(tables_of(Study.load("demo"))) == {*OF_SEARCHES, *OF_SNAPSHOTS, "robustness"}
         True
     """
     others = {
         *(OF_SEARCHES if study.search is None else ()),
         *(OF_SNAPSHOTS if study.snapshots is None else ()),
         *(() if study.analysis.agreeing else ("components",)),
+        *(() if study.analysis.compares_robustness else ("robustness",)),
     }
     return tuple(name for name in TABLES if name not in others)
 

@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 from dynatlas.measures.aspects import Aspect
 from dynatlas.measures.behavior import ErrorProfile
+from dynatlas.measures.dynamics.robustness import RobustnessRatio
 from dynatlas.measures.graphs import Frobenius, FusedGromovWasserstein, MatchedStructure
 from dynatlas.measures.pairs import Comparison
 from dynatlas.measures.spectra import Spectrum
@@ -29,6 +30,7 @@ NEIGHBORS: Final = Finding("neighbour graphs", needs="a line")
 EIGENVALUES: Final = Finding("eigenvalues")
 ERRORS: Final = Finding("errors under variations of the task")
 WEIGHTS: Final = Finding("weights")
+PERTURBATIONS: Final = Finding("smallest perturbations")
 
 
 class FindingMeasure(NamedTuple):
@@ -109,6 +111,13 @@ OF_STUDIES: Final = {
         pair_seconds=5e-3,  # of 64 units, on one core
         # They decide what parameters there are, and whether the signs of units are free.
         given=frozenset(["architecture", "activation", "units"]),
+    ),
+    "robustness": FindingMeasure(
+        "robustness",
+        "robustness",
+        PERTURBATIONS,
+        RobustnessRatio(),
+        "fewer than two stable points under every condition",
     ),
 }
 FINDING_MEASURES: Final = ChainMap(OF_STUDIES, TOPOLOGY)  # those of topology first

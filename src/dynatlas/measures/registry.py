@@ -74,7 +74,12 @@ def register_measure(name: str) -> Callable[[Class], Class]:
 def measure_of(name: str, options: Mapping[str, Any]) -> Measure:
     """Return the measure of this name with options; a ValueError lists the valid names and options."""
     if name in FINDING_MEASURES:
-        functions = {"behavior": "profile_distance", "weights": "weight_distance", "spectrum": "spectrum_distance"}
+        functions = {
+            "behavior": "profile_distance",
+            "robustness": "smallest_perturbations",
+            "spectrum": "spectrum_distance",
+            "weights": "weight_distance",
+        }
         use = f"; use dynatlas.{functions[name]}" if name in functions else ""
         raise ValueError(f"the measure {name!r} compares {FINDING_MEASURES[name].finding.name}, not activity{use}")
     if name not in MEASURES:

@@ -17,6 +17,7 @@ from dynatlas.pipeline.stages.comparison import compare_tile, join_tiles, tiles_
 from dynatlas.pipeline.stages.controls import make_controls
 from dynatlas.pipeline.stages.dynamics.findings import TABLES as DYNAMICS_TABLES
 from dynatlas.pipeline.stages.dynamics.findings import find_dynamics
+from dynatlas.pipeline.stages.dynamics.robustness import measure_robustness
 from dynatlas.pipeline.stages.dynamics.snapshots import TABLES as SNAPSHOT_TABLES
 from dynatlas.pipeline.stages.dynamics.snapshots import place_snapshots, search_snapshots
 from dynatlas.pipeline.stages.reduction import controls_of, count_components, reduce_activity, reduce_findings
@@ -80,7 +81,8 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     training = list(_training(study, flops, tunes, searching))
     dynamics = [_dynamics(study, job.arguments[0], job) for job in training]
     behavior = [_behavior(job.arguments[0], job) for job in training]
-    comparing = list(_comparing(study, training, dynamics, behavior))
+    robustness = [_robustness(job.arguments[0], job) for job in dynamics if study.analysis.compares_robustness]
+    comparing = list(_comparing(study, training, dynamics, [*behavior, *robustness]))
     controls = [_controls(study, task.name) for task in study.tasks]
     mapping = [_mapping(matrix) for matrix in study.matrices]
     followed = [_followed(job.arguments[0], job) for job in training] if study.snapshots else []
@@ -92,7 +94,7 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
         "maps",
         join_tables,
         (),
-        _names(training, dynamics, behavior, followed, placed, described),
+        _names(training, dynamics, behavior, robustness, followed, placed, described),
         frozenset(f"tables/{name}.parquet" for name in joined_tables(study)),
     )
     sums = Job(
@@ -104,8 +106,9 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
         frozenset(f"tables/{name}.parquet" for name in (*OF_MATRICES, *AVERAGES)),
     )
     claims = Job("test the claims", "maps", check_claims, (), _names([sums]), frozenset(["tables/claims.parquet"]))
+    analysed = (*dynamics, *followed, *behavior, *robustness)
     compared = (*comparing, *controls, *mapping, *placed, tables, sums, claims)
-    return (*tuning.values(), *searching, *training, *dynamics, *followed, *behavior, *compared, *_report(claims))
+    return (*tuning.values(), *searching, *training, *analysed, *compared, *_report(claims))
 
 
 def _searching(study: Study, tunes: Mapping[Shape, frozenset[str]]) -> Iterator[Job]:
@@ -178,15 +181,20 @@ def _placed(study: Study, block: Block, mapping: list[Job]) -> Job:
     return Job(f"place snapshots {block.name}", "snapshots", place_snapshots, (block,), needs, promises)
 
 
-def _comparing(study: Study, training: list[Job], dynamics: list[Job], behavior: list[Job]) -> Iterator[Job]:
-    """Reduce every network, compare the tiles of every matrix, join them."""
+def _robustness(block: Block, dynamics: Job) -> Job:
+    promises = frozenset([part_name("robustness", block)])
+    return Job(f"push {block.name}", "robustness", measure_robustness, (block,), _names([dynamics]), promises)
+
+
+def _comparing(study: Study, training: list[Job], dynamics: list[Job], tests: list[Job]) -> Iterator[Job]:
+    """Reduce every network, compare the tiles of every matrix, join them; ``tests`` are of trained networks."""
     counting = list(_counting(study, training))
     yield from counting
     counted: dict[str, frozenset[str]] = {}
     for job in counting:
         task = job.arguments[0].task
         counted[task] = counted.get(task, frozenset()) | {job.name}
-    tested = {job.arguments[0]: frozenset([job.name]) for job in behavior}
+    tested = {block: frozenset(job.name for job in tests if job.arguments[0] == block) for block in study.blocks}
     for stage, compute, jobs in (
         ("geometry", reduce_activity, training),
         ("topology", reduce_findings, dynamics),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Costs that the calibration does not measure, in seconds of one worker on the demo.
 BEHAVIOR_COMPILE_SECONDS = 0.5
+# Of a memory's network: basins and smallest perturbations beside a fixed-point search.
+ROBUSTNESS_SEARCHES = 10.0
 PAGE_SECONDS, FIGURES_SECONDS, JOIN_SECONDS, CLAIMS_SECONDS = 3.5, 3.5, 0.4, 0.5
 OVERHEAD_SECONDS, MATRIX_SECONDS, PAIR_SECONDS = 0.1, 0.2, 9e-6
 # Expected fixed and slow points on the line of an integrator, for the disk estimate.
@@ -202,15 +204,16 @@ def _job_cost(
         return f"train {shape.name}", cost.compile_seconds, cost.seconds * iterations(study, job)
     if job.stage == "behavior":
         return f"behavior {subject.shape.name}", BEHAVIOR_COMPILE_SECONDS, _behavior_seconds(study, subject, training)
-    if job.stage in ("geometry", "topology", "maps", "controls") and subject is not None:
+    if job.stage == "robustness":
+        cost, has_several = searches[subject.shape], "memory" in study.task(subject.task).computations
+        seconds = ROBUSTNESS_SEARCHES * cost.seconds * len(study.blocks[subject]) if has_several else 0.0
+        return f"robustness {subject.shape.name}", cost.compile_seconds, OVERHEAD_SECONDS + seconds
+    is_comparison = job.stage in ("geometry", "topology", "maps", "controls") or job.compute is place_snapshots
+    if is_comparison and subject is not None:
         return job.stage, 0.0, _comparison_seconds(study, job, geometry)
-    if job.compute is place_snapshots:
-        reductions = sum(one for one, _ in geometry.values()) * _snapshots(study, subject)
-        return "geometry", 0.0, OVERHEAD_SECONDS + reductions
     if isinstance(subject, Block):
         cost = searches[subject.shape]
-        networks = _snapshots(study, subject) if job.stage == "snapshots" else len(study.blocks[subject])
-        return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * networks
+        return f"dynamics {subject.shape.name}", cost.compile_seconds, cost.seconds * _analysed(study, job)
     fixed = {
         "join tables": JOIN_SECONDS,
         "sum up": JOIN_SECONDS,
@@ -220,8 +223,10 @@ def _job_cost(
     return job.name, 0.0, fixed.get(job.name, FIGURES_SECONDS)
 
 
-def _snapshots(study: Study, block: Block) -> int:
-    return sum(len(study.snapshots_of(member)) for member in study.blocks[block])
+def _analysed(study: Study, job: Job) -> int:
+    """Return the networks, or the snapshots of networks, that a job of a block analyses."""
+    members = study.blocks[job.arguments[0]]
+    return sum(len(study.snapshots_of(member)) for member in members) if job.stage == "snapshots" else len(members)
 
 
 def _behavior_seconds(study: Study, block: Block, training: Mapping[Shape, Cost]) -> float:
@@ -237,8 +242,8 @@ def _comparison_seconds(study: Study, job: Job, geometry: Mapping[str, tuple[flo
     """Return the seconds of a job that reduces, compares, joins, embeds, or computes controls."""
     subject: Any = job.arguments[0]
     if isinstance(subject, Block):
-        reductions = sum(one for one, _ in geometry.values()) if job.stage == "geometry" else 0.0
-        return OVERHEAD_SECONDS + reductions * len(study.blocks[subject])
+        reductions = sum(one for one, _ in geometry.values()) if job.stage in ("geometry", "snapshots") else 0.0
+        return OVERHEAD_SECONDS + reductions * _analysed(study, job)
     if isinstance(subject, Tile):
         rows, columns = map(len, subject.sides(study))
         pairs = rows * columns if subject.row != subject.column else rows * (rows - 1) / 2

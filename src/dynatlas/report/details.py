@@ -40,6 +40,7 @@ SHOWN: Final = {
         *("condition_name", "low", "high", "line_share", "drift_share", "held_range"),
         *("response_median", "n_points", "modes_needed"),
     ),
+    "robustness": ("condition", "point", "probe_share", "size", "relative_size", "destination", "saddle"),
     "attractors": ("condition", "kind", "rotation_number", "exponent_1"),
 }
 

@@ -20,6 +20,7 @@ _ABOUT: Final = {
     "spread": "Mean distance between networks that differ in the seed alone, at each level of each factor.",
     "claims": "The claims of the paper, each with a verdict.",
     "behavior": "Error of each network under variations of its task.",
+    "robustness": "Basins of each network's stable points, and the smallest perturbation that leaves each.",
     "activity": "Dimensions of each network's activity, and what its units follow.",
     "searches": "Outcome of the fixed-point search for every network and static input.",
     "fixed_points": "Every fixed or slow point.",

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtri, stdtrit
+from scipy.special import bdtr, stdtrit
 
 from dynatlas._util.arrays import ArrayLike
+from dynatlas._util.shares import wilson_interval
 
 Array = NDArray[np.float64]
 # With fewer networks there is no interval and no verdict: even the range of five holds their median with 93.8 % only.
@@ -76,8 +77,6 @@ def difference_interval(first: ArrayLike, second: ArrayLike) -> Interval:
 def share_interval(values: ArrayLike) -> Interval:
     """Compute Wilson's interval of a mean over networks of shares between 0 and 1, such as 0 or 1 for each network.
 
-    With p the mean and z = 1.96:  (p + z²/2n ± z √(p (1 − p)/n + z²/4n²)) / (1 + z²/n).
-
     For shares between 0 and 1, which vary less than 0s and 1s, the interval is wider than it need be. NaN for fewer
     than ``LEAST_NETWORKS`` networks.
 
@@ -92,11 +91,8 @@ def share_interval(values: ArrayLike) -> Interval:
     n = len(array)
     if n < LEAST_NETWORKS:
         return NONE
-    p, z = float(array.mean()), -float(ndtri((1 - LEVEL) / 2))
-    centre = p + z**2 / (2 * n)
-    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    ends = Interval(float(centre - half) / (1 + z**2 / n), float(centre + half) / (1 + z**2 / n))
-    return Interval(0.0 if p == 0 else ends.low, 1.0 if p == 1 else ends.high)
+    low, high = wilson_interval(array.mean(), n, LEVEL)
+    return Interval(float(low), float(high))
 
 
 def median_interval(values: ArrayLike) -> Interval:

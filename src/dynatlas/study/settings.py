@@ -265,6 +265,11 @@ class Analysis(Settings):
         return tuple(name for name in self.measures if name not in OF_STUDIES)
 
     @property
+    def compares_robustness(self) -> bool:
+        """Whether basins and smallest perturbations are computed: for the measure that compares them."""
+        return "robustness" in self.measures
+
+    @property
     def agreeing(self) -> tuple[str, ...]:
         """Measures by which all networks of a task are reduced to the same number of components."""
         return tuple(name for name in self.activity_measures if name in BUILT_IN and self.measure(name).needs_agreement)

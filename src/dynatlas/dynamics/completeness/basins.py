@@ -1,4 +1,4 @@
-"""Basins: which stable point the flow leads to, and where a run is slowest on its way.
+"""Basins: which stable point the map leads to, and where a run is slowest on its way.
 
 A run next to the boundary of two basins is slow where it passes the saddle on the boundary. This passage is where the
 search for the saddle begins.
@@ -72,7 +72,7 @@ def follow(
     spread: float,
     away: float | NDArray[np.float64] = 0.0,
 ) -> Followed:
-    """Follow the flow from each start until it arrives within the radius of a stable point.
+    """Follow the map from each start until it arrives within the radius of a stable point, and slow runs by the flow.
 
     Args:
         step: the map.
@@ -83,7 +83,58 @@ def follow(
         spread: scale of the states.
         away: distance from its start within which a run is not looked at: next to a saddle it is slow, too [runs].
     """
+    labels, ends, passages, speeds = iterate(step, inputs, starts, targets, radii, away)
+    creeping = np.flatnonzero((labels < 0) & np.isfinite(ends).all(axis=1) & bool(len(targets)))
+    for first in range(0, len(creeping), SLOW_RUNS):
+        chosen = creeping[first : first + SLOW_RUNS]
+        padding = np.resize(ends[chosen], (SLOW_RUNS, starts.shape[1]))
+        stable = _padded(targets, radii, starts.shape[1])
+        settled = _settle(step, jnp.asarray(padding), inputs, stable, jnp.asarray(SLOW * spread))
+        labels[chosen], ends[chosen] = (np.asarray(leaf)[: len(chosen)] for leaf in settled)
+    return Followed(labels, ends, passages, speeds)
+
+
+def iterate(
+    step: Step,
+    inputs: Float[Array, " m"] | None,
+    starts: NDArray[np.float64],
+    targets: Sequence[NDArray[np.float64]] | NDArray[np.float64],
+    radii: Sequence[float] | NDArray[np.float64],
+    away: float | NDArray[np.float64] = 0.0,
+    *,
+    runs: int = RUNS,
+    lanes: int = LANES,
+) -> Followed:
+    """Apply the map to each start until it arrives within the radius of a stable point, at most 1,000 times.
+
+    Args:
+        step: the map.
+        inputs: the static input.
+        starts: [runs, n].
+        targets: the stable points, [n] each.
+        radii: distance within which a run has arrived, of each stable point.
+        away: distance from its start within which a run is not looked at [runs].
+        runs: starts per call of the compiled loop.
+        lanes: runs at a time in the compiled loop.
+    """
     n = starts.shape[1]
+    stable = _padded(targets, radii, n)
+    distances = np.broadcast_to(np.asarray(away, float), (len(starts),))
+    parts = []
+    for first in range(0, max(len(starts), 1), runs):
+        count = len(starts[first : first + runs])
+        origins, ignored = np.zeros((runs, n)), np.zeros(runs)
+        origins[:count], ignored[:count] = starts[first : first + runs], distances[first : first + runs]
+        queue = (jnp.asarray(origins), jnp.asarray(ignored), jnp.asarray(count))
+        followed = _follow_queue(step, queue, inputs, stable, lanes)
+        parts.append([np.asarray(leaf)[:count] for leaf in followed])
+    return Followed(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
+
+
+def _padded(
+    targets: Sequence[NDArray[np.float64]] | NDArray[np.float64], radii: Sequence[float] | NDArray[np.float64], n: int
+) -> tuple[Float[Array, "targets n"], Float[Array, " targets"]]:
+    """Return the stable points and their radii, padded so that few shapes are compiled."""
     places = FEWEST_TARGETS
     while places < len(targets):
         places *= 2
@@ -91,28 +142,7 @@ def follow(
     reach = np.full(places, -1.0)
     if len(targets):
         padded[: len(targets)], reach[: len(targets)] = targets, radii
-    distances = np.broadcast_to(np.asarray(away, float), (len(starts),))
-    parts = []
-    for first in range(0, len(starts), RUNS):
-        count = len(starts[first : first + RUNS])
-        origins, ignored = np.zeros((RUNS, n)), np.zeros(RUNS)
-        origins[:count], ignored[:count] = starts[first : first + RUNS], distances[first : first + RUNS]
-        followed = _follow_queue(
-            step,
-            (jnp.asarray(origins), jnp.asarray(ignored), jnp.asarray(count)),
-            inputs,
-            (jnp.asarray(padded), jnp.asarray(reach)),
-        )
-        parts.append([np.asarray(leaf)[:count] for leaf in followed])
-    labels, ends, passages, speeds = (np.concatenate(leaves) for leaves in zip(*parts, strict=True))
-    creeping = np.flatnonzero((labels < 0) & np.isfinite(ends).all(axis=1) & bool(targets))
-    for first in range(0, len(creeping), SLOW_RUNS):
-        chosen = creeping[first : first + SLOW_RUNS]
-        padding = np.resize(ends[chosen], (SLOW_RUNS, n))
-        stable = (jnp.asarray(padded), jnp.asarray(reach))
-        settled = _settle(step, jnp.asarray(padding), inputs, stable, jnp.asarray(SLOW * spread))
-        labels[chosen], ends[chosen] = (np.asarray(leaf)[: len(chosen)] for leaf in settled)
-    return Followed(labels, ends, passages, speeds)
+    return jnp.asarray(padded), jnp.asarray(reach)
 
 
 def not_followed(starts: NDArray[np.float64]) -> Followed:
@@ -169,6 +199,7 @@ def _follow_queue(
     queue: tuple[Float[Array, "runs n"], Float[Array, " runs"], Int[Array, ""]],
     inputs: Float[Array, " m"] | None,
     stable: tuple[Float[Array, "targets n"], Float[Array, " targets"]],
+    n_lanes: int,
 ) -> tuple[Int[Array, " runs"], Float[Array, "runs n"], Float[Array, "runs n"], Float[Array, " runs"]]:
     """Follow the first ``count`` starts of a queue of (starts, away, count); return the leaves of ``Followed``."""
     starts, away, count = queue
@@ -230,6 +261,6 @@ def _follow_queue(
         jnp.full(total, jnp.inf),
     )
     labels, ends, passages, speeds = jax.lax.while_loop(
-        busy, advance, (jax.vmap(begin)(jnp.arange(LANES)), jnp.asarray(LANES), empty)
+        busy, advance, (jax.vmap(begin)(jnp.arange(n_lanes)), jnp.asarray(n_lanes), empty)
     )[2]
     return labels, ends, passages, speeds

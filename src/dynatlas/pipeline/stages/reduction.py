@@ -17,7 +17,17 @@ from dynatlas.measures.activity import centred
 from dynatlas.measures.behavior import error_profile
 from dynatlas.measures.description import describe
 from dynatlas.measures.distances import reduced
-from dynatlas.measures.findings import EIGENVALUES, ERRORS, FINDING_MEASURES, NEIGHBORS, TRANSITIONS, WEIGHTS, Finding
+from dynatlas.measures.dynamics.robustness import typical_size
+from dynatlas.measures.findings import (
+    EIGENVALUES,
+    ERRORS,
+    FINDING_MEASURES,
+    NEIGHBORS,
+    PERTURBATIONS,
+    TRANSITIONS,
+    WEIGHTS,
+    Finding,
+)
 from dynatlas.measures.pairs import Reduced
 from dynatlas.measures.spectra import pack
 from dynatlas.pipeline.progress import Report
@@ -178,6 +188,13 @@ def _error_profiles(atlas: Atlas, block: Block) -> dict[str, Reduced]:
     }
 
 
+def _typical_sizes(atlas: Atlas, block: Block) -> dict[str, Reduced]:
+    """Return the typical relative size of perturbations that leave the attractors of each network with several."""
+    rows = atlas.part("robustness", block)
+    sizes = {str(network): typical_size(of.relative_size) for network, of in rows.groupby("network", sort=False)}
+    return {network: {"size": np.array(size)} for network, size in sizes.items() if np.isfinite(size)}
+
+
 def _weights(atlas: Atlas, block: Block) -> dict[str, Reduced]:
     """Return the weights of every network whose units can be reordered."""
     found: dict[str, Reduced] = {}
@@ -194,5 +211,6 @@ _READERS: dict[Finding, Callable[[Atlas, Block], dict[str, Reduced]]] = {
     NEIGHBORS: _chains,
     EIGENVALUES: _spectra,
     ERRORS: _error_profiles,
+    PERTURBATIONS: _typical_sizes,
     WEIGHTS: _weights,
 }

@@ -54,6 +54,9 @@ async function showNetwork(target, network) {
     if (details.behavior.missing === undefined) target.append(section("Behavior",
       paragraph("Error under variations of the task that the network was not trained on, as a share of the variance of the targets. At 1 the network is no better than a constant."),
       plainTable(details.behavior, { variation: "variation", error: "error" }, "Behavior")));
+    if (details.robustness.missing === undefined) target.append(section("Robustness",
+      paragraph("Basins of the stable fixed points, and how small a push leaves each: the share of states of the probe that go there, and the length of the smallest perturbation found, also as a share of the distance to the nearest other stable point. It is an upper bound."),
+      folded(details.robustness.point.length, "Every stable point", plainTable(details.robustness, { condition: "input", point: "point", probe_share: "share of the probe", size: "smallest push", relative_size: "relative", destination: "leads to", saddle: "past" }, "Robustness"))));
     if (details.activity.missing === undefined) target.append(section("Activity",
       paragraph("The dimensions of the activity on the probe, and what it follows: the share of the units’ variance that inputs and targets explain by linear regression, and the mean share of it that the best single one explains in a unit (1: every unit follows one of them)."),
       plainTable(details.activity, { participation_ratio: "participation ratio", intrinsic_dimension: "intrinsic dimension", explained_share: "explained by inputs and targets", selectivity: "selectivity" }, "Activity")));

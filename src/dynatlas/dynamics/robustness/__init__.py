@@ -1,0 +1,1 @@
+"""Robustness of attractors: their basins, and the smallest perturbation that leaves each."""
