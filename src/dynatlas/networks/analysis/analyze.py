@@ -12,6 +12,7 @@ from dynatlas._util.arrays import generator
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.attractors import Attractor
 from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_points
+from dynatlas.dynamics.piecewise_linear.sum_law import NO_BOX
 from dynatlas.networks.analysis.attractors import reached_attractors
 from dynatlas.networks.analysis.starts import Visited, starts_around, visited_states
 from dynatlas.networks.analysis.tables import attractor_rows, point_rows, search_row
@@ -157,11 +158,13 @@ def _warnings(network: Network, found: list[FixedPoints]) -> tuple[str, ...]:
     warnings = []
     if network.is_slow:
         warnings.append("Every step of this network leaves JAX, which is slow: fewer runs are followed to attractors.")
-    if any(points.certificate == "not certifiable" for points in found):
+    without_law = [points.certificate == "not certifiable" and NO_BOX.reason in points.reason for points in found]
+    if any(without_law):
         warnings.append(
             "No box that this network maps into itself is known: no count of fixed points can be certified."
         )
     for condition, points in enumerate(found):
-        if points.certificate in ("consistent", "incomplete") and len(warnings) < MOST_WARNINGS:
+        is_new = points.certificate != "complete" and not without_law[condition]
+        if is_new and len(warnings) < MOST_WARNINGS:
             warnings.append(f"Condition {condition} is {points.certificate}: {points.reason}.")
     return tuple(warnings)
