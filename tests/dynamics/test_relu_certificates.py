@@ -8,6 +8,7 @@ import pytest
 from dynatlas import find_fixed_points
 from dynatlas.cells.registry import CELLS
 from dynatlas.dynamics.completeness.verdict import verdict
+from dynatlas.dynamics.multistart import Multistart
 from dynatlas.dynamics.piecewise_linear.sum_law import BOX, NO_BOX, SumLaw
 
 KEY = jax.random.key(0)
@@ -15,9 +16,9 @@ FACTS = {"degenerate": 0, "singletons": 0, "uncountable": False, "open_ends": []
 
 
 def relu_network(weights, constant):
-    weights = jnp.asarray(np.asarray(weights, float).tolist())
-    constant = np.asarray(constant, float).tolist()
-    return lambda h, _: jax.nn.relu(weights @ h + jnp.asarray(constant))
+    """h' = relu(W h + b), with numbers that JAX does not round to float32."""
+    matrix, drive = np.asarray(weights, float), np.asarray(constant, float)
+    return lambda h, _: jax.nn.relu(jnp.asarray(matrix) @ h + drive)
 
 
 def search(weights, constant, *, count=100, **options):
@@ -48,17 +49,19 @@ def test_winner_take_all_has_its_three_points_by_each_step():
     assert "index sum 1" in by_sum.reason and "norm of the recurrent weights proves" in by_sum.reason
 
 
-# Two units excite each other by more than 1, and a third, which they excite, stops them: M⁺ has a spectral radius of
-# more than 1, and so has the symmetric part of M.
-STOPPED = [[0.0, 1.8, -2.0], [1.8, 0.0, -2.0], [1.0, 1.0, 0.0]]
+# Two units excite themselves and each other, x' = relu(1.8 x − 0.9 z − 1), and a third one stops them, z' = relu(x − 1.3):
+# at rest at x = 0; at 1.25, where z is off; and at 1.7 with z = 0.4. No norm proves that this does not grow.
+STOPPED = [[0.9, 0.9, -0.9], [0.9, 0.9, -0.9], [0.5, 0.5, 0.0]]
+DRIVE = [-1, -1, -1.3]
 
 
 def test_a_sum_that_a_search_supports():
-    points = search(STOPPED, [-1, -1, -0.5], max_regions=0)
+    points = search(STOPPED, DRIVE, max_regions=0)
     assert points.certificate == "supported"
-    assert points.index_sum == 1
+    np.testing.assert_allclose(points.states, [[0, 0, 0], [1.7, 1.7, 0.4], [1.25, 1.25, 0]], atol=1e-9)
+    assert points.index.tolist() == [1, 1, -1]
     assert points.reason.startswith("no direction of growth at infinity was found")
-    assert search(STOPPED, [-1, -1, -0.5]).certificate == "complete"
+    assert search(STOPPED, DRIVE).certificate == "complete"
 
 
 def test_a_network_that_grows_says_so():
@@ -66,24 +69,20 @@ def test_a_network_that_grows_says_so():
     points = search([[2.0]], [-1.0], max_regions=0)
     assert points.index_sum == 0
     assert "grows at infinity along 1 direction, by a factor of up to 2 a step (1 of them attracting" in points.reason
-    assert points.certificate == "not certifiable"  # without a start that ends at a second stable point, no graph
-    assert "the index sum" not in points.reason.replace("the index sum of", "")
+    assert points.certificate == "supported"  # 0 is what the sum is expected to be, with this direction
+    assert "the indices then sum to 0" in points.reason
 
 
 def test_a_missing_root_makes_a_supported_sum_fail(monkeypatch):
-    from dynatlas.dynamics.multistart import Multistart
-
     inside = Multistart.inside
 
     def without_zero(self, states):
         return inside(self, states) & (np.abs(states).max(axis=1) > 1e-3)
 
     monkeypatch.setattr(Multistart, "inside", without_zero)
-    points = search(STOPPED, [-1, -1, -0.5], max_regions=0, max_starts=3000)
+    points = search(STOPPED, DRIVE, max_regions=0, max_starts=3000)
     assert points.certificate == "not certifiable"
     assert "the index sum is 0, not 1" in points.reason
-    by_regions = search(STOPPED, [-1, -1, -0.5])
-    assert by_regions.certificate != "complete"
 
 
 def test_the_enumeration_adds_what_the_search_missed():
@@ -99,11 +98,11 @@ def test_the_enumeration_adds_what_the_search_missed():
 
 
 def test_a_spent_budget_of_regions_is_named():
-    points = search(STOPPED, [-1, -1, -0.5], max_regions=2)
+    points = search(STOPPED, DRIVE, max_regions=2)
     assert points.certificate == "supported"
     assert points.reason.endswith("the budget of 2 groups of linear regions is spent")
     with pytest.raises(ValueError, match="max_regions is -1; expected 0 for none"):
-        search(STOPPED, [-1, -1, -0.5], max_regions=-1)
+        search(STOPPED, DRIVE, max_regions=-1)
 
 
 @pytest.mark.parametrize("kind", ["vanilla", "ugrnn"])
@@ -144,5 +143,10 @@ def test_words_by_law():
         "not certifiable",
         "no direction was found; the index sum is 0, not 1",
     )
-    assert verdict(law=supported, index_sum=1, **FACTS | {"singletons": 1}).certificate == "not certifiable"
+    assert verdict(law=supported, index_sum=1, **FACTS | {"open_ends": ["no graph"]}) == (
+        "supported",
+        "no direction was found; no graph",
+    )
+    assert verdict(law=supported, index_sum=1, **FACTS | {"uncountable": True}).certificate == "not certifiable"
+    assert verdict(law=supported, index_sum=1, **FACTS | {"degenerate": 1}).certificate == "not certifiable"
     assert verdict(law=supported._replace(is_proven=True), index_sum=0, **FACTS).certificate == "incomplete"

@@ -69,8 +69,8 @@ class FixedPoints(SummaryRepr):
         certificate: with a known box, "complete" (the sum is 1, the Morse graph closes, every root was reached more
             than once, and no budget was spent), "consistent" (the sum is 1), or "incomplete" (the sum is not 1, or a
             root is degenerate). Without a box, the same for a relu network that provably does not grow at infinity;
-            "complete" if all its linear regions were examined; "supported" if the sum is the one that its growth at
-            infinity makes likely, and all else is as for "complete"; otherwise "not certifiable".
+            "complete" if all its linear regions were examined; "supported" if the sum is the one that follows from its
+            growth at infinity as far as this was found; otherwise "not certifiable".
         rejected: number of rejected starts, by reason.
         n_starts: number of starts, including those that the search added.
         reason: why the certificate is what it is, in words.

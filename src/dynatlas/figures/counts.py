@@ -152,9 +152,8 @@ def fixed_point_counts_caption(atlas: AtlasLike) -> str:
         "Each number is the most common count within its variant; a darker cell means that more of the searches "
         "agree. Slow points are not counted. Bars: the share of searches with index sum 1 and a closed Morse graph, "
         "or all linear regions examined (complete; in atlases of earlier versions, the sum alone), with the sum alone "
-        "(consistent), with the sum and a closed graph of a relu network whose growth at infinity was searched, not "
-        "bounded (supported), with another sum (incomplete), or where the theorem is not known to apply (not "
-        "certifiable)."
+        "(consistent), with the sum of a relu network whose growth at infinity was searched, not bounded (supported), "
+        "with another sum (incomplete), or where no such law is known or supported (not certifiable)."
     )
 
 

@@ -59,9 +59,9 @@ def verdict(
         failures.append(f"the index sum is {index_sum}, not {law.expected}")
     closed = f"index sum {index_sum}, every boundary in the Morse graph explained, every root reached more than once"
     if not law.is_proven:
-        if failures or doubts:
-            return Verdict("not certifiable", "; ".join([*known, *failures, *doubts]))
-        return Verdict("supported", "; ".join([*known, closed]))
+        # A sum that is only supported proves neither that a root is missing nor that none is.
+        said: Certificate = "not certifiable" if failures else "supported"
+        return Verdict(said, "; ".join([*known, *failures, *(doubts or ([] if failures else [closed]))]))
     if failures:
         return Verdict("incomplete", "; ".join([*failures, *([cut] if cut else []), *known]))
     if doubts:

@@ -41,11 +41,11 @@ def sum_law(equations: ReluEquations | None, *, has_box: bool) -> SumLaw:
     if equations is None:
         return NO_BOX
     found = growth(equations.weights)
-    expected = found.index_sum
-    return SumLaw(None if expected is None else equations.orientation * expected, found.is_proven, _reason(found))
+    expected = None if found.index_sum is None else equations.orientation * found.index_sum
+    return SumLaw(expected, found.is_proven, _reason(found, expected))
 
 
-def _reason(found: Growth) -> str:
+def _reason(found: Growth, expected: int | None) -> str:
     """Return what is known about the growth at infinity, in words."""
     if found.is_proven:
         return "nothing grows at infinity, as a norm of the recurrent weights proves"
@@ -56,5 +56,5 @@ def _reason(found: Growth) -> str:
     attracting = sum(each.attracts for each in found.directions)
     effect = f"{attracting} of them attracting: states near these grow without bound" if attracting else "none attracts"
     count = count_of(len(found.directions), "direction")
-    known = "" if found.index_sum is not None else ", and the index sum of a degenerate one is not known"
-    return f"the map grows at infinity along {count}, by a factor of up to {largest:.4g} a step ({effect}){known}"
+    total = "a degenerate one leaves the sum open" if expected is None else f"the indices then sum to {expected}"
+    return f"the map grows at infinity along {count}, by a factor of up to {largest:.4g} a step ({effect}); {total}"
