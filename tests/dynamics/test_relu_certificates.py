@@ -46,11 +46,12 @@ def test_winner_take_all_has_its_three_points_by_each_step():
         np.testing.assert_allclose(points.states, expected, atol=1e-12)
         assert (points.index_sum, points.certificate) == (1, "complete")
     assert "linear regions" in by_regions.reason
-    assert "index sum 1" in by_sum.reason and "norm of the recurrent weights proves" in by_sum.reason
+    assert "index sum 1" in by_sum.reason
+    assert "norm of the recurrent weights proves" in by_sum.reason
 
 
-# Two units excite themselves and each other, x' = relu(1.8 x − 0.9 z − 1), and a third one stops them, z' = relu(x − 1.3):
-# at rest at x = 0; at 1.25, where z is off; and at 1.7 with z = 0.4. No norm proves that this does not grow.
+# Two units excite themselves and each other, x' = relu(1.8 x − 0.9 z − 1), and a third one stops them, z' = relu(x −
+# 1.3): at rest at x = 0; at 1.25, where z is off; and at 1.7 with z = 0.4. No norm proves that this does not grow.
 STOPPED = [[0.9, 0.9, -0.9], [0.9, 0.9, -0.9], [0.5, 0.5, 0.0]]
 DRIVE = [-1, -1, -1.3]
 

@@ -53,14 +53,17 @@ def test_the_sum_of_random_maps_follows_from_their_growth():
         assert found.index_sum == sum(indices_of_all(weights, constant))
         grown += bool(found.directions)
         supported += not found.directions and not found.is_proven
-    assert grown > 30 and supported > 10
+    assert grown > 30
+    assert supported > 10
 
 
 def test_each_direction_is_one():
     for weights, _ in random_weights(100, seed=1):
         for each in growth(weights).directions:
             np.testing.assert_allclose(np.maximum(weights @ each.vector, 0), each.factor * each.vector, atol=1e-9)
-            assert each.factor >= 1 and each.vector.min() >= 0 and each.vector.max() == pytest.approx(1)
+            assert each.factor >= 1
+            assert each.vector.min() >= 0
+            assert each.vector.max() == pytest.approx(1)
 
 
 def test_an_attracting_direction_is_where_runs_go():
@@ -71,7 +74,8 @@ def test_an_attracting_direction_is_where_runs_go():
     found = growth(weights)
     by_factor = {round(each.factor, 9): each for each in found.directions}
     assert sorted(round(each.factor, 9) for each in found.directions) == [1.5, 2.0, 2.0]
-    assert not by_factor[1.5].attracts and by_factor[2.0].attracts
+    assert not by_factor[1.5].attracts
+    assert by_factor[2.0].attracts
     assert [by_factor[1.5].sign, by_factor[2.0].sign] == [-1, 1]
     assert found.index_sum == 0
     state = np.array([1.0, 0.9])

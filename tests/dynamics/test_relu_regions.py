@@ -55,7 +55,8 @@ def test_a_ring_of_mutual_inhibition(size):
     np.testing.assert_allclose(found, expected, atol=1e-8)
     assert [0.2] * size in found
     if size == 4:
-        assert [1, 0, 1, 0] in found and [0, 1, 0, 1] in found
+        assert [1, 0, 1, 0] in found
+        assert [0, 1, 0, 1] in found
 
 
 def test_all_patterns_of_random_maps():
@@ -88,11 +89,13 @@ def test_a_continuum_ends_the_enumeration():
     found = all_solutions(np.array([[1.0]]), np.array([0.0]), max_regions=ENOUGH)
     assert "continuum" in found.cut
     found = all_solutions(np.array([[1.0]]), np.array([1.0]), max_regions=ENOUGH)  # h = relu(h + 1): none
-    assert found.cut == "" and not len(found.values)
+    assert found.cut == ""
+    assert not len(found.values)
 
 
 def test_a_budget_that_is_spent_is_no_proof():
     weights = np.array([[0.5, -1], [-1, 0.5]])
     assert "budget of 2 groups" in all_solutions(weights, np.ones(2), max_regions=2).cut
     late = all_solutions(weights, np.ones(2), max_regions=ENOUGH, out_of_time=lambda: True)
-    assert "seconds" in late.cut and late.n_groups == 0
+    assert "seconds" in late.cut
+    assert late.n_groups == 0
