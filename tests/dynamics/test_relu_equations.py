@@ -68,6 +68,8 @@ def test_other_functions_have_no_equations():
     assert equations(lambda h, x: jax.nn.relu(h) * h, 2) is None
     assert equations(lambda h, x: jax.nn.relu(h * h), 2) is None
     assert equations(lambda h, x: jnp.where(h > 0, jax.nn.relu(h), 3.0), 2) is None
+    assert equations(lambda h, x: jax.nn.relu(h.astype(int).astype(float)), 2) is None
+    assert equations(lambda h, x: jax.nn.relu(h)[jnp.argsort(h)], 2) is None
     assert equations(lambda h, x: h + jax.nn.relu(h), 2) is None  # an integrator: I − A is singular
 
 

@@ -124,6 +124,8 @@ class _Reader:
     def _linear(self, equation: JaxprEqn, operands: list[Value], *, keep: bool = False) -> list[Affine]:
         """Apply an operation to the constants, and to the slopes with 0 for numbers (the numbers, if ``keep``)."""
         constants = _bind(equation, [each.constant if isinstance(each, Affine) else each for each in operands])
+        if not all(np.issubdtype(each.dtype, np.floating) for each in constants):
+            raise NotPiecewiseLinearError(equation.primitive.name)  # a conversion to whole numbers
         of_slopes = [
             self._slopes(each)
             if isinstance(each, Affine)
