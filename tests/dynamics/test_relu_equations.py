@@ -84,9 +84,9 @@ def test_maxima_minima_and_several_layers():
         above = 0.5 * h[4:] + jnp.minimum(second @ below + third @ h[4:], bias[4:]) / 3
         return jnp.concatenate([below, above])
 
-    inputs = jnp.asarray(0.25)
+    inputs = np.array([0.25])
     with jax.enable_x64(True):
-        program = read_program(step, 8, inputs, np.zeros(0))
+        program = read_program(step, 8, jnp.asarray(inputs), np.zeros(0))
         for state in random.normal(size=(20, 8)):
             values = np.zeros(8)
             for _ in range(2):  # E has two blocks

@@ -144,6 +144,7 @@ def _on_support(
     """Return the directions with exactly this support, and the supports that its real eigenvectors lead to."""
     units = np.flatnonzero(support)
     values, vectors = np.linalg.eig(weights[np.ix_(units, units)])
+    values = values.astype(complex)
     is_real = np.abs(values.imag) < REAL
     directions, following = [], []
     for number in np.flatnonzero(is_real & (values.real >= 1 - REAL)):
