@@ -13,6 +13,7 @@ from dynatlas.dynamics.completeness.starts import more_starts, search_region
 from dynatlas.dynamics.completeness.verdict import Verdict, verdict
 from dynatlas.dynamics.multistart import ROUND, Budget, Multistart
 from dynatlas.dynamics.piecewise_linear.equations import relu_equations
+from dynatlas.dynamics.piecewise_linear.program import has_relus
 from dynatlas.dynamics.piecewise_linear.proof import examine_regions
 from dynatlas.dynamics.piecewise_linear.sum_law import SumLaw, sum_law
 from dynatlas.dynamics.root_search import FLOW_RUNS
@@ -74,8 +75,10 @@ def search_roots_of(problem: Problem, starts: NDArray[np.float64], random: np.ra
         starts: [starts, n].
         random: generator of the added starts.
     """
-    equations = relu_equations(problem.step, starts.shape[1], problem.inputs)
-    law = sum_law(equations, has_box=problem.box is not None)
+    step, n, inputs = problem.step, starts.shape[1], problem.inputs
+    equations = relu_equations(step, n, inputs)
+    is_other = equations is None and problem.box is None and has_relus(step, n, inputs)
+    law = sum_law(equations, has_box=problem.box is not None, has_relus=is_other)
     reduction = find_reduction(problem.step, starts, problem.inputs, problem.box)
     if reduction is not None:
         found = _reduced(reduction, problem, law, starts, random)

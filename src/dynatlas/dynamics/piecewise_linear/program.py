@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
@@ -198,7 +198,7 @@ def read_program(step: Step, n: int, inputs: Float[Array, " m"] | None, gates: N
         >>> program.state.tolist(), program.inner_state.tolist(), program.inner_constant.tolist()
         ([[0.5, 0.0], [0.0, 0.5]], [[0.0, 2.0], [2.0, 0.0]], [-1.0, -1.0])
     """
-    traced = jax.make_jaxpr(lambda h: step(h, inputs))(jnp.zeros(n))
+    traced = _trace(step, n, inputs)
     if not _has_relus(traced.jaxpr):
         raise NotPiecewiseLinearError("no relu")
     reader = _Reader(n, gates)
@@ -206,6 +206,15 @@ def read_program(step: Step, n: int, inputs: Float[Array, " m"] | None, gates: N
     with jax.ensure_compile_time_eval():
         (output,) = reader.evaluate(traced.jaxpr, [np.asarray(value) for value in traced.consts], [state])
     return reader.result(output, n)
+
+
+def has_relus(step: Step, n: int, inputs: Float[Array, " m"] | None) -> bool:
+    """Whether the program of a step has a maximum or a minimum."""
+    return _has_relus(_trace(step, n, inputs).jaxpr)
+
+
+def _trace(step: Step, n: int, inputs: Float[Array, " m"] | None) -> ClosedJaxpr:
+    return jax.make_jaxpr(lambda h: step(h, inputs))(jnp.zeros(n))
 
 
 def _has_relus(jaxpr: Jaxpr) -> bool:

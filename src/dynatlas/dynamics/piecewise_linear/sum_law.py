@@ -23,14 +23,18 @@ class SumLaw(NamedTuple):
 
 BOX = SumLaw(1, True, "")
 NO_BOX = SumLaw(None, False, "no box is known that the map maps into itself")
+OPEN_GROWTH = SumLaw(
+    None, False, f"{NO_BOX.reason}; it has relus, but not only affine operations, as where gates act inside them"
+)
 
 
-def sum_law(equations: ReluEquations | None, *, has_box: bool) -> SumLaw:
+def sum_law(equations: ReluEquations | None, *, has_box: bool, has_relus: bool = False) -> SumLaw:
     """Return the law of a map that has a box, or of which the growth at infinity is known.
 
     Args:
         equations: of a relu map; None for any other map.
         has_box: whether a box is known that the map maps into itself.
+        has_relus: whether a map without equations has relus.
 
     Example:
         >>> sum_law(None, has_box=True).expected, sum_law(None, has_box=False).expected
@@ -39,7 +43,7 @@ def sum_law(equations: ReluEquations | None, *, has_box: bool) -> SumLaw:
     if has_box:
         return BOX
     if equations is None:
-        return NO_BOX
+        return OPEN_GROWTH if has_relus else NO_BOX
     found = growth(equations.weights)
     expected = None if found.index_sum is None else equations.orientation * found.index_sum
     return SumLaw(expected, found.is_proven, _reason(found, expected))
