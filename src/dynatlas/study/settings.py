@@ -171,7 +171,12 @@ class Population(Settings):
 class Analysis(Settings):
     """Analysis of the trained networks. Changing these settings never retrains a network."""
 
-    before = MappingProxyType({"fixed_point_max_seconds": 120.0, "svcca_per_network": True, "variations": {}})
+    before = MappingProxyType(
+        {
+            **{"fixed_point_max_seconds": 120.0, "fixed_point_max_regions": None},
+            **{"svcca_per_network": True, "variations": {}},
+        }
+    )
 
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
     measure_options: dict[str, dict[str, Any]] = {}  # measure → options
