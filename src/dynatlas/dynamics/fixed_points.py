@@ -158,7 +158,8 @@ def find_fixed_points(
     finds the saddles on the boundaries between stable points by bisection, and starts wherever a root must be. Further
     starts are added in rounds: between the points found, along their leading eigenvectors, and around the given starts
     at several scales. The search stops when the graph closes, every root was reached twice and, with a box, the index
-    sum is 1; or after rounds without a new root, with a box only if the sum is 1; or when a budget is spent. It also
+    sum is 1; or after rounds without a new root, with a box only if the sum is 1; or when a budget is spent. The sum of
+    a relu network without a box is waited for alike if it is proven, and for eight rounds if it is supported. It also
     stops once at least 100 roots, and most of all roots, were reached from one start only; and four rounds after 16
     such roots with an eigenvalue of 1 show a continuum, which has no graph. A large map that is equivalent to a smaller
     one is searched there (``completeness.reduction``). All computations use float64, independent of JAX's default.

@@ -173,8 +173,10 @@ class Analysis(Settings):
 
     before = MappingProxyType(
         {
-            **{"fixed_point_max_seconds": 120.0, "fixed_point_max_regions": None},
-            **{"svcca_per_network": True, "variations": {}},
+            "fixed_point_max_seconds": 120.0,
+            "fixed_point_max_regions": None,
+            "svcca_per_network": True,
+            "variations": {},
         }
     )
 
