@@ -69,6 +69,11 @@ def test_cells():
 
 
 @pytest.mark.usefixtures("quick_compilation")
+def test_fixed_points():
+    carry_out(DOCS / "fixed-points.md")
+
+
+@pytest.mark.usefixtures("quick_compilation")
 def test_continuation():
     namespace = carry_out(DOCS / "continuation.md")
     text = (DOCS / "continuation.md").read_text(encoding="utf-8")

@@ -213,8 +213,8 @@ def test_relu_network_with_hand_computed_points():
         False,
     ]  # at the first, h2 is on its kink: slope −½ on one side, 0 on the other
     assert points.index.tolist() == [1, -1]
-    assert points.index_sum == 0  # for h1 → ∞ the map grows: no theorem, no certificate
-    assert points.certificate == "not certifiable"
+    assert points.index_sum == 0  # for h1 → ∞ the map grows
+    assert points.certificate == "complete"  # by enumeration
 
 
 def test_a_root_on_a_kink_where_the_index_changes_has_none():

@@ -25,13 +25,13 @@ def switches(state, _):
 
 def withhold(monkeypatch, roots):
     """Reject these roots wherever a search finds them."""
-    inside = Multistart._inside
+    inside = Multistart.inside
 
     def without(self, states):
         near = (np.linalg.norm(states[:, None] - np.array(roots), axis=-1) < 1e-3).any(axis=1)
         return inside(self, states) & ~near
 
-    monkeypatch.setattr(Multistart, "_inside", without)
+    monkeypatch.setattr(Multistart, "inside", without)
 
 
 def search(size, **options):

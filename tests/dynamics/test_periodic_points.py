@@ -77,3 +77,14 @@ def test_states_follow_each_other():
 def test_a_period_out_of_range_is_refused(period):
     with pytest.raises(ValueError, match="expected 1 to 16"):
         find_periodic_points(ring, np.zeros((1, 3)), period=period, key=KEY)
+
+
+def test_all_cycles_of_a_relu_map_are_known_by_enumeration():
+    """h' = relu(1 − 2h) maps 0 to 1 and back, and 1/3 to itself: the second iterate has two layers of relus."""
+    starts = np.linspace(0, 1, 24)[:, None]
+    found = find_periodic_points(lambda h, _: jax.nn.relu(1 - 2 * h), starts, period=2, key=KEY)
+    assert [(cycle.period, cycle.n_unstable) for cycle in found.cycles] == [(1, 1), (2, 0)]
+    np.testing.assert_allclose(np.sort(found.cycles[1].states[:, 0]), [0, 1], atol=1e-12)
+    assert [found.index_sum(period) for period in (1, 2)] == [1, 1]
+    assert [found.certificate(period) for period in (1, 2)] == ["complete", "complete"]
+    assert "2 relus" in found.searches[2].reason

@@ -98,7 +98,8 @@ class Cell(eqx.Module):
     def box(self, inputs: Float[Array, " inputs"]) -> Box | None:
         """Return a box (low, high) that one step under a static input maps into itself, or None if none is known.
 
-        Without a box a search cannot prove that it found all fixed points: its certificate is "not certifiable".
+        Without a box a search cannot prove that it found all fixed points: its certificate is "not certifiable", unless
+        the step consists of affine operations and relus.
         """
         del inputs
         return None

@@ -23,6 +23,7 @@ def analyze(
     max_starts: int | None = None,
     max_gb: float | None = None,
     max_seconds: float = 120.0,
+    max_regions: int | None = None,
     layer: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
     readout: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
     activation: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
@@ -48,6 +49,8 @@ def analyze(
         max_starts: Budget of starts of each search; by default 16384.
         max_gb: Most memory that the numbers of a file may take, in units of 1e9 bytes; by default 0.5.
         max_seconds: Budget of processor time of each search, in seconds. A search that it cuts is never "complete".
+        max_regions: Budget of groups of linear regions of a relu network, to prove that no fixed point is missing; by
+            default 1024 with up to 16 units, and otherwise none. 32 units took about 10000, and 25 seconds.
         layer: The recurrent layer to read, if there are several that are not stacked.
         readout: The linear layer used as readout, if several fit; "" for none.
         activation: The activation; by default tanh.
@@ -95,7 +98,13 @@ def analyze(
     check_folder(folder, results_of(network.name), replaces_any=out is not None)  # before minutes of work
     try:
         found = analyze_network(
-            read, **given, activity=states, max_starts=max_starts, max_seconds=max_seconds, key=jax.random.key(seed)
+            read,
+            **given,
+            activity=states,
+            max_starts=max_starts,
+            max_seconds=max_seconds,
+            max_regions=max_regions,
+            key=jax.random.key(seed),
         )
     except ValueError as error:
         raise NetworkError(f"{error}") from error

@@ -49,20 +49,22 @@ SAME_SLOW_POINT = 1e-3
 
 
 class Budget:
-    """Starts and seconds of a search.
+    """Starts and seconds of a search, and groups of linear regions of a relu map.
 
     Seconds are those of the processor, so that other work on the machine does not cut a search.
 
     Attributes:
         max_starts: starts, including those that the search adds.
         max_seconds: seconds of this process since the budget was made, or None.
+        max_regions: groups of linear regions; None leaves it to the number of relus.
     """
 
     max_starts: int
     max_seconds: float | None
+    max_regions: int | None
 
-    def __init__(self, max_starts: int, max_seconds: float | None):
-        self.max_starts, self.max_seconds = max_starts, max_seconds
+    def __init__(self, max_starts: int, max_seconds: float | None, max_regions: int | None = None):
+        self.max_starts, self.max_seconds, self.max_regions = max_starts, max_seconds, max_regions
         self._begun = time.process_time()
 
     @property
@@ -180,7 +182,7 @@ class Multistart:
         return reached
 
     def add_roots(self, states: NDArray[np.float64], hits: list[int]) -> None:
-        """Add roots that a search on a reduced map reached, each at its polished state."""
+        """Add roots that were found otherwise, each at its polished state."""
         self._merge(states, hits)
 
     @property
@@ -219,7 +221,7 @@ class Multistart:
         outside = "far from the starts" if self.box is None else "outside the box"
         self.rejected[outside] += int((outcomes == Outcome.ESCAPED).sum())
         ended = (outcomes == Outcome.ROOT) | (outcomes == Outcome.MINIMUM)
-        inside = ended & self._inside(states)
+        inside = ended & self.inside(states)
         self.rejected["outside the box"] += int((ended & ~inside).sum())
         for kind, radius in ((Outcome.ROOT, SAME_ROOT), (Outcome.MINIMUM, SAME_SLOW_POINT)):
             candidates = states[inside & (outcomes == kind)]
@@ -232,7 +234,7 @@ class Multistart:
         polished, residuals, jacobians, kinks = in_chunks(
             lambda chunk: polish(self.step, chunk, self.inputs), states, POLISH_CHUNK
         )
-        inside = self._inside(polished)
+        inside = self.inside(polished)
         for point in range(len(polished)):
             state, residual, jacobian = polished[point], residuals[point], jacobians[point]
             q = 0.5 * float(residual @ residual)
@@ -274,7 +276,7 @@ class Multistart:
         still = np.linalg.norm(jacobian - np.eye(len(state)), axis=1) < DEGENERATE
         return bool((still & ((state < low) | (state > high))).any())
 
-    def _inside(self, states: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def inside(self, states: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each state is in the box; without a box, whether it is finite."""
         if self.box is None:
             return np.asarray(np.isfinite(states).all(axis=1))

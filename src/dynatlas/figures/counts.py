@@ -16,6 +16,7 @@ from dynatlas.figures.style import GREY, SMALLEST, new_figure, panel, styled
 CERTIFICATE_COLORS = {
     "complete": "#009E73",
     "consistent": "#56B4E9",
+    "supported": "#F0E442",
     "incomplete": "#D55E00",
     "not certifiable": "#C9CED3",
 }
@@ -149,9 +150,10 @@ def fixed_point_counts_caption(atlas: AtlasLike) -> str:
         f"Fixed points by their number of unstable directions, from {count_of(len(made), 'search', 'searches')} over "
         f"{count_of(made['network'].nunique(), 'network')} that passed: one search per network and static input. "
         "Each number is the most common count within its variant; a darker cell means that more of the searches "
-        "agree. Slow points are not counted. Bars: the share of searches with index sum 1 and a closed Morse graph "
-        "(complete; in atlases of earlier versions, the sum alone), with the sum alone (consistent), with another sum "
-        "(incomplete), or without a known invariant box, where the theorem does not apply (not certifiable)."
+        "agree. Slow points are not counted. Bars: the share of searches with index sum 1 and a closed Morse graph, "
+        "or all linear regions examined (complete; in atlases of earlier versions, the sum alone), with the sum alone "
+        "(consistent), with the sum of a relu network whose growth at infinity was searched, not bounded (supported), "
+        "with another sum (incomplete), or where no such law is known or supported (not certifiable)."
     )
 
 

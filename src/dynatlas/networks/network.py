@@ -33,7 +33,8 @@ class Network(SummaryRepr):
         n_inputs: m.
         readout: ``readout(state [n]) -> output [o]``, or None.
         bounds: ``bounds(inputs [m]) -> (low, high)``, numbers or [n]: a box that one step under a static input maps
-            into itself, or None if there is none. A search can be certified complete only with a box.
+            into itself, or None if there is none. Without one, only the search of a relu network can
+            be certified complete.
         state_labels: name of each component of the state; by default h0, h1, …
         source: what was found and assumed when the network was read, one sentence each.
         assumed: what was assumed, in short: "activation tanh".

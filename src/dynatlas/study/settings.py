@@ -208,7 +208,14 @@ class Population(Settings):
 class Analysis(Settings):
     """Analysis of the trained networks. Changing these settings never retrains a network."""
 
-    before = MappingProxyType({"fixed_point_max_seconds": 120.0, "svcca_per_network": True, "variations": {}})
+    before = MappingProxyType(
+        {
+            "fixed_point_max_seconds": 120.0,
+            "fixed_point_max_regions": None,
+            "svcca_per_network": True,
+            "variations": {},
+        }
+    )
 
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("svcca", "cka")
     measure_options: dict[str, dict[str, Any]] = {}  # measure → options
@@ -221,6 +228,8 @@ class Analysis(Settings):
     slow_point_tolerance: Annotated[float, Field(gt=0, le=1)] = 1e-8
     fixed_point_max_starts: Annotated[int, Field(ge=1, le=100_000_000)] = 16_384
     fixed_point_max_seconds: Annotated[float, Field(gt=0, le=1e6)] = 120.0  # processor time of one search
+    # Groups of linear regions of a relu network; by default 1,024 up to 16 units, and 0 beyond.
+    fixed_point_max_regions: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
     transition_trials: Annotated[int, Field(ge=1, le=100_000)] = 100  # random directions per fixed point
     transition_scale: Annotated[float, Field(gt=0, lt=0.5)] = 0.02  # displacement, of the nearest distance
     # Further displacements at which transition graphs are computed, to measure their sensitivity.

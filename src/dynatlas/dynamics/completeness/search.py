@@ -1,4 +1,4 @@
-"""The whole search on one map: rounds of starts, the Morse graph, and the decision to stop."""
+"""The whole search on one map: rounds of starts, the Morse graph, the decision to stop, the regions of a relu map."""
 
 from typing import NamedTuple
 
@@ -12,6 +12,10 @@ from dynatlas.dynamics.completeness.reduction import Reduction, find_reduction
 from dynatlas.dynamics.completeness.starts import more_starts, search_region
 from dynatlas.dynamics.completeness.verdict import Verdict, verdict
 from dynatlas.dynamics.multistart import ROUND, Budget, Multistart
+from dynatlas.dynamics.piecewise_linear.equations import relu_equations
+from dynatlas.dynamics.piecewise_linear.program import has_relus
+from dynatlas.dynamics.piecewise_linear.proof import examine_regions
+from dynatlas.dynamics.piecewise_linear.sum_law import SumLaw, sum_law
 from dynatlas.dynamics.root_search import FLOW_RUNS
 from dynatlas.dynamics.step import Box, Step
 
@@ -19,6 +23,8 @@ from dynatlas.dynamics.step import Box, Step
 SINGLETON_ROUNDS = 4
 # Rounds that sample a continuum of roots more densely.
 CONTINUUM_ROUNDS = 4
+# Rounds that a sum of indices is waited for that is supported, not proven.
+SUPPORTED_ROUNDS = 8
 # Starts of the search on the whole map that check a reduced one.
 CHECKING_STARTS = 48
 
@@ -51,7 +57,7 @@ class Problem(NamedTuple):
         inputs: the static input.
         box: that the map maps into itself, or None.
         tolerances: largest q of a root and of a slow point.
-        budget: of starts and of seconds.
+        budget: of starts, of seconds and of linear regions.
     """
 
     step: Step
@@ -69,13 +75,20 @@ def search_roots_of(problem: Problem, starts: NDArray[np.float64], random: np.ra
         starts: [starts, n].
         random: generator of the added starts.
     """
+    step, n, inputs = problem.step, starts.shape[1], problem.inputs
+    equations = relu_equations(step, n, inputs)
+    is_other = equations is None and problem.box is None and has_relus(step, n, inputs)
+    law = sum_law(equations, has_box=problem.box is not None, has_relus=is_other)
     reduction = find_reduction(problem.step, starts, problem.inputs, problem.box)
     if reduction is not None:
-        found = _reduced(reduction, problem, starts, random)
+        found = _reduced(reduction, problem, law, starts, random)
         if found is not None:
             return found
     search = _multistart(problem, starts)
-    return _found(search, _run(search, starts, random))
+    open_ends = _run(search, law, starts, random)
+    proof = examine_regions(search, equations)
+    found = _found(search, law, open_ends)
+    return found._replace(verdict=proof.improve(found.verdict))
 
 
 def _multistart(problem: Problem, starts: NDArray[np.float64]) -> Multistart:
@@ -88,19 +101,20 @@ def _multistart(problem: Problem, starts: NDArray[np.float64]) -> Multistart:
     return Multistart(step, inputs, box, *tolerances, spread, start_range, region, budget)
 
 
-def _run(search: Multistart, starts: NDArray[np.float64], random: np.random.Generator) -> list[str]:
+def _run(search: Multistart, law: SumLaw, starts: NDArray[np.float64], random: np.random.Generator) -> list[str]:
     """Search in rounds until nothing is missing or the budget is spent; return why the Morse graph does not close."""
     search.search(starts)
     search.follow(starts[:FLOW_RUNS])
     graph = MorseGraph(search)
-    known, again, sampled = -1, 0, 0
+    known, again, sampled, rounds = -1, 0, 0, 0
     while True:
         graph.close()
         sampled += search.on_continuum
         if sampled > CONTINUUM_ROUNDS:
             break
-        # Without a box the sum proves nothing, and is not waited for.
-        adds_up = search.box is None or search.index_sum == 1
+        # A sum that is not known is not waited for, and one that is only supported not for ever.
+        is_awaited = law.expected is not None and (law.is_proven or rounds < SUPPORTED_ROUNDS)
+        adds_up = not is_awaited or search.index_sum == law.expected
         nothing_new = len(search.roots) == known
         is_done = graph.closes or not graph.is_defined
         if search.uncountable or (adds_up and is_done and not search.n_singletons):
@@ -111,16 +125,16 @@ def _run(search: Multistart, starts: NDArray[np.float64], random: np.random.Gene
                 break
         if search.stopped:
             break
-        known = len(search.roots)
+        known, rounds = len(search.roots), rounds + 1
         count = min(ROUND, search.budget.max_starts - search.n_starts)
         search.search(more_starts(search, starts, search.spread, count, random))
     return graph.reasons
 
 
-def _found(search: Multistart, open_ends: list[str]) -> Found:
+def _found(search: Multistart, law: SumLaw, open_ends: list[str]) -> Found:
     roots = search.roots
     said = verdict(
-        has_box=search.box is not None,
+        law=law,
         index_sum=search.index_sum,
         degenerate=sum(not point.index for point in roots),
         singletons=search.n_singletons,
@@ -134,13 +148,13 @@ def _found(search: Multistart, open_ends: list[str]) -> Found:
 
 
 def _reduced(
-    reduction: Reduction, problem: Problem, starts: NDArray[np.float64], random: np.random.Generator
+    reduction: Reduction, problem: Problem, law: SumLaw, starts: NDArray[np.float64], random: np.random.Generator
 ) -> Found | None:
     """Search the reduced map and return its points on the whole one; None if the two do not agree."""
     given = reduction.project(starts)
     inner_box = None if problem.box is None else reduction.box(*problem.box)
     inner = _multistart(problem._replace(step=reduction, box=inner_box), given)
-    open_ends = _run(inner, given, random)
+    open_ends = _run(inner, law, given, random)
     outer = _multistart(problem, starts)
     roots = inner.roots
     if roots:
@@ -158,7 +172,7 @@ def _reduced(
     outer.n_starts += inner.n_starts
     outer.rejected += inner.rejected
     outer.cut = inner.cut or outer.cut
-    found = _found(outer, open_ends)
+    found = _found(outer, law, open_ends)
     where = f"searched in {given.shape[1]} of {starts.shape[1]} dimensions, which decide the others"
     reason = f"{found.verdict.reason}; {where}" if found.verdict.reason else where
     return found._replace(verdict=found.verdict._replace(reason=reason))

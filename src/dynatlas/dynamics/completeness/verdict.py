@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from dynatlas._util.messages import count_of
+from dynatlas.dynamics.piecewise_linear.sum_law import SumLaw
 
-Certificate = Literal["complete", "consistent", "incomplete", "not certifiable"]
+Certificate = Literal["complete", "consistent", "supported", "incomplete", "not certifiable"]
 
 
 class Verdict(NamedTuple):
@@ -17,7 +18,7 @@ class Verdict(NamedTuple):
 
 def verdict(
     *,
-    has_box: bool,
+    law: SumLaw,
     index_sum: int,
     degenerate: int,
     singletons: int,
@@ -28,7 +29,7 @@ def verdict(
     """Return the certificate of a search.
 
     Args:
-        has_box: whether a box is known that the map maps into itself.
+        law: what the indices of all roots sum to.
         index_sum: sum of the roots' indices.
         degenerate: roots without an index.
         singletons: roots that only one start reached.
@@ -37,7 +38,8 @@ def verdict(
         cut: which budget was spent before the search was finished; empty if none was.
 
     Example:
-        >>> facts = {"has_box": True, "degenerate": 0, "singletons": 0, "uncountable": False, "cut": ""}
+        >>> from dynatlas.dynamics.piecewise_linear.sum_law import BOX
+        >>> facts = {"law": BOX, "degenerate": 0, "singletons": 0, "uncountable": False, "cut": ""}
         >>> verdict(index_sum=1, open_ends=[], **facts).certificate
         'complete'
         >>> verdict(index_sum=1, open_ends=["there is no stable point"], **facts)
@@ -45,21 +47,23 @@ def verdict(
         >>> verdict(index_sum=0, open_ends=[], **facts)
         Verdict(certificate='incomplete', reason='the index sum is 0, not 1')
     """
+    known = [law.reason] if law.reason else []
     doubts = [f"{count_of(singletons, 'root')} reached from one start only"] if singletons else []
-    continuum = ["there are more roots than starts can count, as on a continuum"] if uncountable else []
     doubts += [*open_ends, *([cut] if cut else [])]
-    if not has_box:
-        doubts = continuum + doubts
-        return Verdict("not certifiable", "; ".join(["no box is known that the map maps into itself", *doubts]))
-    failures = list(continuum)
+    failures = ["there are more roots than starts can count, as on a continuum"] if uncountable else []
+    if law.expected is None:
+        return Verdict("not certifiable", "; ".join([*known, *failures, *doubts]))
     if degenerate:
         failures.append(f"{count_of(degenerate, 'root')} too close to degenerate for an index")
-    elif index_sum != 1:
-        failures.append(f"the index sum is {index_sum}, not 1")
+    elif index_sum != law.expected:
+        failures.append(f"the index sum is {index_sum}, not {law.expected}")
+    closed = f"index sum {index_sum}, every boundary in the Morse graph explained, every root reached more than once"
+    if not law.is_proven:
+        # A sum that is only supported proves neither that a root is missing nor that none is.
+        said: Certificate = "not certifiable" if failures else "supported"
+        return Verdict(said, "; ".join([*known, *failures, *(doubts or ([] if failures else [closed]))]))
     if failures:
-        return Verdict("incomplete", "; ".join([*failures, *([cut] if cut else [])]))
+        return Verdict("incomplete", "; ".join([*failures, *([cut] if cut else []), *known]))
     if doubts:
-        return Verdict("consistent", "; ".join(doubts))
-    return Verdict(
-        "complete", "index sum 1, every boundary in the Morse graph explained, every root reached more than once"
-    )
+        return Verdict("consistent", "; ".join([*doubts, *known]))
+    return Verdict("complete", "; ".join([closed, *known]))

@@ -235,7 +235,7 @@ def _add_roots_at(tree: Tree, place: float, random: np.random.Generator, key: PR
         starts = random.uniform(low, high, (SEARCH_STARTS, n))
     known = np.array([crossing.guess[:-1] for crossing in crossings_at(tree.strands, place)]).reshape(-1, n)
     starts = np.concatenate([known, starts])
-    found = find_fixed_points(_AtParameter(tree.curve.step), starts, [parameter], box=bounds, key=key)
+    found = find_fixed_points(_AtParameter(tree.curve.step), starts, [parameter], box=bounds, max_regions=0, key=key)
     for state in found.roots().states:
         point = evaluate(tree.curve, np.append(state, place), np.eye(n + 1)[-1])
         if point is not None and not _is_known(tree, state, place):

@@ -86,6 +86,8 @@ class PeriodicPoints(SummaryRepr):
         n_points = sum(cycle.period for cycle in self.of_iterate(period))
         if search.certificate == "not certifiable" or n_points == int((~search.is_slow).sum()):
             return search.certificate
+        if search.certificate == "supported":
+            return "not certifiable"
         return "consistent" if self.index_sum(period) == 1 else "incomplete"
 
     def to_dataframe(self) -> pd.DataFrame:

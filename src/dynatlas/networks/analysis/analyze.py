@@ -12,6 +12,8 @@ from dynatlas._util.arrays import generator
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.attractors import Attractor
 from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_points
+from dynatlas.dynamics.multistart import Budget
+from dynatlas.dynamics.piecewise_linear.sum_law import NO_BOX
 from dynatlas.networks.analysis.attractors import reached_attractors
 from dynatlas.networks.analysis.starts import Visited, starts_around, visited_states
 from dynatlas.networks.analysis.tables import attractor_rows, point_rows, search_row
@@ -67,6 +69,7 @@ def analyze(
     starts: int | None = None,
     max_starts: int | None = None,
     max_seconds: float | None = MAX_SECONDS,
+    max_regions: int | None = None,
     key: PRNGKeyArray,
 ) -> Analysis:
     """Analyse the dynamics of a network under static inputs.
@@ -84,6 +87,7 @@ def analyze(
             state dimensions, and beyond that inversely proportional to their number.
         max_starts: budget of starts of each search, including those that it adds; by default 16,384.
         max_seconds: budget of processor time of each search, or None.
+        max_regions: budget of groups of linear regions of a relu network (``find_fixed_points``).
         key: the random key.
 
     Raises:
@@ -104,14 +108,14 @@ def analyze(
         raise ValueError("conditions has NaN or infinity; expected numbers")
     key, visit_key, run_key = jax.random.split(key, 3)
     visited = visited_states(network, trials, activity, generator(visit_key))
-    budget = max_starts or MOST_STARTS
+    budget = Budget(max_starts or MOST_STARTS, max_seconds, max_regions)
     given = starts or int(STARTS * min(1.0, STARTS_FOR / network.n_states))
-    count = min(max(given // len(static), FEWEST_STARTS), budget)
+    count = min(max(given // len(static), FEWEST_STARTS), budget.max_starts)
     found, reached = [], []
     rows: dict[str, list[pd.DataFrame]] = {"searches": [], "fixed_points": [], "attractors": []}
     for condition, inputs in enumerate(static):
         search_key = jax.random.fold_in(key, condition)
-        points = _search(network, visited, inputs, count, budget, max_seconds, search_key)
+        points = _search(network, visited, inputs, count, budget, search_key)
         attractors = reached_attractors(
             network, visited, inputs, points, generator(jax.random.fold_in(run_key, condition))
         )
@@ -129,8 +133,7 @@ def _search(
     visited: Visited,
     inputs: NDArray[np.float64],
     count: int,
-    max_starts: int,
-    max_seconds: float | None,
+    budget: Budget,
     key: PRNGKeyArray,
 ) -> FixedPoints:
     """Find the fixed points of one condition: roots first, then by number of unstable directions and readout."""
@@ -142,8 +145,9 @@ def _search(
             starts,
             inputs,
             box=network.box(inputs),
-            max_starts=max_starts,
-            max_seconds=max_seconds,
+            max_starts=budget.max_starts,
+            max_seconds=budget.max_seconds,
+            max_regions=budget.max_regions,
             key=search_key,
         )
     outputs = network.read_out(points.states.reshape(len(points), network.n_states))
@@ -157,11 +161,13 @@ def _warnings(network: Network, found: list[FixedPoints]) -> tuple[str, ...]:
     warnings = []
     if network.is_slow:
         warnings.append("Every step of this network leaves JAX, which is slow: fewer runs are followed to attractors.")
-    if any(points.certificate == "not certifiable" for points in found):
+    without_law = [points.certificate == "not certifiable" and NO_BOX.reason in points.reason for points in found]
+    if any(without_law):
         warnings.append(
             "No box that this network maps into itself is known: no count of fixed points can be certified."
         )
     for condition, points in enumerate(found):
-        if points.certificate in ("consistent", "incomplete") and len(warnings) < MOST_WARNINGS:
+        is_new = points.certificate != "complete" and not without_law[condition]
+        if is_new and len(warnings) < MOST_WARNINGS:
             warnings.append(f"Condition {condition} is {points.certificate}: {points.reason}.")
     return tuple(warnings)

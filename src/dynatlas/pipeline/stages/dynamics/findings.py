@@ -147,6 +147,7 @@ def search_condition(
             slow_tol=settings.slow_point_tolerance,
             max_starts=settings.fixed_point_max_starts,
             max_seconds=settings.fixed_point_max_seconds,
+            max_regions=settings.fixed_point_max_regions,
             key=search_key,
         )
         return _in_canonical_order(points, _readouts(cell, points), task.ideal_outputs)
