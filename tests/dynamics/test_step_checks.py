@@ -1,5 +1,6 @@
 """Step functions as people have them: each mistake has its sentence."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,6 +56,34 @@ def test_a_mistake_is_told(name):
     with pytest.raises(ValueError, match=message) as error:
         find_fixed_points(step, STARTS, key=jax.random.key(0))
     assert len(str(error.value)) <= 500
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda x, h: jnp.tanh(2 * h),
+        lambda inputs, state: jnp.tanh(2 * state),
+        lambda u, x: jnp.tanh(2 * x),
+        eqx.nn.GRUCell(4, 4, key=jax.random.key(0)),
+    ],
+)
+def test_arguments_in_the_wrong_order_are_refused_where_sizes_are_equal(step):
+    with pytest.raises(ValueError, match=r"seem to be the other way round.*or rename the parameters"):
+        find_fixed_points(step, STARTS, np.zeros(4), key=jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    "step", [lambda x, u: leaf(x) + u, lambda h, x: leaf(h) + x, lambda state, inputs: leaf(state)]
+)
+def test_arguments_in_the_right_order_are_not_refused(step):
+    assert len(find_fixed_points(step, STARTS, np.zeros(4), key=jax.random.key(0)))
+
+
+def test_inputs_with_an_axis_of_batches_are_refused():
+    with pytest.raises(
+        ValueError, match=r"inputs has shape \(1, 4\); expected \[m\], one static input: pass inputs\[0\]"
+    ):
+        find_fixed_points(lambda h, x: leaf(h) + x, STARTS, np.zeros((1, 4)), key=jax.random.key(0))
 
 
 def test_arguments_that_are_no_starts_no_key_and_no_budget():

@@ -1,5 +1,6 @@
 """The map under study: a step function ``F(state, inputs)``, its validation, its residual and its Jacobian."""
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +18,25 @@ from dynatlas._util.arrays import ArrayLike
 Step = Callable[[Array, Any], Array | NDArray[Any]]
 
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # (low [n], high [n])
+# Names of parameters, by which a step with the wrong order is recognised. Where x is the state, u is the input.
+_INPUTS = {"input", "inputs", "inp", "inps", "input_t", "u", "xt", "x_t", "stimulus", "drive", "external_input"}
+_STATES = {"state", "states", "h", "hidden", "hx", "h_t", "h_prev", "hidden_state", "carry", "prev_state", "r", "rates"}
 EXPECTED = "expected step(state [n], inputs) → the next state [n]"
 
 
 def static_inputs(inputs: ArrayLike | None) -> Float[Array, " m"] | None:
-    """Return the inputs as a float64 JAX array; call it where 64 bits are enabled."""
-    return None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
+    """Return the inputs as a float64 JAX array; call it where 64 bits are enabled.
+
+    Raises:
+        ValueError: the inputs have two axes or more, such as (1, m), which a step would broadcast to several states.
+    """
+    if inputs is None:
+        return None
+    given = np.asarray(inputs, np.float64)
+    if given.ndim > 1:
+        one = "inputs[0]" if given.shape[0] == 1 else "one of the rows"
+        raise ValueError(f"inputs has shape {given.shape}; expected [m], one static input: pass {one}")
+    return jnp.asarray(given)
 
 
 def next_state(step: Step, state: Float[Array, " n"], inputs: Float[Array, " m"] | None) -> Float[Array, " n"]:
@@ -82,6 +96,23 @@ def check_step(step: Step, state: np.ndarray, inputs: Float[Array, " m"] | None)
         raise ValueError(
             "step returns different states for the same state: it has noise or dropout, and a map with noise has no "
             "fixed points. Remove the noise; in PyTorch, call module.eval()"
+        )
+    _check_order(step)
+
+
+def _check_order(step: Step) -> None:
+    """Refuse a step whose parameters are named as inputs and state, in this order, as those of a GRU cell often are.
+
+    Where inputs and states have the same size, such a step can be computed, and its results are wrong.
+    """
+    try:
+        first, second = [name.strip("_").lower() for name in inspect.signature(step).parameters][:2]
+    except (TypeError, ValueError):  # no signature, or another number of parameters
+        return
+    if (first in _INPUTS and second in {*_STATES, "x"}) or (first == "x" and second in _STATES):
+        raise ValueError(
+            f"step has the parameters {first}, {second}, which seem to be the other way round; {EXPECTED}. Pass lambda "
+            "state, inputs: step(inputs, state), or rename the parameters if their order is right"
         )
 
 
