@@ -134,11 +134,11 @@ def basins(
         >>> from dynatlas import find_fixed_points
         >>> step = lambda h, x: jnp.tanh(2 * h)
         >>> points = find_fixed_points(step, np.linspace(-1, 1, 20)[:, None], box=(-1, 1), key=jax.random.key(0))
-        >>> basins(step, np.linspace(-0.5, 1, 300)[:, None], points)
+        >>> basins(step, np.linspace(-0.5, 1, 120)[:, None], points)
         Basins of 2 attractors
-          states         300
-          fixed point 1  66.7% [61.1%, 71.8%]
-          fixed point 0  33.3% [28.2%, 38.9%]
+          states         120
+          fixed point 1  66.7% [57.8%, 74.5%]
+          fixed point 0  33.3% [25.5%, 42.2%]
         next: .to_dataframe()
 
     Source: Menck et al. 2013 for the share of states as a measure of stability; Wilson 1927 for its interval.
