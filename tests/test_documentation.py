@@ -109,11 +109,13 @@ def test_cells():
 
 
 @pytest.mark.usefixtures("quick_compilation")
-def test_continuation():
+def test_continuation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     namespace = carry_out(DOCS / "continuation.md")
     text = (DOCS / "continuation.md").read_text(encoding="utf-8")
     assert all(f"`{kind}`" in text for kind in KINDS)
     assert namespace["branches"].plot().axes
+    assert (tmp_path / "pair-along-input-0" / "index.html").exists()
 
 
 def test_comparing_networks():

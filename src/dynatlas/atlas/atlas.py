@@ -228,13 +228,35 @@ class Atlas(SummaryRepr):
 
         return jax.tree_util.tree_map_with_path(stored, skeleton)
 
+    def member(self, id_or_name: str) -> Member:
+        """Return the settings of a network, by its id, the first 4 or more characters of it, or its name.
+
+        Raises:
+            AtlasError: the study has no such network, or more than one.
+        """
+        members = self.study.members
+        found = self.study.members_named(id_or_name) or [
+            member for member in members if len(id_or_name) >= 4 and member.id.startswith(id_or_name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(member.id for member in found[:10])
+            raise AtlasError(f"{id_or_name!r} begins the ids of {len(found)} networks: {ids}. Give more characters")
+        labels = [label for member in members for label in (member.id, member.name)]
+        near = difflib.get_close_matches(id_or_name, labels, n=1, cutoff=0)[0]
+        raise AtlasError(
+            f"no network {id_or_name!r} in the study {self.study.name!r}; the nearest is {near!r}. "
+            "Give an id, its first 4 or more characters, or a name"
+        )
+
     def network(self, id_or_name: str, *, untrained: bool = False) -> Cell:
         """One network, by its id, the first 4 or more characters of it, or its name; or what it was before training.
 
         Raises:
             AtlasError: the study has no such network, or more than one, or it is not trained yet.
         """
-        member = self._member(id_or_name)
+        member = self.member(id_or_name)
         block = self.study.block_of(member)
         index = self.study.blocks[block].index(member)
         return jax.tree.map(lambda leaf: leaf[index], self.cells(block, untrained=untrained))
@@ -379,23 +401,6 @@ class Atlas(SummaryRepr):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).open, (self.path,)
-
-    def _member(self, id_or_name: str) -> Member:
-        members = self.study.members
-        found = self.study.members_named(id_or_name) or [
-            member for member in members if len(id_or_name) >= 4 and member.id.startswith(id_or_name)
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(member.id for member in found[:10])
-            raise AtlasError(f"{id_or_name!r} begins the ids of {len(found)} networks: {ids}. Give more characters")
-        labels = [label for member in members for label in (member.id, member.name)]
-        near = difflib.get_close_matches(id_or_name, labels, n=1, cutoff=0)[0]
-        raise AtlasError(
-            f"no network {id_or_name!r} in the study {self.study.name!r}; the nearest is {near!r}. "
-            "Give an id, its first 4 or more characters, or a name"
-        )
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> Entry:
         target = self.path / check_name(name)

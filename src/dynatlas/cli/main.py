@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dynatlas._util.messages import duration
+from dynatlas.cli import continuation as continuation_commands
 from dynatlas.cli import figures as figure_commands
 from dynatlas.cli import networks as network_commands
 from dynatlas.cli import recordings as recording_commands
@@ -37,6 +38,7 @@ app = App(
         dynatlas report my-atlas           rebuild the page and print its path
         dynatlas figures my-atlas          draw the figures of the paper, and more
         dynatlas analyze NETWORK           analyse a network trained elsewhere
+        dynatlas continue NETWORK          follow its fixed points along an input or weights
         dynatlas place my-atlas RECORDING  place a recording among the networks
 
     Exit codes:
@@ -302,6 +304,9 @@ app.command(figure_commands.figures)
 
 
 app.command(network_commands.analyze)
+
+
+app.command(continuation_commands.continue_, name="continue")
 
 
 app.command(network_commands.convert)
