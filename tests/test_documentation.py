@@ -118,6 +118,12 @@ def test_continuation(tmp_path, monkeypatch):
     assert (tmp_path / "pair-along-input-0" / "index.html").exists()
 
 
+@pytest.mark.usefixtures("quick_compilation")
+def test_dynamics():
+    namespace = carry_out(DOCS / "dynamics.md")
+    assert len(namespace["lesions"].fixed_points) == 4
+
+
 def test_comparing_networks():
     known = set(MEASURES)
     try:

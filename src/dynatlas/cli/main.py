@@ -15,6 +15,7 @@ from rich.table import Table
 from dynatlas._util.messages import duration
 from dynatlas.cli import continuation as continuation_commands
 from dynatlas.cli import figures as figure_commands
+from dynatlas.cli import lesions as lesion_commands
 from dynatlas.cli import networks as network_commands
 from dynatlas.cli import recordings as recording_commands
 from dynatlas.cli.streams import drop_output, unfailing_errors
@@ -39,6 +40,7 @@ app = App(
         dynatlas figures my-atlas          draw the figures of the paper, and more
         dynatlas analyze NETWORK           analyse a network trained elsewhere
         dynatlas continue NETWORK          follow its fixed points along an input or weights
+        dynatlas lesion NETWORK            remove its units, modes and input channels
         dynatlas place my-atlas RECORDING  place a recording among the networks
 
     Exit codes:
@@ -307,6 +309,9 @@ app.command(network_commands.analyze)
 
 
 app.command(continuation_commands.continue_, name="continue")
+
+
+app.command(lesion_commands.lesion)
 
 
 app.command(network_commands.convert)

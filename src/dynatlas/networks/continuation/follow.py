@@ -13,9 +13,9 @@ from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.continuation.branches import Branches
 from dynatlas.dynamics.continuation.continuation import continue_fixed_points
 from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_points
-from dynatlas.networks.analysis.analyze import FEWEST_STARTS, MOST_STARTS, STARTS, STARTS_FOR
-from dynatlas.networks.analysis.starts import Visited, starts_around, visited_states
-from dynatlas.networks.continuation.ways import Way, box_along, network_at, way_of
+from dynatlas.networks.analysis.analyze import FEWEST_STARTS, MOST_STARTS
+from dynatlas.networks.analysis.starts import Visited, starts_for, starts_in, visited_states
+from dynatlas.networks.continuation.ways import Way, box_along, way_of
 from dynatlas.networks.network import Network
 
 
@@ -128,15 +128,15 @@ def continue_network(
     visit_key, start_key, search_key, branch_key = jax.random.split(key, 4)
     # At a grid: without a box at one of the values, no index sum certifies anything.
     box = box_along(way, network, np.linspace(start, stop, n_values + 1))
-    first = network_at(way, network, start)
+    first = network.with_step(way.step_at(start))
     static = np.asarray(way.inputs_at(start), np.float64)
     visited = visited_states(first, trials, activity, generator(visit_key))
     budget = max_starts or MOST_STARTS
-    count = min(max(int(STARTS * min(1.0, STARTS_FOR / network.n_states)), FEWEST_STARTS), budget)
+    count = min(max(starts_for(network.n_states), FEWEST_STARTS), budget)
     with jax.enable_x64(True):
         points = find_fixed_points(
             first.step,
-            starts_around(visited, count, generator(start_key)),
+            starts_in(first.box(static), visited, count, generator(start_key)),
             static,
             box=first.box(static),
             max_starts=budget,

@@ -10,12 +10,10 @@ A way is a callable pytree, ``way(state, parameter) -> state``, so that a contin
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -153,15 +151,6 @@ def way_of(network: Network, along: str, inputs: ArrayLike | None = None, other:
     raise ValueError(f"along is {along!r}; expected one of {', '.join(KINDS)}")
 
 
-def network_at(way: Way, network: Network, parameter: float) -> Network:
-    """Return the network at a parameter, with its box."""
-    step = way.step_at(parameter)
-    if step is network.step:
-        return network
-    box = getattr(step, "box", None)
-    return replace(network, step=step, bounds=None if box is None else lambda inputs: box(jnp.asarray(inputs)))
-
-
 def box_along(way: Way, network: Network, parameters: NDArray[np.float64]) -> Box | Callable[[float], Box] | None:
     """Return the box at any parameter; None if at one of the given values no box is known.
 
@@ -169,7 +158,7 @@ def box_along(way: Way, network: Network, parameters: NDArray[np.float64]) -> Bo
     """
 
     def box_at(parameter: float) -> Box | None:
-        return network_at(way, network, parameter).box(way.inputs_at(parameter))
+        return network.with_step(way.step_at(parameter)).box(way.inputs_at(parameter))
 
     boxes = [box_at(float(parameter)) for parameter in parameters]
     known = [box for box in boxes if box is not None]
