@@ -35,7 +35,8 @@ def unit(**settings):
 
 
 def found_along(along, start, stop, network=None, **settings):
-    return continue_network(network or unit(), along, start, stop, n_values=20, key=jax.random.key(0), **settings)
+    ends = float(start), float(stop)
+    return continue_network(network or unit(), along, *ends, n_values=20, key=jax.random.key(0), **settings)
 
 
 def kinds(found):

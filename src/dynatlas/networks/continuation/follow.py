@@ -118,7 +118,7 @@ def continue_network(
 
         >>> import jax.numpy as jnp
         >>> switch = Network(lambda h, x: jnp.tanh(2 * h + x), n_states=1, n_inputs=1, bounds=lambda x: (-1, 1))
-        >>> found = continue_network(switch, "input:0", 0, -1, key=jax.random.key(0))
+        >>> found = continue_network(switch, "input:0", 0.0, -1.0, key=jax.random.key(0))
         >>> found.tables["bifurcations"][["kind", "parameter"]].round(4).values.tolist()
         [['fold', -0.5328]]
     """

@@ -14,6 +14,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -38,7 +39,7 @@ class Way(eqx.Module):
 
     def __call__(self, state: Any, parameter: Any) -> Any:
         """Compute one step."""
-        return self.step_at(parameter)(state, self.inputs_at(parameter))
+        return self.step_at(parameter)(state, jnp.asarray(self.inputs_at(parameter)))
 
 
 class AlongInput(Way):
