@@ -74,11 +74,19 @@ def test_fixed_points():
 
 
 @pytest.mark.usefixtures("quick_compilation")
-def test_continuation():
+def test_continuation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     namespace = carry_out(DOCS / "continuation.md")
     text = (DOCS / "continuation.md").read_text(encoding="utf-8")
     assert all(f"`{kind}`" in text for kind in KINDS)
     assert namespace["branches"].plot().axes
+    assert (tmp_path / "pair-along-input-0" / "index.html").exists()
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_dynamics():
+    namespace = carry_out(DOCS / "dynamics.md")
+    assert len(namespace["lesions"].fixed_points) == 4
 
 
 def test_comparing_networks():

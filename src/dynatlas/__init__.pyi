@@ -24,6 +24,8 @@ from .measures.distances import distance_matrix as distance_matrix
 from .measures.registry import register_measure as register_measure
 from .measures.spectra import spectrum_distance as spectrum_distance
 from .networks.analysis.analyze import analyze as analyze
+from .networks.continuation.follow import continue_network as continue_network
+from .networks.lesions.lesion import lesion as lesion
 from .networks.network import Network as Network
 from .networks.reading import read_network as read_network
 from .networks.weights import weight_distance as weight_distance

@@ -230,6 +230,28 @@ class Atlas(SummaryRepr):
 
         return jax.tree_util.tree_map_with_path(stored, skeleton)
 
+    def member(self, id_or_name: str) -> Member:
+        """Return the settings of a network, by its id, the first 4 or more characters of it, or its name.
+
+        Raises:
+            AtlasError: the study has no such network, or more than one.
+        """
+        members = self.study.members
+        found = self.study.members_named(id_or_name) or [
+            member for member in members if len(id_or_name) >= 4 and member.id.startswith(id_or_name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(member.id for member in found[:10])
+            raise AtlasError(f"{id_or_name!r} begins the ids of {len(found)} networks: {ids}. Give more characters")
+        labels = [label for member in members for label in (member.id, member.name)]
+        near = difflib.get_close_matches(id_or_name, labels, n=1, cutoff=0)[0]
+        raise AtlasError(
+            f"no network {id_or_name!r} in the study {self.study.name!r}; the nearest is {near!r}. "
+            "Give an id, its first 4 or more characters, or a name"
+        )
+
     def write_snapshots(self, block: Block, weights: Mapping[str, Mapping[str, np.ndarray]]) -> Entry:
         """Write the weights kept during training: network → leaf → array [snapshots, …]."""
         return self._write(snapshots_name(block), lambda path: formats.write_reduced(path, weights))
@@ -263,7 +285,7 @@ class Atlas(SummaryRepr):
             AtlasError: the study has no such network, or more than one, or no such snapshot, or the network is not
                 trained yet.
         """
-        member = self._member(id_or_name)
+        member = self.member(id_or_name)
         block = self.study.block_of(member)
         if iteration is None:
             index = self.study.blocks[block].index(member)
@@ -415,23 +437,6 @@ class Atlas(SummaryRepr):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).open, (self.path,)
-
-    def _member(self, id_or_name: str) -> Member:
-        members = self.study.members
-        found = self.study.members_named(id_or_name) or [
-            member for member in members if len(id_or_name) >= 4 and member.id.startswith(id_or_name)
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(member.id for member in found[:10])
-            raise AtlasError(f"{id_or_name!r} begins the ids of {len(found)} networks: {ids}. Give more characters")
-        labels = [label for member in members for label in (member.id, member.name)]
-        near = difflib.get_close_matches(id_or_name, labels, n=1, cutoff=0)[0]
-        raise AtlasError(
-            f"no network {id_or_name!r} in the study {self.study.name!r}; the nearest is {near!r}. "
-            "Give an id, its first 4 or more characters, or a name"
-        )
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> Entry:
         target = self.path / check_name(name)

@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dynatlas._util.messages import duration
+from dynatlas.cli import continuation as continuation_commands
 from dynatlas.cli import doctor as doctor_command
 from dynatlas.cli import figures as figure_commands
+from dynatlas.cli import lesions as lesion_commands
 from dynatlas.cli import networks as network_commands
 from dynatlas.cli import recordings as recording_commands
 from dynatlas.cli.streams import drop_output, unfailing_errors
@@ -38,6 +40,8 @@ app = App(
         dynatlas report my-atlas           rebuild the page and print its path
         dynatlas figures my-atlas          draw the figures of the paper, and more
         dynatlas analyze NETWORK           analyse a network trained elsewhere
+        dynatlas continue NETWORK          follow its fixed points along an input or weights
+        dynatlas lesion NETWORK            remove its units, modes and input channels
         dynatlas place my-atlas RECORDING  place a recording among the networks
         dynatlas doctor                    check the installation by a short run
 
@@ -304,6 +308,12 @@ app.command(figure_commands.figures)
 
 
 app.command(network_commands.analyze)
+
+
+app.command(continuation_commands.continue_, name="continue")
+
+
+app.command(lesion_commands.lesion)
 
 
 app.command(network_commands.convert)

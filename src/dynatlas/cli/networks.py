@@ -1,13 +1,12 @@
 """The commands for single networks: ``analyze``, ``convert``, ``export``."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
+from dynatlas.cli.sources import FileOptions, read_one_array, read_trials
 from dynatlas.errors import NetworkError
-
-NOT_RECORDED = Group("If the file does not record it")
 
 
 def analyze(
@@ -21,18 +20,9 @@ def analyze(
     out: Path | None = None,
     seed: int = 0,
     max_starts: int | None = None,
-    max_gb: float | None = None,
     max_seconds: float = 120.0,
     max_regions: int | None = None,
-    layer: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
-    readout: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
-    activation: Annotated[str | None, Parameter(group=NOT_RECORDED)] = None,
-    reset: Annotated[Literal["after", "before"] | None, Parameter(group=NOT_RECORDED)] = None,
-    alpha: Annotated[float | None, Parameter(group=NOT_RECORDED)] = None,
-    form: Annotated[Literal["rate", "current"] | None, Parameter(group=NOT_RECORDED)] = None,
-    orientation: Annotated[Literal["columns", "rows"] | None, Parameter(group=NOT_RECORDED)] = None,
-    part: Annotated[list[str] | None, Parameter(group=NOT_RECORDED)] = None,
-    ignore: Annotated[list[str] | None, Parameter(group=NOT_RECORDED)] = None,
+    recorded: FileOptions | None = None,
 ) -> None:
     """Analyse a network trained with another library: fixed points, stability and attractors, as tables and a page.
 
@@ -47,20 +37,10 @@ def analyze(
         out: The folder of the result; by default NETWORK-analysis.
         seed: Seed of the random starts.
         max_starts: Budget of starts of each search; by default 16384.
-        max_gb: Most memory that the numbers of a file may take, in units of 1e9 bytes; by default 0.5.
         max_seconds: Budget of processor time of each search, in seconds. A search that it cuts is never "complete".
         max_regions: Budget of groups of linear regions of a relu network, to prove that no fixed point is missing; by
             default 1024 with up to 16 units, and otherwise none. 32 units took about 10000, and 25 seconds.
-        layer: The recurrent layer to read, if there are several that are not stacked.
-        readout: The linear layer used as readout, if several fit; "" for none.
-        activation: The activation; by default tanh.
-        reset: Where the reset gate of a GRU acts, relative to the recurrent product.
-        alpha: dt/tau of a leaky network.
-        form: Whether the state of a leaky network is rates or currents.
-        orientation: Whether square matrices multiply columns, W h, or rows, h W.
-        part: The role of an array, as ROLE=NAME; may be repeated. Roles: recurrent, input, bias, inner_bias,
-            recurrent_mask, sign, readout, readout_bias, alpha, tau, dt.
-        ignore: The name of an array to leave out, with * for any characters; may be repeated.
+        recorded: Options for the file.
     """
     import jax
 
@@ -70,23 +50,12 @@ def analyze(
     from dynatlas.networks.analysis import analyze as analyze_network
     from dynatlas.networks.analysis.page import results_of, write_folder
     from dynatlas.networks.checking import check as check_steps
-    from dynatlas.networks.reading import read_network
 
-    with at_most(max_gb):
-        read = read_network(
-            network,
-            layer=layer,
-            readout=readout,
-            activation=activation,
-            reset=reset,
-            alpha=alpha,
-            form=form,
-            orientation=orientation,
-            parts=_parts(part or []),
-            ignore=ignore or (),
-        )
-        given = _inputs(inputs) | ({} if trials is None else {"trials": _trials(trials)})
-        states = None if activity is None else _one_array(activity)
+    recorded = recorded or FileOptions()
+    with at_most(recorded.max_gb):
+        read = recorded.read(network)
+        given = _inputs(inputs) | ({} if trials is None else {"trials": read_trials(trials)})
+        states = None if activity is None else read_one_array(activity)
     print(f"{network}:")
     for sentence in read.source:
         print(f"  {sentence}")
@@ -185,17 +154,6 @@ def export(
         )
 
 
-def _parts(given: list[str]) -> dict[str, str]:
-    """Return the names of arrays by role."""
-    parts: dict[str, str] = {}
-    for one in given:
-        role, sign, name = one.partition("=")
-        if not sign or not name or role in parts:
-            raise NetworkError(f"--part is {one!r}; expected ROLE=NAME, such as bias=rnn.bias, and each role once")
-        parts[role] = name
-    return parts
-
-
 def _inputs(path: Path | None) -> dict[str, Any]:
     """Read static inputs and trials, distinguished by name or by the number of axes."""
     from dynatlas._io.untrusted import read_arrays
@@ -215,27 +173,3 @@ def _inputs(path: Path | None) -> dict[str, Any]:
             f"one trial of {values.shape[0]} steps, pass it with --trials"
         )
     return {"trials" if values.ndim == 3 else "conditions": values}
-
-
-def _trials(path: Path) -> Any:
-    """Read trials [trials, steps, inputs]; a file with one trial may hold [steps, inputs]."""
-    values = _one_array(path, ("trials",))
-    if values.ndim not in (2, 3):
-        raise NetworkError(
-            f"{path} has the shape {list(values.shape)}; expected trials [trials, steps, inputs], or one trial "
-            f"[steps, inputs]"
-        )
-    return values[None] if values.ndim == 2 else values
-
-
-def _one_array(path: Path, names: tuple[str, ...] = ("activity", "states")) -> Any:
-    """Read the array in a file that has one of the names, or is the only one."""
-    from dynatlas._io.untrusted import read_arrays
-
-    _, arrays = read_arrays(path)
-    for name in names:
-        if name in arrays:
-            return arrays[name]
-    if len(arrays) != 1:
-        raise NetworkError(f"{path} holds {', '.join(arrays) or 'no array'}; expected one array, or `{names[0]}`")
-    return next(iter(arrays.values()))

@@ -1,7 +1,8 @@
 """The interface of analyses to any recurrent network: a step function, its readout and its bounds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -71,6 +72,13 @@ class Network(SummaryRepr):
             return None
         low, high = (np.broadcast_to(np.asarray(bound, np.float64), (self.n_states,)) for bound in bounds)
         return low, high
+
+    def with_step(self, step: Any) -> "Network":
+        """Return the same network with other weights: a step of the same kind, which knows its own box."""
+        if step is self.step:
+            return self
+        box = getattr(step, "box", None)
+        return replace(self, step=step, bounds=None if box is None else lambda inputs: box(jnp.asarray(inputs)))
 
     def run(self, inputs: ArrayLike, initial_states: ArrayLike | None = None) -> NDArray[np.float64]:
         """Run trials and return the state after each step, in float64.

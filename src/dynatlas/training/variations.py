@@ -70,8 +70,15 @@ def errors_of(cell: Cell, varied: Mapping[str, VariedTrials]) -> Iterator[UnderV
         squares = (outputs[: targets.shape[1]].swapaxes(0, 1) - targets) ** 2
         mse = float(np.average(squares, weights=weights))
         mse = mse if np.isfinite(mse) else np.inf
-        variance = float(np.average((targets - np.average(targets, weights=weights)) ** 2, weights=weights))
+        variance = target_variance(trials)
         yield UnderVariation(name, mse, mse / variance if variance else np.inf)
+
+
+def target_variance(trials: Trial) -> float:
+    """Return the variance of the targets over all trials, steps and outputs, weighted as the trials state."""
+    targets = np.asarray(trials.targets, np.float64)
+    weights = None if trials.weights is None else np.asarray(trials.weights, np.float64)
+    return float(np.average((targets - np.average(targets, weights=weights)) ** 2, weights=weights))
 
 
 @eqx.filter_jit

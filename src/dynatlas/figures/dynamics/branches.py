@@ -36,15 +36,28 @@ def branches_figure(branches: Any, readout: Any = None) -> Figure:
     Raises:
         ValueError: the readout does not have one weight for each dimension, or one value for each state.
     """
+    project: Any = projection(branches, readout) if len(branches) else None
+    label = "first principal component" if readout is None else "readout"
+    return heights_figure(branches, lambda states, parameters: project(states), "parameter", label)
+
+
+def heights_figure(branches: Any, height: Any, parameter: str, label: str) -> Figure:
+    """Draw branches as ``branches_figure`` does.
+
+    Args:
+        branches: the result of ``continue_fixed_points``.
+        height: a function of states [k, n] and parameters [k] of what is drawn [k].
+        parameter: label of the parameter.
+        label: label of what is drawn.
+    """
     with styled():
         figure = new_figure(3.0, width=4.6)
         axes = figure.subplots()
-        axes.set(xlabel="parameter", ylabel="first principal component" if readout is None else "readout")
+        axes.set(xlabel=parameter, ylabel=label)
         if not len(branches):
             return figure
-        project = _projection(branches, readout)
         for branch in branches.branches:
-            _draw_branch(axes, branch.parameters, project(branch.states), branch.n_unstable == 0)
+            _draw_branch(axes, branch.parameters, height(branch.states, branch.parameters), branch.n_unstable == 0)
         handles = [
             Line2D([], [], color=STABLE, label="stable"),
             Line2D([], [], color=UNSTABLE, linestyle=(0, (3, 1.5)), label="unstable"),
@@ -53,8 +66,10 @@ def branches_figure(branches: Any, readout: Any = None) -> Figure:
             found = [each for each in branches.bifurcations if each.kind == kind]
             if found:
                 style: Any = {"marker": marker, "color": color, "linestyle": "none", "markersize": 4, "label": kind}
-                height = project(np.stack([each.state for each in found]))
-                handles += axes.plot([each.parameter for each in found], height, zorder=3, **style)
+                places = np.array([each.parameter for each in found])
+                handles += axes.plot(
+                    places, height(np.stack([each.state for each in found]), places), zorder=3, **style
+                )
         axes.set_xlim(*sorted((branches.start, branches.stop)))
         wrong = branches.index_sums.parameters[branches.index_sums.is_wrong] if branches.has_box else []
         if len(wrong):
@@ -66,7 +81,21 @@ def branches_figure(branches: Any, readout: Any = None) -> Figure:
     return figure
 
 
-def _projection(branches: Any, readout: Any) -> Any:
+def stable_runs(is_stable: NDArray[np.bool_]) -> list[tuple[slice, bool]]:
+    """Return the runs of stable and of unstable points of a branch; a run begins at the last point of the one before.
+
+    Example:
+        >>> stable_runs(np.array([True, True, False]))
+        [(slice(0, 2, None), True), (slice(1, 3, None), False)]
+    """
+    changes = (np.flatnonzero(np.diff(is_stable)) + 1).tolist()
+    return [
+        (slice(max(first - 1, 0), last), bool(is_stable[first]))
+        for first, last in zip([0, *changes], [*changes, len(is_stable)], strict=True)
+    ]
+
+
+def projection(branches: Any, readout: Any = None) -> Any:
     """Return the function of states [k, n] that is drawn."""
     states = np.concatenate([branch.states for branch in branches.branches])
     if callable(readout):
@@ -88,9 +117,7 @@ def _projection(branches: Any, readout: Any) -> Any:
 
 
 def _draw_branch(axes: Axes, parameters: NDArray[np.float64], heights: Any, is_stable: NDArray[np.bool_]) -> None:
-    """Draw the runs of stable and of unstable points; a run begins at the last point of the one before."""
-    changes = np.flatnonzero(np.diff(is_stable)) + 1
-    for first, last in zip([0, *changes], [*changes, len(parameters)], strict=True):
-        piece = slice(max(first - 1, 0), last)
-        style = {"color": STABLE} if is_stable[first] else {"color": UNSTABLE, "linestyle": (0, (3, 1.5))}
+    """Draw the runs of stable and of unstable points."""
+    for piece, stable in stable_runs(is_stable):
+        style = {"color": STABLE} if stable else {"color": UNSTABLE, "linestyle": (0, (3, 1.5))}
         axes.plot(parameters[piece], np.asarray(heights)[piece], **style)

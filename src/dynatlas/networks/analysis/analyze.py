@@ -15,13 +15,10 @@ from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_
 from dynatlas.dynamics.multistart import Budget
 from dynatlas.dynamics.piecewise_linear.sum_law import NO_BOX
 from dynatlas.networks.analysis.attractors import reached_attractors
-from dynatlas.networks.analysis.starts import Visited, starts_around, visited_states
+from dynatlas.networks.analysis.starts import Visited, starts_around, starts_for, visited_states
 from dynatlas.networks.analysis.tables import attractor_rows, point_rows, search_row
 from dynatlas.networks.network import Network
 
-# Given starts over all conditions, up to 128 state dimensions. The cost of a start grows with the cube of the dimension
-# and that of a run of the flow with its square: in larger networks, more of the roots are found along the flow.
-STARTS, STARTS_FOR = 1024, 128
 FEWEST_STARTS = 64  # of each condition
 MOST_STARTS = 16_384  # of each search
 MOST_WARNINGS = 8  # the table has the reasons of all conditions
@@ -109,7 +106,7 @@ def analyze(
     key, visit_key, run_key = jax.random.split(key, 3)
     visited = visited_states(network, trials, activity, generator(visit_key))
     budget = Budget(max_starts or MOST_STARTS, max_seconds, max_regions)
-    given = starts or int(STARTS * min(1.0, STARTS_FOR / network.n_states))
+    given = starts or starts_for(network.n_states)
     count = min(max(given // len(static), FEWEST_STARTS), budget.max_starts)
     found, reached = [], []
     rows: dict[str, list[pd.DataFrame]] = {"searches": [], "fixed_points": [], "attractors": []}

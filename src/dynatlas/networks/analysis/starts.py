@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynatlas._util.selection import even_selection
+from dynatlas.dynamics.step import Box
 from dynatlas.networks.network import Network
 
 # Random trials, where neither trials nor activity are given.
@@ -13,6 +14,9 @@ TRIALS = 64
 STEPS = 100
 HELD = 10  # mean steps between changes of a random input
 NOISE = 0.5  # of the standard deviation of each state
+# Starts of a search, up to 128 state dimensions. The cost of a start grows with the cube of the dimension and that of a
+# run of the flow with its square: in larger networks, more of the roots are found along the flow.
+STARTS, STARTS_FOR = 1024, 128
 # States beyond this, of a network that has diverged, are excluded.
 FARTHEST = 1e6
 
@@ -61,7 +65,7 @@ def visited_states(
         states = network.run(inputs)
         said = f"states visited on the {len(inputs)} given trials, from state 0"
     else:
-        states = network.run(_random_trials(network.n_inputs, random))
+        states = network.run(random_trials(network.n_inputs, random))
         said = (
             f"states visited on {TRIALS} random trials of {STEPS} steps, from state 0: inputs drawn from N(0, 1), or 0 "
             f"with probability 3/4, each held for {HELD} steps on average. Trials of the network's task, or its "
@@ -73,11 +77,36 @@ def visited_states(
     return Visited(states, said)
 
 
+def starts_for(n_states: int) -> int:
+    """Return the default number of given starts of a search.
+
+    Example:
+        >>> starts_for(64), starts_for(512)
+        (1024, 256)
+    """
+    return int(STARTS * min(1.0, STARTS_FOR / n_states))
+
+
 def starts_around(visited: Visited, count: int, random: np.random.Generator) -> NDArray[np.float64]:
     """Draw visited states and add noise of half of each state's standard deviation [count, n]."""
     pool = pooled(visited)
     chosen = pool[random.integers(len(pool), size=count)]
     return np.asarray(chosen + NOISE * state_deviations(visited) * random.normal(size=chosen.shape))
+
+
+def starts_in(box: Box | None, visited: Visited, count: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Draw ``count`` starts around visited states, and with a box a fifth of them evenly from the box instead.
+
+    Visited states may lie in a part of the box that the flow never leaves, whose roots close a Morse graph of their
+    own: units of which one is never switched are searched on one side only. The box is cut at the largest visited
+    value, since that of an LSTM's memory may be far wider.
+    """
+    if box is None:
+        return starts_around(visited, count, random)
+    even = count // 5
+    most = max(float(np.abs(pooled(visited)).max()), 1.0)
+    low, high = (np.clip(bound, -most, most) for bound in box)
+    return np.concatenate([starts_around(visited, count - even, random), random.uniform(low, high, (even, len(low)))])
 
 
 def state_deviations(visited: Visited) -> NDArray[np.float64]:
@@ -104,7 +133,7 @@ def last_states(visited: Visited, count: int) -> NDArray[np.float64]:
     return ends[even_selection(range(len(ends)), count)]
 
 
-def _random_trials(n_inputs: int, random: np.random.Generator) -> NDArray[np.float64]:
+def random_trials(n_inputs: int, random: np.random.Generator) -> NDArray[np.float64]:
     """Draw piecewise constant inputs [trials, steps, m]."""
     values = random.normal(size=(TRIALS, STEPS, n_inputs)) * (random.random((TRIALS, STEPS, 1)) < 0.25)
     changes = random.random((TRIALS, STEPS)) < 1 / HELD

@@ -68,6 +68,31 @@ def pytree_network(tree: object, options: Options) -> Network:
     )
 
 
+def network_of_cell(cell: Cell, n_inputs: int) -> Network:
+    """Return the network of a cell of an atlas, user-defined ones included, in float64.
+
+    Args:
+        cell: the cell.
+        n_inputs: its input channels, which a user-defined cell does not record.
+
+    Example:
+        >>> network_of_cell(CELLS["gru"](2, 3, 1, key=jax.random.key(0)), 2).n_states
+        3
+    """
+    if isinstance(cell, StagedCell):
+        return _dynatlas_network(cell)
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), cell)
+    return Network(
+        step=exact,
+        n_states=exact.initial_state.shape[0],
+        n_inputs=n_inputs,
+        readout=exact.readout,
+        bounds=lambda inputs: exact.box(jnp.asarray(inputs)),
+        state_labels=state_labels(exact.units, len(exact.initial_state)),
+        source=(f"user-defined {type(cell).__name__}: {n_inputs} inputs, {exact.units} units",),
+    )
+
+
 def _dynatlas_network(cell: StagedCell) -> Network:
     """Return the network of a cell of dynatlas, in float64."""
     exact = exact_dense(cell)

@@ -21,6 +21,11 @@ function axis(colors, given) {
   return { gridcolor: colors.line, linecolor: colors.faint, zerolinecolor: colors.line, automargin: true, ...given };
 }
 
+function axes(colors, given) {
+  const names = Object.keys(given).filter((name) => /^[xy]axis\d+$/.test(name)); // of further panels
+  return Object.fromEntries(["xaxis", "yaxis", ...names].map((name) => [name, axis(colors, given[name])]));
+}
+
 function scene(colors, given) {
   const of = (name) => ({
     gridcolor: colors.line, linecolor: colors.faint, color: colors.muted, showbackground: false, zeroline: false, showspikes: false, ...given[name],
@@ -41,6 +46,6 @@ function layoutOf(plot, colors) {
     hoverlabel: { bgcolor: colors.raised, bordercolor: colors.faint, font: { color: colors.ink }, align: "left" },
     ...(given.scene
       ? { scene: scene(colors, given.scene) }
-      : { xaxis: axis(colors, given.xaxis), yaxis: axis(colors, given.yaxis) }),
+      : axes(colors, given)),
   };
 }
