@@ -70,7 +70,7 @@ def test_a_network_of_256_units():
     cell = Vanilla(1, units, 1, key=KEY)
     with jax.enable_x64(True):
         cell = eqx.tree_at(lambda cell: cell.recurrent_weights, cell.astype(jnp.float64), jnp.asarray(matrix))
-    points = find_fixed_points(cell, starts, np.zeros(1), box=(-1, 1), max_starts=24, key=KEY)
+    points = find_fixed_points(cell, starts, np.zeros(1), box=(-1, 1), max_starts=96, key=KEY)
     assert points.certificate == "complete"
     assert points.n_unstable.tolist() == [0, 0, 1]
     found = points.states[np.argsort(points.states[:, np.argmin(shuffled)])]
@@ -373,3 +373,14 @@ def test_a_network_with_nan_among_its_weights_has_no_roots_and_says_why(kind, ac
     assert len(points) == 0
     assert points.rejected == {"not finite": points.n_starts}
     assert points.certificate != "complete"
+
+
+@pytest.mark.parametrize(("n", "noise"), [(2, 0.05), (3, 0.05), (3, 0.2)])
+def test_starts_on_a_face_that_the_map_keeps_to_do_not_hide_the_rest(n, noise):
+    """With the last unit near its positive root, its face has an index sum and a Morse graph of its own."""
+    random = np.random.default_rng(0)
+    starts = random.uniform(-1, 1, (200, n))
+    starts[:, -1] = np.clip(0.9575 + noise * random.normal(size=200), -1, 1)
+    points = find_fixed_points(lambda h, x: jnp.tanh(2 * h), starts, box=(-1, 1), key=jax.random.key(0))
+    assert len(points.roots()) == 3**n
+    assert points.certificate == "complete"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dynatlas.dynamics.completeness.morse_graph import MorseGraph
 from dynatlas.dynamics.completeness.points import Point
 from dynatlas.dynamics.completeness.reduction import Reduction, find_reduction
-from dynatlas.dynamics.completeness.starts import more_starts, search_region
+from dynatlas.dynamics.completeness.starts import more_starts, search_region, states_everywhere
 from dynatlas.dynamics.completeness.verdict import Verdict, verdict
 from dynatlas.dynamics.multistart import ROUND, Budget, Multistart
 from dynatlas.dynamics.piecewise_linear.equations import relu_equations
@@ -105,6 +105,9 @@ def _run(search: Multistart, law: SumLaw, starts: NDArray[np.float64], random: n
     """Search in rounds until nothing is missing or the budget is spent; return why the Morse graph does not close."""
     search.search(starts)
     search.follow(starts[:FLOW_RUNS])
+    # Starts may lie in a part of the state space that the map keeps to, which has an index sum and a Morse graph of its
+    # own: the basins of other stable points are found from everywhere.
+    search.follow(states_everywhere(search, starts, FLOW_RUNS, random))
     graph = MorseGraph(search)
     known, again, sampled, rounds = -1, 0, 0, 0
     while True:

@@ -64,6 +64,16 @@ def search_region(
     return jnp.asarray(low - margin), jnp.asarray(high + margin)
 
 
+def states_everywhere(
+    search: Multistart, starts: NDArray[np.float64], count: int, random: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw states evenly from the box; without a finite one, from a box around 0 that holds the given starts."""
+    largest = np.abs(starts).max(axis=0) + search.spread
+    low, high = (-largest, largest) if search.box is None else search.box
+    low, high = (np.where(np.isfinite(end), end, sign * largest) for end, sign in ((low, -1), (high, 1)))
+    return np.asarray(random.uniform(low, high, (count, starts.shape[1])))
+
+
 def more_starts(
     search: Multistart,
     starts: NDArray[np.float64],
