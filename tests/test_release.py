@@ -73,6 +73,11 @@ def test_no_address_is_made_up():
     assert "urls" not in PROJECT or all("example" not in each for each in PROJECT["urls"].values())
 
 
+def test_the_paper_cites_what_its_bibliography_has():
+    body = text("paper/paper.md").split("---", 2)[2]
+    assert set(re.findall(r"@(\w+)", body)) == set(re.findall(r"^@\w+\{(\w+),", text("paper/paper.bib"), re.MULTILINE))
+
+
 @pytest.mark.usefixtures("processes")
 def test_distributions_hold_every_file_and_run_in_a_clean_environment(tmp_path):
     """Build the sdist, the wheel from the sdist, and install the wheel beside the dependencies of this environment."""
@@ -104,7 +109,9 @@ def test_distributions_hold_every_file_and_run_in_a_clean_environment(tmp_path):
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
     def run(*command):
-        done = subprocess.run(list(map(str, command)), cwd=empty, env=plain, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            list(map(str, command)), cwd=empty, env=plain, check=False, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
