@@ -22,7 +22,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "code_links",
     "docstrings",
+    "signatures",
 ]
 
 root_doc = "docs/index"
@@ -39,18 +41,19 @@ include_patterns = [
 ]
 source_suffix = {".md": "markdown"}
 
-smartquotes = False  # quotes of docstrings are often those of Python
+smartquotes_action = "D"  # dashes alone: quotes of docstrings are often those of Python
 
 # Links to headings, as in comparing.md#what-factors-explain.
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist"]
 
-# Docstrings: Google's sections; signatures as the source has them (docstrings.py).
+# Docstrings: Google's sections; signatures as the source has them (signatures.py).
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 88
 add_module_names = False
@@ -60,6 +63,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"dynatlas {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_sidebars = {"README": [], "docs/gallery": [], "docs/index": []}
 html_extra_path = ["_redirect"]
 html_copy_source = False
 html_show_sphinx = False

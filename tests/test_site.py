@@ -80,13 +80,16 @@ def test_docstrings_become_text_that_shows_the_same():
 
 
 def test_signatures_are_those_of_the_source():
-    written = extension("docstrings").written
+    written = extension("signatures").written
     parameters, returned = written(dynatlas.find_fixed_points)
     assert parameters.startswith("(step: Step, initial_states: ArrayLike, inputs: ArrayLike | None=None, *, box:")
     assert "max_seconds: float | None=120.0" in parameters
     assert returned == "FixedPoints"
     assert written(dynatlas.measures.CKA) == ("(debiased = False, tolerance = 1e-07)", "")
     assert written(dynatlas.Atlas.table)[0] == "(name: str)"
+    assert written(tasks.FlipFlop)[0].startswith("(steps: int = 100, channels: int = 3, ")
+    assert written(cells.GRU)[0].startswith("(n_inputs: int, units: int, n_outputs: int, activation: ")
+    assert "delay" in written(tasks.DelayedDiscrimination)[0]  # a field of a base class
 
 
 def test_the_check_of_links_finds_what_is_wrong(tmp_path, capsys):
