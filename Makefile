@@ -2,13 +2,14 @@
 #   make demo     train and map the built-in study "demo", and print where its report is
 #   make check    linters, types, and every test that starts no process
 #   make test     all tests
+#   make docs     the documentation site, in build/site: open build/site/index.html
 #   make thorough the tests that start no process, with XLA's optimisations, and the types of every call checked
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ATLAS ?= atlases/demo
 
-.PHONY: demo test check thorough quick-tests lint lock clean
+.PHONY: demo test check thorough quick-tests lint docs lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
@@ -34,6 +35,12 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Neither needs a network. Links are checked twice: in the sources by Sphinx, and in the pages by a script.
+docs: $(VENV)/.ready-docs
+	rm -rf build/site
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
+	$(BIN)/python docs/_extensions/check_site.py build/site
+
 # The constraints name one tested version of everything; without them a new release could break a fresh clone.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,9 +51,13 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.ready-docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 # Write constraints.txt from the environment as it is.
-lock: $(VENV)/.ready-dev
+lock: $(VENV)/.ready-dev $(VENV)/.ready-docs
 	$(BIN)/python -m pip freeze --exclude-editable --exclude torch | grep '==' > constraints.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

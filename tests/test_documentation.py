@@ -8,14 +8,16 @@ a comment is that file.
 import inspect
 import re
 
+import matplotlib.pyplot as plt
 import pytest
 
-from dynatlas import Study
+from dynatlas import Atlas, Study, find_fixed_points
 from dynatlas.cells.activations import ACTIVATIONS, BUILT_IN_ACTIVATIONS
 from dynatlas.cells.ctrnn import CTRNN
 from dynatlas.cells.registry import BUILT_IN as BUILT_IN_CELLS
 from dynatlas.dynamics.continuation.events import KINDS
 from dynatlas.figures.catalogue import pictures
+from dynatlas.measures import DSA
 from dynatlas.measures.registry import MEASURES
 from dynatlas.study.files import builtin_studies
 from dynatlas.tasks import BUILT_IN
@@ -125,3 +127,36 @@ def test_my_task(tmp_path, monkeypatch):
     namespace = carry_out(DOCS / "my-task.md")
     assert (tmp_path / "my-atlas" / "plugins" / "my_task.py").read_bytes() == (tmp_path / "my_task.py").read_bytes()
     assert namespace["study"].analysis.measures == ("svcca", "participation")
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_gallery(tmp_path, monkeypatch):
+    """Its code draws the figures that it shows; of atlases it draws them here without results."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo", "learning", "tolmachev-engel"):
+        Atlas.create(tmp_path / "atlases" / name, Study.load(name))
+    try:
+        carry_out(DOCS / "gallery.md")
+    finally:
+        plt.close("all")
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    saved = re.findall(r'savefig\("(.+?)"', text)
+    assert len(saved) == 3
+    for name in saved:
+        assert f"(images/{name})" in text
+        assert plt.imread(tmp_path / name).shape == plt.imread(DOCS / "images" / name).shape
+    assert all((DOCS / name).is_file() for name in re.findall(r"\((images/.+?)\)", text))
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_coming_from():
+    carry_out(DOCS / "coming-from.md")
+    text = (DOCS / "coming-from.md").read_text(encoding="utf-8")
+    defaults = {name: each.default for name, each in inspect.signature(find_fixed_points).parameters.items()}
+    assert "`tol`: largest q of a root | 1e-20 |" in text
+    assert "`slow_tol`: largest q of a slow point, marked `is_slow` | 1e-8 |" in text
+    assert "`max_starts`, `max_seconds` of the whole search | 16,384, 120 s |" in text
+    assert [defaults[name] for name in ("tol", "slow_tol", "max_starts", "max_seconds")] == [1e-20, 1e-8, 16_384, 120]
+    measure = DSA()
+    assert (measure.n_delays, measure.delay_interval, measure.rank, measure.lamb) == (1, 1, None, 1e-8)
+    assert (measure.reduced_rank_reg, measure.score_method, measure.starts) == (False, "wasserstein", None)
