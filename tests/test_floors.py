@@ -21,11 +21,12 @@ FLOORS = (
     {"__main__"},
 )
 FLOOR = {package: number for number, packages in enumerate(FLOORS) for package in packages}
-# Methods for notebooks: Task.plot, Atlas.plot and Branches.plot. They import when they are called.
+# Methods for notebooks: Task.plot, Atlas.plot, Branches.plot and FixedPoints.plot. They import when they are called.
 LAZY_DOORS = {
     ("tasks/task.py", "figures"),
     ("atlas/atlas.py", "figures"),
     ("dynamics/continuation/branches.py", "figures"),
+    ("dynamics/points.py", "figures"),
 }
 # Former names that plug-ins import. No file of the package does.
 ALIASES = {"derivatives", "geometry", "neurogym", "task_checks"}

@@ -9,8 +9,8 @@ import pytest
 
 from dynatlas import Atlas, Network, Study
 from dynatlas._util.display import WIDTH, Summary
-from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import Linearization
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.slow_manifolds import SlowManifold
 from support.synthetic_atlas import synthetic_atlas
 

@@ -7,7 +7,7 @@ import pytest
 
 from dynatlas.cells.activations import ACTIVATIONS
 from dynatlas.cells.registry import CELLS
-from dynatlas.dynamics.intervals import NotEnclosableError, enclose, with_tight_derivatives
+from dynatlas.dynamics.intervals.arithmetic import NotEnclosableError, enclose, with_tight_derivatives
 
 MATRIX = np.random.default_rng(0).normal(size=(3, 3))
 

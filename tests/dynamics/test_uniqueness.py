@@ -5,8 +5,8 @@ import pytest
 
 from dynatlas import find_fixed_points
 from dynatlas.cells.architectures import GRU, LSTM, UGRNN, Vanilla
-from dynatlas.dynamics.fixed_points import coverage
-from dynatlas.dynamics.uniqueness import uniqueness
+from dynatlas.dynamics.intervals.uniqueness import uniqueness
+from dynatlas.dynamics.points import coverage
 from support.known_networks import bistable_network
 
 KEY = jax.random.key(0)

@@ -13,9 +13,7 @@ A step of affine operations and relus, with or without an update gate, has more 
 indices follows from its growth at infinity, and an enumeration of its linear regions proves that no root is missing.
 """
 
-from collections import Counter
-from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -23,119 +21,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, generator
-from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.completeness.search import Found, Problem, search_roots_of
 from dynatlas.dynamics.completeness.starts import starts_in_box
-from dynatlas.dynamics.completeness.verdict import Certificate
 from dynatlas.dynamics.multistart import Budget
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.root_search import flow_ends
 from dynatlas.dynamics.step import Box, Step, check_step, static_inputs
 
 MAX_SECONDS = 120.0  # of a search
-
-
-class Coverage(NamedTuple):
-    """Estimates of how many roots were missed.
-
-    Attributes:
-        share: Good–Turing estimate of the probability that a further start ends at a known root.
-        expected: Chao's lower bound on the number of roots, including unseen ones.
-    """
-
-    share: float
-    expected: float
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class FixedPoints(SummaryRepr):
-    """The roots and slow points of one map under one static input.
-
-    Roots come before slow points; each group is sorted by the number of unstable directions.
-
-    Attributes:
-        states: the points [p, n].
-        q: ½‖F(h) − h‖² at exactly these points [p].
-        is_slow: whether a point is a slow point rather than a root [p].
-        n_unstable: eigenvalues of the Jacobian with |λ| > 1 [p].
-        eigenvalues: of the Jacobian J = ∂F/∂h, by descending |λ| [p, n].
-        index: sign det(I − J); 0 for slow points, for roots too close to degenerate to tell, and for roots on a kink
-            around which the sign changes [p].
-        newton_step: length of the Newton step at the point, with the gates divided out: a nearly closed gate scales
-            both F(h) − h and J − I by 1 − gate, which makes q small but cancels in the step [p].
-        on_kink: whether F has a kink within 1e-7 of the point, as where the input of a relu is 0; the Jacobian is then
-            that of one side [p].
-        hits: number of starts that ended at the point; 0 if only the enumeration of linear regions found it [p].
-        index_sum: sum of the roots' indices.
-        certificate: with a known box, "complete" (the sum is 1, the Morse graph closes, every root was reached more
-            than once, and no budget was spent), "consistent" (the sum is 1), or "incomplete" (the sum is not 1, or a
-            root is degenerate). Without a box, the same for a relu network that provably does not grow at infinity;
-            "complete" if all its linear regions were examined; "supported" if the sum is the one that follows from its
-            growth at infinity as far as this was found; otherwise "not certifiable".
-        rejected: number of rejected starts, by reason.
-        n_starts: number of starts, including those that the search added.
-        reason: why the certificate is what it is, in words.
-        cut: why the search ended before it was finished: a budget that was spent, or a continuum of roots; empty if it
-            was not cut.
-    """
-
-    states: NDArray[np.float64]
-    q: NDArray[np.float64]
-    is_slow: NDArray[np.bool_]
-    n_unstable: NDArray[np.int64]
-    eigenvalues: NDArray[np.complex128]
-    index: NDArray[np.int64]
-    newton_step: NDArray[np.float64]
-    on_kink: NDArray[np.bool_]
-    hits: NDArray[np.int64]
-    certificate: Certificate
-    rejected: dict[str, int]
-    n_starts: int
-    reason: str = ""
-    cut: str = ""
-
-    @property
-    def index_sum(self) -> int:
-        """Sum of the roots' indices."""
-        return int(self.index.sum())
-
-    @property
-    def n_singletons(self) -> int:
-        """Roots that only one start reached."""
-        return int(((self.hits == 1) & ~self.is_slow).sum())
-
-    @property
-    def coverage(self) -> Coverage:
-        """Estimates of how many roots were missed: a hint beside the certificate."""
-        return coverage(self.hits[~self.is_slow])
-
-    def __len__(self) -> int:
-        return len(self.q)
-
-    def roots(self) -> "FixedPoints":
-        """Return the roots, without the slow points."""
-        return self.take(np.flatnonzero(~self.is_slow))
-
-    def take(self, order: ArrayLike) -> "FixedPoints":
-        """Return the points at these indices, in this order."""
-        indices = np.asarray(order, int)
-        per_point = [field.name for field in fields(self) if isinstance(getattr(self, field.name), np.ndarray)]
-        return replace(self, **{name: getattr(self, name)[indices] for name in per_point})
-
-    def _summary(self) -> Summary:
-        roots = self.roots()
-        by_instability = Counter(roots.n_unstable.tolist())
-        counts = ", ".join(f"{count} with {n} unstable" for n, count in sorted(by_instability.items()))
-        rejected = ", ".join(f"{count} {reason}" for reason, count in self.rejected.items() if count)
-        return Summary(
-            f"FixedPoints in {self.states.shape[1]} dimensions",
-            (
-                ("roots", f"{len(roots)}{f' ({counts})' if counts else ''}"),
-                ("slow points", str(int(self.is_slow.sum()))),
-                ("index sum", f"{self.index_sum}: {self.certificate}"),
-                *((("because", self.reason),) if self.reason else ()),
-                ("starts", f"{self.n_starts:,}; rejected: {rejected or 'none'}"),
-            ),
-        )
 
 
 def find_fixed_points(
@@ -149,7 +42,7 @@ def find_fixed_points(
     max_starts: int = 16_384,
     max_seconds: float | None = MAX_SECONDS,
     max_regions: int | None = None,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
 ) -> FixedPoints:
     """Find the fixed points of ``step`` under a static input.
 
@@ -180,7 +73,7 @@ def find_fixed_points(
         max_regions: budget of groups of linear regions, each a linear program of one to three milliseconds, to prove
             that a step of affine operations, relus and update gates has no other root. 16 relus took about 750 groups,
             32 relus about 10,000. None for 1,024 with up to 16 relus, and otherwise 0.
-        key: random key for the added starts.
+        key: random key for the added starts; by default that of the seed 0, so that a call returns the same each time.
 
     Raises:
         ValueError: shapes do not fit, starts are not finite, or ``step`` leaves the box.
@@ -206,8 +99,10 @@ def find_fixed_points(
             raise ValueError(f"max_regions is {max_regions}; expected 0 for none, a number of groups, or None")
         budget = Budget(max_starts, max_seconds, max_regions)
         starts = starts_in_box(starts, bounds, lambda states, steps: flow_ends(step, states, static, steps))
-        found = search_roots_of(Problem(step, static, bounds, (tol, slow_tol), budget), starts, generator(key))
-        return _fixed_points(found, starts.shape[1])
+        random = generator(jax.random.key(0) if key is None else key)
+        found = search_roots_of(Problem(step, static, bounds, (tol, slow_tol), budget), starts, random)
+        given = None if static is None else np.asarray(static)
+        return replace(_fixed_points(found, starts.shape[1]), step=(step, given))
 
 
 def _checked(
@@ -289,21 +184,3 @@ def _fixed_points(found: Found, n: int) -> FixedPoints:
         reason=found.verdict.reason,
         cut=found.cut,
     )
-
-
-def coverage(hits: ArrayLike) -> Coverage:
-    """Estimate how many roots were missed from how often each of S roots was hit.
-
-    With N hits, f₁ roots hit once and f₂ hit twice: share 1 − f₁/N, expected S + f₁(f₁ − 1)/(2(f₂ + 1)). Both assume
-    independent starts, which those added by the search are not: they are hints, not proofs.
-
-    Example:
-        >>> coverage([40, 31, 1, 1])
-        Coverage(share=0.972..., expected=5.0)
-
-    Source: Good 1953; Chao 1984, bias-corrected.
-    """
-    counts = np.asarray(hits)
-    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
-    total = int(counts.sum())
-    return Coverage(1 - once / total if total else 0.0, len(counts) + once * (once - 1) / (2 * (twice + 1)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from dynatlas._util.arrays import ArrayLike, generator, in_chunks
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.step import Step, next_state, static_inputs
 
 MAX_STEPS = 20_000

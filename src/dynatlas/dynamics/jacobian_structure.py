@@ -22,7 +22,7 @@ from jax.extend.core import Jaxpr, Literal, Var
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.intervals import NESTED_CALLS
+from dynatlas.dynamics.intervals.arithmetic import NESTED_CALLS
 from dynatlas.dynamics.step import Step
 
 # With a smaller share of separate columns the elimination saves too little.

@@ -5,8 +5,8 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import Linearization
+from dynatlas.dynamics.points import FixedPoints
 
 Column = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.bool_]
 

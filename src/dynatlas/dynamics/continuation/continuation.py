@@ -19,7 +19,8 @@ from dynatlas.dynamics.continuation.limits import Bounds, Limits
 from dynatlas.dynamics.continuation.strands import Strand
 from dynatlas.dynamics.continuation.switching import Tree
 from dynatlas.dynamics.continuation.tracing import SAME, Seed
-from dynatlas.dynamics.fixed_points import FixedPoints, find_fixed_points
+from dynatlas.dynamics.fixed_points import find_fixed_points
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.step import check_step
 
 # With G_x closer to singular, relative to its largest singular value, a point is no regular point of one curve.

@@ -16,8 +16,9 @@ from dynatlas._util.arrays import ArrayLike
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.attractors import follow_orbit
 from dynatlas.dynamics.completeness.verdict import Certificate
-from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_points
+from dynatlas.dynamics.fixed_points import MAX_SECONDS, find_fixed_points
 from dynatlas.dynamics.linearization import mode_order
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.step import Step, next_state, static_inputs
 
 LONGEST: Final = 16  # period: an iterate of so many steps is compiled as a whole

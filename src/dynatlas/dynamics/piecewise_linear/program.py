@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from dynatlas.dynamics.intervals import NESTED_CALLS
+from dynatlas.dynamics.intervals.arithmetic import NESTED_CALLS
 from dynatlas.dynamics.step import Step
 
 # Operations that are linear in all operands of floating-point numbers together.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, in_chunks
 from dynatlas.dynamics.completeness.basins import MOST_STEPS, iterate
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.robustness.states import stable_roots
 from dynatlas.dynamics.step import Step, check_step, residual, static_inputs
 

@@ -12,7 +12,7 @@ from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.messages import count_of
 from dynatlas._util.shares import wilson_interval
 from dynatlas.dynamics.attractors import Attractor
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.robustness.arrival import StablePoints
 from dynatlas.dynamics.robustness.discovery import Known
 from dynatlas.dynamics.step import Step

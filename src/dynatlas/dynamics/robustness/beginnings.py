@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import linearize, unstable_direction
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.robustness.arrival import StablePoints, spacing
 from dynatlas.dynamics.robustness.rays import Rays, first_exits, joined
 

@@ -15,7 +15,7 @@ import scipy.linalg
 from jaxtyping import Array, Float
 
 from dynatlas._util.arrays import in_chunks
-from dynatlas.dynamics.intervals import NotEnclosableError, enclose, with_tight_derivatives
+from dynatlas.dynamics.intervals.arithmetic import NotEnclosableError, enclose, with_tight_derivatives
 from dynatlas.dynamics.linearization import linearize
 from dynatlas.dynamics.robustness.arrival import StablePoints
 from dynatlas.dynamics.step import Step, next_state

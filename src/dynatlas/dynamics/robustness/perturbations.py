@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, generator
 from dynatlas._util.display import Summary, SummaryRepr
-from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.multistart import Budget
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.robustness.arrival import StablePoints, spacing
 from dynatlas.dynamics.robustness.beginnings import first_rays
 from dynatlas.dynamics.robustness.contraction import proven_radii

@@ -5,7 +5,7 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, generator
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 
 
 def uniform_states(box: tuple[ArrayLike, ArrayLike], n: int, count: int, *, key: PRNGKeyArray) -> NDArray[np.float64]:

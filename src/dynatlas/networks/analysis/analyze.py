@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from dynatlas._util.arrays import generator
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.attractors import Attractor
-from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_points
+from dynatlas.dynamics.fixed_points import MAX_SECONDS, find_fixed_points
 from dynatlas.dynamics.multistart import Budget
 from dynatlas.dynamics.piecewise_linear.sum_law import NO_BOX
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.networks.analysis.attractors import reached_attractors
 from dynatlas.networks.analysis.starts import Visited, starts_around, starts_for, visited_states
 from dynatlas.networks.analysis.tables import attractor_rows, point_rows, search_row

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas.dynamics.attractors import Attractor, find_attractors
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.networks.analysis.starts import Visited, last_states, state_deviations
 from dynatlas.networks.network import Network
 

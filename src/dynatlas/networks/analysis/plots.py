@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._util.selection import even_selection
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.figures.looks import UNSTABLE, unstable_label
 from dynatlas.networks.analysis.analyze import Analysis
 from dynatlas.networks.analysis.starts import pooled

@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.intervals.uniqueness import uniqueness
 from dynatlas.dynamics.linearization import linearize
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.tables import point_columns, search_columns
-from dynatlas.dynamics.uniqueness import uniqueness
 from dynatlas.networks.analysis.attractors import ReachedAttractor, attractor_summary
 from dynatlas.networks.network import Network
 

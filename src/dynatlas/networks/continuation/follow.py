@@ -12,7 +12,8 @@ from dynatlas._util.arrays import generator
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.continuation.branches import Branches
 from dynatlas.dynamics.continuation.continuation import continue_fixed_points
-from dynatlas.dynamics.fixed_points import MAX_SECONDS, FixedPoints, find_fixed_points
+from dynatlas.dynamics.fixed_points import MAX_SECONDS, find_fixed_points
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.networks.analysis.analyze import FEWEST_STARTS, MOST_STARTS
 from dynatlas.networks.analysis.starts import Visited, starts_for, starts_in, visited_states
 from dynatlas.networks.continuation.ways import Way, box_along, way_of

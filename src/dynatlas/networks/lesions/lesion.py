@@ -18,7 +18,8 @@ from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.messages import count_of
 from dynatlas.cells.architectures import StagedCell
 from dynatlas.cells.cell import Cell
-from dynatlas.dynamics.fixed_points import FixedPoints, find_fixed_points
+from dynatlas.dynamics.fixed_points import find_fixed_points
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.errors import NetworkError
 from dynatlas.networks.analysis.starts import random_trials, starts_for, starts_in, visited_states
 from dynatlas.networks.layouts.pytrees import network_of_cell

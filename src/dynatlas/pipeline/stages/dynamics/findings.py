@@ -18,11 +18,12 @@ from dynatlas.atlas.view import shown_factors
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import first_output, read_out, responses
 from dynatlas.dynamics.attractors import Attractor, find_attractors
-from dynatlas.dynamics.fixed_points import FixedPoints, find_fixed_points
+from dynatlas.dynamics.fixed_points import find_fixed_points
 from dynatlas.dynamics.graphs import canonical_order
+from dynatlas.dynamics.intervals.uniqueness import uniqueness
 from dynatlas.dynamics.linearization import linearize
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.tables import point_columns, search_columns
-from dynatlas.dynamics.uniqueness import uniqueness
 from dynatlas.measures.findings import TRANSITIONS, comparing
 from dynatlas.pipeline.progress import Report
 from dynatlas.pipeline.stages.dynamics.integration import Integration, integration, integration_arrays

@@ -22,8 +22,8 @@ from dynatlas.atlas.networks import stored_arrays
 from dynatlas.atlas.schema import NEAR_ONE, SHOWN_CONTEXT
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import first_output, first_readout
-from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import integrated_response, linearize, modes_needed, shares_of_activity
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.root_search import flow_ends
 from dynatlas.dynamics.slow_manifolds import SlowManifold, extent, slow_manifold
 from dynatlas.study.members import Member

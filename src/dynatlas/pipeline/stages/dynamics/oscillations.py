@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dynatlas._util.json import Json
 from dynatlas.cells.cell import Cell
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.study.members import Member
 from dynatlas.tasks.task import Task
 

@@ -13,7 +13,7 @@ from dynatlas._util.arrays import generator
 from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import trained
 from dynatlas.cells.cell import Cell
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.robustness.basins import basins
 from dynatlas.dynamics.robustness.perturbations import smallest_perturbations
 from dynatlas.dynamics.robustness.states import uniform_states

@@ -13,7 +13,7 @@ from dynatlas.atlas.atlas import Atlas, Entry
 from dynatlas.atlas.networks import agreed_measure, passed
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import probe_activity
-from dynatlas.dynamics.fixed_points import FixedPoints
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.measures.distances import reduced
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, compare, in_groups

@@ -10,8 +10,8 @@ import xarray as xr
 from dynatlas._util.selection import even_selection
 from dynatlas.cells.cell import Cell
 from dynatlas.cells.responses import responses
-from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.linearization import linearize, unstable_direction
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.tasks.task import Task
 
 # Probe trials in the trajectory pictures: enough to show the structure, few enough to see through.

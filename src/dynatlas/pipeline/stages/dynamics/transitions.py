@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynatlas.cells.cell import Cell
-from dynatlas.dynamics.fixed_points import FixedPoints
 from dynatlas.dynamics.graphs import transition_graph
+from dynatlas.dynamics.points import FixedPoints
 from dynatlas.measures.graphs import frobenius_distance
 from dynatlas.study.members import Member
 from dynatlas.study.study import Study

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
 from dynatlas._util.arrays import ArrayLike, in_chunks
-from dynatlas.dynamics.intervals import NotEnclosableError, enclose, with_tight_derivatives
+from dynatlas.dynamics.intervals.arithmetic import NotEnclosableError, enclose, with_tight_derivatives
 from dynatlas.dynamics.step import Step, next_state, residual_and_jacobian, static_inputs
 
 # The radius is searched in 10^[−12, 1] by bisection of its logarithm, to within 1.5 %.

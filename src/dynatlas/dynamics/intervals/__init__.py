@@ -1,0 +1,1 @@
+"""Interval arithmetic, and what it proves of fixed points."""
