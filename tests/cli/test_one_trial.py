@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dynatlas.cli.networks import _inputs, _trials
+from dynatlas.cli.networks import _inputs
+from dynatlas.cli.sources import read_trials
 from dynatlas.errors import NetworkError
 
 
@@ -13,10 +14,10 @@ def test_two_axes_are_conditions_unless_they_are_called_trials(tmp_path, capsys)
     np.testing.assert_array_equal(_inputs(tmp_path / "a.npy")["conditions"], trial)
     said = " ".join(capsys.readouterr().out.split())
     assert "is read as 40 static inputs of 2; if it is one trial of 40 steps, pass it with --trials" in said
-    np.testing.assert_array_equal(_trials(tmp_path / "a.npy"), trial[None])
+    np.testing.assert_array_equal(read_trials(tmp_path / "a.npy"), trial[None])
     np.save(tmp_path / "b.npy", trial[None])
-    np.testing.assert_array_equal(_trials(tmp_path / "b.npy"), trial[None])
+    np.testing.assert_array_equal(read_trials(tmp_path / "b.npy"), trial[None])
     assert list(_inputs(tmp_path / "b.npy")) == ["trials"]
     np.save(tmp_path / "c.npy", trial.ravel())
     with pytest.raises(NetworkError, match=r"has the shape \[80\]; expected trials"):
-        _trials(tmp_path / "c.npy")
+        read_trials(tmp_path / "c.npy")

@@ -228,3 +228,9 @@ def test_svcca_agrees_on_a_number_of_components_unless_it_is_given() -> None:
     assert tiny_study(analysis={"measures": ["svcca", "cka"]}).analysis.agreeing == ("svcca",)
     for given in ({"svcca_components": 3}, {"svcca_per_network": True}, {"measures": ["cka"]}):
         assert tiny_study(analysis={"measures": ["svcca"]} | given).analysis.agreeing == ()
+
+
+def test_a_folder_with_the_name_of_a_built_in_study_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper").mkdir()
+    assert Study.load("paper").name == "paper"

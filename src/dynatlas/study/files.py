@@ -132,7 +132,7 @@ def study_text(source: str | Path) -> str:
         StudyError: neither exists, or the file cannot be read as text.
     """
     path = Path(source)
-    if str(source) in builtin_studies() and not path.exists():
+    if str(source) in builtin_studies() and not path.is_file():  # a folder of this name is no study file
         return builtin_study_text(str(source))
     try:
         with open_regular(path) as file:
