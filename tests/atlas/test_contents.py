@@ -39,6 +39,20 @@ def fixed_points(rows: int) -> xr.Dataset:
     )
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("behaviour", "there is no table 'behaviour'; did you mean 'behavior'"),
+        ("snapshots", "makes no table 'snapshots'; it would with snapshots = 12"),
+        ("samples", r"makes no table 'samples'; it would with a table \[search\]"),
+        ("networks", r"is not in the atlas .* \(yet\)"),
+    ],
+)
+def test_a_table_that_is_not_there_is_explained(atlas: Atlas, table: str, message: str) -> None:
+    with pytest.raises(AtlasError, match=message):
+        atlas.table(table)
+
+
 @pytest.mark.parametrize("table", schema.TABLES)
 def test_a_table_comes_back(atlas: Atlas, table: str) -> None:
     frame = frame_of(table)

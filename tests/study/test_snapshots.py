@@ -52,8 +52,11 @@ def test_a_resolved_study_reads_back() -> None:
 @pytest.mark.parametrize(
     ("snapshots", "message"),
     [
-        (1, "greater than or equal to 2"),
-        ([], "at least 1"),
+        (1, "expected 2 to 1,000 snapshots, or a list of iterations, but it is 1"),
+        (-3, "expected 2 to 1,000 snapshots"),
+        ([], "expected a number of snapshots, or a list of iterations"),
+        ([1.5], "expected a number of snapshots, or a list of iterations"),
+        ([-1, 3], r"iterations are \[-1, 3\]; expected each once, in ascending order from 0"),
         ([3, 1], r"iterations are \[3, 1\]; expected each once, in ascending order"),
         ([0, 0], r"iterations are \[0, 0\]; expected each once"),
         ([0, 4], "snapshots at iteration 4, and no network of this study trains for more than 3"),

@@ -302,7 +302,13 @@ class Atlas(SummaryRepr):
         return self._write(f"tables/{name}.parquet", lambda path: formats.write_table(path, name, frame, self._factors))
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read a table: ``table("networks")``."""
+        """Read a table: ``table("networks")``.
+
+        Raises:
+            AtlasError: there is no such table, the study makes none, or it is not in the atlas yet.
+        """
+        if name not in schema.tables_of(self.study) and not self.has(f"tables/{name}.parquet"):
+            raise AtlasError(schema.why_no_table(name, self.study))
         return self._read(f"tables/{name}.parquet", lambda path: formats.read_table(path, name))
 
     def write_part(self, name: str, of: Named, frame: pd.DataFrame) -> Entry:

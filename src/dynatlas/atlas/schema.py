@@ -6,7 +6,7 @@ Each is declared once and checked on writing. The report and the figures rely on
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from dynatlas._util.messages import listed
+from dynatlas._util.messages import did_you_mean, listed
 from dynatlas.measures.aspects import ASPECTS
 from dynatlas.measures.findings import FINDING_MEASURES
 from dynatlas.study.factors import Factor
@@ -485,6 +485,24 @@ def tables_of(study: Study) -> tuple[str, ...]:
         *(() if study.analysis.compares_robustness else ("robustness",)),
     }
     return tuple(name for name in TABLES if name not in others)
+
+
+def why_no_table(name: str, study: Study) -> str:
+    """Return why the atlas of a study has no table of this name, in a sentence.
+
+    Example:
+        >>> why_no_table("snapshots", Study.load("demo"))
+        "the study 'demo' makes no table 'snapshots'; it would with snapshots = 12"
+        >>> why_no_table("behaviour", Study.load("demo"))
+        "there is no table 'behaviour'; did you mean 'behavior'?"
+    """
+    if name not in TABLES:
+        made = tables_of(study)
+        all_of_them = f"there are {', '.join(made)}"
+        return f"there is no table {name!r}; {did_you_mean(name, made, all_of_them)}"
+    needs = dict.fromkeys(OF_SEARCHES, "a table [search]") | dict.fromkeys(OF_SNAPSHOTS, "snapshots = 12")
+    needs |= {"robustness": "the measure robustness", "components": "the measure svcca"}
+    return f"the study {study.name!r} makes no table {name!r}; it would with {needs[name]}"
 
 
 # Tables with the columns of CONFIGURATION, which also have one for each further factor of their study.

@@ -175,6 +175,8 @@ def explain(error: ErrorDetails, valid_keys: Callable[[Sequence[int | str]], lis
     where = ".".join(map(_short, location)) or whole
     if error["type"] == "extra_forbidden":
         valid = valid_keys(location[:-1])
+        if len(location) > 1 and location[-1] in valid_keys([]):
+            return f"{where}: unknown key; {location[-1]} belongs at the top of the file, before the first table"
         hint = did_you_mean(_short(location[-1]), valid, f"valid keys: {', '.join(sorted(valid))}")
         return f"{where}: unknown key {_short(location[-1])!r}; {hint}"
     if error["type"] == "missing":

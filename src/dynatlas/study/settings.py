@@ -141,7 +141,7 @@ class Search(Settings):
         )
 
 
-Iteration = Annotated[int, Field(ge=0, le=10_000_000)]
+FEWEST_SNAPSHOTS, MOST_SNAPSHOTS = 2, 1_000
 EARLIEST: Final = 200  # the first snapshot after iteration 0 is at this fraction of the training
 
 
@@ -152,14 +152,20 @@ class Snapshots(Settings):
     have equal distances, the first of them at 1/200 of the training.
     """
 
-    iterations: Annotated[int, Field(ge=2, le=1_000)] | Annotated[tuple[Iteration, ...], Field(min_length=1)] = 12
+    iterations: int | tuple[int, ...] = 12
     seeds: Annotated[int, Field(ge=1, le=100_000)] | None = None  # of each configuration, from the first; all if None
 
-    @field_validator("iterations")
+    @field_validator("iterations", mode="before")
     @classmethod
-    def _ascending(cls, value: int | tuple[int, ...]) -> int | tuple[int, ...]:
-        if isinstance(value, tuple) and list(value) != sorted(set(value)):
-            raise ValueError(f"iterations are {list(value)}; expected each once, in ascending order")
+    def _number_or_iterations(cls, value: object) -> object:
+        numbers: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
+        if not numbers or not all(isinstance(each, int) and not isinstance(each, bool) for each in numbers):
+            raise ValueError("expected a number of snapshots, or a list of iterations")
+        if isinstance(value, list | tuple):
+            if numbers != sorted(set(numbers)) or numbers[0] < 0:
+                raise ValueError(f"iterations are {numbers}; expected each once, in ascending order from 0")
+        elif not FEWEST_SNAPSHOTS <= numbers[0] <= MOST_SNAPSHOTS:
+            raise ValueError(f"expected {FEWEST_SNAPSHOTS} to {MOST_SNAPSHOTS:,} snapshots, or a list of iterations")
         return value
 
     def of(self, total: int) -> tuple[int, ...]:
