@@ -51,6 +51,27 @@ def test_independent_units_lose_a_factor_of_three_each(units, expected):
     np.testing.assert_allclose(table.spectral_radius, [2 * (1 - root**2), radius], atol=1e-8)
 
 
+def test_the_spectral_radius_does_not_depend_on_the_starts():
+    """Four stable points with two radii: of x = atanh h = W h, with the Jacobian diag(1 − h²) W."""
+    weights = np.array([[2.0, -0.4], [0.3, 1.8]])
+    radii = []
+    for state in ([1.0, 1.0], [1.0, -1.0]):
+        for _ in range(500):
+            state = np.tanh(weights @ state)
+        radii.append(np.abs(np.linalg.eigvals((1 - state**2)[:, None] * weights)).max())
+    assert abs(radii[0] - radii[1]) > 0.05
+    tables = [lesion(network(weights), units=[], key=jax.random.key(seed)).table for seed in range(4)]
+    assert {table.n_stable[0] for table in tables} == {4}
+    np.testing.assert_allclose([table.spectral_radius[0] for table in tables], max(radii), atol=1e-9)
+
+
+def test_without_a_stable_point_the_least_unstable_ones_count():
+    """h = −3 tanh h has the root 0 alone, with λ = −3."""
+    table = lesion(network([[-3.0]]), units=[], key=KEY).table
+    assert table.n_stable[0] == 0
+    assert table.spectral_radius[0] == pytest.approx(3)
+
+
 def test_a_silent_unit_is_one_that_is_deleted():
     weights, bias = random_weights(4), np.array([0.3, -0.2, 0.1, 0.4])
     inputs = np.random.default_rng(1).normal(size=(5, 9, 4))

@@ -43,8 +43,8 @@ class Lesions(SummaryRepr):
         table: a row for the intact network and for each lesion: ``lesion``, ``kind``, ``removed`` (numbers of units,
             modes or channels), ``mse``, ``error`` (the mse as a share of the variance of the targets), and with fixed
             points ``n_roots``, ``n_stable``, ``n_slow``, ``index_sum``, ``certificate``, ``certificate_reason``,
-            ``n_starts`` and ``spectral_radius`` (the largest |λ| at the leading point: of the roots with the fewest
-            unstable directions the one that most starts reached).
+            ``n_starts`` and ``spectral_radius`` (the largest |λ| over the stable fixed points; over the roots with the
+            fewest unstable directions if none is stable).
         fixed_points: of the network after each row's lesion; empty if none were searched for.
         compared: what the error is of.
     """
@@ -247,15 +247,16 @@ def _columns(found: list[FixedPoints]) -> dict[str, list[Any]]:
         "certificate": [points.certificate for points in found],
         "certificate_reason": [points.reason for points in found],
         "n_starts": [points.n_starts for points in found],
-        "spectral_radius": [_leading_radius(each) for each in roots],
+        "spectral_radius": [_largest_radius(each) for each in roots],
     }
 
 
-def _leading_radius(roots: FixedPoints) -> float:
+def _largest_radius(roots: FixedPoints) -> float:
+    """Return the largest |λ| over the roots with the fewest unstable directions, which no count of starts changes."""
     if not len(roots):
         return float("nan")
-    leading = np.lexsort((-roots.hits, roots.n_unstable))[0]
-    return float(np.abs(roots.eigenvalues[leading, 0]))
+    most_stable = roots.n_unstable == roots.n_unstable.min()
+    return float(np.abs(roots.eigenvalues[most_stable]).max())
 
 
 def _facts(row: "pd.Series[Any]") -> str:
