@@ -197,6 +197,16 @@ def test_a_network_that_diverges_has_an_infinite_error():
         ({"units": [(1, 1)]}, r"units has \(1, 1\)"),
         ({"units": [()]}, r"units has \(\)"),
         ({"units": ["h0"]}, "units has 'h0'"),
+        ({"units": ["0"]}, "units has '0'"),
+        ({"units": "0"}, "units is '0'; expected a number, or numbers and groups"),
+        ({"units": 7}, "units has 7; expected a number"),
+        ({"units": [1.9]}, "units has 1.9"),
+        ({"units": np.array([True, False, True])}, "units has (np.)?True"),
+        ({"units": [(True, 2)]}, r"units has \(True, 2\)"),
+        ({"max_starts": 0}, "max_starts is 0; expected at least 1"),
+        ({"max_seconds": -1}, "max_seconds is -1; expected 0 or more seconds, or None"),
+        ({"max_seconds": np.nan}, "max_seconds is nan"),
+        ({"key": None}, "key is None; expected a JAX key"),
         ({"modes": [3]}, "the network has modes 0 to 2"),
         ({"channels": [7]}, "the network has channels 0 to 2"),
         ({"condition": [0.0]}, r"condition has shape \(1,\); expected \[3\]"),
@@ -206,7 +216,15 @@ def test_a_network_that_diverges_has_an_infinite_error():
 )
 def test_what_the_network_does_not_have_is_named(settings, said):
     with pytest.raises(ValueError, match=said):
-        lesion(network(random_weights(3)), fixed_points=False, key=KEY, **settings)
+        lesion(network(random_weights(3)), **{"fixed_points": False, "key": KEY} | settings)
+
+
+@pytest.mark.parametrize("one", [0, np.int64(0), np.array(0), [0], (0,), range(1), np.arange(1), jnp.arange(1)])
+def test_a_number_alone_is_one_lesion(one):
+    for kind in ("units", "modes", "channels"):
+        given = {"units": None, "modes": None, "channels": None} | {kind: one}
+        found = removals_of(network(2 * np.eye(3)), **given)
+        assert [each.members for each in found] == [(), (0,)]
 
 
 def test_a_function_has_no_modes():

@@ -67,9 +67,9 @@ class Lesions(SummaryRepr):
 def lesion(
     network: Network | Cell,
     *,
-    units: Iterable[object] | None = None,
-    modes: Iterable[object] | None = None,
-    channels: Iterable[object] | None = None,
+    units: int | Iterable[object] | None = None,
+    modes: int | Iterable[object] | None = None,
+    channels: int | Iterable[object] | None = None,
     trials: Trial | ArrayLike | None = None,
     condition: ArrayLike | None = None,
     fixed_points: bool = True,
@@ -85,7 +85,8 @@ def lesion(
 
     Args:
         network: a network from ``read_network``, ``Network(step=…)``, or a cell, as of ``Atlas.network``.
-        units: numbers of units to silence, one or a group for each lesion: ``[0, 3, (4, 5)]`` are three lesions.
+        units: numbers of units to silence, one or a group for each lesion: ``[0, 3, (4, 5)]`` are three lesions, and
+            ``0`` alone is one.
         modes: numbers of modes to remove, by descending singular value; one or a group for each lesion.
         channels: numbers of input channels to remove; one or a group for each lesion.
         trials: a ``Trial`` of a task, such as ``task.trials(key, 256)``: the error is that on its targets. Or inputs
@@ -98,7 +99,8 @@ def lesion(
         key: the random key.
 
     Raises:
-        ValueError: units, modes or channels that the network does not have, or shapes that do not fit it.
+        ValueError: units, modes or channels that the network does not have, shapes that do not fit it, a negative
+            budget, or no key.
 
     Example:
         Three independent bistable units have 27 fixed points; with one of them silent they have 9.
@@ -111,6 +113,11 @@ def lesion(
         1       unit h0        9    complete
         2  units h1, h2        3    complete
     """
+    generator(key)  # refuses what is no key with a sentence; jax.random.split does not
+    if max_starts < 1:
+        raise ValueError(f"max_starts is {max_starts}; expected at least 1")
+    if max_seconds is not None and not max_seconds >= 0:
+        raise ValueError(f"max_seconds is {max_seconds}; expected 0 or more seconds, or None")
     network, initial = _checked(network, trials, condition)
     trial_key, search_key = jax.random.split(key)
     removals = removals_of(network, units, modes, channels)
