@@ -227,6 +227,14 @@ def test_a_number_alone_is_one_lesion(one):
         assert [each.members for each in found] == [(), (0,)]
 
 
+def test_the_summary_says_how_many_lesions_it_leaves_out():
+    found = lesion(network(random_weights(4)), units=range(4), fixed_points=False, key=KEY)
+    assert "4 lesions, the most harmful first" in str(found)
+    assert "and 1 more" in str(found)
+    some = lesion(network(random_weights(4)), units=range(3), fixed_points=False, key=KEY)
+    assert "more" not in str(some)
+
+
 def test_a_function_has_no_modes():
     network = Network(lambda h, x: jnp.tanh(2 * h), n_states=2, n_inputs=0)
     with pytest.raises(ValueError, match="the network has no mode that can be removed"):

@@ -58,6 +58,8 @@ class Lesions(SummaryRepr):
         rows = [("error", self.compared), ("intact", _facts(intact))]
         worst = lesions.sort_values("error", ascending=False, kind="stable").head(SHOWN)
         rows += [(str(row["lesion"]), _facts(row)) for _, row in worst.iterrows()]
+        if len(lesions) > SHOWN:
+            rows.append((f"and {len(lesions) - SHOWN} more", "less harmful, in the table"))
         if self.fixed_points and len(lesions):
             same = int((lesions.n_roots == intact.n_roots).sum())
             rows.append(("fixed points", f"as many as in the intact network after {same} of {len(lesions)} lesions"))
