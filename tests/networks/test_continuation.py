@@ -167,11 +167,12 @@ def test_the_command_follows_a_file_and_keeps_other_results(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "3 at 0, index sum 1, complete" in printed
     assert "1 fold" in printed
-    assert (tmp_path / "unit-along-input-1" / "index.html").exists()
+    assert (tmp_path / "unit-along-input-1-from-0-to--0.5" / "index.html").exists()
     np.savez(tmp_path / "two.npz", inputs=[[0.1, 0], [0.1, -0.5]])
     assert call("continue", tmp_path / "unit.npz", "--along", f"inputs:{tmp_path / 'two.npz'}=0..1", *options) == 0
     one, two = (
-        pd.read_csv(tmp_path / f"unit-along-{name}" / "bifurcations.csv").parameter[0] for name in ("input-1", "inputs")
+        pd.read_csv(tmp_path / f"unit-along-{name}" / "bifurcations.csv").parameter[0]
+        for name in ("input-1-from-0-to--0.5", "inputs-two-from-0-to-1")
     )
     assert one == pytest.approx(-0.5 * two)
     elsewhere = ("--out", tmp_path)
@@ -196,6 +197,29 @@ def test_a_bad_parameter_of_the_command_says_what_is_expected(text, said):
         read_along(text)
 
 
+def test_another_way_or_interval_has_another_folder(tmp_path, capsys, monkeypatch):
+    """Two files of one name would have the same folder: the record distinguishes them, and the second is refused."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "more").mkdir()
+    for place in ("unit", "B", "C", "more/B"):
+        np.savez(tmp_path / f"{place}.npz", **matrices(activation="tanh"))
+    ways = ("input:1=0..0.1", "input:1=-0.1..0.1", "input:0=0..0.1", "recurrent=1..1.0000001", "recurrent=1..1.0000002")
+    others = [f"network:{name}.npz=0..1" for name in ("B", "C", "more/B")]
+    options = ("--orientation", "columns", "--values", "2")
+    codes = [call("continue", tmp_path / "unit.npz", "--along", way, *options) for way in (*ways, *others)]
+    assert codes == [0] * 7 + [8]
+    assert "more/B.npz" in capsys.readouterr().err
+    assert {path.name.removeprefix("unit-along-") for path in tmp_path.glob("unit-along-*")} == {
+        "input-1-from-0-to-0.1",
+        "input-1-from--0.1-to-0.1",
+        "input-0-from-0-to-0.1",
+        "recurrent-from-1-to-1.0000001",
+        "recurrent-from-1-to-1.0000002",
+        "network-B-from-0-to-1",
+        "network-C-from-0-to-1",
+    }
+
+
 def test_names_of_files_may_have_any_signs():
     assert read_along("network:a=b:c.npz=-1e-1..2.5")[:] == ("network", "a=b:c.npz", -0.1, 2.5)
 
@@ -206,7 +230,14 @@ def test_the_command_follows_networks_of_an_atlas(tmp_path, capsys, monkeypatch)
     one, two = (member for member in atlas.study.members if member.architecture == "gru" and member.seed < 2)
     within = ("--atlas", "atlas", "--values", "10")
     assert call("continue", one.id, "--along", f"network:{two.name}=0..1", *within) == 0
-    assert (tmp_path / f"{one.id}-along-network" / "branches.png").exists()
+    folder = tmp_path / f"{one.id}-along-network-{two.name}-from-0-to-1"
+    assert (folder / "branches.png").exists()
+    assert json.loads((folder / "continuation.json").read_text())["subject"] == {
+        "network": f"{one.name} {one.id}",
+        "along": f"network:{two.name} {two.id}",
+        "from": 0.0,
+        "to": 1.0,
+    }
     assert call("continue", one.id, "--along", "recurrent=1..2", *within, "--alpha", "1") == 8
     assert call("continue", one.id, "--along", "recurrent=1..2", *within, "--output", "9") == 8
     assert call("continue", "nobody", "--along", "recurrent=1..2", *within) == 4

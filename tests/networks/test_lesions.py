@@ -261,7 +261,7 @@ def test_the_command_takes_the_error_of_an_atlas_network_on_its_task(tmp_path, c
     atlas, _ = random_atlas(tmp_path / "atlas")
     member = atlas.study.members[0]
     assert call("lesion", member.name, "--atlas", "atlas", "--unit", "2", "--no-fixed-points") == 0
-    table = pd.read_csv(tmp_path / f"{member.id}-lesions" / "lesions.csv")
+    table = pd.read_csv(tmp_path / f"{member.name}-lesions" / "lesions.csv")
     trials = held_out_trials(atlas.study.task(member.task), atlas.study.training.validation_trials)
     expected = float(mean_squared_error(atlas.network(member.id), trials))
     assert table.mse[0] == pytest.approx(expected, rel=1e-5)

@@ -9,6 +9,7 @@ from dynatlas.cli.sources import (
     AtlasOptions,
     FileOptions,
     Source,
+    in_file_names,
     print_source,
     read_one_array,
     read_sources,
@@ -47,6 +48,24 @@ class Along(NamedTuple):
         """The name of the parameter in Python."""
         return f"input:{self.detail}" if self.kind == "input" else self.kind
 
+    @property
+    def what(self) -> str:
+        """WHAT, as the option names it."""
+        return f"{self.kind}:{self.detail}" if self.detail else self.kind
+
+    def in_folder_names(self, detail: str) -> str:
+        """Return the parameter and its interval for the name of a folder.
+
+        Args:
+            detail: the channel, or the name of the file or network.
+
+        Example:
+            >>> Along("input", "0", -0.5, 1.0).in_folder_names("0")
+            'input-0-from--0.5-to-1'
+        """
+        parts = [self.kind, in_file_names(detail), "from", _shortest(self.start), "to", _shortest(self.stop)]
+        return "-".join(part for part in parts if part)
+
 
 def continue_(
     network: NetworkName,
@@ -77,7 +96,7 @@ def continue_(
         trials: A .npy or .npz file: trials [trials, steps, inputs], whose states the search starts from; by default
             trials of the task for a network of an atlas, and random ones for a file.
         activity: A .npy or .npz file of states that the search starts from.
-        out: The folder of the result; by default NETWORK-along-WHAT.
+        out: The folder of the result; by default NETWORK-along-WHAT-from-FROM-to-TO.
         output: The output that the figure shows, and the page at first; by default the first principal component of
             the states.
         values: The largest step is 1/VALUES of the way; index sums are taken at so many values, and at FROM.
@@ -103,8 +122,13 @@ def continue_(
     for other in others:
         print_source(other)
     _check_output(source, output)
-    folder = out or source.folder.with_name(f"{source.folder.name}-along-{asked.parameter.replace(':', '-')}")
-    check_folder(folder, results_of(source.title, asked.parameter), replaces_any=out is not None)
+    detail = {"network": others[0].folder.name if others else "", "inputs": Path(asked.detail).stem}
+    along_name = asked.in_folder_names(detail.get(asked.kind, asked.detail))
+    folder = out or source.folder.with_name(f"{source.folder.name}-along-{along_name}")
+    # With the whole path of a file: the folder's name has only the end of it.
+    along_subject = f"network:{others[0].subject}" if others and others[0].id else asked.what
+    results = results_of(source.subject, along_subject, asked.start, asked.stop)
+    check_folder(folder, results, replaces_any=out is not None)
     if asked.kind == "inputs":
         held = read_one_array(Path(asked.detail), ("inputs", "conditions"))
     else:
@@ -129,7 +153,7 @@ def continue_(
     print(f"starts: {found.visited.said}")
     print(found)
     view = COMPONENT if output is None else f"output {output}"
-    page = write_folder(found, folder, source.title, view, replaces_any=out is not None)
+    page = write_folder(found, folder, source.title, view, results=results, replaces_any=out is not None)
     print(f"page: {page.resolve()}")
 
 
@@ -168,6 +192,11 @@ def read_along(text: str) -> Along:
     if needs is None or needs != bool(detail) or bool(colon) != bool(detail):
         raise NetworkError(f"--along names {what!r}; {EXPECTED}")
     return Along(kind, detail, start, stop)
+
+
+def _shortest(number: float) -> str:
+    """Return the shortest text of a number that no other has: 1, -0.5, 1e-07."""
+    return repr(number).removesuffix(".0")
 
 
 def task_inputs(source: Source, trials: Path | None, activity: Path | None) -> "np.ndarray | Any | None":

@@ -69,7 +69,7 @@ def lesion(
     (source,) = read_sources([network], recorded, within)
     print_source(source)
     folder = out or source.folder.with_name(f"{source.folder.name}-lesions")
-    check_folder(folder, results_of(source.title), replaces_any=out is not None)
+    check_folder(folder, results_of(source.subject), replaces_any=out is not None)
     static = read_static_input(inputs, source.network.n_inputs)
     if inputs is None and source.task is not None:
         static = np.asarray(source.task.conditions()[0])
@@ -90,7 +90,7 @@ def lesion(
     except ValueError as error:
         raise NetworkError(f"{error}") from error
     print(found)
-    table = write_folder(found, folder, source.title, replaces_any=out is not None)
+    table = write_folder(found, folder, source.subject, replaces_any=out is not None)
     print(f"table: {table.resolve()}")
 
 
