@@ -190,11 +190,60 @@ def test_the_command_follows_a_file_and_keeps_other_results(tmp_path, capsys):
         ("input:=0..1", "names 'input:'"),
         ("recurrent:2=0..1", "names 'recurrent:2'"),
         ("gain=0..1", "names 'gain'"),
+        ("input:x=0..1", "names 'input:x'; expected the number of an input channel"),
+        ("input:-1=0..1", "names 'input:-1'"),
+        ("input:1=0..0", "from 0 to 0; expected two different finite numbers"),
+        ("recurrent=nan..1", "from nan to 1"),
+        ("recurrent=1..1e400", "from 1 to 1e400"),
     ],
 )
 def test_a_bad_parameter_of_the_command_says_what_is_expected(text, said):
     with pytest.raises(NetworkError, match=said):
         read_along(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--along", "input:1=0..0"), "from 0 to 0"),
+        (("--along", "recurrent=1..2", "--values", "0"), "--values is 0; expected at least 2"),
+        (("--along", "recurrent=1..2", "--max-starts", "0"), "--max-starts is 0; expected at least 1"),
+        (("--along", "recurrent=1..2", "--max-seconds", "nan"), "--max-seconds is nan; expected 0 or more"),
+    ],
+)
+def test_a_wrong_option_is_said_before_a_file_is_read(options, said, tmp_path, capsys):
+    assert call("continue", tmp_path / "missing.npz", *options) == 8
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--along", "input:5=0..1"), "names 'input:5'; the network has input channels 0 to 1"),
+        (("--along", "recurrent=1..2", "--output", "1"), "--output is 1; the network has outputs 0 to 0"),
+        (("--along", "recurrent=1..2", "--inputs", "1"), "--inputs 1 has the shape [1]; expected 2 finite numbers"),
+    ],
+)
+def test_what_the_network_does_not_have_is_said_without_lines_on_the_file(options, said, tmp_path, capsys):
+    np.savez(tmp_path / "unit.npz", **matrices(activation="tanh"))
+    assert call("continue", tmp_path / "unit.npz", "--orientation", "columns", *options) == 8
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert not printed.out
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"n_values": 0}, "n_values is 0; expected at least 2"),
+        ({"max_starts": 0}, "max_starts is 0; expected at least 1"),
+        ({"max_seconds": -1.0}, "max_seconds is -1.0; expected 0 or more"),
+        ({"key": None}, "key is None; expected a JAX key"),
+    ],
+)
+def test_a_bad_setting_is_refused_before_the_search(settings, said):
+    with pytest.raises(ValueError, match=said):
+        continue_network(unit(), "input:0", 0.0, 1.0, **{"key": jax.random.key(0)} | settings)
 
 
 def test_another_way_or_interval_has_another_folder(tmp_path, capsys, monkeypatch):

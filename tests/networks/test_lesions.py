@@ -55,7 +55,8 @@ def test_the_spectral_radius_does_not_depend_on_the_starts():
     """Four stable points with two radii: of x = atanh h = W h, with the Jacobian diag(1 − h²) W."""
     weights = np.array([[2.0, -0.4], [0.3, 1.8]])
     radii = []
-    for state in ([1.0, 1.0], [1.0, -1.0]):
+    for start in ([1.0, 1.0], [1.0, -1.0]):
+        state = np.array(start)
         for _ in range(500):
             state = np.tanh(weights @ state)
         radii.append(np.abs(np.linalg.eigvals((1 - state**2)[:, None] * weights)).max())
@@ -250,10 +251,14 @@ def test_the_command_writes_a_table_and_keeps_other_results(tmp_path, capsys):
     assert table.n_roots.tolist() == [9, 3, 1, 3, 9]
     assert "4 lesions, the most harmful first" in capsys.readouterr().out
     assert call("lesion", tmp_path / "bits.npz", "--orientation", "columns", "--out", tmp_path) == 8
-    assert call("lesion", tmp_path / "bits.npz", "--orientation", "columns", "--unit", "a") == 8
+    assert call("lesion", tmp_path / "missing.npz", "--unit", "a") == 8
+    assert call("lesion", tmp_path / "missing.npz", "--max-seconds", "-1") == 8
+    assert call("lesion", tmp_path / "missing.npz", "--max-starts", "0") == 8
     said = capsys.readouterr().err
     assert "exists and is no earlier lesions" in said
     assert "--unit is ['a']; expected a number" in said
+    assert "--max-seconds is -1; expected 0 or more seconds" in said
+    assert "--max-starts is 0; expected at least 1" in said
 
 
 def test_the_command_takes_the_error_of_an_atlas_network_on_its_task(tmp_path, capsys, monkeypatch):

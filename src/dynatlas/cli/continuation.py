@@ -1,5 +1,6 @@
 """The command ``continue``."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -9,6 +10,7 @@ from dynatlas.cli.sources import (
     AtlasOptions,
     FileOptions,
     Source,
+    check_budget,
     in_file_names,
     print_source,
     read_one_array,
@@ -113,14 +115,16 @@ def continue_(
     from dynatlas.networks.continuation.page import results_of
     from dynatlas.networks.continuation.plots import COMPONENT
 
+    # Whatever is wrong with an option is said before what was found in the files.
     asked = read_along(along)
+    check_budget(max_starts, max_seconds)
+    if values < 2:
+        raise NetworkError(f"--values is {values}; expected at least 2")
     if asked.kind == "inputs" and inputs is not None:
         raise NetworkError("--inputs has no effect along inputs:FILE, which names both inputs; leave it out")
     names = [network, asked.detail] if asked.kind == "network" else [network]
     source, *others = read_sources(names, recorded, within)
-    print_source(source)
-    for other in others:
-        print_source(other)
+    _check_channel(source, asked)
     _check_output(source, output)
     detail = {"network": others[0].folder.name if others else "", "inputs": Path(asked.detail).stem}
     along_name = asked.in_folder_names(detail.get(asked.kind, asked.detail))
@@ -133,6 +137,8 @@ def continue_(
         held = read_one_array(Path(asked.detail), ("inputs", "conditions"))
     else:
         held = read_static_input(inputs, source.network.n_inputs)
+    for each in (source, *others):
+        print_source(each)
     try:
         found = continue_network(
             source.network,
@@ -155,6 +161,14 @@ def continue_(
     view = COMPONENT if output is None else f"output {output}"
     page = write_folder(found, folder, source.title, view, results=results, replaces_any=out is not None)
     print(f"page: {page.resolve()}")
+
+
+def _check_channel(source: Source, asked: Along) -> None:
+    """Check that the network has the input channel of the parameter."""
+    count = source.network.n_inputs
+    if asked.kind == "input" and int(asked.detail) >= count:
+        has = f"input channels 0 to {count - 1}" if count else "no input channels"
+        raise NetworkError(f"--along names {asked.what!r}; the network has {has}")
 
 
 def _check_output(source: Source, output: int | None) -> None:
@@ -191,6 +205,10 @@ def read_along(text: str) -> Along:
     needs = {"input": True, "inputs": True, "network": True, "recurrent": False}.get(kind)
     if needs is None or needs != bool(detail) or bool(colon) != bool(detail):
         raise NetworkError(f"--along names {what!r}; {EXPECTED}")
+    if kind == "input" and not (detail.isascii() and detail.isdigit()):
+        raise NetworkError(f"--along names {what!r}; expected the number of an input channel, counted from 0: input:2")
+    if not (math.isfinite(start) and math.isfinite(stop) and start != stop):
+        raise NetworkError(f"--along goes from {ends[0]} to {ends[1]}; expected two different finite numbers, as -1..1")
     return Along(kind, detail, start, stop)
 
 

@@ -10,6 +10,7 @@ from dynatlas.cli.sources import (
     AtlasOptions,
     FileOptions,
     Source,
+    check_budget,
     print_source,
     read_sources,
     read_static_input,
@@ -66,6 +67,9 @@ def lesion(
     from dynatlas.networks.lesions import write_folder
     from dynatlas.networks.lesions.lesion import results_of
 
+    check_budget(max_starts, max_seconds)
+    groups = {"units": _groups("--unit", unit), "modes": _groups("--mode", mode)}
+    groups["channels"] = _groups("--channel", channel)
     (source,) = read_sources([network], recorded, within)
     print_source(source)
     folder = out or source.folder.with_name(f"{source.folder.name}-lesions")
@@ -77,9 +81,7 @@ def lesion(
     try:
         found = lesion_network(
             source.cell if source.cell is not None else source.network,
-            units=_groups("--unit", unit),
-            modes=_groups("--mode", mode),
-            channels=_groups("--channel", channel),
+            **groups,
             trials=_trials(source) if trials is None else read_trials(trials),
             condition=static,
             fixed_points=fixed_points,

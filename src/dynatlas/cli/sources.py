@@ -147,6 +147,18 @@ def print_source(source: Source) -> None:
         print(f"  {sentence}")
 
 
+def check_budget(max_starts: int | None, max_seconds: float) -> None:
+    """Check the budget of a search before anything is read.
+
+    Raises:
+        NetworkError: no starts, or a negative time.
+    """
+    if max_starts is not None and max_starts < 1:
+        raise NetworkError(f"--max-starts is {max_starts}; expected at least 1")
+    if not max_seconds >= 0:  # also NaN
+        raise NetworkError(f"--max-seconds is {max_seconds:g}; expected 0 or more seconds")
+
+
 def read_trials(path: Path) -> Any:
     """Read trials [trials, steps, inputs]; a file with one trial may hold [steps, inputs]."""
     values = read_one_array(path, ("trials",))

@@ -185,7 +185,7 @@ def _members(kind: str, group: object, count: int) -> tuple[int, ...]:
     members = _several(group)
     try:
         # Not int(): it would make the unit 1 of 1.9, of "1" and of True.
-        numbers = () if any(isinstance(each, bool) for each in members) else tuple(map(operator.index, members))
+        numbers = () if any(isinstance(each, bool) for each in members) else tuple(map(operator.index, members))  # type: ignore[arg-type]
     except TypeError:
         numbers = ()
     if not numbers or len(set(numbers)) < len(numbers) or not all(0 <= number < count for number in numbers):
