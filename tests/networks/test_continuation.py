@@ -13,6 +13,7 @@ from dynatlas.cells.architectures import LSTM
 from dynatlas.cli.continuation import read_along
 from dynatlas.errors import NetworkError
 from dynatlas.networks.continuation import write_folder
+from dynatlas.networks.continuation.page import page
 from dynatlas.networks.continuation.plots import branches_plot
 from dynatlas.networks.continuation.ways import way_of
 from dynatlas.networks.layouts.pytrees import network_of_cell
@@ -200,6 +201,17 @@ def test_the_command_follows_a_file_and_keeps_other_results(tmp_path, capsys):
 def test_a_bad_parameter_of_the_command_says_what_is_expected(text, said):
     with pytest.raises(NetworkError, match=said):
         read_along(text)
+
+
+def test_the_certificate_of_a_relu_network_is_not_used_along_branches():
+    """h = relu(h/2 + x) has the one root 2 x, which a search certifies without a box."""
+    relu = Network(lambda h, x: jax.nn.relu(0.5 * h + x), n_states=1, n_inputs=1)
+    found = found_along("input:0", 0.1, 1, relu)
+    assert found.points.certificate == "complete"
+    np.testing.assert_allclose(found.points.states, [[0.2]])
+    assert not found.branches.has_box
+    assert "not certifiable: no box is known" in str(found)
+    assert "that of a relu network, which needs no box, is not used along branches" in page(found, "relu")
 
 
 @pytest.mark.parametrize(
