@@ -82,7 +82,7 @@ def test_continuation(tmp_path, monkeypatch):
     text = (DOCS / "continuation.md").read_text(encoding="utf-8")
     assert all(f"`{kind}`" in text for kind in KINDS)
     assert namespace["branches"].plot().axes
-    assert (tmp_path / "pair-along-input-0" / "index.html").exists()
+    assert (tmp_path / "pair-along-input-0-from-0-to-1" / "index.html").exists()
 
 
 @pytest.mark.usefixtures("quick_compilation")

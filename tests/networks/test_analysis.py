@@ -169,6 +169,19 @@ def test_a_network_without_a_box_is_not_certified_and_one_that_runs_away_says_so
     assert result.visited.said == "states visited on the 2 given trials, from state 0"
 
 
+def test_the_page_explains_the_certificates_of_relu_networks():
+    """Two units that inhibit each other: either wins, or they balance."""
+    weights = np.array([[0.5, -1.0], [-1.0, 0.5]])
+    relu = switches(step=lambda h, x: jax.nn.relu(weights @ h + x + 1), bounds=None, readout=None)
+    result = analyze(relu, trials=np.zeros((2, 8, 2)), starts=64, max_starts=64, key=jax.random.key(0))
+    with patch("plotly.offline.get_plotlyjs", lambda: "plotly"):
+        text = " ".join(Page(page(result, "relu")).text.split())
+    assert "all linear regions of 2 relus" in text  # the reason in the table
+    assert "because all linear regions hold its fixed points, this is a proof" in text
+    assert "Supported: its growth at infinity" in text
+    assert "Not certifiable: neither a box" in text
+
+
 def test_what_does_not_fit_is_told():
     with pytest.raises(ValueError, match=r"conditions has shape \(1, 3\); expected \[conditions, 2\]"):
         analyze(switches(), conditions=np.zeros((1, 3)), key=jax.random.key(0))

@@ -13,6 +13,7 @@ from dynatlas.cells.architectures import LSTM
 from dynatlas.cli.continuation import read_along
 from dynatlas.errors import NetworkError
 from dynatlas.networks.continuation import write_folder
+from dynatlas.networks.continuation.page import page
 from dynatlas.networks.continuation.plots import branches_plot
 from dynatlas.networks.continuation.ways import way_of
 from dynatlas.networks.layouts.pytrees import network_of_cell
@@ -167,11 +168,12 @@ def test_the_command_follows_a_file_and_keeps_other_results(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "3 at 0, index sum 1, complete" in printed
     assert "1 fold" in printed
-    assert (tmp_path / "unit-along-input-1" / "index.html").exists()
+    assert (tmp_path / "unit-along-input-1-from-0-to--0.5" / "index.html").exists()
     np.savez(tmp_path / "two.npz", inputs=[[0.1, 0], [0.1, -0.5]])
     assert call("continue", tmp_path / "unit.npz", "--along", f"inputs:{tmp_path / 'two.npz'}=0..1", *options) == 0
     one, two = (
-        pd.read_csv(tmp_path / f"unit-along-{name}" / "bifurcations.csv").parameter[0] for name in ("input-1", "inputs")
+        pd.read_csv(tmp_path / f"unit-along-{name}" / "bifurcations.csv").parameter[0]
+        for name in ("input-1-from-0-to--0.5", "inputs-two-from-0-to-1")
     )
     assert one == pytest.approx(-0.5 * two)
     elsewhere = ("--out", tmp_path)
@@ -189,11 +191,94 @@ def test_the_command_follows_a_file_and_keeps_other_results(tmp_path, capsys):
         ("input:=0..1", "names 'input:'"),
         ("recurrent:2=0..1", "names 'recurrent:2'"),
         ("gain=0..1", "names 'gain'"),
+        ("input:x=0..1", "names 'input:x'; expected the number of an input channel"),
+        ("input:-1=0..1", "names 'input:-1'"),
+        ("input:1=0..0", "from 0 to 0; expected two different finite numbers"),
+        ("recurrent=nan..1", "from nan to 1"),
+        ("recurrent=1..1e400", "from 1 to 1e400"),
     ],
 )
 def test_a_bad_parameter_of_the_command_says_what_is_expected(text, said):
     with pytest.raises(NetworkError, match=said):
         read_along(text)
+
+
+def test_the_certificate_of_a_relu_network_is_not_used_along_branches():
+    """h = relu(h/2 + x) has the one root 2 x, which a search certifies without a box."""
+    relu = Network(lambda h, x: jax.nn.relu(0.5 * h + x), n_states=1, n_inputs=1)
+    found = found_along("input:0", 0.1, 1, relu)
+    assert found.points.certificate == "complete"
+    np.testing.assert_allclose(found.points.states, [[0.2]])
+    assert not found.branches.has_box
+    assert "not certifiable: no box is known" in str(found)
+    assert "that of a relu network, which needs no box, is not used along branches" in page(found, "relu")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--along", "input:1=0..0"), "from 0 to 0"),
+        (("--along", "recurrent=1..2", "--values", "0"), "--values is 0; expected at least 2"),
+        (("--along", "recurrent=1..2", "--max-starts", "0"), "--max-starts is 0; expected at least 1"),
+        (("--along", "recurrent=1..2", "--max-seconds", "nan"), "--max-seconds is nan; expected 0 or more"),
+    ],
+)
+def test_a_wrong_option_is_said_before_a_file_is_read(options, said, tmp_path, capsys):
+    assert call("continue", tmp_path / "missing.npz", *options) == 8
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--along", "input:5=0..1"), "names 'input:5'; the network has input channels 0 to 1"),
+        (("--along", "recurrent=1..2", "--output", "1"), "--output is 1; the network has outputs 0 to 0"),
+        (("--along", "recurrent=1..2", "--inputs", "1"), "--inputs 1 has the shape [1]; expected 2 finite numbers"),
+    ],
+)
+def test_what_the_network_does_not_have_is_said_without_lines_on_the_file(options, said, tmp_path, capsys):
+    np.savez(tmp_path / "unit.npz", **matrices(activation="tanh"))
+    assert call("continue", tmp_path / "unit.npz", "--orientation", "columns", *options) == 8
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert not printed.out
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"n_values": 0}, "n_values is 0; expected at least 2"),
+        ({"max_starts": 0}, "max_starts is 0; expected at least 1"),
+        ({"max_seconds": -1.0}, "max_seconds is -1.0; expected 0 or more"),
+        ({"key": None}, "key is None; expected a JAX key"),
+    ],
+)
+def test_a_bad_setting_is_refused_before_the_search(settings, said):
+    with pytest.raises(ValueError, match=said):
+        continue_network(unit(), "input:0", 0.0, 1.0, **{"key": jax.random.key(0)} | settings)
+
+
+def test_another_way_or_interval_has_another_folder(tmp_path, capsys, monkeypatch):
+    """Two files of one name would have the same folder: the record distinguishes them, and the second is refused."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "more").mkdir()
+    for place in ("unit", "B", "C", "more/B"):
+        np.savez(tmp_path / f"{place}.npz", **matrices(activation="tanh"))
+    ways = ("input:1=0..0.1", "input:1=-0.1..0.1", "input:0=0..0.1", "recurrent=1..1.0000001", "recurrent=1..1.0000002")
+    others = [f"network:{name}.npz=0..1" for name in ("B", "C", "more/B")]
+    options = ("--orientation", "columns", "--values", "2")
+    codes = [call("continue", tmp_path / "unit.npz", "--along", way, *options) for way in (*ways, *others)]
+    assert codes == [0] * 7 + [8]
+    assert "more/B.npz" in capsys.readouterr().err
+    assert {path.name.removeprefix("unit-along-") for path in tmp_path.glob("unit-along-*")} == {
+        "input-1-from-0-to-0.1",
+        "input-1-from--0.1-to-0.1",
+        "input-0-from-0-to-0.1",
+        "recurrent-from-1-to-1.0000001",
+        "recurrent-from-1-to-1.0000002",
+        "network-B-from-0-to-1",
+        "network-C-from-0-to-1",
+    }
 
 
 def test_names_of_files_may_have_any_signs():
@@ -206,7 +291,14 @@ def test_the_command_follows_networks_of_an_atlas(tmp_path, capsys, monkeypatch)
     one, two = (member for member in atlas.study.members if member.architecture == "gru" and member.seed < 2)
     within = ("--atlas", "atlas", "--values", "10")
     assert call("continue", one.id, "--along", f"network:{two.name}=0..1", *within) == 0
-    assert (tmp_path / f"{one.id}-along-network" / "branches.png").exists()
+    folder = tmp_path / f"{one.id}-along-network-{two.name}-from-0-to-1"
+    assert (folder / "branches.png").exists()
+    assert json.loads((folder / "continuation.json").read_text())["subject"] == {
+        "network": f"{one.name} {one.id}",
+        "along": f"network:{two.name} {two.id}",
+        "from": 0.0,
+        "to": 1.0,
+    }
     assert call("continue", one.id, "--along", "recurrent=1..2", *within, "--alpha", "1") == 8
     assert call("continue", one.id, "--along", "recurrent=1..2", *within, "--output", "9") == 8
     assert call("continue", "nobody", "--along", "recurrent=1..2", *within) == 4

@@ -51,6 +51,28 @@ def test_independent_units_lose_a_factor_of_three_each(units, expected):
     np.testing.assert_allclose(table.spectral_radius, [2 * (1 - root**2), radius], atol=1e-8)
 
 
+def test_the_spectral_radius_does_not_depend_on_the_starts():
+    """Four stable points with two radii: of x = atanh h = W h, with the Jacobian diag(1 − h²) W."""
+    weights = np.array([[2.0, -0.4], [0.3, 1.8]])
+    radii = []
+    for start in ([1.0, 1.0], [1.0, -1.0]):
+        state = np.array(start)
+        for _ in range(500):
+            state = np.tanh(weights @ state)
+        radii.append(np.abs(np.linalg.eigvals((1 - state**2)[:, None] * weights)).max())
+    assert abs(radii[0] - radii[1]) > 0.05
+    tables = [lesion(network(weights), units=[], key=jax.random.key(seed)).table for seed in range(4)]
+    assert {table.n_stable[0] for table in tables} == {4}
+    np.testing.assert_allclose([table.spectral_radius[0] for table in tables], max(radii), atol=1e-9)
+
+
+def test_without_a_stable_point_the_least_unstable_ones_count():
+    """h = −3 tanh h has the root 0 alone, with λ = −3."""
+    table = lesion(network([[-3.0]]), units=[], key=KEY).table
+    assert table.n_stable[0] == 0
+    assert table.spectral_radius[0] == pytest.approx(3)
+
+
 def test_a_silent_unit_is_one_that_is_deleted():
     weights, bias = random_weights(4), np.array([0.3, -0.2, 0.1, 0.4])
     inputs = np.random.default_rng(1).normal(size=(5, 9, 4))
@@ -176,6 +198,16 @@ def test_a_network_that_diverges_has_an_infinite_error():
         ({"units": [(1, 1)]}, r"units has \(1, 1\)"),
         ({"units": [()]}, r"units has \(\)"),
         ({"units": ["h0"]}, "units has 'h0'"),
+        ({"units": ["0"]}, "units has '0'"),
+        ({"units": "0"}, "units is '0'; expected a number, or numbers and groups"),
+        ({"units": 7}, "units has 7; expected a number"),
+        ({"units": [1.9]}, "units has 1.9"),
+        ({"units": np.array([True, False, True])}, "units has (np.)?True"),
+        ({"units": [(True, 2)]}, r"units has \(True, 2\)"),
+        ({"max_starts": 0}, "max_starts is 0; expected at least 1"),
+        ({"max_seconds": -1}, "max_seconds is -1; expected 0 or more seconds, or None"),
+        ({"max_seconds": np.nan}, "max_seconds is nan"),
+        ({"key": None}, "key is None; expected a JAX key"),
         ({"modes": [3]}, "the network has modes 0 to 2"),
         ({"channels": [7]}, "the network has channels 0 to 2"),
         ({"condition": [0.0]}, r"condition has shape \(1,\); expected \[3\]"),
@@ -185,7 +217,23 @@ def test_a_network_that_diverges_has_an_infinite_error():
 )
 def test_what_the_network_does_not_have_is_named(settings, said):
     with pytest.raises(ValueError, match=said):
-        lesion(network(random_weights(3)), fixed_points=False, key=KEY, **settings)
+        lesion(network(random_weights(3)), **{"fixed_points": False, "key": KEY} | settings)
+
+
+@pytest.mark.parametrize("one", [0, np.int64(0), np.array(0), [0], (0,), range(1), np.arange(1), jnp.arange(1)])
+def test_a_number_alone_is_one_lesion(one):
+    for kind in ("units", "modes", "channels"):
+        given = {"units": None, "modes": None, "channels": None} | {kind: one}
+        found = removals_of(network(2 * np.eye(3)), **given)
+        assert [each.members for each in found] == [(), (0,)]
+
+
+def test_the_summary_says_how_many_lesions_it_leaves_out():
+    found = lesion(network(random_weights(4)), units=range(4), fixed_points=False, key=KEY)
+    assert "4 lesions, the most harmful first" in str(found)
+    assert "and 1 more" in str(found)
+    some = lesion(network(random_weights(4)), units=range(3), fixed_points=False, key=KEY)
+    assert "more" not in str(some)
 
 
 def test_a_function_has_no_modes():
@@ -203,10 +251,14 @@ def test_the_command_writes_a_table_and_keeps_other_results(tmp_path, capsys):
     assert table.n_roots.tolist() == [9, 3, 1, 3, 9]
     assert "4 lesions, the most harmful first" in capsys.readouterr().out
     assert call("lesion", tmp_path / "bits.npz", "--orientation", "columns", "--out", tmp_path) == 8
-    assert call("lesion", tmp_path / "bits.npz", "--orientation", "columns", "--unit", "a") == 8
+    assert call("lesion", tmp_path / "missing.npz", "--unit", "a") == 8
+    assert call("lesion", tmp_path / "missing.npz", "--max-seconds", "-1") == 8
+    assert call("lesion", tmp_path / "missing.npz", "--max-starts", "0") == 8
     said = capsys.readouterr().err
     assert "exists and is no earlier lesions" in said
     assert "--unit is ['a']; expected a number" in said
+    assert "--max-seconds is -1; expected 0 or more seconds" in said
+    assert "--max-starts is 0; expected at least 1" in said
 
 
 def test_the_command_takes_the_error_of_an_atlas_network_on_its_task(tmp_path, capsys, monkeypatch):
@@ -214,7 +266,7 @@ def test_the_command_takes_the_error_of_an_atlas_network_on_its_task(tmp_path, c
     atlas, _ = random_atlas(tmp_path / "atlas")
     member = atlas.study.members[0]
     assert call("lesion", member.name, "--atlas", "atlas", "--unit", "2", "--no-fixed-points") == 0
-    table = pd.read_csv(tmp_path / f"{member.id}-lesions" / "lesions.csv")
+    table = pd.read_csv(tmp_path / f"{member.name}-lesions" / "lesions.csv")
     trials = held_out_trials(atlas.study.task(member.task), atlas.study.training.validation_trials)
     expected = float(mean_squared_error(atlas.network(member.id), trials))
     assert table.mse[0] == pytest.approx(expected, rel=1e-5)

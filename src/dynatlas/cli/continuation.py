@@ -1,5 +1,6 @@
 """The command ``continue``."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -9,6 +10,8 @@ from dynatlas.cli.sources import (
     AtlasOptions,
     FileOptions,
     Source,
+    check_budget,
+    in_file_names,
     print_source,
     read_one_array,
     read_sources,
@@ -47,6 +50,24 @@ class Along(NamedTuple):
         """The name of the parameter in Python."""
         return f"input:{self.detail}" if self.kind == "input" else self.kind
 
+    @property
+    def what(self) -> str:
+        """WHAT, as the option names it."""
+        return f"{self.kind}:{self.detail}" if self.detail else self.kind
+
+    def in_folder_names(self, detail: str) -> str:
+        """Return the parameter and its interval for the name of a folder.
+
+        Args:
+            detail: the channel, or the name of the file or network.
+
+        Example:
+            >>> Along("input", "0", -0.5, 1.0).in_folder_names("0")
+            'input-0-from--0.5-to-1'
+        """
+        parts = [self.kind, in_file_names(detail), "from", _shortest(self.start), "to", _shortest(self.stop)]
+        return "-".join(part for part in parts if part)
+
 
 def continue_(
     network: NetworkName,
@@ -77,7 +98,7 @@ def continue_(
         trials: A .npy or .npz file: trials [trials, steps, inputs], whose states the search starts from; by default
             trials of the task for a network of an atlas, and random ones for a file.
         activity: A .npy or .npz file of states that the search starts from.
-        out: The folder of the result; by default NETWORK-along-WHAT.
+        out: The folder of the result; by default NETWORK-along-WHAT-from-FROM-to-TO.
         output: The output that the figure shows, and the page at first; by default the first principal component of
             the states.
         values: The largest step is 1/VALUES of the way; index sums are taken at so many values, and at FROM.
@@ -94,21 +115,30 @@ def continue_(
     from dynatlas.networks.continuation.page import results_of
     from dynatlas.networks.continuation.plots import COMPONENT
 
+    # Whatever is wrong with an option is said before what was found in the files.
     asked = read_along(along)
+    check_budget(max_starts, max_seconds)
+    if values < 2:
+        raise NetworkError(f"--values is {values}; expected at least 2")
     if asked.kind == "inputs" and inputs is not None:
         raise NetworkError("--inputs has no effect along inputs:FILE, which names both inputs; leave it out")
     names = [network, asked.detail] if asked.kind == "network" else [network]
     source, *others = read_sources(names, recorded, within)
-    print_source(source)
-    for other in others:
-        print_source(other)
+    _check_channel(source, asked)
     _check_output(source, output)
-    folder = out or source.folder.with_name(f"{source.folder.name}-along-{asked.parameter.replace(':', '-')}")
-    check_folder(folder, results_of(source.title, asked.parameter), replaces_any=out is not None)
+    detail = {"network": others[0].folder.name if others else "", "inputs": Path(asked.detail).stem}
+    along_name = asked.in_folder_names(detail.get(asked.kind, asked.detail))
+    folder = out or source.folder.with_name(f"{source.folder.name}-along-{along_name}")
+    # With the whole path of a file: the folder's name has only the end of it.
+    along_subject = f"network:{others[0].subject}" if others and others[0].id else asked.what
+    results = results_of(source.subject, along_subject, asked.start, asked.stop)
+    check_folder(folder, results, replaces_any=out is not None)
     if asked.kind == "inputs":
         held = read_one_array(Path(asked.detail), ("inputs", "conditions"))
     else:
         held = read_static_input(inputs, source.network.n_inputs)
+    for each in (source, *others):
+        print_source(each)
     try:
         found = continue_network(
             source.network,
@@ -129,8 +159,16 @@ def continue_(
     print(f"starts: {found.visited.said}")
     print(found)
     view = COMPONENT if output is None else f"output {output}"
-    page = write_folder(found, folder, source.title, view, replaces_any=out is not None)
+    page = write_folder(found, folder, source.title, view, results=results, replaces_any=out is not None)
     print(f"page: {page.resolve()}")
+
+
+def _check_channel(source: Source, asked: Along) -> None:
+    """Check that the network has the input channel of the parameter."""
+    count = source.network.n_inputs
+    if asked.kind == "input" and int(asked.detail) >= count:
+        has = f"input channels 0 to {count - 1}" if count else "no input channels"
+        raise NetworkError(f"--along names {asked.what!r}; the network has {has}")
 
 
 def _check_output(source: Source, output: int | None) -> None:
@@ -167,7 +205,16 @@ def read_along(text: str) -> Along:
     needs = {"input": True, "inputs": True, "network": True, "recurrent": False}.get(kind)
     if needs is None or needs != bool(detail) or bool(colon) != bool(detail):
         raise NetworkError(f"--along names {what!r}; {EXPECTED}")
+    if kind == "input" and not (detail.isascii() and detail.isdigit()):
+        raise NetworkError(f"--along names {what!r}; expected the number of an input channel, counted from 0: input:2")
+    if not (math.isfinite(start) and math.isfinite(stop) and start != stop):
+        raise NetworkError(f"--along goes from {ends[0]} to {ends[1]}; expected two different finite numbers, as -1..1")
     return Along(kind, detail, start, stop)
+
+
+def _shortest(number: float) -> str:
+    """Return the shortest text of a number that no other has: 1, -0.5, 1e-07."""
+    return repr(number).removesuffix(".0")
 
 
 def task_inputs(source: Source, trials: Path | None, activity: Path | None) -> "np.ndarray | Any | None":

@@ -10,6 +10,7 @@ from dynatlas.cli.sources import (
     AtlasOptions,
     FileOptions,
     Source,
+    check_budget,
     print_source,
     read_sources,
     read_static_input,
@@ -66,10 +67,13 @@ def lesion(
     from dynatlas.networks.lesions import write_folder
     from dynatlas.networks.lesions.lesion import results_of
 
+    check_budget(max_starts, max_seconds)
+    groups = {"units": _groups("--unit", unit), "modes": _groups("--mode", mode)}
+    groups["channels"] = _groups("--channel", channel)
     (source,) = read_sources([network], recorded, within)
     print_source(source)
     folder = out or source.folder.with_name(f"{source.folder.name}-lesions")
-    check_folder(folder, results_of(source.title), replaces_any=out is not None)
+    check_folder(folder, results_of(source.subject), replaces_any=out is not None)
     static = read_static_input(inputs, source.network.n_inputs)
     if inputs is None and source.task is not None:
         static = np.asarray(source.task.conditions()[0])
@@ -77,9 +81,7 @@ def lesion(
     try:
         found = lesion_network(
             source.cell if source.cell is not None else source.network,
-            units=_groups("--unit", unit),
-            modes=_groups("--mode", mode),
-            channels=_groups("--channel", channel),
+            **groups,
             trials=_trials(source) if trials is None else read_trials(trials),
             condition=static,
             fixed_points=fixed_points,
@@ -90,7 +92,7 @@ def lesion(
     except ValueError as error:
         raise NetworkError(f"{error}") from error
     print(found)
-    table = write_folder(found, folder, source.title, replaces_any=out is not None)
+    table = write_folder(found, folder, source.subject, replaces_any=out is not None)
     print(f"table: {table.resolve()}")
 
 

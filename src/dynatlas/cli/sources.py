@@ -1,5 +1,6 @@
 """Options and reading that the commands for single networks share: a file of weights, or a network of an atlas."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dynatlas.study.study import Study
     from dynatlas.tasks.task import Task
 
+LONGEST_PART = 60  # characters of a part of a folder's name; most file systems allow 255 bytes in all
 NOT_RECORDED = Group("If the file does not record it")
 
 
@@ -88,10 +90,11 @@ class Source(NamedTuple):
     Attributes:
         network: the network.
         title: what pages call it.
-        folder: its folder of results without the ending, beside its file or in the current folder.
+        folder: its folder of results without the ending, beside its file or in the current folder, as NETWORK is given.
         cell: the cell, if it is of an atlas.
         task: its task, if it is of an atlas.
         study: its study, if it is of an atlas.
+        id: its id, if it is of an atlas.
     """
 
     network: "Network"
@@ -100,6 +103,22 @@ class Source(NamedTuple):
     cell: "Cell | None" = None
     task: "Task | None" = None
     study: "Study | None" = None
+    id: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What the record of a folder calls it: networks of two atlases may share a name, but no id."""
+        return f"{self.title} {self.id}".strip()
+
+
+def in_file_names(text: str) -> str:
+    """Return a text as part of a file name: other signs than letters, digits and ``_.+-`` become one hyphen.
+
+    Example:
+        >>> in_file_names("a/b: c.npz")
+        'a-b-c.npz'
+    """
+    return re.sub(r"[^\w.+-]+", "-", text)[:LONGEST_PART]
 
 
 def read_sources(names: Sequence[str], recorded: FileOptions | None, within: AtlasOptions | None) -> list[Source]:
@@ -126,6 +145,18 @@ def print_source(source: Source) -> None:
     print(f"{source.title}:")
     for sentence in source.network.source:
         print(f"  {sentence}")
+
+
+def check_budget(max_starts: int | None, max_seconds: float) -> None:
+    """Check the budget of a search before anything is read.
+
+    Raises:
+        NetworkError: no starts, or a negative time.
+    """
+    if max_starts is not None and max_starts < 1:
+        raise NetworkError(f"--max-starts is {max_starts}; expected at least 1")
+    if not max_seconds >= 0:  # also NaN
+        raise NetworkError(f"--max-seconds is {max_seconds:g}; expected 0 or more seconds")
 
 
 def read_trials(path: Path) -> Any:
@@ -187,9 +218,8 @@ def _of_atlas(names: Sequence[str], folder: Path, plugins: Sequence[Path]) -> li
         member = atlas.member(name)
         cell = atlas.network(name)
         task = atlas.study.task(member.task)
-        sources.append(
-            Source(network_of_cell(cell, task.n_inputs), member.name, Path(member.id), cell, task, atlas.study)
-        )
+        network, folder = network_of_cell(cell, task.n_inputs), Path(in_file_names(name))
+        sources.append(Source(network, member.name, folder, cell, task, atlas.study, member.id))
     return sources
 
 

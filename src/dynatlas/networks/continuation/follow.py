@@ -111,8 +111,8 @@ def continue_network(
         key: the random key. Missing branches are searched for at ``stop`` and where the index sum is not 1.
 
     Raises:
-        ValueError: a parameter that the network does not have, shapes that do not fit it, or no fixed point at
-            ``start``.
+        ValueError: a parameter that the network does not have, shapes that do not fit it, a budget or a number of
+            values that is too small, no key, or no fixed point at ``start``.
 
     Example:
         A bistable unit loses two of its three fixed points in a fold, at atanh(√½) − 2√½ = −0.5328.
@@ -126,6 +126,13 @@ def continue_network(
     way = way_of(network, along, inputs, other)
     if not (np.isfinite(start) and np.isfinite(stop) and start != stop):
         raise ValueError(f"the parameter goes from {start:g} to {stop:g}; expected two different numbers")
+    if n_values < 2:
+        raise ValueError(f"n_values is {n_values}; expected at least 2")
+    if max_starts is not None and max_starts < 1:
+        raise ValueError(f"max_starts is {max_starts}; expected at least 1, or None")
+    if max_seconds is not None and not max_seconds >= 0:
+        raise ValueError(f"max_seconds is {max_seconds}; expected 0 or more seconds, or None")
+    generator(key)  # refuses what is no key with a sentence; jax.random.split does not
     visit_key, start_key, search_key, branch_key = jax.random.split(key, 4)
     # At a grid: without a box at one of the values, no index sum certifies anything.
     box = box_along(way, network, np.linspace(start, stop, n_values + 1))

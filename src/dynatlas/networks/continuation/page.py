@@ -59,13 +59,19 @@ def page(found: Continuation, title: str, view: str = COMPONENT) -> str:
     )
 
 
-def results_of(title: str, found_along: str) -> Results:
-    """Return what a folder's record says of the continuation of a network."""
-    return Results("continuation", {"network": title, "along": found_along}, NetworkError)
+def results_of(title: str, along: str, start: float, stop: float) -> Results:
+    """Return what a folder's record says of the continuation of a network along a parameter."""
+    return Results("continuation", {"network": title, "along": along, "from": start, "to": stop}, NetworkError)
 
 
 def write_folder(
-    found: Continuation, folder: Path, title: str, view: str = COMPONENT, *, replaces_any: bool = True
+    found: Continuation,
+    folder: Path,
+    title: str,
+    view: str = COMPONENT,
+    *,
+    results: Results | None = None,
+    replaces_any: bool = True,
 ) -> Path:
     """Write the page, the tables and the figure into a folder, and return the page's path.
 
@@ -78,7 +84,8 @@ def write_folder(
         folder: the folder: missing, empty, or with an earlier continuation.
         title: name of the network.
         view: what the figure shows, and the page at first: "first principal component", or "output 0".
-        replaces_any: also replace the continuation of another network, or along another parameter.
+        results: what the folder's record says; by default the title, the parameter and its interval.
+        replaces_any: also replace the continuation of another network, parameter or interval.
 
     Raises:
         NetworkError: the folder holds something else, an edited file would be replaced, it cannot be written, or there
@@ -102,7 +109,7 @@ def write_folder(
         (stage / "branches.png").write_bytes(render(figure, "png"))
         (stage / PAGE).write_text(page(found, title, view), encoding="utf-8")
 
-    results = results_of(title, found.along)
+    results = results or results_of(title, found.along, found.branches.start, found.branches.stop)
     return write_results(folder, results, write, replaces_any=replaces_any) / PAGE
 
 

@@ -43,8 +43,8 @@ class Lesions(SummaryRepr):
         table: a row for the intact network and for each lesion: ``lesion``, ``kind``, ``removed`` (numbers of units,
             modes or channels), ``mse``, ``error`` (the mse as a share of the variance of the targets), and with fixed
             points ``n_roots``, ``n_stable``, ``n_slow``, ``index_sum``, ``certificate``, ``certificate_reason``,
-            ``n_starts`` and ``spectral_radius`` (the largest |λ| at the leading point: of the roots with the fewest
-            unstable directions the one that most starts reached).
+            ``n_starts`` and ``spectral_radius`` (the largest |λ| over the stable fixed points; over the roots with the
+            fewest unstable directions if none is stable).
         fixed_points: of the network after each row's lesion; empty if none were searched for.
         compared: what the error is of.
     """
@@ -58,6 +58,8 @@ class Lesions(SummaryRepr):
         rows = [("error", self.compared), ("intact", _facts(intact))]
         worst = lesions.sort_values("error", ascending=False, kind="stable").head(SHOWN)
         rows += [(str(row["lesion"]), _facts(row)) for _, row in worst.iterrows()]
+        if len(lesions) > SHOWN:
+            rows.append((f"and {len(lesions) - SHOWN} more", "less harmful, in the table"))
         if self.fixed_points and len(lesions):
             same = int((lesions.n_roots == intact.n_roots).sum())
             rows.append(("fixed points", f"as many as in the intact network after {same} of {len(lesions)} lesions"))
@@ -67,9 +69,9 @@ class Lesions(SummaryRepr):
 def lesion(
     network: Network | Cell,
     *,
-    units: Iterable[object] | None = None,
-    modes: Iterable[object] | None = None,
-    channels: Iterable[object] | None = None,
+    units: int | Iterable[object] | None = None,
+    modes: int | Iterable[object] | None = None,
+    channels: int | Iterable[object] | None = None,
     trials: Trial | ArrayLike | None = None,
     condition: ArrayLike | None = None,
     fixed_points: bool = True,
@@ -85,7 +87,8 @@ def lesion(
 
     Args:
         network: a network from ``read_network``, ``Network(step=…)``, or a cell, as of ``Atlas.network``.
-        units: numbers of units to silence, one or a group for each lesion: ``[0, 3, (4, 5)]`` are three lesions.
+        units: numbers of units to silence, one or a group for each lesion: ``[0, 3, (4, 5)]`` are three lesions, and
+            ``0`` alone is one.
         modes: numbers of modes to remove, by descending singular value; one or a group for each lesion.
         channels: numbers of input channels to remove; one or a group for each lesion.
         trials: a ``Trial`` of a task, such as ``task.trials(key, 256)``: the error is that on its targets. Or inputs
@@ -98,7 +101,8 @@ def lesion(
         key: the random key.
 
     Raises:
-        ValueError: units, modes or channels that the network does not have, or shapes that do not fit it.
+        ValueError: units, modes or channels that the network does not have, shapes that do not fit it, a negative
+            budget, or no key.
 
     Example:
         Three independent bistable units have 27 fixed points; with one of them silent they have 9.
@@ -111,6 +115,11 @@ def lesion(
         1       unit h0        9    complete
         2  units h1, h2        3    complete
     """
+    generator(key)  # refuses what is no key with a sentence; jax.random.split does not
+    if max_starts < 1:
+        raise ValueError(f"max_starts is {max_starts}; expected at least 1")
+    if max_seconds is not None and not max_seconds >= 0:
+        raise ValueError(f"max_seconds is {max_seconds}; expected 0 or more seconds, or None")
     network, initial = _checked(network, trials, condition)
     trial_key, search_key = jax.random.split(key)
     removals = removals_of(network, units, modes, channels)
@@ -247,15 +256,16 @@ def _columns(found: list[FixedPoints]) -> dict[str, list[Any]]:
         "certificate": [points.certificate for points in found],
         "certificate_reason": [points.reason for points in found],
         "n_starts": [points.n_starts for points in found],
-        "spectral_radius": [_leading_radius(each) for each in roots],
+        "spectral_radius": [_largest_radius(each) for each in roots],
     }
 
 
-def _leading_radius(roots: FixedPoints) -> float:
+def _largest_radius(roots: FixedPoints) -> float:
+    """Return the largest |λ| over the roots with the fewest unstable directions, which no count of starts changes."""
     if not len(roots):
         return float("nan")
-    leading = np.lexsort((-roots.hits, roots.n_unstable))[0]
-    return float(np.abs(roots.eigenvalues[leading, 0]))
+    most_stable = roots.n_unstable == roots.n_unstable.min()
+    return float(np.abs(roots.eigenvalues[most_stable]).max())
 
 
 def _facts(row: "pd.Series[Any]") -> str:

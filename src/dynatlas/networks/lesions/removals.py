@@ -8,6 +8,7 @@ Since W v_k = σ_k u_k, a removed mode is W (I − v_k v_kᵀ): every lesion is 
 directions v, so that one program computes all.
 """
 
+import operator
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -78,9 +79,9 @@ def lesioned(step: Any, masks: Masks) -> Lesioned:
 
 def removals_of(
     network: Network,
-    units: Iterable[object] | None,
-    modes: Iterable[object] | None,
-    channels: Iterable[object] | None,
+    units: int | Iterable[object] | None,
+    modes: int | Iterable[object] | None,
+    channels: int | Iterable[object] | None,
 ) -> list[Removal]:
     """Return the intact network and the lesions: those that are named, or if none are, each unit, mode and channel.
 
@@ -91,6 +92,8 @@ def removals_of(
         >>> network = Network(lambda h, x: jnp.tanh(2 * h), n_states=2, n_inputs=1)
         >>> [each.name for each in removals_of(network, None, None, None)]
         ['intact', 'unit h0', 'unit h1', 'channel 0']
+        >>> [each.name for each in removals_of(network, 0, None, None)]
+        ['intact', 'unit h0']
     """
     names = [name for name, _ in units_of(network)]
     n_modes = len(modes_of(network)[0])
@@ -102,7 +105,7 @@ def removals_of(
         ("mode", modes, range(n_modes)),
         ("channel", channels, range(network.n_inputs)),
     ):
-        for group in given or ():
+        for group in _groups(kind, given):
             members = _members(kind, group, len(known))
             listed = ", ".join(str(known[member]) for member in members)
             found.append(Removal(kind, members, f"{kind}{'s' * (len(members) > 1)} {listed}"))  # type: ignore[arg-type]
@@ -164,12 +167,26 @@ def network_with(network: Network, masks: Masks) -> Network:
     return replace(network, step=step, bounds=bounds)
 
 
+def _groups(kind: str, given: object) -> tuple[object, ...]:
+    """Return the lesions of one kind; a number alone is one lesion."""
+    if isinstance(given, str | bytes):
+        raise ValueError(f"{kind}s is {given!r}; expected a number, or numbers and groups, such as [0, (1, 2)]")
+    return () if given is None else _several(given)
+
+
+def _several(given: object) -> tuple[object, ...]:
+    """Return the entries, or a number as the only one; arrays without axes are iterable by type, and numbers."""
+    is_several = isinstance(given, Iterable) and not isinstance(given, str) and getattr(given, "ndim", 1) > 0
+    return tuple(given) if is_several else (given,)  # type: ignore[arg-type]
+
+
 def _members(kind: str, group: object, count: int) -> tuple[int, ...]:
     """Return the numbers of a group, or of a single member."""
-    members = tuple(group) if isinstance(group, Iterable) and not isinstance(group, str) else (group,)
+    members = _several(group)
     try:
-        numbers = tuple(int(member) for member in members)
-    except (TypeError, ValueError):
+        # Not int(): it would make the unit 1 of 1.9, of "1" and of True.
+        numbers = () if any(isinstance(each, bool) for each in members) else tuple(map(operator.index, members))  # type: ignore[arg-type]
+    except TypeError:
         numbers = ()
     if not numbers or len(set(numbers)) < len(numbers) or not all(0 <= number < count for number in numbers):
         has = f"{kind}s 0 to {count - 1}" if count else f"no {kind} that can be removed"
