@@ -444,6 +444,10 @@ def test_the_sentence_follows_the_p_values() -> None:
     assert sentence(both[:1], "architecture") == "Architecture separates networks in SVCCA geometry."
     assert sentence(both[1:], "architecture").startswith("Architecture does not separate networks beyond chance")
     assert sentence([row("SVCCA", "geometry", float("nan"), float("nan"))], "architecture") == ""
+    few = row("SVCCA", "geometry", 0.3)._replace(n_networks=5)
+    assert sentence([few], "architecture") == (
+        "Fewer than 6 networks cannot tell whether architecture separates them in SVCCA geometry."
+    )
     # A share below what chance gives is nothing that a factor does not do.
     for below in (row("SVCCA", "geometry", 1.0, -0.45), row("SVCCA", "geometry", 0.99, 0.01)):
         text = sentence([below], "architecture")

@@ -14,6 +14,7 @@ from dynatlas.figures.distances import p_text
 from dynatlas.figures.looks import factor_label
 from dynatlas.measures.findings import given_factors
 from dynatlas.measures.registry import measure_label
+from dynatlas.statistics.intervals import LEAST_NETWORKS
 from dynatlas.study.study import Study
 
 
@@ -111,7 +112,7 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
     Where R² is negative or in the lower tail of its permutations, the distance is no measure of difference between the
     levels, and nothing is said of the factor. The numbers are in the table.
     """
-    found: dict[str, list[str]] = {"yes": [], "no": [], "no measure": []}
+    found: dict[str, list[str]] = {"yes": [], "no": [], "no measure": [], "few": []}
     for row in rows:
         share = row.shares.get(factor)
         if share is not None and share.is_tested:
@@ -122,6 +123,8 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
             }
             where = names.get(row.aspect, row.aspect)
             kind = "no measure" if share.is_no_measure else "no" if share.is_chance else "yes"
+            if kind == "no" and row.n_networks < LEAST_NETWORKS:
+                kind = "few"
             found[kind].append(f"{where} (R² {share.text})" if share.is_no_measure else where)
     name = factor_title(factor)
     plural = factor == "interactions"
@@ -132,6 +135,9 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
         sentences.append(f"{name} {separates} networks in {yes}" + (f", but not beyond chance in {no}." if no else "."))
     elif no:
         sentences.append(f"{name} {'do' if plural else 'does'} not separate networks beyond chance in {no}.")
+    if found["few"]:
+        what = f"{name[0].lower()}{name[1:]} {separates} them in {listed(found['few'], 'or')}"
+        sentences.append(f"Fewer than {LEAST_NETWORKS} networks cannot tell whether {what}.")
     if found["no measure"]:
         sentences.append(
             f"{name}: by {listed(found['no measure'], 'and')} networks of one kind differ more than networks of "

@@ -24,7 +24,9 @@ class SumLaw(NamedTuple):
 BOX = SumLaw(1, True, "")
 NO_BOX = SumLaw(None, False, "no box is known that the map maps into itself")
 OPEN_GROWTH = SumLaw(
-    None, False, f"{NO_BOX.reason}; it has relus, but not only affine operations, as where gates act inside them"
+    None,
+    False,
+    f"{NO_BOX.reason}; its program has relus or other maxima, but not only affine operations, as where gates act inside",
 )
 
 
