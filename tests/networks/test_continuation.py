@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from jaxtyping import TypeCheckError
 
 from dynatlas import Network, continue_network, read_network
 from dynatlas.cells.architectures import LSTM
@@ -250,12 +251,16 @@ def test_what_the_network_does_not_have_is_said_without_lines_on_the_file(option
         ({"n_values": 0}, "n_values is 0; expected at least 2"),
         ({"max_starts": 0}, "max_starts is 0; expected at least 1"),
         ({"max_seconds": -1.0}, "max_seconds is -1.0; expected 0 or more"),
-        ({"key": None}, "key is None; expected a JAX key"),
     ],
 )
 def test_a_bad_setting_is_refused_before_the_search(settings, said):
     with pytest.raises(ValueError, match=said):
-        continue_network(unit(), "input:0", 0.0, 1.0, **{"key": jax.random.key(0)} | settings)
+        continue_network(unit(), "input:0", 0.0, 1.0, key=jax.random.key(0), **settings)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises((ValueError, TypeCheckError), match=r"key is None; expected a JAX key|parameter 'key'"):
+        continue_network(unit(), "input:0", 0.0, 1.0, key=None)
 
 
 def test_another_way_or_interval_has_another_folder(tmp_path, capsys, monkeypatch):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from jaxtyping import TypeCheckError
 
 from dynatlas import Network, lesion, read_network
 from dynatlas.cells.architectures import GRU, LSTM, Vanilla
@@ -205,9 +206,8 @@ def test_a_network_that_diverges_has_an_infinite_error():
         ({"units": np.array([True, False, True])}, "units has (np.)?True"),
         ({"units": [(True, 2)]}, r"units has \(True, 2\)"),
         ({"max_starts": 0}, "max_starts is 0; expected at least 1"),
-        ({"max_seconds": -1}, "max_seconds is -1; expected 0 or more seconds, or None"),
+        ({"max_seconds": -1.0}, "max_seconds is -1.0; expected 0 or more seconds, or None"),
         ({"max_seconds": np.nan}, "max_seconds is nan"),
-        ({"key": None}, "key is None; expected a JAX key"),
         ({"modes": [3]}, "the network has modes 0 to 2"),
         ({"channels": [7]}, "the network has channels 0 to 2"),
         ({"condition": [0.0]}, r"condition has shape \(1,\); expected \[3\]"),
@@ -234,6 +234,11 @@ def test_the_summary_says_how_many_lesions_it_leaves_out():
     assert "and 1 more" in str(found)
     some = lesion(network(random_weights(4)), units=range(3), fixed_points=False, key=KEY)
     assert "more" not in str(some)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises((ValueError, TypeCheckError), match=r"key is None; expected a JAX key|parameter 'key'"):
+        lesion(network(random_weights(3)), fixed_points=False, key=None)
 
 
 def test_a_function_has_no_modes():

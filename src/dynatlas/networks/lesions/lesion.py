@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 
 import jax
 import numpy as np
@@ -69,9 +69,9 @@ class Lesions(SummaryRepr):
 def lesion(
     network: Network | Cell,
     *,
-    units: int | Iterable[object] | None = None,
-    modes: int | Iterable[object] | None = None,
-    channels: int | Iterable[object] | None = None,
+    units: SupportsIndex | Iterable[object] | None = None,
+    modes: SupportsIndex | Iterable[object] | None = None,
+    channels: SupportsIndex | Iterable[object] | None = None,
     trials: Trial | ArrayLike | None = None,
     condition: ArrayLike | None = None,
     fixed_points: bool = True,

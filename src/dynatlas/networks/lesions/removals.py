@@ -12,7 +12,7 @@ import operator
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, SupportsIndex
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -79,9 +79,9 @@ def lesioned(step: Any, masks: Masks) -> Lesioned:
 
 def removals_of(
     network: Network,
-    units: int | Iterable[object] | None,
-    modes: int | Iterable[object] | None,
-    channels: int | Iterable[object] | None,
+    units: SupportsIndex | Iterable[object] | None,
+    modes: SupportsIndex | Iterable[object] | None,
+    channels: SupportsIndex | Iterable[object] | None,
 ) -> list[Removal]:
     """Return the intact network and the lesions: those that are named, or if none are, each unit, mode and channel.
 
