@@ -26,7 +26,7 @@ NO_BOX = SumLaw(None, False, "no box is known that the map maps into itself")
 OPEN_GROWTH = SumLaw(
     None,
     False,
-    f"{NO_BOX.reason}; its program has relus or other maxima, but not only affine operations, as where gates act inside",
+    f"{NO_BOX.reason}; its program has relus or other maxima, and more than affine operations, such as gates inside",
 )
 
 
