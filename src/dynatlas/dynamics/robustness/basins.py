@@ -125,7 +125,7 @@ def basins(
         max_steps: steps after which a run is elsewhere.
 
     Raises:
-        ValueError: shapes do not fit, or states are not finite.
+        ValueError: shapes do not fit, states are not finite, or ``points`` are no fixed points under these inputs.
 
     Example:
         One bistable unit; 0 divides the box.

@@ -124,7 +124,7 @@ def smallest_perturbations(
         key: random key of the directions.
 
     Raises:
-        ValueError: ``points`` are not of ``step``, or an argument is out of range.
+        ValueError: ``points`` are no fixed points under these inputs, or an argument is out of range.
 
     Example:
         Two independent bistable units: the axes are the boundary, and the push is along one of them.
