@@ -22,6 +22,15 @@ RUNS = 1024  # per call of the compiled loop
 LANES = 64  # runs at a time: a matrix product of so many states takes the least time for each
 
 
+def check_steps(max_steps: int) -> None:
+    """Raise a ValueError for fewer steps than the compiled loop takes at least, or for no whole number."""
+    if not isinstance(max_steps, int | np.integer) or max_steps < MOST_STEPS:
+        raise ValueError(
+            f"max_steps is {max_steps!r}; expected a whole number of at least {MOST_STEPS:,}, the steps that a run "
+            "takes before it is looked at"
+        )
+
+
 class Arrivals(NamedTuple):
     """Where runs of the map arrived: number of the stable point, −1 for none [runs]; last states [runs, n]."""
 
