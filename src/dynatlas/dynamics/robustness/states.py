@@ -32,11 +32,11 @@ def uniform_states(box: tuple[ArrayLike, ArrayLike], n: int, count: int, *, key:
     _check_count(count)
     if not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n is {n!r}; expected a whole number of dimensions, at least 1")
-    if not isinstance(box, tuple | list | np.ndarray) or len(box) != 2:
+    if not hasattr(box, "__len__") or len(box) != 2:
         raise ValueError(f"box is {box!r:.60}; expected (low, high), such as (-1, 1)")
-    for bound in box:
-        if np.shape(bound) not in {(), (n,)}:
-            raise ValueError(f"box has a bound of shape {np.shape(bound)}; expected scalars or [{n}]")
+    for bound in map(np.asarray, box):
+        if bound.shape not in {(), (n,)}:
+            raise ValueError(f"box has a bound of shape {bound.shape}; expected scalars or [{n}]")
     low, high = (np.broadcast_to(np.asarray(bound, np.float64), (n,)) for bound in box)
     if not (np.isfinite(low) & np.isfinite(high) & (low < high)).all():
         raise ValueError(f"box goes from {low.min():g} to {high.max():g}; expected finite bounds with low < high")
