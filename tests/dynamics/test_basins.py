@@ -112,6 +112,36 @@ def test_a_stable_point_that_is_not_given_is_found():
     assert found.counts.tolist() == [50, 50, 0]
 
 
+def test_a_given_saddle_keeps_its_number():
+    def step(h, _):  # [2, 3]² is mapped onto the diagonal, the stable manifold of the saddle
+        return jax.nn.relu(jnp.array([[0.5, -1.0], [-1.0, 0.5]]) @ h + 1)
+
+    points = find_fixed_points(step, uniform_states((0, 3), 2, 50, key=KEY), key=KEY)
+    found = basins(step, uniform_states((0, 3), 2, 2000, key=KEY), points)
+    saddle = int(np.flatnonzero(points.n_unstable == 1)[0])
+    assert sorted(found.points) == [0, 1, saddle]
+    assert f"fixed point {saddle} (saddle)" in repr(found)
+    known = basins(step, uniform_states((0, 3), 2, 500, key=KEY), points.take([0, 1]))
+    assert "fixed point (new, saddle)" in repr(known)
+
+
+def test_runs_that_are_not_finite_are_named():
+    points = lattice(1)
+    found = basins(lambda h, _: jnp.where(h > 0.99, jnp.nan, jnp.tanh(2 * h)), np.ones((3, 1)), points)
+    assert "3 runs diverged: infinite or NaN" in repr(found)
+
+
+def test_states_on_a_continuum_are_elsewhere():
+    points = find_fixed_points(lambda h, _: 0.5 * h, np.ones((3, 1)), key=KEY)
+    line = points.take(np.zeros(0, int))
+    found = basins(lambda h, _: h, uniform_states((-1, 1), 1, 500, key=KEY), line)
+    assert found.attractors == ()
+    assert found.shares.tolist() == [1]
+    assert f"more than {found.uncounted} runs ended at attractors of their own: a continuum?" in " ".join(
+        repr(found).split()
+    )
+
+
 def test_the_result_does_not_depend_on_the_batch():
     points = lattice(2)
     states = uniform_states((-1, 1), 2, 1500, key=KEY)
@@ -142,6 +172,10 @@ def test_other_arguments_are_checked():
     points = lattice(2)
     with pytest.raises(ValueError, match="max_steps is 0"):
         basins(bistable, np.zeros((1, 2)), points, max_steps=0)
+    with pytest.raises(ValueError, match="max_steps is 50; expected a whole number of at least 1,000"):
+        basins(bistable, np.zeros((1, 2)), points, max_steps=50)
+    with pytest.raises((ValueError, TypeCheckError), match="box"):
+        uniform_states(None, 2, 10, key=KEY)
     with pytest.raises((ValueError, TypeCheckError), match="points"):
         basins(bistable, np.zeros((1, 2)), points.states)
     with pytest.raises(ValueError, match="box goes from 1 to -1"):

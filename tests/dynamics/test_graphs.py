@@ -49,7 +49,7 @@ def test_stable_points_have_only_a_self_loop():
 def test_runs_that_end_nowhere_are_missing_from_the_row():
     # Unstable in the middle, one stable point at 1, and on the other side away to a limit cycle that no point marks.
     def step(h, _):
-        return jnp.where(h > 0, jnp.tanh(2 * h), -jnp.abs(jnp.sin(37 * h)) - 0.1)
+        return jnp.where(h > -1e-9, jnp.tanh(2 * h), -jnp.abs(jnp.sin(37 * h)) - 0.1)
 
     points = find_fixed_points(bistable, np.linspace(-1, 1, 50)[:, None], box=(-1, 1), key=KEY)
     points = points.take(np.flatnonzero(points.states[:, 0] > -0.5))

@@ -78,7 +78,12 @@ def test_a_limit_cycle_is_no_stable_point():
     )
     assert points.n_unstable.tolist() == [2]
     assert points.certificate == "consistent"
-    assert "the flow from 1 saddle does not come to rest" in points.reason
+    assert "the flow from 1 saddle does not come to rest at a known stable point in 1,000 steps" in points.reason
+
+
+def test_a_saddle_that_leads_to_infinity_diverges():
+    points = find_fixed_points(lambda h, _: 0.5 * h + 0.5 * h**3, np.linspace(-1.5, 1.5, 30)[:, None], key=KEY)
+    assert "the flow from 2 saddles diverges" in points.reason
 
 
 def test_an_eigenvalue_below_minus_1_has_no_boundary():

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
 from dynatlas import find_fixed_points
 from dynatlas.cells.registry import CELLS
@@ -102,6 +103,9 @@ def test_a_spent_budget_of_regions_is_named():
     points = search(STOPPED, DRIVE, max_regions=2)
     assert points.certificate == "supported"
     assert points.reason.endswith("the budget of 2 groups of linear regions is spent")
+    for wrong in (1.5, "many"):
+        with pytest.raises((ValueError, TypeCheckError), match="max_regions"):
+            find_fixed_points(lambda h, _: h / 2, np.ones((1, 1)), max_regions=wrong)
     with pytest.raises(ValueError, match="max_regions is -1; expected 0 for none"):
         search(STOPPED, DRIVE, max_regions=-1)
 

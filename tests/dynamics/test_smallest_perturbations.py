@@ -190,7 +190,9 @@ def test_without_stable_points_there_is_nothing_to_leave():
     def step(h, _):
         return 2 * h
 
-    assert len(smallest_perturbations(step, points_of(step, 2), key=KEY)) == 0
+    found = smallest_perturbations(step, points_of(step, 2), key=KEY)
+    assert len(found) == 0
+    assert "no stable point" in repr(found)
 
 
 def test_a_kink_keeps_the_bound():

@@ -95,8 +95,8 @@ def find_fixed_points(
         if max_starts < 1:
             raise ValueError(f"max_starts is {max_starts}; expected at least 1")
         starts, static, bounds = _checked(step, initial_states, inputs, box, tol, slow_tol)
-        if max_regions is not None and max_regions < 0:
-            raise ValueError(f"max_regions is {max_regions}; expected 0 for none, a number of groups, or None")
+        if max_regions is not None and (not isinstance(max_regions, int | np.integer) or max_regions < 0):
+            raise ValueError(f"max_regions is {max_regions!r}; expected 0 for none, a whole number of groups, or None")
         budget = Budget(max_starts, max_seconds, max_regions)
         starts = starts_in_box(starts, bounds, lambda states, steps: flow_ends(step, states, static, steps))
         random = generator(jax.random.key(0) if key is None else key)

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from dynatlas._util.arrays import ArrayLike, generator, in_chunks
 from dynatlas.dynamics.points import FixedPoints
-from dynatlas.dynamics.step import Step, next_state, static_inputs
+from dynatlas.dynamics.step import Step, check_fixed_points, next_state, static_inputs
 
 MAX_STEPS = 20_000
 CHUNK = 128  # runs per call of the compiled loop
@@ -55,7 +55,8 @@ def transition_graph(
         fraction missing from a row's sum of 1 ended elsewhere, or was still moving after 20,000 steps.
 
     Raises:
-        ValueError: ``trials`` is less than 1, or ``scale`` is not positive.
+        ValueError: ``trials`` is less than 1, ``scale`` is not positive, or ``fixed_points`` are no fixed points under
+            these inputs.
 
     Example:
         One bistable unit: two stable points, and a saddle that leads to either.
@@ -78,13 +79,14 @@ def transition_graph(
     if not count:
         return graph
     with jax.enable_x64(True):
-        states = np.asarray(fixed_points.states)
+        states, static = np.asarray(fixed_points.states), static_inputs(inputs)
+        check_fixed_points(step, states, fixed_points.q, static)
         spacing = _nearest_distance(states)
         directions = generator(key).normal(size=(count, trials, states.shape[1]))
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         displaced = states[:, None] + scale * spacing[:, None, None] * directions
         ends, settled = _run_until_settled(
-            step, displaced.reshape(-1, states.shape[1]), static_inputs(inputs), SETTLED * spacing.min()
+            step, displaced.reshape(-1, states.shape[1]), static, SETTLED * spacing.min()
         )
 
     stable = np.flatnonzero((fixed_points.n_unstable == 0) & ~fixed_points.is_slow)

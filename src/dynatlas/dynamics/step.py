@@ -5,13 +5,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from dynatlas._util.arrays import ArrayLike
+from dynatlas._util.arrays import ArrayLike, in_chunks
+from dynatlas._util.messages import count_of
 
 # ``step(state [n], inputs) -> state [n]``. The inputs are an array [m], or None if the step ignores them; a step is
 # written for one of the two, hence Any. Type checkers see ``matrix @ state`` with a NumPy matrix as NumPy's array.
@@ -21,6 +23,11 @@ Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # (low [n], high [n])
 # Names of parameters, by which a step with the wrong order is recognised. Where x is the state, u is the input.
 _INPUTS = {"input", "inputs", "inp", "inps", "input_t", "u", "xt", "x_t", "stimulus", "drive", "external_input"}
 _STATES = {"state", "states", "h", "hidden", "hx", "h_t", "h_prev", "hidden_state", "carry", "prev_state", "r", "rates"}
+# Points of another map, or of another input, have a larger q than this. It is far above 1e-20, since a step that is
+# computed in another order, as by PyTorch, rounds otherwise; of large states, rounding is a share of their length.
+LARGEST_Q = 1e-16
+ROUNDING = 1e-10
+CHUNK = 64  # states per call of the compiled residual
 EXPECTED = "expected step(state [n], inputs) → the next state [n]"
 
 
@@ -98,6 +105,49 @@ def check_step(step: Step, state: np.ndarray, inputs: Float[Array, " m"] | None)
             "fixed points. Remove the noise; in PyTorch, call module.eval()"
         )
     _check_order(step)
+
+
+def check_fixed_points(
+    step: Step, states: NDArray[np.float64], q: NDArray[np.float64], inputs: Float[Array, " m"] | None
+) -> None:
+    """Check that points found earlier are points of this step under these inputs; call it where 64 bits are enabled.
+
+    A point passes if q = ½‖F(h, x) − h‖² is at most 1e-16, or what rounding of ‖h‖ explains, or four times the q with
+    which it was found: slow points, and roots of a search with a larger ``tol``, remain what they were.
+
+    Args:
+        step: the step function.
+        states: the points [p, n].
+        q: with which they were found [p].
+        inputs: static inputs [m], or None.
+
+    Raises:
+        ValueError: a point moves further than that.
+    """
+    if not len(states):
+        return
+    (gaps,) = in_chunks(lambda rows: (residuals(step, rows, inputs),), states, CHUNK)
+    rounding = 0.5 * (ROUNDING * np.linalg.norm(states, axis=1)) ** 2
+    allowed = np.fmax(np.maximum(LARGEST_Q, rounding), 4 * q)
+    where = "of this step" if inputs is None else "of this step under these inputs"
+    refuse_others(0.5 * (gaps**2).sum(axis=1), allowed, where, "Pass the step and the inputs of the search, or search")
+
+
+def refuse_others(q: NDArray[np.float64], largest: NDArray[np.float64], where: str, advice: str) -> None:
+    """Raise a ValueError if a point's q [p] is NaN or larger than its ``largest`` [p]."""
+    fits = q <= largest
+    if not fits.all():
+        worst = int(np.where(fits, -np.inf, np.nan_to_num(q, nan=np.inf)).argmax())
+        raise ValueError(
+            f"{int((~fits).sum())} of {count_of(len(q), 'point')} are no fixed points {where}: q is {q[worst]:.3g} at "
+            f"point {worst}; expected at most {largest[worst]:.3g}. {advice} with find_fixed_points"
+        )
+
+
+@eqx.filter_jit
+def residuals(step: Step, states: Float[Array, "p n"], inputs: Float[Array, " m"] | None) -> Float[Array, "p n"]:
+    """Return r = F(h, x) − h of several states."""
+    return jax.vmap(lambda state: residual(step, state, inputs))(states)
 
 
 def _check_order(step: Step) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynatlas._util.messages import count_of
-from dynatlas.dynamics.completeness.basins import CAPTURED, RUNS, Followed, follow, not_followed
+from dynatlas.dynamics.completeness.basins import CAPTURED, MOST_STEPS, RUNS, Followed, follow, not_followed
 from dynatlas.dynamics.completeness.boundaries import Simplex, shrink
 from dynatlas.dynamics.completeness.chain_complex import has_homology_of_a_point
 from dynatlas.dynamics.completeness.junctions import are_separated, fans, triangles
@@ -46,6 +46,7 @@ class MorseGraph:
         self.reasons = []
         self.attractors: list[Point] = []
         self._labels: dict[int, list[int]] = {}  # of each saddle's runs, by the point's id
+        self._diverging: set[int] = set()  # saddles of which a run becomes infinite, by the point's id
         self._changes: list[Change] = []
         self._segments: set[tuple[int, int]] = set()
         self._pairs: set[frozenset[int]] = set()  # between which the search has started
@@ -140,6 +141,9 @@ class MorseGraph:
             first = last - len(sphere.states)
             labels = runs.labels[first:last].tolist()
             self._labels[id(point)] = labels
+            # After the time is spent, runs that were not begun have no end.
+            if not (np.isfinite(runs.ends[first:last]).all() or self.search.out_of_time):
+                self._diverging.add(id(point))
             source = point if point.n_unstable == 2 else None
             for a, b in sphere.neighbors:
                 self._add_change(runs, (first + a, first + b), sphere.states[[a, b]], source, sphere.away)
@@ -340,12 +344,15 @@ class MorseGraph:
         roots = self.search.roots
         flips = self._n_flips
         bare = sum(change.saddle is None for change in self._changes)
-        lost = self._n_lost
+        away = len(self._diverging)
+        lost = self._n_lost - away
         reasons = {
             "a root is degenerate": any(not point.index for point in roots),
             f"{count_of(flips, 'saddle')} with an eigenvalue below −1, where the boundary is not defined": flips,
             "a saddle was not followed": any(point.n_unstable and id(point) not in self._labels for point in roots),
-            f"the flow from {count_of(lost, 'saddle')} does not come to rest at a known stable point": lost,
+            f"the flow from {count_of(away, 'saddle')} diverges": away,
+            f"the flow from {count_of(lost, 'saddle')} does not come to rest at a known stable point in "
+            f"{MOST_STEPS:,} steps": lost,
             "there is no stable point": not self.attractors,
             f"no saddle was found on {count_of(bare, 'boundary', 'boundaries')} between stable points": bare,
         }

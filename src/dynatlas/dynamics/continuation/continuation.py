@@ -21,7 +21,7 @@ from dynatlas.dynamics.continuation.switching import Tree
 from dynatlas.dynamics.continuation.tracing import SAME, Seed
 from dynatlas.dynamics.fixed_points import find_fixed_points
 from dynatlas.dynamics.points import FixedPoints
-from dynatlas.dynamics.step import check_step
+from dynatlas.dynamics.step import check_step, refuse_others
 
 # With G_x closer to singular, relative to its largest singular value, a point is no regular point of one curve.
 SINGULAR = 1e-9
@@ -176,12 +176,7 @@ def _seeds(
     into = border[0]
     given = [evaluate(curve, guess, into) for guess in guesses]
     q = 0.5 * np.array([np.nan if point is None else point.residual for point in given]) ** 2
-    if not (q <= tol).all():
-        worst = int(np.nan_to_num(q, nan=np.inf).argmax())
-        raise ValueError(
-            f"{int((~(q <= tol)).sum())} of {count_of(count, 'point')} are no fixed points at the parameter {start:g}: "
-            f"q is {q[worst]:.3g} at point {worst}; expected at most {tol:g}. Search there with find_fixed_points"
-        )
+    refuse_others(q, np.full(count, tol), f"at the parameter {start:g}", "Search there")
     found = correct(curve, guesses, border, np.zeros(count))
     seeds, followed = [], []
     for number, guess in enumerate(given):

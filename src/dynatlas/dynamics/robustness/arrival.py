@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import NDArray
@@ -14,7 +11,7 @@ from dynatlas._util.arrays import ArrayLike, in_chunks
 from dynatlas.dynamics.completeness.basins import MOST_STEPS, iterate
 from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.robustness.states import stable_roots
-from dynatlas.dynamics.step import Step, check_step, residual, static_inputs
+from dynatlas.dynamics.step import Step, check_fixed_points, check_step, residuals, static_inputs
 
 # A run has arrived when it stays closer to a stable point than this share of the point's distance to the nearest root.
 CAPTURED = 0.01
@@ -23,6 +20,15 @@ CAPTURED = 0.01
 CREEPS, REST = 1e-3, 1e-9
 RUNS = 1024  # per call of the compiled loop
 LANES = 64  # runs at a time: a matrix product of so many states takes the least time for each
+
+
+def check_steps(max_steps: int) -> None:
+    """Raise a ValueError for fewer steps than the compiled loop takes at least, or for no whole number."""
+    if not isinstance(max_steps, int | np.integer) or max_steps < MOST_STEPS:
+        raise ValueError(
+            f"max_steps is {max_steps!r}; expected a whole number of at least {MOST_STEPS:,}, the steps that a run "
+            "takes before it is looked at"
+        )
 
 
 class Arrivals(NamedTuple):
@@ -57,12 +63,13 @@ class StablePoints:
         """Take the stable roots of the points; call it where 64 bits are enabled.
 
         Raises:
-            ValueError: the step does not map a state of these points to a state.
+            ValueError: the step does not map a state of these points to a state, or they are no points of it.
         """
         if not isinstance(points, FixedPoints):
             raise ValueError(f"points is a {type(points).__name__}; expected FixedPoints, from find_fixed_points")
         static = static_inputs(inputs)
         check_step(step, np.zeros(points.states.shape[1]) if not len(points) else points.states[0], static)
+        check_fixed_points(step, points.states, points.q, static)
         rows, roots = stable_roots(points), points.states[~points.is_slow]
         states = points.states[rows]
         return cls(step, static, rows, states, CAPTURED * spacing(states, roots), roots)
@@ -89,15 +96,11 @@ class StablePoints:
         if not len(ends):
             return np.zeros(0, bool)
         scale = float(np.median(self.radii)) / CAPTURED
-        (speeds,) = in_chunks(lambda states: (_speeds(self.step, states, self.inputs),), ends, LANES)
+        (gaps,) = in_chunks(lambda states: (residuals(self.step, states, self.inputs),), ends, LANES)
+        speeds = np.linalg.norm(gaps, axis=1)
         to_roots = np.linalg.norm(ends[:, None] - self.roots, axis=-1).min(axis=1)
         rests_elsewhere = (speeds < REST * scale) & ~(to_roots < CAPTURED * scale)
         return np.asarray((speeds < CREEPS * scale) & ~rests_elsewhere)
-
-
-@eqx.filter_jit
-def _speeds(step: Step, states: Float[Array, "runs n"], inputs: Float[Array, " m"] | None) -> Float[Array, " runs"]:
-    return jnp.asarray(jax.vmap(lambda state: jnp.linalg.norm(residual(step, state, inputs)))(states))
 
 
 def spacing(states: NDArray[np.float64], roots: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from dynatlas._util.messages import count_of
 from dynatlas._util.shares import wilson_interval
 from dynatlas.dynamics.attractors import Attractor
 from dynatlas.dynamics.points import FixedPoints
-from dynatlas.dynamics.robustness.arrival import StablePoints
+from dynatlas.dynamics.robustness.arrival import StablePoints, check_steps
 from dynatlas.dynamics.robustness.discovery import Known
 from dynatlas.dynamics.step import Step
 
@@ -33,16 +33,19 @@ class Basins(SummaryRepr):
     Attributes:
         attractors: the stable points, in the order of the points given, and then what else runs reached. What settles
             is one attractor; states that lie near it are taken to be on it.
-        points: index of each attractor in the points given; −1 for the others [attractors].
+        points: index of each attractor in the points given, of a saddle, too; −1 for new ones [attractors].
         labels: number of the attractor that each state goes to; −1 for elsewhere: the run diverged, did not settle in
             the steps allowed, or reached one of too many attractors [..., states].
-        diverged: number of states of which the run became infinite [...].
+        diverged: number of states of which the run became infinite or NaN [...].
+        uncounted: runs that were looked at and ended at neutral attractors of their own, as on a continuum; where the
+            looking ended before all were found, these are no attractors, and their states are elsewhere.
     """
 
     attractors: tuple[Attractor, ...]
     points: NDArray[np.int64]
     labels: NDArray[np.int64]
     diverged: NDArray[np.int64]
+    uncounted: int = 0
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -85,22 +88,33 @@ class Basins(SummaryRepr):
         total = self.labels.size
         counts = self.counts.reshape(-1, len(self.attractors) + 1).sum(axis=0)
         low, high = wilson_interval(counts / total, total)
-        names = [
-            f"{attractor.kind}{f' {point}' if point >= 0 else ''}"
-            for attractor, point in zip(self.attractors, self.points, strict=True)
-        ]
+        names = [_name(attractor, point) for attractor, point in zip(self.attractors, self.points, strict=True)]
         shares = [f"{count / total:.1%} [{a:.1%}, {b:.1%}]" for count, a, b in zip(counts, low, high, strict=True)]
         order = np.argsort(-counts[:-1], kind="stable")
         rows = [(names[number], shares[number]) for number in order[:SHOWN]]
         if len(order) > SHOWN:
             rest = int(counts[order[SHOWN:]].sum())
             rows.append((f"{len(order) - SHOWN} more", f"{rest / total:.1%}"))
-        elsewhere = (("elsewhere", shares[-1]),) if counts[-1] else ()
+        elsewhere = [("elsewhere", shares[-1])] if counts[-1] else []
+        if infinite := int(self.diverged.sum()):
+            elsewhere.append(("of these", f"{count_of(infinite, 'run')} diverged: infinite or NaN"))
+        if self.uncounted:
+            words = f"more than {count_of(self.uncounted, 'run')} ended at attractors of their own: a continuum?"
+            elsewhere.append(("because", words))
         return Summary(
             f"Basins of {count_of(len(self.attractors), 'attractor')}",
             (("states", f"{total:,}"), *rows, *elsewhere),
             ".to_dataframe()",
         )
+
+
+def _name(attractor: Attractor, point: int) -> str:
+    """Return the name of an attractor in the representation."""
+    growing = np.abs(attractor.multipliers) > 1
+    unstable = "" if not growing.any() else "unstable" if growing.all() else "saddle"
+    notes = ", ".join(note for note in ("new" if point < 0 else "", unstable) if note)
+    number = f" {point}" if point >= 0 else ""
+    return f"{attractor.kind}{number}{f' ({notes})' if notes else ''}"
 
 
 def basins(
@@ -122,10 +136,10 @@ def basins(
         states: [states, n], or sets of them [sets, states, n], as ``uniform_states`` and ``states_around`` draw them.
         points: the fixed points under these inputs; their stable roots are the attractors that are known.
         inputs: [m], the static input, or None.
-        max_steps: steps after which a run is elsewhere.
+        max_steps: steps after which a run is elsewhere: at least 1,000, rounded up to whole thousands.
 
     Raises:
-        ValueError: shapes do not fit, or states are not finite.
+        ValueError: shapes do not fit, states are not finite, or ``points`` are no fixed points under these inputs.
 
     Example:
         One bistable unit; 0 divides the box.
@@ -149,12 +163,17 @@ def basins(
         flat = starts.reshape(-1, starts.shape[-1])
         known = Known(stable, points.eigenvalues[stable.rows], float(flat.std()))
         arrived = stable.arrive(flat, min(FIRST_STEPS, max_steps))
+        is_crowded = False
         for _ in range(ROUNDS):
             left = np.flatnonzero((arrived.labels < 0) & np.isfinite(arrived.ends).all(axis=1))
-            if not len(left) or not known.look(arrived.ends[left], max_steps):
+            is_crowded = bool(len(left)) and known.look(arrived.ends[left], max_steps)
+            if not is_crowded:
                 break
             arrived.labels[left] = known.nearest(arrived.ends[left])
         left = np.flatnonzero((arrived.labels < 0) & np.isfinite(arrived.ends).all(axis=1))
+        uncounted = 0
+        if is_crowded and len(left):
+            arrived.labels[:], uncounted = known.without_continuum(arrived.labels)
         if len(left) and max_steps > FIRST_STEPS:
             later = stable.arrive(arrived.ends[left], max_steps - FIRST_STEPS)
             near = known.nearest(later.ends)
@@ -162,8 +181,9 @@ def basins(
             arrived.ends[left] = later.ends
     labels = arrived.labels.reshape(starts.shape[:-1])
     infinite = ~np.isfinite(arrived.ends).all(axis=1).reshape(labels.shape)
-    rows = np.append(stable.rows, np.full(len(known.attractors) - len(stable), -1))
-    return Basins(tuple(known.attractors), rows, labels, np.asarray(infinite.sum(axis=-1)))
+    roots = np.flatnonzero(~points.is_slow)
+    rows = np.append(stable.rows, [roots[row] if row >= 0 else -1 for row in known.unstable_roots()]).astype(int)
+    return Basins(tuple(known.attractors), rows, labels, np.asarray(infinite.sum(axis=-1)), uncounted)
 
 
 def _checked(states: ArrayLike, stable: StablePoints, max_steps: int) -> NDArray[np.float64]:
@@ -175,6 +195,5 @@ def _checked(states: ArrayLike, stable: StablePoints, max_steps: int) -> NDArray
         )
     if not np.isfinite(starts).all():
         raise ValueError("states has NaN or infinity; remove those states")
-    if max_steps < 1:
-        raise ValueError(f"max_steps is {max_steps}; expected at least 1")
+    check_steps(max_steps)
     return starts

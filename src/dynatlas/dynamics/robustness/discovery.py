@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
-from dynatlas.dynamics.attractors import CHUNK, Attractor, find_attractors
+from dynatlas.dynamics.attractors import CHAOTIC, CHUNK, Attractor, find_attractors
 from dynatlas.dynamics.robustness.arrival import StablePoints
 
 SETTLED = frozenset({"fixed point", "closed orbit", "invariant curve", "chaos"})
@@ -11,6 +11,8 @@ SETTLED = frozenset({"fixed point", "closed orbit", "invariant curve", "chaos"})
 # states cover a curve to 0.3 % of it.
 NEAR = 0.02
 NEAR_POINT = 1e-3  # or this share of the spread of the initial states, for attractors without extent
+
+NEUTRAL = 1e-6  # distance of a multiplier's modulus from 1
 
 
 class Known:
@@ -41,6 +43,26 @@ class Known:
                 self.attractors.append(attractor)
         return len(self.attractors) > known
 
+    def unstable_roots(self) -> list[int]:
+        """Return the number of the known root that each attractor beyond the stable points is; −1 for new ones.
+
+        Runs reach a saddle where a whole region is mapped onto its stable manifold, as by relus.
+        """
+        found = []
+        for attractor in self.attractors[len(self._stable) :]:
+            gaps = np.linalg.norm(self._stable.roots - attractor.states[0], axis=1)
+            is_root = attractor.kind == "fixed point" and gaps.min(initial=np.inf) <= NEAR_POINT * self._spread
+            found.append(int(gaps.argmin()) if is_root else -1)
+        return found
+
+    def without_continuum(self, labels: Int[np.ndarray, " runs"]) -> tuple[Int[np.ndarray, " runs"], int]:
+        """Forget the neutral attractors that were found, and return the labels without them and their number."""
+        count = len(self._stable)
+        is_kept = [number < count or not _is_neutral(each) for number, each in enumerate(self.attractors)]
+        numbers = np.append(np.where(is_kept, np.cumsum(is_kept) - 1, -1), -1)  # the last one is of the label −1
+        self.attractors = [each for each, keeps in zip(self.attractors, is_kept, strict=True) if keeps]
+        return numbers[labels], is_kept.count(False)
+
     def nearest(self, states: Float[np.ndarray, "runs n"]) -> Int[np.ndarray, " runs"]:
         """Return the number of the attractor that each state lies on; −1 for none."""
         labels = np.full(len(states), -1)
@@ -51,6 +73,13 @@ class Known:
             labels = np.where((distances <= reach) & (distances < closest), number, labels)
             closest = np.where(distances <= reach, np.minimum(distances, closest), closest)
         return labels
+
+
+def _is_neutral(attractor: Attractor) -> bool:
+    """Whether an attractor has an exponent of 0 beside that along a curve, so that it may be one of a continuum."""
+    if attractor.kind in {"fixed point", "closed orbit"}:
+        return bool((np.abs(np.abs(attractor.multipliers) - 1) < NEUTRAL).any())
+    return attractor.kind == "invariant curve" and int((np.abs(attractor.exponents) < CHAOTIC).sum()) > 1
 
 
 def _distances(states: Float[np.ndarray, "runs n"], orbit: Float[np.ndarray, "steps n"]) -> Float[np.ndarray, " runs"]:

@@ -12,7 +12,7 @@ from dynatlas._util.arrays import ArrayLike, generator
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.multistart import Budget
 from dynatlas.dynamics.points import FixedPoints
-from dynatlas.dynamics.robustness.arrival import StablePoints, spacing
+from dynatlas.dynamics.robustness.arrival import StablePoints, check_steps, spacing
 from dynatlas.dynamics.robustness.beginnings import first_rays
 from dynatlas.dynamics.robustness.contraction import proven_radii
 from dynatlas.dynamics.robustness.descent import STATIONARY, Descent
@@ -90,7 +90,7 @@ class SmallestPerturbations(SummaryRepr):
         stationary = f"{int(self.is_stationary.sum())} of {len(self)}"
         return Summary(
             "Smallest perturbations (share of the distance to the nearest stable point)",
-            (*rows, ("normal to the boundary", stationary)),
+            (*rows, ("normal to the boundary", stationary)) if rows else (("none", "no stable point"),),
             ".to_dataframe()",
         )
 
@@ -117,14 +117,14 @@ def smallest_perturbations(
         points: the fixed points under these inputs.
         inputs: [m], the static input, or None.
         n_directions: random directions for each stable point.
-        max_steps: of a run. One that arrives nowhere in them has left the basin if it still moves fast, as on a cycle,
-            and has not if it creeps.
+        max_steps: of a run, at least 1,000, rounded up to whole thousands. One that arrives nowhere in them has left
+            the basin if it still moves fast, as on a cycle, and has not if it creeps.
         max_seconds: budget of processor time of this process, or None. When it is spent, rays are no longer turned, and
             ``angles`` show how far they were; otherwise the result does not depend on it.
         key: random key of the directions.
 
     Raises:
-        ValueError: ``points`` are not of ``step``, or an argument is out of range.
+        ValueError: ``points`` are no fixed points under these inputs, or an argument is out of range.
 
     Example:
         Two independent bistable units: the axes are the boundary, and the push is along one of them.
@@ -143,8 +143,7 @@ def smallest_perturbations(
     """
     if n_directions < 0:
         raise ValueError(f"n_directions is {n_directions}; expected at least 0")
-    if max_steps < 1:
-        raise ValueError(f"max_steps is {max_steps}; expected at least 1")
+    check_steps(max_steps)
     random = generator(key)
     budget = Budget(0, max_seconds)
     with jax.enable_x64(True):

@@ -21,7 +21,8 @@ def uniform_states(box: tuple[ArrayLike, ArrayLike], n: int, count: int, *, key:
         [count, n].
 
     Raises:
-        ValueError: the box is empty or not finite, or ``count`` is less than 1.
+        ValueError: the box is no pair of bounds, empty or not finite, or ``n`` or ``count`` is no positive whole
+            number.
 
     Example:
         >>> import jax
@@ -29,6 +30,13 @@ def uniform_states(box: tuple[ArrayLike, ArrayLike], n: int, count: int, *, key:
         (10000, 3)
     """
     _check_count(count)
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"n is {n!r}; expected a whole number of dimensions, at least 1")
+    if not hasattr(box, "__len__") or len(box) != 2:
+        raise ValueError(f"box is {box!r:.60}; expected (low, high), such as (-1, 1)")
+    for bound in map(np.asarray, box):
+        if bound.shape not in {(), (n,)}:
+            raise ValueError(f"box has a bound of shape {bound.shape}; expected scalars or [{n}]")
     low, high = (np.broadcast_to(np.asarray(bound, np.float64), (n,)) for bound in box)
     if not (np.isfinite(low) & np.isfinite(high) & (low < high)).all():
         raise ValueError(f"box goes from {low.min():g} to {high.max():g}; expected finite bounds with low < high")
@@ -78,5 +86,5 @@ def stable_roots(points: FixedPoints) -> NDArray[np.int64]:
 
 
 def _check_count(count: int) -> None:
-    if count < 1:
-        raise ValueError(f"count is {count}; expected at least 1")
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(f"count is {count!r}; expected a whole number, at least 1")
