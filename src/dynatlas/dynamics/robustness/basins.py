@@ -88,7 +88,9 @@ class Basins(SummaryRepr):
         total = self.labels.size
         counts = self.counts.reshape(-1, len(self.attractors) + 1).sum(axis=0)
         low, high = wilson_interval(counts / total, total)
-        names = [_name(attractor, point) for attractor, point in zip(self.attractors, self.points, strict=True)]
+        names = [
+            _name(attractor, point) for attractor, point in zip(self.attractors, self.points.tolist(), strict=True)
+        ]
         shares = [f"{count / total:.1%} [{a:.1%}, {b:.1%}]" for count, a, b in zip(counts, low, high, strict=True)]
         order = np.argsort(-counts[:-1], kind="stable")
         rows = [(names[number], shares[number]) for number in order[:SHOWN]]
