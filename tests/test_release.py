@@ -55,6 +55,7 @@ def package_files():
 def test_the_version_is_the_same_everywhere():
     assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
     assert re.findall(r"^version: (.+)$", text("CITATION.cff"), re.MULTILINE) == [VERSION]
+    assert dynatlas.__version__ == VERSION
     assert re.findall(r"^## \[(\d[^]]*)\]", text("CHANGELOG.md"), re.MULTILINE)[0] == VERSION
     assert f'{{% set version = "{VERSION}" %}}' in text("conda/meta.yaml")
 

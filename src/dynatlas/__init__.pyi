@@ -38,3 +38,5 @@ from .study.plugins import load_package as load_package
 from .study.plugins import load_plugin as load_plugin
 from .study.study import Study as Study
 from .tasks.registry import register_task as register_task
+
+__version__: str
