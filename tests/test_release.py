@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import dynatlas
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 VERSION = PROJECT["version"]
