@@ -18,6 +18,7 @@ def doctor(
         folder: Where atlases are to be written.
         as_json: Print JSON for scripts.
     """
+    from dynatlas._util.cores import available_cores
     from dynatlas._util.json import Json
     from dynatlas._util.messages import count_of
     from dynatlas.errors import DynatlasError
@@ -27,7 +28,7 @@ def doctor(
         raise DynatlasError(f"{folder} is no folder; expected one for atlases, by --folder")
     facts: Json = {
         "versions": installation.versions(),
-        "machine": installation.machine() | {"usable_cores": installation.usable_cores()},
+        "machine": installation.machine() | {"usable_cores": available_cores()},
         "devices": installation.devices(),
         "disk": installation.disk(folder),
     }

@@ -11,7 +11,6 @@ from typing import Final
 
 import jax
 
-from dynatlas._util.cores import available_cores
 from dynatlas._util.json import Json
 from dynatlas.errors import DynatlasError
 
@@ -60,11 +59,6 @@ def disk(folder: Path) -> Json:
     """Return the bytes of the disk of a folder: its size, and how much is free."""
     usage = shutil.disk_usage(folder)
     return {"folder": str(folder.absolute()), "total": usage.total, "free": usage.free}
-
-
-def usable_cores() -> int:
-    """Return the cores that a run would use: on a cluster, fewer than the machine has."""
-    return available_cores()
 
 
 def try_a_run(folder: Path) -> Json:

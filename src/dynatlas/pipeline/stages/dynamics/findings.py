@@ -90,15 +90,8 @@ def find_dynamics(path: Path, block: Block, report: Report) -> list[Entry]:
 def findings(study: Study, task: Task, member: Member, cell: Cell) -> Findings:
     """One network's fixed points under every condition, and what they form together."""
     visited = probe_states(task, cell)
-    conditions = [
-        search_condition(study, task, member, cell, condition, visited) for condition in range(task.n_conditions)
-    ]
-    points = [point_rows(member, task, condition, cell, points) for condition, points in enumerate(conditions)]
-    tables = {
-        "searches": search_rows(member, task, conditions),
-        "fixed_points": pd.concat(points, ignore_index=True),
-        "attractors": attractors(study, task, member, cell, visited),
-    }
+    conditions, tables = search_conditions(study, task, member, cell, visited)
+    tables["attractors"] = attractors(study, task, member, cell, visited)
     lines: list[Integration] = []
     if GRAPHS & set(task.topology):
         inputs = np.asarray(task.conditions()[0], np.float64)  # the only condition
@@ -124,6 +117,18 @@ def probe_states(task: Task, cell: Cell) -> NDArray[np.float64]:
     with jax.enable_x64(True):
         states, _ = responses(cell, jnp.asarray(inputs))
         return np.asarray(states)
+
+
+def search_conditions(
+    study: Study, task: Task, member: Member, cell: Cell, visited: NDArray[np.float64]
+) -> tuple[list[FixedPoints], dict[str, pd.DataFrame]]:
+    """The fixed points under every condition, and their rows of ``searches`` and ``fixed_points``."""
+    conditions = [
+        search_condition(study, task, member, cell, condition, visited) for condition in range(task.n_conditions)
+    ]
+    points = [_points(member, task, condition, cell, points) for condition, points in enumerate(conditions)]
+    tables = {"searches": _searches(member, task, conditions), "fixed_points": pd.concat(points, ignore_index=True)}
+    return conditions, tables
 
 
 def search_condition(
@@ -167,7 +172,7 @@ def _in_canonical_order(points: FixedPoints, readouts: NDArray[np.float64], idea
     return points.take(order[np.argsort(points.is_slow[order], kind="stable")])
 
 
-def search_rows(member: Member, task: Task, conditions: list[FixedPoints]) -> pd.DataFrame:
+def _searches(member: Member, task: Task, conditions: list[FixedPoints]) -> pd.DataFrame:
     """How the search went under each condition."""
     return pd.DataFrame(
         {
@@ -181,7 +186,7 @@ def search_rows(member: Member, task: Task, conditions: list[FixedPoints]) -> pd
     )
 
 
-def point_rows(member: Member, task: Task, condition: int, cell: Cell, points: FixedPoints) -> pd.DataFrame:
+def _points(member: Member, task: Task, condition: int, cell: Cell, points: FixedPoints) -> pd.DataFrame:
     """The points of one condition."""
     inputs = np.asarray(task.conditions()[condition], np.float64)
     states = points.states.reshape(-1, cell.initial_state.shape[0])

@@ -18,13 +18,7 @@ from dynatlas.measures.distances import reduced
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Reduced, compare, in_groups
 from dynatlas.pipeline.progress import Report
-from dynatlas.pipeline.stages.dynamics.findings import (
-    point_arrays,
-    point_rows,
-    probe_states,
-    search_condition,
-    search_rows,
-)
+from dynatlas.pipeline.stages.dynamics.findings import point_arrays, probe_states, search_conditions
 from dynatlas.statistics.embedding import spot
 from dynatlas.study.members import Block, Matrix, Member
 from dynatlas.training.fit import validate
@@ -45,23 +39,21 @@ def search_snapshots(path: Path, block: Block, report: Report) -> list[Entry]:
     for number, (member, cells) in enumerate(_kept(atlas, block)):
         errors = np.asarray(validate(cells, held_out), np.float64)
         label = {"network": member.id, "task": block.task, "iteration": study.snapshots_of(member)}
-        r2 = explained_variance(trained_on, member.training, errors)
-        rows["snapshots"].append(pd.DataFrame(label | {"mse": errors, "r2": r2}))
+        rows["snapshots"].append(pd.DataFrame(label | {"mse": errors}))
         for iteration, cell in _each(study.snapshots_of(member), cells):
             exact = cell.astype(np.float64)
             visited = probe_states(task, exact)
             if not np.isfinite(visited).all():
                 continue  # the network diverges on the probe, and has an infinite error
-            conditions = [
-                search_condition(study, task, member, exact, condition, visited)
-                for condition in range(task.n_conditions)
-            ]
-            points = [point_rows(member, task, *each) for each in _with_cell(exact, conditions)]
-            rows["snapshot_searches"].append(search_rows(member, task, conditions).assign(iteration=iteration))
-            rows["snapshot_points"].append(pd.concat(points, ignore_index=True).assign(iteration=iteration))
+            conditions, of_snapshot = search_conditions(study, task, member, exact, visited)
+            rows["snapshot_searches"].append(of_snapshot["searches"].assign(iteration=iteration))
+            rows["snapshot_points"].append(of_snapshot["fixed_points"].assign(iteration=iteration))
             found += conditions
         report(number + 1, float("nan"))
     tables = {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for name, parts in rows.items()}
+    if len(tables["snapshots"]):
+        errors = tables["snapshots"].mse.to_numpy()
+        tables["snapshots"]["r2"] = explained_variance(trained_on, study.blocks[block][0].training, errors)
     entries = [atlas.write_part(name, block, table) for name, table in tables.items()]
     if len(tables["snapshot_points"]):
         arrays = point_arrays(tables["snapshot_points"], found)
@@ -104,10 +96,6 @@ def _each(iterations: tuple[int, ...], cells: Cell) -> Iterator[tuple[int, Cell]
     arrays = jax.tree.map(np.asarray, cells)
     for place, iteration in enumerate(iterations):
         yield iteration, jax.tree.map(lambda leaf, place=place: leaf[place], arrays)
-
-
-def _with_cell(cell: Cell, conditions: list[FixedPoints]) -> Iterator[tuple[int, Cell, FixedPoints]]:
-    yield from ((condition, cell, points) for condition, points in enumerate(conditions))
 
 
 def _trained(atlas: Atlas, task: str, measure: str) -> dict[str, Reduced]:
