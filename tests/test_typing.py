@@ -58,6 +58,7 @@ def roots(starts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def dynamics(points: FixedPoints) -> list[str]:
+    assert_type(dynatlas.find_fixed_points(step, points.states, np.zeros(2)), FixedPoints)
     around = linearize(step, points.states, np.zeros(2))
     graph = dynatlas.transition_graph(step, points, np.zeros(2), key=jax.random.key(1))
     proof = dynatlas.uniqueness(step, points.states, np.zeros(2))
@@ -92,7 +93,7 @@ key, starts = jax.random.key(0), np.zeros((4, 2))
 step = lambda h, x: jnp.tanh(2 * h)  # noqa: E731
 
 find_fixed_points(step, starts, tol="small", key=key)  # error: arg-type
-find_fixed_points(step, starts)  # error: call-arg
+find_fixed_points(step)  # error: call-arg
 find_fixed_points(step, starts, box=(-1, 0, 1), key=key)  # error: arg-type
 find_fixed_points(step, starts, box=-1, key=key)  # error: arg-type
 find_fixed_points(step, {"states": starts}, key=key)  # error: arg-type

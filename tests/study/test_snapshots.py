@@ -62,9 +62,22 @@ def test_a_resolved_study_reads_back() -> None:
         ([0, 4], "snapshots at iteration 4, and no network of this study trains for more than 3"),
         ({"iterations": 3, "seeds": 0}, "greater than or equal to 1"),
         ({"every": 3}, "every"),
+        ({"units": 5}, "snapshots are of networks with units = 5, and this study has none; its levels are 4"),
+        ({"activation": "than"}, "snapshots.activation: expected one of 'tanh'"),
         (True, "expected a number of snapshots, a list of iterations, or a table, but it is True"),
     ],
 )
 def test_bad_snapshots_are_refused(snapshots: object, message: str) -> None:
     with pytest.raises(StudyError, match=message):
         Study.parse(tiny_toml(snapshots=snapshots))
+
+
+def test_only_networks_that_match_the_factors_are_followed() -> None:
+    study = tiny_study(
+        population={"units": [4, 6], "seeds": 2}, snapshots={"iterations": [0, 3], "seeds": 1, "units": 6}
+    )
+    followed = [(member.units, member.seed) for member in study.members if study.snapshots_of(member)]
+    assert followed == [(6, 0)] * len(followed)
+    assert [study.follows(block) for block in study.blocks] == [block.units == 6 for block in study.blocks]
+    again = Study.parse(study.to_toml(), is_resolved=True)
+    assert (again, again.hash) == (study, study.hash)

@@ -115,6 +115,14 @@ def test_overrides_reach_the_members_that_match_and_the_last_one_wins():
     }
 
 
+def test_an_override_gives_some_members_more_seeds_and_leaves_the_others_as_they_are():
+    plain, more = small(), small(overrides=[{"architecture": "gru", "seeds": 5}])
+    assert [member for member in more.members if member.seed < 2] == list(plain.members)
+    counts = {configuration.architecture: len(members) for configuration, members in more.configurations.items()}
+    assert counts == {"vanilla": 2, "gru": 5}
+    assert Study.parse(more.to_toml()).hash == more.hash != plain.hash
+
+
 @pytest.mark.parametrize("name", builtin_studies())
 def test_the_resolved_file_is_the_same_study(name):
     study = Study.load(name)
@@ -178,6 +186,8 @@ def test_the_demo_trains_three_seeds_of_all_eight_variants_on_all_three_tasks():
         ({"tasks": tasks(sine_wave={"dt": 0.04, "steps": 100})}, ["tasks.1: dt is given, and steps too"]),
         ({"tasks": tasks(sine_wave={"Dt": 0.04})}, ["unknown key 'Dt'", "dt"]),
         ({"overrides": [{"training": {"momentm": 1}}]}, ["overrides.0.training.momentm", "'momentum'?"]),
+        ({"overrides": [{"units": 4}]}, ["overrides.0: the override changes nothing; give it a training table"]),
+        ({"overrides": [{"seeds": 0}]}, ["overrides.0.seeds:", "greater than or equal to 1"]),
         ({"training": {"learning_rate": math.nan}}, ["training.learning_rate:", "nan"]),
         (dict.fromkeys(TINY), ["name: is missing", "tasks: is missing"]),
     ],

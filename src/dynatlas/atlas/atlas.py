@@ -263,8 +263,8 @@ class Atlas(SummaryRepr):
             AtlasError: they are not in the atlas, as of a study without ``[snapshots]``.
             DamagedAtlasError: their file is not what was written.
         """
-        if self.study.snapshots is None:
-            raise AtlasError("this study keeps no snapshots; it would with snapshots = 12")
+        if not self.study.follows(block):
+            raise AtlasError("this study keeps no snapshots of these networks; it would with snapshots = 12")
         file = snapshots_name(block)
         stored = self._read(file, formats.read_reduced)
         counts = {member.id: len(self.study.snapshots_of(member)) for member in self.study.blocks[block]}
@@ -337,7 +337,8 @@ class Atlas(SummaryRepr):
             measured = [shape for shape in self.study.shapes if self.has_part(name, shape)]
             parts = [self.part(name, shape) for shape in measured] or [formats.empty_table(name, self._factors)]
             return pd.concat(parts, ignore_index=True)
-        rows = pd.concat([self.part(name, block) for block in self.study.blocks], ignore_index=True)
+        blocks = [block for block in self.study.blocks if name not in schema.OF_SNAPSHOTS or self.study.follows(block)]
+        rows = pd.concat([self.part(name, block) for block in blocks], ignore_index=True)
         place = {member.id: position for position, member in enumerate(self.study.members)}
         return rows.iloc[rows["network"].map(place).argsort(kind="stable")].reset_index(drop=True)
 

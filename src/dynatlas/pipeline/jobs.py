@@ -85,8 +85,8 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     comparing = list(_comparing(study, training, dynamics, [*behavior, *robustness]))
     controls = [_controls(study, task.name) for task in study.tasks]
     mapping = [_mapping(matrix) for matrix in study.matrices]
-    followed = [_followed(job.arguments[0], job) for job in training] if study.snapshots else []
-    placed = [_placed(study, block, mapping) for block in study.blocks] if study.snapshots else []
+    followed = [_followed(job.arguments[0], job) for job in training if study.follows(job.arguments[0])]
+    placed = [_placed(study, block, mapping) for block in study.blocks if study.follows(block)]
     # Reductions write descriptions of activity.
     described = [job for job in comparing if job.compute is reduce_activity]
     tables = Job(
@@ -135,7 +135,7 @@ def _training(
         members = study.blocks[block]
         searches = frozenset(chosen[member.configuration] for member in members if chosen)
         parts = [part_name(table, block) for table in ("networks", "losses")]
-        parts += [snapshots_name(block)] if study.snapshots else []
+        parts += [snapshots_name(block)] if study.follows(block) else []
         yield Job(
             f"train {block.name}",
             "training",

@@ -52,7 +52,7 @@ def _settings(study: Study) -> Iterator[tuple[str, Any, Any]]:
     yield "activations", _labels(ACTIVATIONS, "activation"), _labels(population.activations, "activation")
     yield "hidden units", UNITS, population.units
     yield "L2 penalty", L2, population.l2
-    yield "seeds per configuration", SEEDS, population.seeds
+    yield "seeds per configuration", SEEDS, _distinct(map(len, study.configurations.values()))
     yield "optimiser", "SGD with momentum", _optimizers(study)
     yield "training iterations", ITERATIONS, _distinct(member.training.iterations for member in study.members)
     yield "batch size", BATCH_SIZE, _distinct(member.training.batch_size for member in study.members)

@@ -26,9 +26,9 @@ def each_member(study: "Study") -> Iterator[Member]:
         study.tasks, of.architectures, of.activations, of.units, of.l2, combinations
     ):
         configuration = Configuration(task.name, architecture, activation, units, l2, levels)
-        training = _training(study, configuration)
+        training, seeds = _training(study, configuration)
         shared = _content(study, configuration, training)
-        for seed in range(of.seeds):
+        for seed in range(seeds):
             yield Member(content_hash(shared | {"seed": seed})[:16], *configuration, seed, training)
 
 
@@ -74,11 +74,15 @@ def _content(study: "Study", configuration: Configuration, training: Training) -
     return content
 
 
-def _training(study: "Study", configuration: Configuration) -> Training:
-    """Return the study's training settings with every matching override applied, later ones last, then its factors."""
-    settings = study.training.model_dump()
+def _training(study: "Study", configuration: Configuration) -> tuple[Training, int]:
+    """Return a configuration's training settings and number of seeds.
+
+    They are the study's with every matching override applied, later ones last, then the levels of its factors.
+    """
+    settings, seeds = study.training.model_dump(), study.population.seeds
     columns = configuration.columns
     for override in study.overrides:
         if override.matches(columns):
             settings |= override.training
-    return Training.model_validate(settings | chosen_settings(configuration.levels, "training"))
+            seeds = override.seeds or seeds
+    return Training.model_validate(settings | chosen_settings(configuration.levels, "training")), seeds

@@ -63,8 +63,8 @@ class Training(Settings):
     rate_change_penalty: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
 
-class Override(Settings):
-    """Training settings of the members that match all given factors; any factor of the study can be named."""
+class Selection(Settings):
+    """Members that match all given factors of the study; without any, all members."""
 
     model_config = ConfigDict(extra="allow")  # factors under ``[factors]``, which ``study`` checks
 
@@ -73,23 +73,42 @@ class Override(Settings):
     activation: Name | None = None
     units: int | None = None
     l2: float | None = None
-    training: dict[str, Any]
+
+    def matches(self, factors: Mapping[str, object]) -> bool:
+        """Whether a member with these factors is one of them."""
+        return all(factors.get(name) == value for name, value in self.selected.items())
+
+    @property
+    def selected(self) -> dict[str, Any]:
+        """The factors that are given, with their levels."""
+        given = {name: getattr(self, name) for name in Selection.model_fields} | self.further
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """Those of them that not every study has."""
+        return self.model_extra or {}
+
+
+class Override(Selection):
+    """Training settings, or the number of seeds, of the selected members."""
+
+    before = MappingProxyType({"seeds": None})
+
+    seeds: Annotated[int, Field(ge=1, le=100_000)] | None = None  # instead of those of the population
+    training: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "Override":
+        if not self.model_fields_set & {"seeds", "training"}:
+            raise ValueError("the override changes nothing; give it a training table, or a number of seeds")
+        return self
 
     @field_validator("training")
     @classmethod
     def _known_settings(cls, changes: dict[str, Any]) -> dict[str, Any]:
         Training.model_validate(changes)
         return changes
-
-    def matches(self, factors: Mapping[str, object]) -> bool:
-        """Whether the override applies to a member with these factors."""
-        wanted = self.model_dump(exclude={"training"}, exclude_none=True)
-        return all(factors.get(name) == value for name, value in wanted.items())
-
-    @property
-    def further(self) -> dict[str, Any]:
-        """Levels of factors that not every study has."""
-        return self.model_extra or {}
 
 
 Range = tuple[float, float]
@@ -145,8 +164,8 @@ FEWEST_SNAPSHOTS, MOST_SNAPSHOTS = 2, 1_000
 EARLIEST: Final = 200  # the first snapshot after iteration 0 is at this fraction of the training
 
 
-class Snapshots(Settings):
-    """Iterations at which the weights of networks are kept during training.
+class Snapshots(Selection):
+    """Iterations at which the weights of the selected networks are kept during training.
 
     A number of snapshots stands for iteration 0, before training, and iterations up to the last one whose logarithms
     have equal distances, the first of them at 1/200 of the training.

@@ -42,7 +42,17 @@ from dynatlas.study.files import invalid_study, read_overrides, study_text, tabl
 from dynatlas.study.members import FACTORS, Block, Configuration, Matrix, Member, Shape
 from dynatlas.study.plugin_records import Known, Plugin, record
 from dynatlas.study.plugins import GROUPS, Code, code_of, import_code
-from dynatlas.study.settings import Analysis, Execution, Override, Population, Search, Settings, Snapshots, Training
+from dynatlas.study.settings import (
+    Analysis,
+    Execution,
+    Override,
+    Population,
+    Search,
+    Selection,
+    Settings,
+    Snapshots,
+    Training,
+)
 from dynatlas.study.user_defined import check, facts, sizes, user_defined
 from dynatlas.study.variants import (
     Variation,
@@ -127,16 +137,21 @@ class Study(SummaryRepr, Settings):
         refuse_unknown("activation", known.activations, names)
         return value
 
-    @field_validator("overrides")
+    @field_validator("overrides", "snapshots")
     @classmethod
-    def _known_factors(cls, value: tuple[Override, ...], info: Any) -> tuple[Override, ...]:
+    def _known_factors(cls, value: Any, info: Any) -> Any:
         known = Known(info.data.get("plugins", ()))
+        several = isinstance(value, tuple)
+        selections: dict[Place, Selection] = {(i,): each for i, each in enumerate(value)} if several else {(): value}
+        chosen = {place: selection.selected for place, selection in selections.items() if selection}
+
+        def refuse(what: str, factor: str, names: Sequence[str]) -> None:
+            refuse_unknown(what, names, {(*place, factor): levels.get(factor) for place, levels in chosen.items()})
+
         if "tasks" in info.data:  # otherwise they are wrong, and their names unknown
-            names = [*known.tasks, *(task.name for task in info.data["tasks"])]
-            refuse_unknown("task", names, {(i, "task"): override.task for i, override in enumerate(value)})
-        activations: dict[Place, str | None] = {(i, "activation"): item.activation for i, item in enumerate(value)}
-        refuse_unknown("activation", known.activations, activations)
-        refuse_unknown("cell", known.cells, {(i, "architecture"): item.architecture for i, item in enumerate(value)})
+            refuse("task", "task", [*known.tasks, *(task.name for task in info.data["tasks"])])
+        refuse("activation", "activation", known.activations)
+        refuse("cell", "architecture", known.cells)
         return value
 
     @field_validator("analysis")
@@ -236,18 +251,33 @@ class Study(SummaryRepr, Settings):
         for task in self.tasks:
             if has_code(task):
                 self.variations(task.name)
-        if self.snapshots and isinstance(self.snapshots.iterations, tuple):
-            self._refuse_late_snapshots(self.snapshots.iterations)
+        if self.snapshots:
+            self._refuse_absent(self.snapshots)
+            if isinstance(self.snapshots.iterations, tuple):
+                self._refuse_late_snapshots(self.snapshots.iterations)
         further = {factor.name for factor in self.further_factors}
-        for override in self.overrides:
-            if unknown := sorted(override.further.keys() - further):
-                hint = did_you_mean(unknown[0], [*FACTORS, *further], f"it has {', '.join([*FACTORS, *further])}")
-                raise ValueError(f"an override names {unknown[0]!r}, which is no factor of this study; {hint}")
+        for what, selection in (*(("an override", each) for each in self.overrides), ("snapshots", self.snapshots)):
+            if selection and (unknown := sorted(selection.further.keys() - further)):
+                factors = [*FACTORS, *further]
+                hint = did_you_mean(
+                    unknown[0], [*type(selection).model_fields, *further], f"it has {', '.join(factors)}"
+                )
+                raise ValueError(f"{what} names {unknown[0]!r}, which is no factor of this study; {hint}")
         for levels in crossed(self.further_factors, "tasks"):
             for task in self.tasks:
                 changes = chosen_settings(levels, "tasks")
                 if changes and has_code(task):
                     refuse_other_comparison(task, changed(task, changes), changes)
+
+    def _refuse_absent(self, selection: Selection) -> None:
+        """Refuse levels of factors that no network of the study has."""
+        levels = {"task": tuple(task.name for task in self.tasks)} | self.levels
+        for name, level in selection.selected.items():
+            if level not in levels.get(name, (level,)):
+                raise ValueError(
+                    f"snapshots are of networks with {name} = {level!r}, and this study has none; its levels are "
+                    f"{', '.join(map(repr, levels[name]))}"
+                )
 
     def _refuse_late_snapshots(self, iterations: tuple[int, ...]) -> None:
         """Refuse a snapshot after the end of every network's training."""
@@ -339,6 +369,9 @@ class Study(SummaryRepr, Settings):
             task_content(task) | ({} if task.name == task.kind else {"name": task.name}) for task in self.tasks
         ]
         content["training"] = self.training.content()
+        content["overrides"] = [override.content() for override in self.overrides]
+        if self.snapshots:
+            content["snapshots"] = self.snapshots.content()
         content["analysis"] = self.analysis.content()
         if self.plugins:
             content["plugins"] = sorted(plugin.identity for plugin in self.plugins)
@@ -380,9 +413,14 @@ class Study(SummaryRepr, Settings):
 
     def snapshots_of(self, member: Member) -> tuple[int, ...]:
         """Return the iterations at which a member's weights are kept during its training."""
-        if self.snapshots is None or (self.snapshots.seeds is not None and member.seed >= self.snapshots.seeds):
+        of = self.snapshots
+        if of is None or not of.matches(member.configuration.columns):
             return ()
-        return self.snapshots.of(member.training.iterations)
+        return of.of(member.training.iterations) if of.seeds is None or member.seed < of.seeds else ()
+
+    def follows(self, block: Block) -> bool:
+        """Whether weights of a network of this block are kept during training."""
+        return any(map(self.snapshots_of, self.blocks[block]))
 
     @cached_property
     def further_factors(self) -> tuple[Factor, ...]:
@@ -564,7 +602,8 @@ class Study(SummaryRepr, Settings):
         rows += [("tasks", ", ".join(task.name for task in self.tasks))]
         rows += [(name, ", ".join(map(str, levels))) for name, levels in factors.items()]
         rows += [("cells", ", ".join(f"{name} {value}" for name, value in self.cells.items()))] if self.cells else []
-        rows += [("seeds", str(of.seeds))]
+        seeds = sorted({len(members) for members in self.configurations.values()})
+        rows += [("seeds", ", ".join(map(str, seeds)))]
         rows += [
             (
                 "training",

@@ -152,7 +152,7 @@ def train(path: Path, block: Block, report: Report) -> list[Entry]:
         atlas.write_part("networks", block, pd.DataFrame(networks)),
         atlas.write_part("losses", block, pd.concat(losses, ignore_index=True)),
     ]
-    if study.snapshots:
+    if study.follows(block):
         entries.append(atlas.write_snapshots(block, {network: _arrays(cells) for network, cells in snapshots.items()}))
     atlas.remove_checkpoint(name)
     return entries
