@@ -90,6 +90,14 @@ def write_bytes(target: Path, content: bytes) -> None:
         publish(temporary, target)
 
 
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy the contents of a file or of a folder."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
 def fingerprint(tree: Path) -> tuple[str, int]:
     """Return the SHA-256 and the byte count of a tree.
 

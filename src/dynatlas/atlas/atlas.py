@@ -7,6 +7,7 @@ Only the process that holds the lock writes to the manifest. Workers write files
 """
 
 import difflib
+import fnmatch
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dynatlas._io.atomic import open_regular, publish, remove_temporaries, temporary_beside, write_bytes
+from dynatlas._io.atomic import copy_tree, open_regular, publish, remove_temporaries, temporary_beside, write_bytes
 from dynatlas._io.links import link_outside
 from dynatlas._io.targets import refuse_bytes
 from dynatlas._util.display import Summary, SummaryRepr
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Atlas", "Entry", "Problem"]
 PROVENANCE, PROGRESS, ARRAYS = "provenance.json", "progress.json", "arrays.zarr"
+EXCERPT = ("tables/*", "arrays.zarr/distances/*")  # what statistics and most figures read
 T = TypeVar("T")
 Named = Block | Shape | Configuration | Matrix
 
@@ -355,10 +357,46 @@ class Atlas(SummaryRepr):
         formats.array_template(group)
         name = f"{ARRAYS}/{group}"
         entry = self._write(name, lambda path: formats.write_arrays(path, group, dataset))
+        self._mark_groups(name)
+        return entry
+
+    def _mark_groups(self, name: str) -> None:
+        """Make the folders above a group of arrays groups, too."""
         for parent in list(Path(name).parents)[:-1]:
             marker = self.path / parent / "zarr.json"
             if not marker.exists():
                 write_bytes(marker, formats.GROUP)
+
+    def excerpt(self, path: str | Path, keep: Sequence[str] = EXCERPT) -> "Atlas":
+        """Copy what can be published to a folder of its own: an atlas that lacks the rest.
+
+        Whatever reads only what is there works on it: tables, figures, claims. ``dynatlas run`` would compute the rest.
+
+        Args:
+            path: a new or empty folder, or an excerpt of the same study, to which what it lacks is added.
+            keep: patterns of names of entries, in which * matches anything.
+
+        Raises:
+            DifferentStudyError, AtlasError: as of ``create``; a pattern matches no entry.
+            DamagedAtlasError: an entry is not what was written.
+        """
+        names = {pattern: fnmatch.filter(self.entries, pattern) for pattern in keep}
+        if unmatched := [pattern for pattern, matched in names.items() if not matched]:
+            raise AtlasError(
+                f"{self.path} has no entry that matches {unmatched[0]!r}; expected names such as "
+                "'tables/networks.parquet' or 'arrays.zarr/distances/*'"
+            )
+        copy = Atlas.create(path, self.study)
+        with copy.lock():
+            copy.enter(*(copy._copied(self, name) for name in sorted(set().union(*names.values()))))
+            copy.write_provenance(self.provenance)
+        return copy
+
+    def _copied(self, source: "Atlas", name: str) -> Entry:
+        """Copy an entry of another atlas."""
+        entry = self._write(name, lambda target: source._read(name, lambda file: copy_tree(file, target)))
+        if name.startswith(f"{ARRAYS}/"):
+            self._mark_groups(name)
         return entry
 
     def arrays(self, group: str) -> xr.Dataset:

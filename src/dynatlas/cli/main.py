@@ -39,6 +39,7 @@ app = App(
         dynatlas status my-atlas           show its progress, also while it runs
         dynatlas report my-atlas           rebuild the page and print its path
         dynatlas figures my-atlas          draw the figures of the paper, and more
+        dynatlas excerpt my-atlas FOLDER   copy what is small enough to publish
         dynatlas analyze NETWORK           analyse a network trained elsewhere
         dynatlas continue NETWORK          follow its fixed points along an input or weights
         dynatlas lesion NETWORK            remove its units, modes and input channels
@@ -302,6 +303,30 @@ def claims(atlas: AtlasFolder, /, *, as_json: Json = False) -> None:
         print(opened.table("claims").to_json(orient="records"))
     else:
         print_claims(opened, Console(highlight=False))
+
+
+@app.command
+def excerpt(
+    atlas: AtlasFolder,
+    folder: Path,
+    /,
+    *,
+    keep: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+) -> None:
+    """Copy the tables and distances of an atlas, without networks, to a folder that is small enough to publish.
+
+    The folder is an atlas, on which the commands work that need nothing else: claims, figures, export.
+
+    Args:
+        atlas: The atlas folder.
+        folder: A new or empty folder, or an excerpt of the same study, to which what it lacks is added.
+        keep: Which entries, where * matches anything; by default "tables/*" "arrays.zarr/distances/*".
+    """
+    from dynatlas.atlas.atlas import EXCERPT
+
+    copy = _finished(atlas).excerpt(folder, keep or EXCERPT)
+    size = sum(entry.bytes for entry in copy.entries.values())
+    print(f"{folder}: {len(copy.entries)} entries, {size / 1e6:.1f} MB")
 
 
 app.command(figure_commands.figures)
