@@ -388,12 +388,12 @@ class Atlas(SummaryRepr):
             )
         copy = Atlas.create(path, self.study)
         with copy.lock():
-            copy.enter(*(copy._copied(self, name) for name in sorted(set().union(*names.values()))))
+            copy.enter(*(copy.copied(self, name) for name in sorted(set().union(*names.values()))))
             copy.write_provenance(self.provenance)
         return copy
 
-    def _copied(self, source: "Atlas", name: str) -> Entry:
-        """Copy an entry of another atlas."""
+    def copied(self, source: "Atlas", name: str) -> Entry:
+        """Copy an entry of another atlas, byte for byte; it is yet to be entered."""
         entry = self._write(name, lambda target: source._read(name, lambda file: copy_tree(file, target)))
         if name.startswith(f"{ARRAYS}/"):
             self._mark_groups(name)

@@ -137,6 +137,7 @@ def run(
     cluster: Annotated[Path | None, Parameter(group=WORKERS)] = None,
     show_job_script: Annotated[bool, Parameter(negative="")] = False,
     until: str | None = None,
+    reuse: Path | None = None,
     quiet: Annotated[bool, Parameter(group=VERBOSITY, negative="")] = False,
     verbose: Annotated[bool, Parameter(group=VERBOSITY, negative="")] = False,
 ) -> None:
@@ -150,6 +151,7 @@ def run(
         cluster: Use workers in SLURM jobs, as described in this TOML file.
         show_job_script: Print the script of the SLURM jobs and exit.
         until: The last stage to run, such as "search" or "training"; by default all.
+        reuse: Another atlas, to copy its networks and findings where this study would compute the same.
         quiet: Print only the result.
         verbose: Print where and when each job starts and ends, and which jobs are repeated.
     """
@@ -175,7 +177,14 @@ def run(
         every_job_noted(progress) if verbose else nullcontext(),
     ):
         atlas = runner.run(
-            loaded, folder, workers=workers, scheduler=scheduler, slurm=slurm, progress=progress, until=until
+            loaded,
+            folder,
+            workers=workers,
+            scheduler=scheduler,
+            slurm=slurm,
+            progress=progress,
+            until=until,
+            reuse=reuse,
         )
     if until is None:
         print_summary(atlas, Console())

@@ -22,6 +22,7 @@ from dynatlas.pipeline.installation import machine, versions
 from dynatlas.pipeline.jobs import Job, jobs_of, leftovers
 from dynatlas.pipeline.pending import Pending
 from dynatlas.pipeline.progress import LOG, Quiet, RunProgress
+from dynatlas.pipeline.reuse import reuse as copy_reusable
 from dynatlas.pipeline.status import StatusFile
 from dynatlas.pipeline.workers.cluster import (
     WORKER_ENVIRONMENT,
@@ -64,6 +65,7 @@ def run(
     slurm: Slurm | None = None,
     progress: RunProgress | None = None,
     until: str | None = None,
+    reuse: str | Path | None = None,
 ) -> Atlas:
     """Run a study, or resume an interrupted run.
 
@@ -75,6 +77,8 @@ def run(
         slurm: the SLURM jobs whose workers run the jobs instead.
         progress: receiver of reports; by default none.
         until: the last stage to run, such as "search"; by default all.
+        reuse: another atlas, from which is copied what this study would compute the same: networks, and what was found
+            in each of them.
 
     Returns:
         The finished atlas.
@@ -93,6 +97,8 @@ def run(
     atlas = Atlas.create(out, study)
     with atlas.lock():
         _keep_code(atlas, code)
+        if reuse is not None:
+            copy_reusable(atlas, Atlas.open(reuse))
         jobs = _until(jobs_of(atlas.study), until)
         entries = atlas.entries
         todo = [job for job in jobs if not job.is_done(entries)]
