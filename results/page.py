@@ -1,0 +1,286 @@
+"""Write docs/results.md: the text of results/page.md.jinja with the numbers of the published tables.
+
+    python results/page.py [--check]
+
+Every number of the page comes from results/reproduction, an excerpt of the atlas of the built-in study `reproduction`.
+With --check nothing is written, and the exit code is 1 if the page is another one.
+"""
+
+import argparse
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from dynatlas import Atlas, Study
+from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
+from dynatlas.statistics.intervals import share_interval
+
+ROOT = Path(__file__).parents[1]
+PUBLISHED, PAGE = ROOT / "results" / "reproduction", ROOT / "docs" / "results.md"
+TEMPLATE = "page.md.jinja"
+
+# Fixed points of a flip-flop of three channels by the number of channels at 0, which is that of unstable directions.
+KINDS = {"corners": 8, "edges": 12, "faces": 6, "centre": 1}
+VERDICTS = ("holds", "does not hold", "not testable here")
+
+
+class Results:
+    """What the template can ask of the tables; every method returns a number, a text, or a table in Markdown."""
+
+    def __init__(self, atlas: Atlas) -> None:
+        self.atlas = atlas
+        self.study: Study = atlas.study
+        self.networks = atlas.table("networks")
+        self.tasks = [task.name for task in self.study.tasks]
+
+    # ── The population ─────────────────────────────────────────────────────────────────────────────────────────────
+    def passed(self, **levels: Any) -> str:
+        """Return "passed of all" for the networks of these levels."""
+        chosen = _of(self.networks, **levels)
+        return f"{int(chosen.passed.sum())} of {len(chosen)}"
+
+    def passed_table(self, factor: str) -> str:
+        """Return how many networks of each task passed at each level of a factor."""
+        levels = self.study.levels[factor]
+        rows = [[task, *(self.passed(task=task, **{factor: level}) for level in levels)] for task in self.tasks]
+        return _markdown(
+            ["task", *(f"{factor} {level:g}" if isinstance(level, float) else f"{level}" for level in levels)], rows
+        )
+
+    def failures(self) -> str:
+        """Return the reasons for which networks were left out, with their numbers."""
+        reasons = self.networks.reason[~self.networks.passed].str.replace(r" at iteration \d+", "", regex=True)
+        counts = Counter(zip(self.networks.task[~self.networks.passed], reasons, strict=True))
+        rows = [[task, reason, count] for (task, reason), count in sorted(counts.items(), key=lambda item: -item[1])]
+        return _markdown(["task", "reason", "networks"], rows)
+
+    # ── Claims ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def verdicts(self) -> str:
+        """Return a row for each claim: how many of its findings have each verdict."""
+        rows = []
+        for (claim, statement), of_claim in self.atlas.table("claims").groupby(["claim", "statement"], sort=False):
+            counts = of_claim.verdict.value_counts()
+            rows.append([claim, statement, *(int(counts.get(verdict, 0)) for verdict in VERDICTS)])
+        return _markdown(["claim", "statement", *VERDICTS], rows)
+
+    def findings(self, *claims: str) -> str:
+        """Return all findings on claims, each with its number, interval, p and number of networks."""
+        table = self.atlas.table("claims")
+        rows = [
+            [
+                finding.claim,
+                finding.task,
+                finding.quantity,
+                f"**{finding.verdict}**",
+                _interval(finding.value, finding.low, finding.high),
+                _p(finding.p_adjusted),
+                finding.note,
+            ]
+            for finding in table[table.claim.isin(claims)].itertuples()
+        ]
+        return _markdown(
+            ["claim", "task", "number, and what is claimed", "verdict", "value [95 % interval]", "p", "note"], rows
+        )
+
+    def finding(self, claim: str, task: str, place: int = 0) -> str:
+        """Return the number of one finding, with its interval."""
+        table = self.atlas.table("claims")
+        row = table[(table.claim == claim) & (table.task == task)].iloc[place]
+        return _interval(row.value, row.low, row.high)
+
+    # ── What factors explain ───────────────────────────────────────────────────────────────────────────────────────
+    def shares(self, task: str) -> str:
+        """Return the share of the variance that each factor explains, by each measure."""
+        headline = _of(self.atlas.table("headline"), task=task)
+        parts = list(dict.fromkeys(headline.factor))
+        rows = []
+        for (aspect, measure), of_measure in headline.groupby(["aspect", "measure"], sort=False):
+            cells = {row.factor: self._share(row) for row in of_measure.itertuples()}
+            rows.append([f"{aspect}: {measure}", *(cells[part] for part in parts), of_measure.n_networks.iloc[0]])
+        return _markdown(["distance", *parts, "n"], rows)
+
+    def share(self, task: str, measure: str, factor: str) -> str:
+        """Return one of these shares in percent, with its interval."""
+        row = _of(self.atlas.table("headline"), task=task, measure=measure, factor=factor).iloc[0]
+        return f"{100 * row.r2:.0f} % [{100 * row.r2_low:.0f}, {100 * row.r2_high:.0f}]"
+
+    @staticmethod
+    def _share(row: Any) -> str:
+        mark = ""
+        if not pd.isna(row.p_adjusted):
+            mark = "†" if is_no_measure(row.r2, row.p_lower) else "*" if row.p_adjusted < SIGNIFICANT else ""
+        return _interval(row.r2, row.r2_low, row.r2_high, digits=2) + mark
+
+    # ── Controls ───────────────────────────────────────────────────────────────────────────────────────────────────
+    def controls(self) -> str:
+        """Return every control of every measure of activity."""
+        table = self.atlas.table("controls")
+        names = list(dict.fromkeys(table.control))
+        rows = []
+        for (task, measure), of_measure in table.groupby(["task", "measure"], sort=False):
+            cells = {row.control: _interval(row.value, row.low, row.high, digits=2) for row in of_measure.itertuples()}
+            rows.append([task, measure, *(cells.get(name, "–") for name in names)])
+        return _markdown(["task", "distance", *names], rows)
+
+    def before_training(self) -> str:
+        """Return what factors explain before and after training, as validation/before_training.py found it."""
+        table = pd.read_csv(PUBLISHED / "before_training.csv")
+        parts = list(dict.fromkeys(table.factor))
+        rows = []
+        for (task, measure, when), group in table.groupby(["task", "measure", "networks"], sort=False):
+            cells = {
+                row.factor: f"{row.r2:.2f}" + ("*" if row.p_adjusted < SIGNIFICANT else "")
+                for row in group.itertuples()
+            }
+            rows.append([task, measure, when, *(cells[part] for part in parts)])
+        return _markdown(["task", "distance", "networks", *parts], rows)
+
+    # ── Fixed points of the flip-flop ──────────────────────────────────────────────────────────────────────────────
+    @property
+    def _counts(self) -> pd.DataFrame:
+        """One row per trained flip-flop: its settings, error, number of roots and certificate."""
+        searches = _of(self.atlas.table("searches"), task="flip_flop")
+        return searches.merge(self.networks.drop(columns="task"), on="network")
+
+    def certificates(self) -> str:
+        """Return how many searches of each task have each certificate."""
+        searches = self.atlas.table("searches")
+        counts = searches.groupby(["task", "certificate"], sort=False).size().unstack(fill_value=0)
+        return _markdown(
+            ["task", *counts.columns], [[task, *row] for task, row in zip(counts.index, counts.to_numpy(), strict=True)]
+        )
+
+    def root_numbers(self, most: int = 8) -> str:
+        """Return the most frequent numbers of roots of the trained flip-flops, by activation."""
+        counts = self._counts
+        frequent = counts.n_roots.value_counts().index[:most]
+        activations = list(dict.fromkeys(counts.activation))
+        rows = [
+            [number, *(int(((counts.n_roots == number) & (counts.activation == name)).sum()) for name in activations)]
+            for number in frequent
+        ]
+        others = counts[~counts.n_roots.isin(frequent)]
+        rows.append(["others", *(int((others.activation == name).sum()) for name in activations)])
+        return _markdown(["fixed points", *activations], rows)
+
+    def off_mode(self, factor: str) -> str:
+        """Return the share of networks without 27 roots at each level of a factor, and the errors of both kinds."""
+        rows = []
+        for level, group in self._counts.groupby(factor, sort=False):
+            is_off = group.n_roots != sum(KINDS.values())
+            low, high = share_interval(is_off)
+            errors = [f"{group.mse[chosen].median():.2g}" if chosen.any() else "–" for chosen in (~is_off, is_off)]
+            rows.append(
+                [
+                    f"{factor} {level:g}" if isinstance(level, float) else f"{level}",
+                    len(group),
+                    f"{100 * is_off.mean():.0f} % [{100 * low:.0f}, {100 * high:.0f}]",
+                    *errors,
+                ]
+            )
+        return _markdown([factor, "networks", "not 27 fixed points", "their median MSE: 27", "another number"], rows)
+
+    def formation(self) -> str:
+        """Return how the fixed points of the flip-flop form: medians over networks at each snapshot."""
+        errors = _of(self.atlas.table("snapshots"), task="flip_flop")
+        points = _of(self.atlas.table("snapshot_points"), task="flip_flop")
+        points = points[~points.is_slow]
+        kinds = list(KINDS)
+        zeros = np.array([(np.abs(readout) < 0.5).sum() for readout in points.readout], int)
+        patterns = [str(np.sign(np.where(np.abs(readout) < 0.5, 0, readout)).astype(int)) for readout in points.readout]
+        points = points.assign(kind=np.array(kinds)[zeros], pattern=patterns)
+        # A kind counts by its places: points that read out the same are one.
+        found = points.groupby(["network", "iteration", "kind"]).pattern.nunique().unstack(fill_value=0)
+        roots = points.groupby(["network", "iteration"]).size()
+        table = errors.set_index(["network", "iteration"]).join(found).join(roots.rename("roots")).fillna(0.0)
+        rows = []
+        for iteration, group in table.groupby(level="iteration"):
+            medians = [f"{group[kind].median():.0f}" for kind in kinds]
+            rows.append(
+                [
+                    iteration,
+                    len(group),
+                    f"{group.mse.median():.2g}",
+                    *medians,
+                    f"{group.roots.median():.0f}",
+                    int((group.roots == 27).sum()),
+                ]
+            )
+        heads = [f"{kind} of {count}" for kind, count in KINDS.items()]
+        return _markdown(["iteration", "networks", "MSE", *heads, "all roots", "networks with 27"], rows)
+
+    # ── Activity ───────────────────────────────────────────────────────────────────────────────────────────────────
+    def medians(self, column: str, factor: str, table: str = "activity") -> str:
+        """Return the median of a column of a table of networks at each level of a factor, by task."""
+        rows = self.atlas.table(table)
+        rows = rows[["network", column]].merge(self.networks[self.networks.passed], on="network")
+        levels = self.study.levels[factor]
+        cells = [
+            [task, *(f"{_of(rows, task=task, **{factor: level})[column].median():.2f}" for level in levels)]
+            for task in self.tasks
+        ]
+        return _markdown(
+            ["task", *(f"{level:g}" if isinstance(level, float) else f"{level}" for level in levels)], cells
+        )
+
+
+def _of(table: pd.DataFrame, **levels: Any) -> pd.DataFrame:
+    for name, level in levels.items():
+        table = table[table[name] == level]
+    return table
+
+
+def _interval(value: float, low: float, high: float, digits: int = 3) -> str:
+    if pd.isna(value):
+        return "–"
+
+    def text(number: float) -> str:
+        return f"{number:.{digits}f}" if digits == 2 else f"{number:.{digits}g}"
+
+    return text(value) if math.isnan(low) else f"{text(value)} [{text(low)}, {text(high)}]"
+
+
+def _p(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.2g}"
+
+
+def _markdown(heads: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """Return a table; | in a cell is escaped."""
+
+    def line(cells: Iterable[Any]) -> str:
+        return "| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |"
+
+    heads = list(heads)
+    return "\n".join([line(heads), "|" + "---|" * len(heads), *(line(row) for row in rows)])
+
+
+def page() -> str:
+    """Return the page."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(  # noqa: S701 - Markdown
+        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    results = Results(Atlas.open(PUBLISHED))
+    public: dict[str, Callable[..., Any]] = {name: getattr(results, name) for name in dir(results) if name[0] != "_"}
+    return environment.get_template(TEMPLATE).render(public)
+
+
+def main() -> None:
+    """Write the page, or compare it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is another one")
+    text = page()
+    if parser.parse_args().check:
+        sys.exit(int(PAGE.read_text(encoding="utf-8") != text))
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
