@@ -3,13 +3,14 @@
 #   make check    linters, types, and every test that starts no process
 #   make test     all tests
 #   make docs     the documentation site, in build/site: open build/site/index.html
+#   make strip    remove the outputs of notebooks before a commit
 #   make thorough the tests that start no process, with XLA's optimisations, and the types of every call checked
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ATLAS ?= atlases/demo
 
-.PHONY: demo test check thorough quick-tests lint docs lock clean
+.PHONY: demo test check thorough quick-tests lint docs strip lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/dynatlas run demo $(ATLAS)
@@ -35,11 +36,17 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Neither needs a network. Links are checked twice: in the sources by Sphinx, and in the pages by a script.
+# Neither needs a network. Links are checked twice: in the sources by Sphinx, and in the pages by a script. Notebooks are
+# executed without XLA's optimisations, since most of their time is compilation.
 docs: $(VENV)/.ready-docs
 	rm -rf build/site
-	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
+	IPYTHONDIR=$(CURDIR)/build/ipython JAX_PLATFORMS=cpu JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+		$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
 	$(BIN)/python docs/_extensions/check_site.py build/site
+
+# The repository holds notebooks without outputs.
+strip: $(VENV)/.ready-dev
+	$(BIN)/python docs/_extensions/strip_notebooks.py docs/notebooks
 
 # The constraints name one tested version of everything; without them a new release could break a fresh clone.
 $(VENV)/.ready: pyproject.toml constraints.txt

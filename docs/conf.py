@@ -18,7 +18,7 @@ copyright = author  # noqa: A001 - Sphinx names its settings
 release = version = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -31,6 +31,7 @@ root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
     "docs/api/*.md",
+    "docs/notebooks/*.ipynb",
     "README.md",
     "CHANGELOG.md",
     "CODE_OF_CONDUCT.md",
@@ -39,13 +40,21 @@ include_patterns = [
     "benchmarks/results/*.md",
     "validation/results/*.md",
 ]
-source_suffix = {".md": "markdown"}
 
 smartquotes_action = "D"  # dashes alone: quotes of docstrings are often those of Python
 
 # Links to headings, as in comparing.md#what-factors-explain.
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist"]
+
+# Notebooks have no outputs in the repository: the build executes each where what it writes is removed. One that reads
+# files of the repository says in its own metadata that it is executed in its folder.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_timeout = 3600  # seconds for a cell, on a busy machine
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
 
 # Docstrings: Google's sections; signatures as the source has them (signatures.py).
 autodoc_typehints = "none"

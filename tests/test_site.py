@@ -1,6 +1,7 @@
 """The documentation site: every public name, page and link has its place. ``make docs`` builds it."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from dynatlas import cells, measures, tasks
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("api/*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("api/*.md"), *DOCS.glob("notebooks/*.ipynb"), *ROOT.glob("*.md")])
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
@@ -25,13 +26,24 @@ def extension(name):
     return module
 
 
+def prose(page):
+    """The Markdown of a page, or of a notebook's cells."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def below(page):
     """The pages that a page's tables of contents name, directly and through others."""
-    for body in TOCTREE.findall(page.read_text(encoding="utf-8")):
+    for body in TOCTREE.findall(prose(page)):
         for line in body.splitlines():
             if line and not line.startswith(":"):
                 name = re.sub(r".*<(.+)>", r"\1", line)
                 child = (page.parent / f"{name}.md").resolve()
+                if not child.exists():
+                    child = child.with_suffix(".ipynb")
                 yield child
                 yield from below(child)
 
@@ -54,7 +66,7 @@ def test_every_page_is_in_a_table_of_contents_and_once():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_relative_link_leads_to_a_file(page):
-    for link in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
+    for link in LINK.findall(CODE.sub("", prose(page))):
         assert re.match(r"https://", link) or (page.parent / link).is_file(), link
 
 
