@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-PUBLISHED = ROOT / "results" / "reproduction"
 SECONDS = 3600  # for one cell, on a busy machine
 
 
@@ -51,8 +50,6 @@ def test_stripping_keeps_the_cells_and_nothing_else():
 def test_it_runs_without_a_warning_and_ends_with_a_picture(path, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
-    if path.stem == "the-2019-paper" and not PUBLISHED.is_dir():
-        pytest.skip("results/reproduction is not published yet")
     notebook = nbformat.read(path, as_version=4)
     where = tmp_path
     if "mystnb" in notebook.metadata:  # it reads files of the repository
