@@ -4,6 +4,7 @@
 #   make test     all tests
 #   make docs     the documentation site, in build/site: open build/site/index.html
 #   make thorough the tests that start no process, with XLA's optimisations, and the types of every call checked
+# With another Python, in an environment beside the first: make check PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,7 +42,8 @@ docs: $(VENV)/.ready-docs
 	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
 	$(BIN)/python docs/_extensions/check_site.py build/site
 
-# The constraints name one tested version of everything; without them a new release could break a fresh clone.
+# The constraints name one tested version of everything; without them a new release could break a fresh clone. They serve
+# every Python that pyproject.toml names.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
