@@ -5,6 +5,7 @@
 #   make docs     the documentation site, in build/site: open build/site/index.html
 #   make strip    remove the outputs of notebooks before a commit
 #   make thorough the tests that start no process, with XLA's optimisations, and the types of every call checked
+# With another Python, in an environment beside the first: make check PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,7 +49,8 @@ docs: $(VENV)/.ready-docs
 strip: $(VENV)/.ready-dev
 	$(BIN)/python docs/_extensions/strip_notebooks.py docs/notebooks
 
-# The constraints name one tested version of everything; without them a new release could break a fresh clone.
+# The constraints name one tested version of everything; without them a new release could break a fresh clone. They serve
+# every Python that pyproject.toml names.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .

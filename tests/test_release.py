@@ -1,5 +1,6 @@
 """The release: one version everywhere, and distributions that hold every file and run in a clean environment."""
 
+import json
 import os
 import re
 import site
@@ -60,6 +61,18 @@ def test_the_version_is_the_same_everywhere():
     assert dynatlas.__version__ == VERSION
     assert re.findall(r"^## \[(\d[^]]*)\]", text("CHANGELOG.md"), re.MULTILINE)[0] == VERSION
     assert f'{{% set version = "{VERSION}" %}}' in text("conda/meta.yaml")
+
+
+def test_every_python_that_is_named_is_tested_by_the_workflow():
+    named = [each.rsplit(" ", 1)[1] for each in PROJECT["classifiers"] if re.search(r":: Python :: 3\.\d+$", each)]
+    tested = re.search(r"python: (\[.+\])", text(".github/workflows/tests.yml"))
+    assert tested is not None
+    assert json.loads(tested[1]) == named
+    assert PROJECT["requires-python"] == f">={named[0]}"
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        used = re.findall(r'python-version: "(.+)"', workflow.read_text(encoding="utf-8"))
+        assert set(used) <= set(named), workflow.name
+    assert f'python_version = "{named[0]}"' in text("pyproject.toml")  # mypy checks the oldest
 
 
 def test_the_conda_recipe_asks_for_what_the_package_asks_for():

@@ -18,9 +18,11 @@ from .dynamics.robustness.states import states_around as states_around
 from .dynamics.robustness.states import uniform_states as uniform_states
 from .dynamics.slow_manifolds import slow_manifold as slow_manifold
 from .errors import DynatlasError as DynatlasError
+from .measures.alignment.alignment import Alignment as Alignment
 from .measures.behavior import profile_distance as profile_distance
 from .measures.distances import distance as distance
 from .measures.distances import distance_matrix as distance_matrix
+from .measures.distances import similarity as similarity
 from .measures.registry import register_measure as register_measure
 from .measures.spectra import spectrum_distance as spectrum_distance
 from .networks.analysis.analyze import analyze as analyze

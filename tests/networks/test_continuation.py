@@ -258,9 +258,9 @@ def test_a_bad_setting_is_refused_before_the_search(settings, said):
         continue_network(unit(), "input:0", 0.0, 1.0, key=jax.random.key(0), **settings)
 
 
-def test_a_missing_key_is_named():
-    with pytest.raises((ValueError, TypeCheckError), match=r"key is None; expected a JAX key|parameter 'key'"):
-        continue_network(unit(), "input:0", 0.0, 1.0, key=None)
+def test_a_number_is_no_key():
+    with pytest.raises((ValueError, TypeCheckError), match=r"key is 7; expected a JAX key|parameter 'key'"):
+        continue_network(unit(), "input:0", 0.0, 1.0, key=7)
 
 
 def test_another_way_or_interval_has_another_folder(tmp_path, capsys, monkeypatch):

@@ -236,9 +236,9 @@ def test_the_summary_says_how_many_lesions_it_leaves_out():
     assert "more" not in str(some)
 
 
-def test_a_missing_key_is_named():
-    with pytest.raises((ValueError, TypeCheckError), match=r"key is None; expected a JAX key|parameter 'key'"):
-        lesion(network(random_weights(3)), fixed_points=False, key=None)
+def test_a_number_is_no_key():
+    with pytest.raises((ValueError, TypeCheckError), match=r"key is 7; expected a JAX key|parameter 'key'"):
+        lesion(network(random_weights(3)), fixed_points=False, key=7)
 
 
 def test_a_function_has_no_modes():

@@ -69,6 +69,26 @@ def generator(key: PRNGKeyArray) -> np.random.Generator:
     Raises:
         ValueError: something other than a JAX key, such as a number.
     """
+    _check_key(key)
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+
+
+def key_or_default(key: PRNGKeyArray | None) -> PRNGKeyArray:
+    """Return the key, or that of the seed 0 for None: a search without a key returns the same each time.
+
+    Raises:
+        ValueError: something other than a JAX key, such as a number.
+
+    Example:
+        >>> bool(key_or_default(None) == jax.random.key(0))
+        True
+    """
+    if key is None:
+        return jax.random.key(0)
+    _check_key(key)
+    return key
+
+
+def _check_key(key: object) -> None:
     if not isinstance(key, jax.Array | np.ndarray):
         raise ValueError(f"key is {key!r:.60}; expected a JAX key, such as jax.random.key(0)")
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())

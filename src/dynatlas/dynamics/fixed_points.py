@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
-from dynatlas._util.arrays import ArrayLike, generator
+from dynatlas._util.arrays import ArrayLike, generator, key_or_default
 from dynatlas.dynamics.completeness.search import Found, Problem, search_roots_of
 from dynatlas.dynamics.completeness.starts import starts_in_box
 from dynatlas.dynamics.multistart import Budget
@@ -99,7 +99,7 @@ def find_fixed_points(
             raise ValueError(f"max_regions is {max_regions!r}; expected 0 for none, a whole number of groups, or None")
         budget = Budget(max_starts, max_seconds, max_regions)
         starts = starts_in_box(starts, bounds, lambda states, steps: flow_ends(step, states, static, steps))
-        random = generator(jax.random.key(0) if key is None else key)
+        random = generator(key_or_default(key))
         found = search_roots_of(Problem(step, static, bounds, (tol, slow_tol), budget), starts, random)
         given = None if static is None else np.asarray(static)
         return replace(_fixed_points(found, starts.shape[1]), step=(step, given))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from dynatlas._util.arrays import ArrayLike, generator, in_chunks
+from dynatlas._util.arrays import ArrayLike, generator, in_chunks, key_or_default
 from dynatlas.dynamics.points import FixedPoints
 from dynatlas.dynamics.step import Step, check_fixed_points, next_state, static_inputs
 
@@ -35,7 +35,7 @@ def transition_graph(
     *,
     trials: int = 100,
     scale: float = 0.02,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
 ) -> NDArray[np.float64]:
     """Estimate the probability that the flow leads from near each fixed point to each stable one.
 
@@ -48,7 +48,7 @@ def transition_graph(
         inputs: [m], the static input, or None.
         trials: displaced states per point.
         scale: displacement as a share of the distance to the nearest other point (of 1 if there is only one).
-        key: random key for the directions.
+        key: random key for the directions; by default that of the seed 0.
 
     Returns:
         [p, p]: entry (i, j) is the fraction of the states displaced from point i that end at the stable point j. The
@@ -63,8 +63,8 @@ def transition_graph(
 
         >>> from dynatlas import find_fixed_points
         >>> step = lambda h, x: jnp.tanh(2 * h)
-        >>> points = find_fixed_points(step, np.linspace(-1, 1, 20)[:, None], box=(-1, 1), key=jax.random.key(0))
-        >>> graph = transition_graph(step, points, key=jax.random.key(1))
+        >>> points = find_fixed_points(step, np.linspace(-1, 1, 20)[:, None], box=(-1, 1))
+        >>> graph = transition_graph(step, points)
         >>> graph[:2].tolist(), float(graph[2, :2].sum())
         ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], 1.0)
 
@@ -82,7 +82,7 @@ def transition_graph(
         states, static = np.asarray(fixed_points.states), static_inputs(inputs)
         check_fixed_points(step, states, fixed_points.q, static)
         spacing = _nearest_distance(states)
-        directions = generator(key).normal(size=(count, trials, states.shape[1]))
+        directions = generator(key_or_default(key)).normal(size=(count, trials, states.shape[1]))
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         displaced = states[:, None] + scale * spacing[:, None, None] * directions
         ends, settled = _run_until_settled(

@@ -24,6 +24,7 @@ leave its distance from Y unchanged:
 | input_dsa | the same, of the maps beside the inputs | yes | the same |
 """
 
+from dynatlas.measures.alignment.alignment import Alignment as Alignment
 from dynatlas.measures.behavior import profile_distance as profile_distance
 from dynatlas.measures.description import intrinsic_dimension as intrinsic_dimension
 from dynatlas.measures.description import participation_ratio as participation_ratio
@@ -32,6 +33,7 @@ from dynatlas.measures.distances import distance as distance
 from dynatlas.measures.distances import distance_matrix as distance_matrix
 from dynatlas.measures.distances import reduced as reduced
 from dynatlas.measures.distances import settings_of as settings_of
+from dynatlas.measures.distances import similarity as similarity
 from dynatlas.measures.dynamics.dsa import DSA as DSA
 from dynatlas.measures.dynamics.dsa import InputDSA as InputDSA
 from dynatlas.measures.geometry.cca import CCA as CCA

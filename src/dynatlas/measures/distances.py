@@ -59,8 +59,58 @@ def distance(
         >>> round(distance(X, X**2, "cka"), 2)
         0.85
     """
-    both, chosen = _agreed({"X": X, "Y": Y}, _chosen(measure, options, inputs), stacklevel=3)
-    (_, first), (_, second) = _reduced(both, chosen, inputs, stacklevel=3)
+    return distance_by(chosen_measure(measure, options, inputs), X, Y, inputs, stacklevel=4)
+
+
+def similarity(
+    X: ArrayLike, Y: ArrayLike, measure: str = "svcca", *, inputs: ArrayLike | None = None, **options: Any
+) -> float:
+    """Compute the similarity of two networks' activities, from their distance d: 1 for an activity and itself.
+
+    1 − d for svcca, pwcca, cca, cka, rbf_cka, rsa and predictivity: the mean canonical correlation, the alignment of
+    kernels, the correlation of dissimilarities, the mean R². cos d for the angles of procrustes and of dsa and
+    input_dsa with ``score_method="angular"``. 1 − d²/2 for soft_matching and ``score_method="euclidean"`` of dsa, which
+    are chords between configurations of norm 1: again a cosine.
+
+    Distances without an upper limit have none and are refused: procrustes with ``euclidean=True``, and dsa and
+    input_dsa with ``score_method="wasserstein"``, their default.
+
+    Args:
+        X: as in ``distance``.
+        Y: as in ``distance``.
+        measure: as in ``distance``. A registered measure has a similarity if it defines ``Measure.similarity``.
+        inputs: as in ``distance``.
+        options: of the measure.
+
+    Returns:
+        The similarity, at most 1. At least 0 for svcca, pwcca, cka, rbf_cka and procrustes, and for cca without
+        ``held_out``; at least −1 for the others, except predictivity and cka with ``debiased``, which have no lower
+        limit.
+
+    Raises:
+        ValueError: as in ``distance``; the measure has no similarity.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(100, 5))
+        >>> similarity(X, X, "cka"), round(similarity(X, X**2, "cka"), 2)
+        (1.0, 0.15)
+        >>> similarity(X, X, "procrustes", euclidean=True)
+        Traceback (most recent call last):
+        ...
+        ValueError: Procrustes with euclidean=True has no similarity: its distances have no upper limit; ...
+    """
+    chosen = chosen_measure(measure, options, inputs)
+    chosen.similarity(0.0)  # refuses a measure that has none before anything is computed
+    return chosen.similarity(distance_by(chosen, X, Y, inputs, stacklevel=4))
+
+
+def distance_by(
+    measure: Measure, X: ArrayLike, Y: ArrayLike, inputs: ArrayLike | None = None, *, stacklevel: int = 3
+) -> float:
+    """Compute the distance between two activities by a measure; warnings point ``stacklevel`` − 1 calls up."""
+    both, chosen = _agreed({"X": X, "Y": Y}, measure, stacklevel)
+    (_, first), (_, second) = _reduced(both, chosen, inputs, stacklevel)
     if all(np.array_equal(first[name], second[name]) for name in first):
         return 0.0
     return max(chosen.between(first, second), 0.0)
@@ -96,7 +146,7 @@ def distance_matrix(
         >>> distances.sel(network="a").round(2).values.tolist()
         [0.0, 0.0, 0.85]
     """
-    activities, chosen = _agreed(activities, _chosen(measure, options, inputs), stacklevel=3)
+    activities, chosen = _agreed(activities, chosen_measure(measure, options, inputs), stacklevel=3)
     reduced = _reduced(activities, chosen, inputs, stacklevel=3)
     matrix = all_pairs([one for _, one in reduced], chosen)
     about = {"long_name": f"{measure} distance between networks", "n_networks": len(reduced)}
@@ -122,7 +172,8 @@ def reduced(activity: object, name: str, measure: Measure, inputs: ArrayLike | N
     return _of_checked(_checked(activity, name, measure, inputs), name, measure, inputs)
 
 
-def _chosen(name: str, options: Mapping[str, Any], inputs: ArrayLike | None) -> Measure:
+def chosen_measure(name: str, options: Mapping[str, Any], inputs: ArrayLike | None = None) -> Measure:
+    """Return the measure of this name with options, for activity with or without ``inputs``."""
     measure = measure_of(name, options)
     if inputs is not None and not measure.needs_trials:
         raise ValueError(f"{name} compares activity without its inputs; leave out inputs=")
@@ -132,19 +183,20 @@ def _chosen(name: str, options: Mapping[str, Any], inputs: ArrayLike | None) -> 
 
 
 def _checked(
-    activity: Any, name: str, measure: Measure, inputs: ArrayLike | None
+    activity: Any, name: str, measure: Measure, inputs: ArrayLike | None, *, centre: bool = True
 ) -> Float[np.ndarray, "*samples units"]:
     """Check one network's activity, in the shape that the measure takes."""
+    is_centred = centre and measure.is_centred
     if not measure.needs_trials:
-        return checked(activity, name, is_centred=measure.is_centred)
+        return checked(activity, name, is_centred=is_centred)
     if inputs is None:
-        return checked_trials(activity, name, measure.title, is_centred=measure.is_centred)
+        return checked_trials(activity, name, measure.title, is_centred=is_centred)
     shape = np.asarray(inputs).shape
     if len(shape) != 3:
         raise ValueError(f"inputs have the shape {shape}; expected [trials, time, channels]")
     if np.ndim(activity) == 2 and len(activity) == shape[0] * shape[1]:
         activity = checked(activity, name).reshape(*shape[:2], -1)
-    one = checked_trials(activity, name, measure.title, is_centred=measure.is_centred)
+    one = checked_trials(activity, name, measure.title, is_centred=is_centred)
     if one.shape[:2] != shape[:2]:
         raise ValueError(
             f"network {name} has {_extent(one)}, and the inputs have {shape[0]} trials of {shape[1]} times; expected "
@@ -167,6 +219,40 @@ def _extent(activity: Float[np.ndarray, "*samples units"]) -> str:
     if activity.ndim == 2:
         return f"{len(activity)} samples"
     return f"{activity.shape[0]} trials of {activity.shape[1]} times"
+
+
+def checked_activities(
+    activities: Activities, measure: Measure, inputs: ArrayLike | None = None, *, centre: bool = True
+) -> Iterator[tuple[str, Float[np.ndarray, "*samples units"]]]:
+    """Check the networks' activities one by one, and that all have the same samples if the measure compares these.
+
+    They are centred if the measure centres them, and ``centre``.
+
+    Raises:
+        ValueError: as in ``distance_matrix``.
+    """
+    first, extent = "", ""
+    names: set[str] = set()
+    labelled_rows: tuple[str, NDArray[Any]] | None = None
+    for name, activity in _named(activities):
+        if name in names:
+            raise ValueError(f"two networks are named {name}; names must differ")
+        one = _checked(activity, name, measure, inputs, centre=centre)
+        if names and measure.needs_same_samples and _extent(one) != extent:
+            raise ValueError(
+                f"network {name} has {_extent(one)} and network {first} has {extent.removesuffix(' samples')}; show "
+                "all networks the same samples in the same order"
+            )
+        rows = rows_of(activity) if measure.needs_same_samples else None
+        if rows is not None and labelled_rows is not None and not np.array_equal(rows, labelled_rows[1]):
+            raise ValueError(
+                f"the samples of networks {labelled_rows[0]} and {name} have different labels; show all networks "
+                "the same samples in the same order (pandas: reindex, xarray: align), or pass arrays without labels"
+            )
+        labelled_rows = (name, rows) if rows is not None else labelled_rows
+        first, extent = first or name, _extent(one)
+        names.add(name)
+        yield name, one
 
 
 def _agreed(activities: Activities, measure: Measure, stacklevel: int) -> tuple[Activities, Measure]:
@@ -195,27 +281,11 @@ def _reduced(
     futures: dict[str, Future[Reduced]] = {}
     running: deque[Future[Reduced]] = deque()
     few: list[str] = []
-    samples, extent = 0, ""
-    labelled_rows: tuple[str, NDArray[Any]] | None = None
+    samples = 0
     # The iterable may reuse its buffer, so each activity is copied (by centring) before a thread takes it.
     with single_threaded_algebra(), ThreadPoolExecutor(available_cores()) as pool:
-        for name, activity in _named(activities):
-            if name in futures:
-                raise ValueError(f"two networks are named {name}; names must differ")
-            one = _checked(activity, name, measure, inputs)
-            if futures and measure.needs_same_samples and _extent(one) != extent:
-                raise ValueError(
-                    f"network {name} has {_extent(one)} and network {next(iter(futures))} has "
-                    f"{extent.removesuffix(' samples')}; show all networks the same samples in the same order"
-                )
-            samples, extent = math.prod(one.shape[:-1]), _extent(one)
-            rows = rows_of(activity) if measure.needs_same_samples else None
-            if rows is not None and labelled_rows is not None and not np.array_equal(rows, labelled_rows[1]):
-                raise ValueError(
-                    f"the samples of networks {labelled_rows[0]} and {name} have different labels; show all networks "
-                    "the same samples in the same order (pandas: reindex, xarray: align), or pass arrays without labels"
-                )
-            labelled_rows = (name, rows) if rows is not None else labelled_rows
+        for name, one in checked_activities(activities, measure, inputs):
+            samples = math.prod(one.shape[:-1])
             if measure.unit_bias and samples < one.shape[-1]:
                 few.append(name)
             futures[name] = pool.submit(_of_checked, one, name, measure, inputs)

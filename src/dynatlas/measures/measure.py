@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from dynatlas.measures.alignment.fitted import Fitted
 from dynatlas.measures.aspects import Aspect
 from dynatlas.measures.pairs import Comparison, Reduced
 
@@ -38,6 +39,27 @@ class Measure(Comparison):
     @abstractmethod
     def reduce(self, activity: Float[np.ndarray, "*samples units"]) -> Reduced:
         """Reduce one network's activity, centred unless ``is_centred`` is False, to arrays by name."""
+
+    def similarity(self, distance: float) -> float:
+        """Return the similarity that a distance stands for: 1 at a distance of 0, and less at larger ones.
+
+        Raises:
+            ValueError: the measure has none.
+        """
+        del distance
+        raise ValueError(
+            f"{self.title} has no similarity: its class defines none (Measure.similarity); use dynatlas.distance"
+        )
+
+    def align(
+        self, X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"]
+    ) -> Fitted | None:
+        """Fit what aligns two networks' activity, to compare them on other samples; None if nothing is aligned.
+
+        Activity is not centred.
+        """
+        del X, Y
+        return None
 
     def dimension(self, reduced: Reduced) -> int:
         """Return the number of dimensions that are matched freely with the other network's; 0 without such freedom."""
@@ -77,6 +99,14 @@ class Measure(Comparison):
     def caution(self) -> str:
         """What the distance must not be read as, as a sentence; "" if nothing is known."""
         return ""
+
+
+def no_similarity(title: str, option: str, instead: str) -> ValueError:
+    """Return the error of a distance that has no upper limit with an option."""
+    return ValueError(
+        f"{title} with {option} has no similarity: its distances have no upper limit; use {instead}, or "
+        "dynatlas.distance"
+    )
 
 
 def expected(option: str, value: object, what: str, holds: bool) -> None:

@@ -121,7 +121,7 @@ class Network(SummaryRepr):
         rows += [("box", "not known" if self.bounds is None else "known: searches can be certified complete")]
         rows += [("from", sentence) for sentence in self.source]
         rows += [("assumed", ", ".join(self.assumed))] if self.assumed else []
-        return Summary("Network", tuple(rows), "dynatlas.analyze(network, key=jax.random.key(0))")
+        return Summary("Network", tuple(rows), "dynatlas.analyze(network)")
 
 
 class Readout(eqx.Module):

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
-from dynatlas._util.arrays import ArrayLike
+from dynatlas._util.arrays import ArrayLike, key_or_default
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.attractors import follow_orbit
 from dynatlas.dynamics.completeness.verdict import Certificate
@@ -124,7 +124,7 @@ def find_periodic_points(
     box: tuple[ArrayLike, ArrayLike] | None = None,
     max_starts: int = 16_384,
     max_seconds: float | None = MAX_SECONDS,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
 ) -> PeriodicPoints:
     """Find the periodic points of ``step`` up to a period: stable cycles, and those that no run reaches.
 
@@ -140,7 +140,7 @@ def find_periodic_points(
         box: (low, high): a region that ``step`` maps into itself.
         max_starts: budget of starts of each search.
         max_seconds: budget of processor time of each search.
-        key: random key for the added starts.
+        key: random key for the added starts; by default that of the seed 0.
 
     Raises:
         ValueError: as in ``find_fixed_points``; a period out of range.
@@ -151,7 +151,7 @@ def find_periodic_points(
         >>> import jax.numpy as jnp
         >>> step = lambda h, x: jnp.tanh(-2 * h)
         >>> starts = jax.random.normal(jax.random.key(0), (50, 1))
-        >>> found = find_periodic_points(step, starts, period=2, box=(-1, 1), key=jax.random.key(1))
+        >>> found = find_periodic_points(step, starts, period=2, box=(-1, 1))
         >>> [(cycle.period, cycle.n_unstable) for cycle in found.cycles]
         [(1, 1), (2, 0)]
         >>> [found.index_sum(period) for period in (1, 2)], found.certificate(2)
@@ -161,6 +161,7 @@ def find_periodic_points(
     """
     if isinstance(period, bool) or not 1 <= period <= LONGEST:
         raise ValueError(f"period is {period!r}; expected 1 to {LONGEST}")
+    key = key_or_default(key)
     settings: dict[str, Any] = {"box": box, "max_starts": max_starts, "max_seconds": max_seconds}
     searches = {
         times: find_fixed_points(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
-from dynatlas._util.arrays import ArrayLike, generator
+from dynatlas._util.arrays import ArrayLike, generator, key_or_default
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.multistart import Budget
 from dynatlas.dynamics.points import FixedPoints
@@ -103,7 +103,7 @@ def smallest_perturbations(
     n_directions: int = 64,
     max_steps: int = 20_000,
     max_seconds: float | None = 120.0,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
 ) -> SmallestPerturbations:
     """Find the smallest perturbation of each stable fixed point from which the map does not return to it.
 
@@ -121,7 +121,7 @@ def smallest_perturbations(
             the basin if it still moves fast, as on a cycle, and has not if it creeps.
         max_seconds: budget of processor time of this process, or None. When it is spent, rays are no longer turned, and
             ``angles`` show how far they were; otherwise the result does not depend on it.
-        key: random key of the directions.
+        key: random key of the directions; by default that of the seed 0.
 
     Raises:
         ValueError: ``points`` are no fixed points under these inputs, or an argument is out of range.
@@ -144,7 +144,7 @@ def smallest_perturbations(
     if n_directions < 0:
         raise ValueError(f"n_directions is {n_directions}; expected at least 0")
     check_steps(max_steps)
-    random = generator(key)
+    random = generator(key_or_default(key))
     budget = Budget(0, max_seconds)
     with jax.enable_x64(True):
         stable = StablePoints.of(step, points, inputs)

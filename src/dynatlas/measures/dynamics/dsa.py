@@ -11,7 +11,7 @@ from jaxtyping import Complex, Float
 from dynatlas.measures.aspects import Aspect
 from dynatlas.measures.dynamics.alignment import Shape, aligned_chords, chord_bound, shape_of
 from dynatlas.measures.dynamics.regression import delay_embedding, one_step_map
-from dynatlas.measures.measure import Measure, expected
+from dynatlas.measures.measure import Measure, expected, no_similarity
 from dynatlas.measures.pairs import Reduced
 from dynatlas.measures.transport import transport_distances
 
@@ -115,6 +115,12 @@ class DSA(Measure):
             "real": np.ascontiguousarray(eigenvalues.real),  # files of tensors have no complex double precision
             "imaginary": np.ascontiguousarray(eigenvalues.imag),
         }
+
+    def similarity(self, distance: float) -> float:
+        """Return ⟨A, C B Cᵀ⟩_F of the aligned maps, of norm 1: the cosine of their angle, 1 − d²/2 of their chord."""
+        if self.score_method == "wasserstein":
+            raise no_similarity(self.title, 'score_method="wasserstein"', 'score_method="angular"')
+        return float(np.cos(distance)) if self.score_method == "angular" else 1 - distance**2 / 2
 
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two sets of eigenvalues, or align two maps."""

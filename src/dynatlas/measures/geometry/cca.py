@@ -1,6 +1,6 @@
 """Distances from canonical correlations between the subspaces that two networks' activities span."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from dynatlas.measures.activity import on_unit_scale, orthonormal, principal_axes
+from dynatlas.measures.alignment.fitted import AlignedVariables, correlations
+from dynatlas.measures.alignment.side import Side
 from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Array, Reduced, blocks_of_products
 
@@ -101,6 +103,20 @@ class SVCCA(Measure):
             distances[pairs] = 1 - correlations.sum(axis=-1) / kept
         return distances
 
+    def similarity(self, distance: float) -> float:
+        """Return the mean canonical correlation."""
+        return 1 - distance
+
+    def align(
+        self, X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"]
+    ) -> AlignedVariables:
+        """Fit the canonical directions of the leading principal components."""
+        sides = (Side.of(X), Side.of(Y))
+        agreed = self.agreed(self._enough(one.variances) for one in sides)
+        bases = [one.to_basis(agreed.components or self._enough(one.variances)) for one in sides]
+        kept = (min if self.per_network else max)(basis.shape[1] for basis in bases)
+        return _aligned(sides, bases, lambda correlated: np.full(correlated[0].shape[1], 1 / kept))
+
     def dimension(self, reduced: Reduced) -> int:
         """Return the number of components kept."""
         return int(reduced["basis"].shape[1])
@@ -138,6 +154,22 @@ class PWCCA(Measure):
         correlations = np.minimum(correlations, 1)
         weights = (np.abs(left.T @ first["activity"]).sum(axis=1), np.abs(right @ second["activity"]).sum(axis=1))
         return float(1 - np.mean([weight @ correlations / weight.sum() for weight in weights]))
+
+    def similarity(self, distance: float) -> float:
+        """Return the weighted mean of the canonical correlations."""
+        return 1 - distance
+
+    def align(
+        self, X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"]
+    ) -> AlignedVariables:
+        """Fit the canonical directions, and the weights of both networks."""
+        sides = (Side.of(X), Side.of(Y))
+
+        def weights(variables: tuple[Array, Array]) -> Array:
+            along = [np.abs(one.T @ side.scaled).sum(axis=1) for one, side in zip(variables, sides, strict=True)]
+            return np.asarray(np.mean([each / each.sum() for each in along], axis=0))
+
+        return _aligned(sides, [one.to_basis() for one in sides], weights)
 
     def dimension(self, reduced: Reduced) -> int:
         """Return the dimension of the activity."""
@@ -213,12 +245,8 @@ class CCA(Measure):
         left, values, right = np.linalg.svd(first["fitted"].T @ second["fitted"], full_matrices=False)
         if "held" not in first:
             return float(1 - values.sum())
-        variables = [first["held"] @ left, second["held"] @ right.T]
-        variables = [variable - variable.mean(axis=0) for variable in variables]
-        norms = np.linalg.norm(variables[0], axis=0) * np.linalg.norm(variables[1], axis=0)
-        overlaps = (variables[0] * variables[1]).sum(axis=0)
         # A direction without activity on the held-out samples has no correlation.
-        return float(1 - np.mean(np.divide(overlaps, norms, out=np.zeros_like(norms), where=norms > 0)))
+        return float(1 - np.mean(correlations(first["held"] @ left, second["held"] @ right.T)))
 
     def tile(self, firsts: Sequence[Reduced], seconds: Sequence[Reduced]) -> Float[np.ndarray, "firsts seconds"]:
         """Compute the nuclear norm of every pair from one product of all activities."""
@@ -230,9 +258,35 @@ class CCA(Measure):
             distances[pairs] = 1 - np.linalg.svd(products, compute_uv=False).sum(axis=-1)
         return distances
 
+    def similarity(self, distance: float) -> float:
+        """Return the mean canonical correlation, regularised."""
+        return 1 - distance
+
+    def align(
+        self, X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"]
+    ) -> AlignedVariables:
+        """Fit the regularised canonical directions."""
+        if self.held_out:
+            raise ValueError(
+                f"held_out is {self.held_out}; leave it out: the samples passed to score or distance are those held out"
+            )
+        sides, kappa = (Side.of(X), Side.of(Y)), float(self.regularization)
+        bases = [one.to_basis() * np.sqrt(one.variances / (one.variances + kappa * one.variances[0])) for one in sides]
+        return _aligned(sides, bases, lambda correlated: np.full(correlated[0].shape[1], 1 / correlated[0].shape[1]))
+
     def dimension(self, reduced: Reduced) -> int:
         """Return the dimension of the activity; 0 with held-out samples, which reveal matches by chance."""
         return 0 if self.held_out else int(reduced["fitted"].shape[1])
+
+
+def _aligned(
+    sides: tuple[Side, Side], bases: Sequence[Array], weights: Callable[[tuple[Array, Array]], Array]
+) -> AlignedVariables:
+    """Return the canonical directions in two bases; ``weights`` takes the variables along them [samples, k]."""
+    first, second = (side.scaled @ basis for side, basis in zip(sides, bases, strict=True))
+    left, _, right = np.linalg.svd(first.T @ second, full_matrices=False)
+    maps = (sides[0].scale * bases[0] @ left, sides[1].scale * bases[1] @ right.T)
+    return AlignedVariables((sides[0].mean, sides[1].mean), maps, weights((first @ left, second @ right.T)))
 
 
 def _condition(activity: Float[np.ndarray, "samples units"]) -> float:

@@ -67,6 +67,10 @@ class CKA(Measure):
             raise ValueError("its unbiased ⟨K, K⟩ is not positive: the samples are too few for debiased cka")
         return {"scores": scores / own**0.25, "norms": norms / own**0.5}
 
+    def similarity(self, distance: float) -> float:
+        """Return the alignment of the kernels."""
+        return 1 - distance
+
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two scaled activities."""
         return float(self.tile([first], [second])[0, 0])

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dynatlas.measures.activity import on_unit_scale, principal_axes
+from dynatlas.measures.alignment.fitted import Predictions
+from dynatlas.measures.alignment.side import Side
 from dynatlas.measures.measure import Measure, expected
 from dynatlas.measures.pairs import Reduced
 
@@ -83,6 +85,19 @@ class Predictivity(Measure):
             "spread": np.asarray(np.trace(own[-1])),
         }
 
+    def similarity(self, distance: float) -> float:
+        """Return the mean R²."""
+        return 1 - distance
+
+    def align(self, X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"]) -> Predictions:
+        """Fit the regressions in both directions, each with its ridge; all samples are folds."""
+        if len(X) < 2 * int(self.folds):
+            raise ValueError(f"folds={self.folds} of {len(X)} samples leave parts of less than 2 samples")
+        first, second = Side.of(X), Side.of(Y)
+        folds = int(self.folds)
+        maps = (_weights(first.scaled, second.scaled, folds), _weights(second.scaled, first.scaled, folds))
+        return Predictions((first.mean, second.mean), (first.scale, second.scale), maps)
+
     def between(self, first: Reduced, second: Reduced) -> float:
         """Predict each network from the other."""
         ends = np.cumsum(first["counts"])[:-1]
@@ -90,6 +105,27 @@ class Predictivity(Measure):
         crossed = np.stack([one.T @ other for one, other in pairs])
         forward = _explained(first, second, crossed)
         return float(1 - (forward + _explained(second, first, crossed.swapaxes(1, 2))) / 2)
+
+
+def _weights(
+    X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"], folds: int
+) -> Float[np.ndarray, "units other_units"]:
+    """Return the weights of the regression of Y on X, both centred, with the ridge that cross-validation chooses."""
+    ridges = RIDGES * np.linalg.eigvalsh(X.T @ X)[-1]
+    errors = np.zeros(len(ridges))
+    for held in np.array_split(np.arange(len(X)), folds):
+        fitted_X, fitted_Y = np.delete(X, held, axis=0), np.delete(Y, held, axis=0)
+        mean, target = fitted_X.mean(axis=0), fitted_Y.mean(axis=0)
+        for number, ridge in enumerate(ridges):
+            weights = _ridge_regression(fitted_X - mean, fitted_Y - target, ridge)
+            errors[number] += ((Y[held] - target - (X[held] - mean) @ weights) ** 2).sum()
+    return _ridge_regression(X, Y, float(ridges[errors.argmin()]))
+
+
+def _ridge_regression(
+    X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"], ridge: float
+) -> Float[np.ndarray, "units other_units"]:
+    return np.asarray(np.linalg.solve(X.T @ X + ridge * np.eye(X.shape[1]), X.T @ Y))
 
 
 def _regressions(

@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from dynatlas.measures.activity import on_unit_scale, orthonormal, principal_axes
-from dynatlas.measures.measure import Measure, expected
-from dynatlas.measures.pairs import Reduced
+from dynatlas.measures.alignment.fitted import AlignedShapes
+from dynatlas.measures.alignment.side import Side
+from dynatlas.measures.measure import Measure, expected, no_similarity
+from dynatlas.measures.pairs import Array, Reduced
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,44 @@ class Procrustes(Measure):
             scores *= norm / np.linalg.norm(scores)
         size = np.abs(activity).max() / np.abs(scaled).max() * norm / np.sqrt(len(activity))
         return {"scores": scores / norm, "size": np.asarray(size if self.euclidean else 1.0)}
+
+    def similarity(self, distance: float) -> float:
+        """Return the cosine of the angle, ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F)."""
+        if self.euclidean:
+            raise no_similarity(self.title, "euclidean=True", "euclidean=False")
+        return float(np.cos(distance))
+
+    def align(
+        self, X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"]
+    ) -> AlignedShapes:
+        """Fit the best rotation, after partial whitening.
+
+        Directions without activity keep columns of their own in the common space, in which the other network is 0.
+        """
+        sides = [Side.of(one) for one in (X, Y)]
+        shapes, silent = zip(*(self._maps(one) for one in sides), strict=True)
+        narrow, wide = sorted((0, 1), key=lambda each: shapes[each].shape[1])
+        left, _, right = np.linalg.svd(
+            (sides[narrow].scaled @ shapes[narrow]).T @ (sides[wide].scaled @ shapes[wide]), full_matrices=False
+        )
+        aligned = {narrow: shapes[narrow] @ (left @ right), wide: shapes[wide]}
+        sizes = [np.sqrt(one.variances.sum()) if self.euclidean else one.scale for one in sides]
+        absent = [np.zeros((len(one.axes), other.shape[1])) for one, other in zip(sides, silent[::-1], strict=True)]
+        maps = (
+            sizes[0] * np.hstack([aligned[0], silent[0], absent[0]]),
+            sizes[1] * np.hstack([aligned[1], absent[1], silent[1]]),
+        )
+        return AlignedShapes((sides[0].mean, sides[1].mean), maps, "euclidean" if self.euclidean else "angle")
+
+    def _maps(self, side: Side) -> tuple[Array, Array]:
+        """Return the maps of scaled activity to a shape of norm 1 [units, k], and of directions without activity."""
+        norm = np.sqrt(side.variances.sum())
+        if self.alpha is None:
+            return side.axes / norm, side.silent_directions() / norm
+        alpha = float(self.alpha)
+        shape = side.to_basis() * (alpha * np.sqrt(side.variances) / norm + 1 - alpha)
+        size = np.linalg.norm(side.scaled @ shape)
+        return shape / size, alpha * side.silent_directions() / (norm * size)
 
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two scaled activities and their sizes."""

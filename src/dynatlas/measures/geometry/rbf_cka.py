@@ -64,6 +64,10 @@ class RBFCKA(Measure):
         entries = np.append(entries, np.diagonal(kernel))
         return {"entries": entries / np.linalg.norm(entries)}
 
+    def similarity(self, distance: float) -> float:
+        """Return the alignment of the kernels."""
+        return 1 - distance
+
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two centred kernels."""
         return float(1 - first["entries"] @ second["entries"])

@@ -81,6 +81,10 @@ class RSA(Measure):
             values = values - values.mean()
         return {"values": np.asarray(values / np.linalg.norm(values))}
 
+    def similarity(self, distance: float) -> float:
+        """Return the correlation of the dissimilarities."""
+        return 1 - distance
+
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two sets of standardised dissimilarities."""
         return float(1 - first["values"] @ second["values"])

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from dynatlas.measures.activity import on_unit_scale
+from dynatlas.measures.alignment.fitted import AlignedShapes
+from dynatlas.measures.alignment.side import Side
 from dynatlas.measures.measure import Measure
 from dynatlas.measures.pairs import Array, Reduced, blocks_of_products
 from dynatlas.measures.transport import coupling
@@ -47,6 +49,22 @@ class SoftMatching(Measure):
         scaled = on_unit_scale(activity)
         return {"units": scaled * (np.sqrt(scaled.shape[1]) / np.linalg.norm(scaled))}
 
+    def similarity(self, distance: float) -> float:
+        """Return Σ πᵢⱼ ⟨xᵢ, yⱼ⟩ = 1 − d²/2: the correlation of matched units."""
+        return 1 - distance**2 / 2
+
+    def align(
+        self, X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"]
+    ) -> AlignedShapes:
+        """Fit the assignment of units."""
+        sides = [Side.of(one) for one in (X, Y)]
+        first, second = (self.reduce(one.scaled)["units"] for one in sides)
+        rows, columns, shares = coupling(_costs(first, second, first.T @ second))
+        sizes = [one.scale * np.sqrt(len(one.mean)) / np.linalg.norm(one.scaled) for one in sides]
+        units = [np.eye(len(one.mean))[:, matched] for one, matched in zip(sides, (rows, columns), strict=True)]
+        maps = (sizes[0] * units[0] * np.sqrt(shares), sizes[1] * units[1] * np.sqrt(shares))
+        return AlignedShapes((sides[0].mean, sides[1].mean), maps, "chord")
+
     def between(self, first: Reduced, second: Reduced) -> float:
         """Compare two scaled activities."""
         return float(self.tile([first], [second])[0, 0])
@@ -55,11 +73,10 @@ class SoftMatching(Measure):
         """Assign the units of every pair, from one product of all activities."""
         distances = np.empty((len(firsts), len(seconds)))
         units: list[list[Array]] = [[one["units"] for one in group] for group in (firsts, seconds)]
-        sizes = [[(activity**2).sum(axis=0) for activity in group] for group in units]
         for (rows, columns), products in blocks_of_products(*units):
             for i, row in enumerate(rows[:, 0]):
                 for j, column in enumerate(columns[0]):
-                    costs = sizes[0][row][:, None] + sizes[1][column] - 2 * products[i, j]
+                    costs = _costs(units[0][row], units[1][column], products[i, j])
                     firsts_, seconds_, shares = coupling(costs)
                     squared = costs[firsts_, seconds_] @ shares
                     if squared < NEAR:
@@ -67,3 +84,8 @@ class SoftMatching(Measure):
                         squared = (differences**2).sum(axis=0) @ shares
                     distances[row, column] = np.sqrt(squared)
         return distances
+
+
+def _costs(first: Array, second: Array, product: Array) -> Array:
+    """Return ‖xᵢ − yⱼ‖² of all units, from their products."""
+    return np.asarray((first**2).sum(axis=0)[:, None] + (second**2).sum(axis=0) - 2 * product)

@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike, NDArray
 
-from dynatlas._util.arrays import generator
+from dynatlas._util.arrays import generator, key_or_default
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.attractors import Attractor
 from dynatlas.dynamics.fixed_points import MAX_SECONDS, find_fixed_points
@@ -68,7 +68,7 @@ def analyze(
     max_starts: int | None = None,
     max_seconds: float | None = MAX_SECONDS,
     max_regions: int | None = None,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
 ) -> Analysis:
     """Analyse the dynamics of a network under static inputs.
 
@@ -86,7 +86,7 @@ def analyze(
         max_starts: budget of starts of each search, including those that it adds; by default 16,384.
         max_seconds: budget of processor time of each search, or None.
         max_regions: budget of groups of linear regions of a relu network (``find_fixed_points``).
-        key: the random key.
+        key: the random key; by default that of the seed 0.
 
     Raises:
         ValueError: shapes that do not fit the network.
@@ -96,7 +96,7 @@ def analyze(
 
         >>> import jax.numpy as jnp
         >>> switches = Network(lambda h, x: jnp.tanh(2 * h + x), n_states=2, n_inputs=2, bounds=lambda x: (-1, 1))
-        >>> analyze(switches, key=jax.random.key(0))
+        >>> analyze(switches)
         condition 0: 9 roots (4 + 4 + 1), index sum 1, complete; attractors that 16 runs reached: 4 fixed points
     """
     static = np.zeros((1, network.n_inputs)) if conditions is None else np.asarray(conditions, np.float64)
@@ -104,7 +104,7 @@ def analyze(
         raise ValueError(f"conditions has shape {static.shape}; expected [conditions, {network.n_inputs}]")
     if not np.isfinite(static).all():
         raise ValueError("conditions has NaN or infinity; expected numbers")
-    key, visit_key, run_key = jax.random.split(key, 3)
+    key, visit_key, run_key = jax.random.split(key_or_default(key), 3)
     visited = visited_states(network, trials, activity, generator(visit_key))
     budget = Budget(max_starts or MOST_STARTS, max_seconds, max_regions)
     given = starts or starts_for(network.n_states)

@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike, NDArray
 
-from dynatlas._util.arrays import generator
+from dynatlas._util.arrays import generator, key_or_default
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas.dynamics.continuation.branches import Branches
 from dynatlas.dynamics.continuation.continuation import continue_fixed_points
@@ -90,7 +90,7 @@ def continue_network(
     n_values: int = 100,
     max_starts: int | None = None,
     max_seconds: float | None = MAX_SECONDS,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
 ) -> Continuation:
     """Find a network's fixed points at the start of a parameter, and follow them to its end.
 
@@ -108,18 +108,19 @@ def continue_network(
         n_values: the largest step is 1/n_values of the interval, and index sums are taken at n_values + 1 values.
         max_starts: budget of starts of the search at ``start``; by default 16,384.
         max_seconds: budget of processor time of the search at ``start``, or None.
-        key: the random key. Missing branches are searched for at ``stop`` and where the index sum is not 1.
+        key: the random key, by default that of the seed 0. Missing branches are searched for at ``stop`` and where the
+            index sum is not 1.
 
     Raises:
         ValueError: a parameter that the network does not have, shapes that do not fit it, a budget or a number of
-            values that is too small, no key, or no fixed point at ``start``.
+            values that is too small, or no fixed point at ``start``.
 
     Example:
         A bistable unit loses two of its three fixed points in a fold, at atanh(√½) − 2√½ = −0.5328.
 
         >>> import jax.numpy as jnp
         >>> switch = Network(lambda h, x: jnp.tanh(2 * h + x), n_states=1, n_inputs=1, bounds=lambda x: (-1, 1))
-        >>> found = continue_network(switch, "input:0", 0.0, -1.0, key=jax.random.key(0))
+        >>> found = continue_network(switch, "input:0", 0.0, -1.0)
         >>> found.tables["bifurcations"][["kind", "parameter"]].round(4).values.tolist()
         [['fold', -0.5328]]
     """
@@ -132,8 +133,7 @@ def continue_network(
         raise ValueError(f"max_starts is {max_starts}; expected at least 1, or None")
     if max_seconds is not None and not max_seconds >= 0:
         raise ValueError(f"max_seconds is {max_seconds}; expected 0 or more seconds, or None")
-    generator(key)  # refuses what is no key with a sentence; jax.random.split does not
-    visit_key, start_key, search_key, branch_key = jax.random.split(key, 4)
+    visit_key, start_key, search_key, branch_key = jax.random.split(key_or_default(key), 4)
     # At a grid: without a box at one of the values, no index sum certifies anything.
     box = box_along(way, network, np.linspace(start, stop, n_values + 1))
     first = network.with_step(way.step_at(start))

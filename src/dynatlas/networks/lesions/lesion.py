@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynatlas._io.targets import Results
 from dynatlas._io.targets import write_folder as write_results
-from dynatlas._util.arrays import generator
+from dynatlas._util.arrays import generator, key_or_default
 from dynatlas._util.display import Summary, SummaryRepr
 from dynatlas._util.messages import count_of
 from dynatlas.cells.architectures import StagedCell
@@ -77,7 +77,7 @@ def lesion(
     fixed_points: bool = True,
     max_starts: int = MAX_STARTS,
     max_seconds: float | None = MAX_SECONDS,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
 ) -> Lesions:
     """Silence units, remove modes and input channels of a network; measure the error and the fixed points after each.
 
@@ -98,24 +98,24 @@ def lesion(
         fixed_points: whether to search for fixed points.
         max_starts: budget of starts of each search.
         max_seconds: budget of processor time of each search, or None.
-        key: the random key.
+        key: the random key; by default that of the seed 0.
 
     Raises:
-        ValueError: units, modes or channels that the network does not have, shapes that do not fit it, a negative
-            budget, or no key.
+        ValueError: units, modes or channels that the network does not have, shapes that do not fit it, or a
+            negative budget.
 
     Example:
         Three independent bistable units have 27 fixed points; with one of them silent they have 9.
 
         >>> import jax.numpy as jnp
         >>> switches = Network(lambda h, x: jnp.tanh(2 * h + x), n_states=3, n_inputs=3, bounds=lambda x: (-1, 1))
-        >>> lesion(switches, units=[0, (1, 2)], key=jax.random.key(0)).table[["lesion", "n_roots", "certificate"]]
+        >>> lesion(switches, units=[0, (1, 2)]).table[["lesion", "n_roots", "certificate"]]
                  lesion  n_roots certificate
         0        intact       27    complete
         1       unit h0        9    complete
         2  units h1, h2        3    complete
     """
-    generator(key)  # refuses what is no key with a sentence; jax.random.split does not
+    key = key_or_default(key)
     if max_starts < 1:
         raise ValueError(f"max_starts is {max_starts}; expected at least 1")
     if max_seconds is not None and not max_seconds >= 0:

@@ -1,0 +1,1 @@
+"""Measures as objects: fitted to some samples, and scored on others."""
