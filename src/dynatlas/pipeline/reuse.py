@@ -1,7 +1,9 @@
 """Reuse of another atlas: its networks, and what was found in each, where this study would compute the same."""
 
+from fnmatch import filter as matching
+
 from dynatlas.atlas.atlas import Atlas
-from dynatlas.pipeline.jobs import Job, jobs_of, matching
+from dynatlas.pipeline.jobs import Job, jobs_of
 from dynatlas.pipeline.stages.behavior import measure_behavior
 from dynatlas.pipeline.stages.dynamics.findings import find_dynamics
 from dynatlas.pipeline.stages.dynamics.snapshots import search_snapshots
@@ -27,7 +29,8 @@ def reuse(atlas: Atlas, source: Atlas) -> int:
     Raises:
         DamagedAtlasError: an entry of the source is not what was written.
     """
-    count, there, done = 0, source.entries, set()
+    count, there = 0, source.entries
+    done: set[str] = set()
     for job in jobs_of(atlas.study):
         # Findings are of these very weights: if networks are trained again, they are made again.
         is_due = not job.is_done(atlas.entries) and (job.stage in ("search", "training") or job.needs <= done)
