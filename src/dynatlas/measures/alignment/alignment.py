@@ -62,6 +62,10 @@ class Alignment:
     Source: netrep (Williams et al. 2021), whose ``score`` is the distance; the interface is that of scikit-learn.
     """
 
+    measure: str
+    fitted_: Fitted | None
+    n_units_: tuple[int, int]
+
     def __init__(self, measure: str = "svcca", **options: Any) -> None:
         self.measure = measure
         self._chosen = measure_of(measure, options)
