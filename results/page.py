@@ -216,6 +216,17 @@ class Results:
         heads = [f"{kind} of {count}" for kind, count in KINDS.items()]
         return _markdown(["iteration", "networks", "MSE", *heads, "all roots", "networks with 27"], rows)
 
+    def first_complete(self) -> str:
+        """Return the first snapshot at which each followed flip-flop has 27 roots."""
+        searches = _of(self.atlas.table("snapshot_searches"), task="flip_flop")
+        complete = searches[searches.n_roots == sum(KINDS.values())].groupby("network").iteration.min()
+        followed = self.networks.set_index("network").loc[searches.network.unique()]
+        rows = [
+            [f"{network.architecture} {network.activation}", complete.get(name, "never"), f"{network.mse:.2g}"]
+            for name, network in followed.iterrows()
+        ]
+        return _markdown(["network", "27 fixed points from iteration", "MSE at the end"], rows)
+
     # ── Activity ───────────────────────────────────────────────────────────────────────────────────────────────────
     def medians(self, column: str, factor: str, table: str = "activity") -> str:
         """Return the median of a column of a table of networks at each level of a factor, by task."""
