@@ -12,7 +12,7 @@ from rich.table import Table
 from dynatlas._util.messages import duration
 from dynatlas.atlas.atlas import Atlas
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
-from dynatlas.atlas.view import lost_levels
+from dynatlas.atlas.view import left_out, lost_levels
 from dynatlas.measures.aspects import ASPECTS
 from dynatlas.measures.findings import given_factors
 
@@ -25,7 +25,7 @@ def print_summary(atlas: Atlas, console: Console) -> None:
     networks, headline, claims = (atlas.table(name) for name in ("networks", "headline", "claims"))
     passed = int(networks.passed.sum())
     console.print(f"\n{atlas.study.name}: {passed} of {len(networks)} networks learned their task", markup=False)
-    for reason, count in networks.reason[networks.reason != ""].value_counts().items():
+    for reason, count in left_out(networks).items():
         console.print(f"  left out: {count} × {reason}", markup=False)
     for sentence in lost_levels(atlas.study, networks):
         console.print(f"  {sentence} learned it, so that these are compared with nothing", markup=False)

@@ -235,7 +235,7 @@ def _draw_effects(axes: Axes, atlas: AtlasLike, task: str) -> float:
             )
             said = "no measure" if no_measure else f"p {p_text(p)}"
             axes.text(1.04, position, f"{r2:.2f} ({said})", va="center", fontsize=SMALLEST, color=GREY)
-            labels.append((position, str(factor).replace("_", " ")))
+            labels.append((position, factor_label(str(factor))))
             position += 1
         position += 0.3
     axes.set_yticks([place for place, _ in labels], [label for _, label in labels])
