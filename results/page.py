@@ -9,7 +9,6 @@ With --check nothing is written, and the exit code is 1 if the page is another o
 import argparse
 import math
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,12 @@ import pandas as pd
 
 from dynatlas import Atlas, Study
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
+from dynatlas.atlas.view import left_out, task_title
+from dynatlas.figures.looks import factor_label, level_title
 from dynatlas.statistics.intervals import share_interval
 
-ROOT = Path(__file__).parents[1]
-PUBLISHED, PAGE = ROOT / "results" / "reproduction", ROOT / "docs" / "results.md"
+HERE = Path(__file__).parent
+PUBLISHED, BEFORE, PAGE = HERE / "reproduction", HERE / "before_training.csv", HERE.parent / "docs" / "results.md"
 TEMPLATE = "page.md.jinja"
 
 # Fixed points of a flip-flop of three channels by the number of channels at 0, which is that of unstable directions.
@@ -39,6 +40,7 @@ class Results:
         self.study: Study = atlas.study
         self.networks = atlas.table("networks")
         self.tasks = [task.name for task in self.study.tasks]
+        self.titles = {name: task_title(self.study, name) for name in self.tasks}
 
     # ── The population ─────────────────────────────────────────────────────────────────────────────────────────────
     def passed(self, **levels: Any) -> str:
@@ -50,15 +52,15 @@ class Results:
         """Return how many networks of each task passed at each level of a factor."""
         levels = self.study.levels[factor]
         rows = [[task, *(self.passed(task=task, **{factor: level}) for level in levels)] for task in self.tasks]
-        return _markdown(
-            ["task", *(f"{factor} {level:g}" if isinstance(level, float) else f"{level}" for level in levels)], rows
-        )
+        return _markdown(["task", *(level_title(factor, level) for level in levels)], rows)
 
     def failures(self) -> str:
         """Return the reasons for which networks were left out, with their numbers."""
-        reasons = self.networks.reason[~self.networks.passed].str.replace(r" at iteration \d+", "", regex=True)
-        counts = Counter(zip(self.networks.task[~self.networks.passed], reasons, strict=True))
-        rows = [[task, reason, count] for (task, reason), count in sorted(counts.items(), key=lambda item: -item[1])]
+        rows = [
+            [task, reason, count]
+            for task, networks in self.networks.groupby("task", sort=False)
+            for reason, count in left_out(networks).items()
+        ]
         return _markdown(["task", "reason", "networks"], rows)
 
     # ── Claims ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,11 +91,15 @@ class Results:
             ["claim", "task", "number, and what is claimed", "verdict", "value [95 % interval]", "p", "note"], rows
         )
 
-    def finding(self, claim: str, task: str, place: int = 0) -> str:
-        """Return the number of one finding, with its interval."""
-        table = self.atlas.table("claims")
-        row = table[(table.claim == claim) & (table.task == task)].iloc[place]
-        return _interval(row.value, row.low, row.high)
+    def finding(self, claim: str, task: str) -> str:
+        """Return the number of the first finding on a claim and task, with its interval."""
+        row = _of(self.atlas.table("claims"), claim=claim, task=task).iloc[0]
+        return _interval(row.value, row.low, row.high, digits=2)
+
+    def finding_in_percent(self, claim: str, task: str) -> str:
+        """Return the same of a share."""
+        row = _of(self.atlas.table("claims"), claim=claim, task=task).iloc[0]
+        return _percent(row.value, row.low, row.high)
 
     # ── What factors explain ───────────────────────────────────────────────────────────────────────────────────────
     def shares(self, task: str) -> str:
@@ -104,12 +110,24 @@ class Results:
         for (aspect, measure), of_measure in headline.groupby(["aspect", "measure"], sort=False):
             cells = {row.factor: self._share(row) for row in of_measure.itertuples()}
             rows.append([f"{aspect}: {measure}", *(cells[part] for part in parts), of_measure.n_networks.iloc[0]])
-        return _markdown(["distance", *parts, "n"], rows)
+        return _markdown(["distance", *map(factor_label, parts), "n"], rows)
 
     def share(self, task: str, measure: str, factor: str) -> str:
         """Return one of these shares in percent, with its interval."""
         row = _of(self.atlas.table("headline"), task=task, measure=measure, factor=factor).iloc[0]
-        return f"{100 * row.r2:.0f} % [{100 * row.r2_low:.0f}, {100 * row.r2_high:.0f}]"
+        return _percent(row.r2, row.r2_low, row.r2_high)
+
+    def largest_share(self, factor: str) -> str:
+        """Return the largest share of a factor over all tasks and measures, with its interval and measure."""
+        rows = _of(self.atlas.table("headline"), factor=factor)
+        row = rows.loc[rows.r2.idxmax()]
+        return f"{_percent(row.r2, row.r2_low, row.r2_high)} ({row.measure}, {self.titles[row.task].lower()})"
+
+    def dispersion(self, task: str, measure: str, factor: str) -> str:
+        """Return how many times as spread out the most dispersed level is as the least, with the p of PERMDISP."""
+        effects = self.atlas.table("effects")
+        row = _of(effects, task=task, measure=measure, factor=factor, subset="all").iloc[0]
+        return f"{row.dispersion:.2f} times (p = {row.dispersion_p:.2g})"
 
     @staticmethod
     def _share(row: Any) -> str:
@@ -131,7 +149,7 @@ class Results:
 
     def before_training(self) -> str:
         """Return what factors explain before and after training, as validation/before_training.py found it."""
-        table = pd.read_csv(PUBLISHED / "before_training.csv")
+        table = pd.read_csv(BEFORE)
         parts = list(dict.fromkeys(table.factor))
         rows = []
         for (task, measure, when), group in table.groupby(["task", "measure", "networks"], sort=False):
@@ -140,7 +158,13 @@ class Results:
                 for row in group.itertuples()
             }
             rows.append([task, measure, when, *(cells[part] for part in parts)])
-        return _markdown(["task", "distance", "networks", *parts], rows)
+        return _markdown(["task", "distance", "networks", *map(factor_label, parts)], rows)
+
+    def before(self, task: str, measure: str, networks: str, factor: str) -> str:
+        """Return one of these shares in percent."""
+        table = pd.read_csv(BEFORE)
+        row = _of(table, task=task, measure=measure, networks=networks, factor=factor).iloc[0]
+        return f"{100 * row.r2:.0f} %"
 
     # ── Fixed points of the flip-flop ──────────────────────────────────────────────────────────────────────────────
     @property
@@ -179,13 +203,15 @@ class Results:
             errors = [f"{group.mse[chosen].median():.2g}" if chosen.any() else "–" for chosen in (~is_off, is_off)]
             rows.append(
                 [
-                    f"{factor} {level:g}" if isinstance(level, float) else f"{level}",
+                    level_title(factor, level),
                     len(group),
-                    f"{100 * is_off.mean():.0f} % [{100 * low:.0f}, {100 * high:.0f}]",
+                    _percent(float(is_off.mean()), low, high),
                     *errors,
                 ]
             )
-        return _markdown([factor, "networks", "not 27 fixed points", "their median MSE: 27", "another number"], rows)
+        return _markdown(
+            [factor_label(factor), "networks", "not 27 fixed points", "their median MSE: 27", "another number"], rows
+        )
 
     def formation(self) -> str:
         """Return how the fixed points of the flip-flop form: medians over networks at each snapshot."""
@@ -227,6 +253,48 @@ class Results:
         ]
         return _markdown(["network", "27 fixed points from iteration", "MSE at the end"], rows)
 
+    def trained_flip_flops(self) -> int:
+        """Return the number of flip-flops that learned."""
+        return len(self._counts)
+
+    def off_mode_count(self) -> int:
+        """Return the number of those that do not have 27 roots."""
+        return int((self._counts.n_roots != sum(KINDS.values())).sum())
+
+    def off_mode_networks(self) -> str:
+        """Return the flip-flops that do not have 27 roots."""
+        counts = self._counts
+        rows = [
+            [
+                f"{one.architecture} {one.activation}, {one.units} units, L2 {one.l2:g}, seed {one.seed}",
+                one.n_roots,
+                one.n_stable,
+                f"{one.mse:.2g}",
+                one.certificate,
+            ]
+            for one in counts[counts.n_roots != sum(KINDS.values())].itertuples()
+        ]
+        return _markdown(["network", "fixed points", "stable", "MSE", "certificate"], rows)
+
+    # ── Line attractors ────────────────────────────────────────────────────────────────────────────────────────────
+    def unstable_integrators(self, radius: float = 1.25) -> str:
+        """Return the integrators with a strongly unstable point on the line, in either context."""
+        lines = self.atlas.table("line_attractors").merge(self.networks, on="network")
+        rows = [
+            [
+                f"{one.architecture} {one.activation}, {one.units} units, L2 {one.l2:g}, seed {one.seed}",
+                one.condition_name,
+                f"{one.spectral_radius:.2f}",
+                f"{one.length_to_width:.1f}",
+                f"{one.response_median:.3g}",
+                f"{one.r2:.4f}",
+            ]
+            for one in lines[lines.spectral_radius > radius].itertuples()
+        ]
+        return _markdown(
+            ["network", "context", "mean of the largest |λ|", "length to width", "linear response", "R²"], rows
+        )
+
     # ── Activity ───────────────────────────────────────────────────────────────────────────────────────────────────
     def medians(self, column: str, factor: str, table: str = "activity") -> str:
         """Return the median of a column of a table of networks at each level of a factor, by task."""
@@ -237,9 +305,7 @@ class Results:
             [task, *(f"{_of(rows, task=task, **{factor: level})[column].median():.2f}" for level in levels)]
             for task in self.tasks
         ]
-        return _markdown(
-            ["task", *(f"{level:g}" if isinstance(level, float) else f"{level}" for level in levels)], cells
-        )
+        return _markdown(["task", *(level_title(factor, level) for level in levels)], cells)
 
 
 def _of(table: pd.DataFrame, **levels: Any) -> pd.DataFrame:
@@ -258,6 +324,10 @@ def _interval(value: float, low: float, high: float, digits: int = 3) -> str:
     return text(value) if math.isnan(low) else f"{text(value)} [{text(low)}, {text(high)}]"
 
 
+def _percent(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def _p(value: float) -> str:
     return "" if pd.isna(value) else f"{value:.2g}"
 
@@ -274,7 +344,7 @@ def _markdown(heads: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 def page() -> str:
     """Return the page."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    loader = jinja2.FileSystemLoader(HERE)
     environment = jinja2.Environment(  # noqa: S701 - Markdown
         loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )

@@ -117,7 +117,7 @@ def test_study_file(tmp_path, monkeypatch):
 
 def test_other_papers():
     text = " ".join((DOCS / "other-papers.md").read_text(encoding="utf-8").split())
-    papers = [name for name in builtin_studies() if name not in ("demo", "learning", "desk", "paper")]
+    papers = [name for name in builtin_studies() if name not in ("demo", "learning", "reproduction", "desk", "paper")]
     assert all(f"`{name}`: {len(Study.load(name).members)} " in text for name in papers)
 
 
@@ -131,9 +131,10 @@ def test_my_task(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("quick_compilation")
 def test_gallery(tmp_path, monkeypatch):
-    """Its code draws the figures that it shows; of atlases it draws them here without results."""
+    """Its code draws the figures that it shows; of atlases that are not published it draws them without results."""
     monkeypatch.chdir(tmp_path)
-    for name in ("demo", "learning", "tolmachev-engel"):
+    (tmp_path / "results").symlink_to(DOCS.parent / "results")
+    for name in ("learning", "tolmachev-engel"):
         Atlas.create(tmp_path / "atlases" / name, Study.load(name))
     try:
         carry_out(DOCS / "gallery.md")
@@ -145,7 +146,7 @@ def test_gallery(tmp_path, monkeypatch):
     for name in saved:
         assert f"(images/{name})" in text
         assert plt.imread(tmp_path / name).shape == plt.imread(DOCS / "images" / name).shape
-    assert all((DOCS / name).is_file() for name in re.findall(r"\((images/.+?)\)", text))
+    assert all((DOCS / name).is_file() for name in re.findall(r"\(((?:images|\.\./results)/.+?)\)", text))
 
 
 @pytest.mark.usefixtures("quick_compilation")
