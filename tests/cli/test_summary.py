@@ -79,4 +79,4 @@ def test_a_level_of_which_nothing_was_learned_is_named():
     networks = pd.DataFrame(rows)
     assert lost_levels(study, networks) == []  # nothing of the flip-flop is compared at all
     networks.loc[(networks.task == "flip_flop") & (networks.gain == 1.0), "passed"] = True
-    assert lost_levels(study, networks) == ["flip_flop: no network with gain 0.5 or 1.5"]
+    assert lost_levels(study, networks) == ["Flip-flop: no network with gain 0.5 or 1.5"]

@@ -352,7 +352,8 @@ _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)
 def left_out(networks: pd.DataFrame) -> dict[str, int]:
     """The networks that did not pass, counted by reason, the most frequent first.
 
-    Reasons that differ only in their numbers, in more than three ways, are one; “…” then stands for the numbers.
+    Reasons that differ only in their numbers, in more than three ways, are one; “…” then stands for the numbers, and
+    the iterations are not named.
     """
     reasons = [reason or "no reason was recorded" for reason in networks.loc[~networks["passed"], "reason"]]
     kinds: dict[str, list[str]] = {}
@@ -360,14 +361,14 @@ def left_out(networks: pd.DataFrame) -> dict[str, int]:
         kinds.setdefault(_NUMBER.sub("…", reason), []).append(reason)
     counts: Counter[str] = Counter()
     for kind, same in kinds.items():
-        counts.update(same if len(set(same)) <= 3 else [kind] * len(same))
+        counts.update(same if len(set(same)) <= 3 else [kind.removesuffix(" at iteration …")] * len(same))
     return dict(counts.most_common())
 
 
 def lost_levels(study: Study, networks: pd.DataFrame) -> list[str]:
     """Name the levels of varying factors of which no network passed, task by task: the factor cannot be compared there.
 
-    Example: "flip_flop: no network with gain 0.5".
+    Example: "Flip-flop: no network with gain 0.5".
     """
     found = []
     for task, rows in networks.groupby("task", sort=False):
@@ -375,7 +376,7 @@ def lost_levels(study: Study, networks: pd.DataFrame) -> list[str]:
             passed = set(rows.loc[rows["passed"], factor])
             lost = [level_text(level) for level in levels if level not in passed]
             if lost and passed and len(levels) > 1:
-                found.append(f"{task}: no network with {factor} {' or '.join(lost)}")
+                found.append(f"{task_title(study, str(task))}: no network with {factor} {' or '.join(lost)}")
     return found
 
 

@@ -127,7 +127,7 @@ def sentence(rows: list[SharesRow], factor: str) -> str:
                 kind = "few"
             found[kind].append(f"{where} (R² {share.text})" if share.is_no_measure else where)
     name = factor_title(factor)
-    plural = factor == "interactions"
+    plural = factor in ("interactions", "units")
     separates = "separate" if plural else "separates"
     yes, no = listed(found["yes"], "and"), listed(found["no"], "or")
     sentences = []
