@@ -2,10 +2,11 @@
 
     python validation/before_training.py ATLAS --csv before_training.csv
     python results/publish.py ATLAS before_training.csv
-    python results/page.py
+    python results/pages.py
 
 `reproduction` becomes an excerpt of the atlas: tables, distances, and the arrays that the figures read. `figures` has
-figures drawn from the excerpt, and `before_training.csv` is the given file. The page is docs/results.md.
+figures drawn from the excerpt, and `before_training.csv` is the given file. The pages are docs/results.md and
+docs/findings.md.
 """
 
 import argparse

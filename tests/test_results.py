@@ -14,7 +14,7 @@ MOST_BYTES = 15_000_000
 
 @pytest.fixture(scope="module")
 def script():
-    found = importlib.util.spec_from_file_location("page", ROOT / "results" / "page.py")
+    found = importlib.util.spec_from_file_location("pages", ROOT / "results" / "pages.py")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
@@ -29,9 +29,10 @@ def test_the_published_tables_are_whole_and_of_the_built_in_study():
     assert sum(file.stat().st_size for file in files) < MOST_BYTES
 
 
-def test_the_page_has_the_numbers_of_the_tables(script):
-    """``python results/page.py`` writes the page again."""
-    assert script.page() == (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+def test_the_pages_have_the_numbers_of_the_tables(script):
+    """``python results/pages.py`` writes the pages again."""
+    for name, text in script.pages().items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, name
 
 
 def test_the_readme_has_the_same_numbers(script):

@@ -1,15 +1,15 @@
-"""Write docs/results.md: the text of results/page.md.jinja with the numbers of the published tables.
+"""Write docs/results.md and docs/findings.md: the texts of templates with the numbers of the published tables.
 
-    python results/page.py [--check]
+    python results/pages.py [--check]
 
-Every number of the page comes from results/reproduction, an excerpt of the atlas of the built-in study `reproduction`.
-With --check nothing is written, and the exit code is 1 if the page is another one.
+Every number comes from results/reproduction, an excerpt of the atlas of the built-in study `reproduction`, or from
+results/before_training.csv. With --check nothing is written, and the exit code is 1 if a page is another one.
 """
 
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from dynatlas import Atlas, Study
 from dynatlas.atlas.schema import SIGNIFICANT, is_no_measure
 from dynatlas.atlas.view import left_out, task_title
 from dynatlas.figures.looks import factor_label, level_title
+from dynatlas.measures.registry import measure_label
 from dynatlas.statistics.intervals import share_interval
 
 HERE = Path(__file__).parent
-PUBLISHED, BEFORE, PAGE = HERE / "reproduction", HERE / "before_training.csv", HERE.parent / "docs" / "results.md"
-TEMPLATE = "page.md.jinja"
+PUBLISHED, BEFORE, DOCS = HERE / "reproduction", HERE / "before_training.csv", HERE.parent / "docs"
+PAGES = ("results.md", "findings.md")
 
 # Fixed points of a flip-flop of three channels by the number of channels at 0, which is that of unstable directions.
 KINDS = {"corners": 8, "edges": 12, "faces": 6, "centre": 1}
@@ -51,13 +52,15 @@ class Results:
     def passed_table(self, factor: str) -> str:
         """Return how many networks of each task passed at each level of a factor."""
         levels = self.study.levels[factor]
-        rows = [[task, *(self.passed(task=task, **{factor: level}) for level in levels)] for task in self.tasks]
+        rows = [
+            [self.titles[task], *(self.passed(task=task, **{factor: level}) for level in levels)] for task in self.tasks
+        ]
         return _markdown(["task", *(level_title(factor, level) for level in levels)], rows)
 
     def failures(self) -> str:
         """Return the reasons for which networks were left out, with their numbers."""
         rows = [
-            [task, reason, count]
+            [self.titles[task], reason, count]
             for task, networks in self.networks.groupby("task", sort=False)
             for reason, count in left_out(networks).items()
         ]
@@ -72,24 +75,26 @@ class Results:
             rows.append([claim, statement, *(int(counts.get(verdict, 0)) for verdict in VERDICTS)])
         return _markdown(["claim", "statement", *VERDICTS], rows)
 
-    def findings(self, *claims: str) -> str:
-        """Return all findings on claims, each with its number, interval, p and number of networks."""
+    @property
+    def claims(self) -> dict[str, str]:
+        """Each claim with its statement."""
         table = self.atlas.table("claims")
+        return dict(zip(table.claim, table.statement, strict=True))
+
+    def findings(self, claim: str) -> str:
+        """Return all findings on a claim, each with its number, interval, p and number of networks."""
         rows = [
             [
-                finding.claim,
-                finding.task,
+                self.titles.get(finding.task, finding.task),
                 finding.quantity,
                 f"**{finding.verdict}**",
                 _interval(finding.value, finding.low, finding.high),
                 _p(finding.p_adjusted),
                 finding.note,
             ]
-            for finding in table[table.claim.isin(claims)].itertuples()
+            for finding in _of(self.atlas.table("claims"), claim=claim).itertuples()
         ]
-        return _markdown(
-            ["claim", "task", "number, and what is claimed", "verdict", "value [95 % interval]", "p", "note"], rows
-        )
+        return _markdown(["task", "number, and what is claimed", "verdict", "value [95 % interval]", "p", "note"], rows)
 
     def finding(self, claim: str, task: str) -> str:
         """Return the number of the first finding on a claim and task, with its interval."""
@@ -109,7 +114,7 @@ class Results:
         rows = []
         for (aspect, measure), of_measure in headline.groupby(["aspect", "measure"], sort=False):
             cells = {row.factor: self._share(row) for row in of_measure.itertuples()}
-            rows.append([f"{aspect}: {measure}", *(cells[part] for part in parts), of_measure.n_networks.iloc[0]])
+            rows.append([_named(aspect, measure), *(cells[part] for part in parts), of_measure.n_networks.iloc[0]])
         return _markdown(["distance", *map(factor_label, parts), "n"], rows)
 
     def share(self, task: str, measure: str, factor: str) -> str:
@@ -121,7 +126,8 @@ class Results:
         """Return the largest share of a factor over all tasks and measures, with its interval and measure."""
         rows = _of(self.atlas.table("headline"), factor=factor)
         row = rows.loc[rows.r2.idxmax()]
-        return f"{_percent(row.r2, row.r2_low, row.r2_high)} ({row.measure}, {self.titles[row.task].lower()})"
+        where = f"{measure_label(row.measure)}, {self.titles[row.task].lower()}"
+        return f"{_percent(row.r2, row.r2_low, row.r2_high)} ({where})"
 
     def dispersion(self, task: str, measure: str, factor: str) -> str:
         """Return how many times as spread out the most dispersed level is as the least, with the p of PERMDISP."""
@@ -144,7 +150,7 @@ class Results:
         rows = []
         for (task, measure), of_measure in table.groupby(["task", "measure"], sort=False):
             cells = {row.control: _interval(row.value, row.low, row.high, digits=2) for row in of_measure.itertuples()}
-            rows.append([task, measure, *(cells.get(name, "–") for name in names)])
+            rows.append([self.titles[task], measure_label(measure), *(cells.get(name, "–") for name in names)])
         return _markdown(["task", "distance", *names], rows)
 
     def before_training(self) -> str:
@@ -157,7 +163,9 @@ class Results:
                 row.factor: f"{row.r2:.2f}" + ("*" if row.p_adjusted < SIGNIFICANT else "")
                 for row in group.itertuples()
             }
-            rows.append([task, measure, when, *(cells[part] for part in parts)])
+            name, *options = measure.split()
+            distance = " ".join([measure_label(name), *options])
+            rows.append([self.titles[task], distance, when, *(cells[part] for part in parts)])
         return _markdown(["task", "distance", "networks", *map(factor_label, parts)], rows)
 
     def before(self, task: str, measure: str, networks: str, factor: str) -> str:
@@ -177,9 +185,8 @@ class Results:
         """Return how many searches of each task have each certificate."""
         searches = self.atlas.table("searches")
         counts = searches.groupby(["task", "certificate"], sort=False).size().unstack(fill_value=0)
-        return _markdown(
-            ["task", *counts.columns], [[task, *row] for task, row in zip(counts.index, counts.to_numpy(), strict=True)]
-        )
+        rows = [[self.titles[task], *row] for task, row in zip(counts.index, counts.to_numpy(), strict=True)]
+        return _markdown(["task", *counts.columns], rows)
 
     def root_numbers(self, most: int = 8) -> str:
         """Return the most frequent numbers of roots of the trained flip-flops, by activation."""
@@ -308,6 +315,11 @@ class Results:
         return _markdown(["task", *(level_title(factor, level) for level in levels)], cells)
 
 
+def _named(aspect: str, measure: str) -> str:
+    label = measure_label(measure)
+    return aspect if aspect == measure else f"{aspect}: {label}"
+
+
 def _of(table: pd.DataFrame, **levels: Any) -> pd.DataFrame:
     for name, level in levels.items():
         table = table[table[name] == level]
@@ -342,25 +354,26 @@ def _markdown(heads: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join([line(heads), "|" + "---|" * len(heads), *(line(row) for row in rows)])
 
 
-def page() -> str:
-    """Return the page."""
-    loader = jinja2.FileSystemLoader(HERE)
+def pages() -> dict[str, str]:
+    """Return the text of each page."""
     environment = jinja2.Environment(  # noqa: S701 - Markdown
-        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+        loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     results = Results(Atlas.open(PUBLISHED))
-    public: dict[str, Callable[..., Any]] = {name: getattr(results, name) for name in dir(results) if name[0] != "_"}
-    return environment.get_template(TEMPLATE).render(public)
+    public: dict[str, Any] = {name: getattr(results, name) for name in dir(results) if name[0] != "_"}
+    return {name: environment.get_template(f"{name}.jinja").render(public) for name in PAGES}
 
 
 def main() -> None:
-    """Write the page, or compare it."""
+    """Write the pages, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is another one")
-    text = page()
-    if parser.parse_args().check:
-        sys.exit(int(PAGE.read_text(encoding="utf-8") != text))
-    PAGE.write_text(text, encoding="utf-8")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is another one")
+    check = parser.parse_args().check
+    for name, text in pages().items():
+        if not check:
+            (DOCS / name).write_text(text, encoding="utf-8")
+        elif (DOCS / name).read_text(encoding="utf-8") != text:
+            sys.exit(f"docs/{name} is another one; run: python results/pages.py")
 
 
 if __name__ == "__main__":
