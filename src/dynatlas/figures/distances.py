@@ -49,7 +49,7 @@ from dynatlas.study.study import Study
 
 # More bars beside a matrix are named only if their labels have so few letters; a legend explains the colours.
 MOST_BARS, BAR_LETTERS = 5, 30
-NOTE_WIDTH = 27  # letters of a line below a map; the narrowest has room for so many
+NOTE_WIDTH = 22  # letters of a line below a map; the narrowest has room for so many
 
 
 def distance_map(atlas: AtlasLike, task: str, measure: str) -> Figure:
@@ -160,7 +160,10 @@ def draw_map(axes: Axes, atlas: AtlasLike, task: str, measure: str, factor: str,
     frame_map(axes)
     facts = map_facts(atlas, task, measure)
     if note and facts is not None:
-        axes.set_xlabel(textwrap.fill(map_note(facts), NOTE_WIDTH), color=GREY, fontsize=SMALLEST)
+        # Lines break between facts: a space within a short one is a no-break space.
+        parts = map_note(facts).split(", ")
+        kept = [part.replace(" ", "\N{NO-BREAK SPACE}") if len(part) < NOTE_WIDTH else part for part in parts]
+        axes.set_xlabel(textwrap.fill(", ".join(kept), NOTE_WIDTH), color=GREY, fontsize=SMALLEST)
 
 
 def draw_networks(axes: Axes, rows: pd.DataFrame, color: str, marker: str, *, of: int, hollow: bool = False) -> None:
