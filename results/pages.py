@@ -122,6 +122,11 @@ class Results:
         row = _of(self.atlas.table("headline"), task=task, measure=measure, factor=factor).iloc[0]
         return _percent(row.r2, row.r2_low, row.r2_high)
 
+    def shares_of(self, measure: str, factor: str) -> str:
+        """Return these shares of all tasks, without intervals."""
+        headline = _of(self.atlas.table("headline"), measure=measure, factor=factor).set_index("task")
+        return _listed(headline.r2[self.tasks])
+
     def largest_share(self, factor: str) -> str:
         """Return the largest share of a factor over all tasks and measures, with its interval and measure."""
         rows = _of(self.atlas.table("headline"), factor=factor)
@@ -174,12 +179,23 @@ class Results:
         row = _of(table, task=task, measure=measure, networks=networks, factor=factor).iloc[0]
         return f"{100 * row.r2:.0f} %"
 
+    def before_of(self, measure: str, factor: str) -> str:
+        """Return these shares of all tasks before training."""
+        table = _of(pd.read_csv(BEFORE), measure=measure, networks="before training", factor=factor).set_index("task")
+        return _listed(table.r2[self.tasks])
+
     # ── Fixed points of the flip-flop ──────────────────────────────────────────────────────────────────────────────
     @property
     def _counts(self) -> pd.DataFrame:
         """One row per trained flip-flop: its settings, error, number of roots and certificate."""
         searches = _of(self.atlas.table("searches"), task="flip_flop")
         return searches.merge(self.networks.drop(columns="task"), on="network")
+
+    def certified(self) -> str:
+        """Return the certificates of the flip-flops with 27 roots."""
+        counts = self._counts
+        kinds = counts.certificate[counts.n_roots == sum(KINDS.values())].value_counts()
+        return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
 
     def certificates(self) -> str:
         """Return how many searches of each task have each certificate."""
@@ -249,6 +265,11 @@ class Results:
         heads = [f"{kind} of {count}" for kind, count in KINDS.items()]
         return _markdown(["iteration", "networks", "MSE", *heads, "all roots", "networks with 27"], rows)
 
+    def formed_by(self, iteration: int) -> str:
+        """Return how many of the followed flip-flops have 27 roots at a snapshot."""
+        searches = _of(self.atlas.table("snapshot_searches"), task="flip_flop", iteration=iteration)
+        return f"{int((searches.n_roots == sum(KINDS.values())).sum())} of {len(searches)}"
+
     def first_complete(self) -> str:
         """Return the first snapshot at which each followed flip-flop has 27 roots."""
         searches = _of(self.atlas.table("snapshot_searches"), task="flip_flop")
@@ -273,7 +294,7 @@ class Results:
         counts = self._counts
         rows = [
             [
-                f"{one.architecture} {one.activation}, {one.units} units, L2 {one.l2:g}, seed {one.seed}",
+                f"{one.architecture} {one.activation}, {one.units} units, {level_title('l2', one.l2)}, seed {one.seed}",
                 one.n_roots,
                 one.n_stable,
                 f"{one.mse:.2g}",
@@ -289,7 +310,7 @@ class Results:
         lines = self.atlas.table("line_attractors").merge(self.networks, on="network")
         rows = [
             [
-                f"{one.architecture} {one.activation}, {one.units} units, L2 {one.l2:g}, seed {one.seed}",
+                f"{one.architecture} {one.activation}, {one.units} units, {level_title('l2', one.l2)}, seed {one.seed}",
                 one.condition_name,
                 f"{one.spectral_radius:.2f}",
                 f"{one.length_to_width:.1f}",
@@ -309,7 +330,7 @@ class Results:
         rows = rows[["network", column]].merge(self.networks[self.networks.passed], on="network")
         levels = self.study.levels[factor]
         cells = [
-            [task, *(f"{_of(rows, task=task, **{factor: level})[column].median():.2f}" for level in levels)]
+            [task, *(_median(_of(rows, task=task, **{factor: level})[column]) for level in levels)]
             for task in self.tasks
         ]
         return _markdown(["task", *(level_title(factor, level) for level in levels)], cells)
@@ -338,6 +359,15 @@ def _interval(value: float, low: float, high: float, digits: int = 3) -> str:
 
 def _percent(value: float, low: float, high: float) -> str:
     return f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _median(values: "pd.Series[float]") -> str:
+    return f"{values.median():.2f}" if len(values) else "–"
+
+
+def _listed(shares: Iterable[float]) -> str:
+    *most, last = (f"{100 * share:.0f}" for share in shares)
+    return f"{', '.join(most)} and {last} %"
 
 
 def _p(value: float) -> str:

@@ -39,15 +39,18 @@ def test_the_readme_has_the_same_numbers(script):
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     results = script.Results(Atlas.open(PUBLISHED))
 
-    def share(measure):
-        return results.share("flip_flop", measure, "architecture").split(" [")[0]
-
-    before = [results.before("flip_flop", name, "before training", "architecture") for name in ("svcca", "dsa")]
+    found, complete = results.finding_in_percent("4", "flip_flop"), results.certified()
+    count = results.trained_flip_flops() - results.off_mode_count()
+    share = results.share("flip_flop", "transition_graph", "architecture")
+    shares, before = results.shares_of, results.before_of
     said = [
         f"What {len(results.networks)} networks answer",
-        f"{results.finding_in_percent('4', 'flip_flop').split(' [')[0]} of the networks that learned the flip-flop",
-        f"Architecture explains {share('transition_graph')} of the variance",
-        f"{share('svcca')} of the variance in SVCCA, {share('dsa')} in DSA, {share('spectrum')} in spectra",
-        f"{before[0]} in SVCCA, {before[1]} in DSA",
+        f"In {found.split(' [')[0]} of the networks that learned it",
+        f"({complete.split()[0]} of these {count} are certified complete)",
+        f"explains {share.split(' [')[0]} of the variance between their transition graphs",
+        f"{shares('svcca', 'architecture')} of the variance in SVCCA",
+        f"{shares('dsa', 'architecture')} in DSA, {shares('spectrum', 'architecture')} in spectra",
+        f"{before('svcca', 'architecture')} in SVCCA, {before('dsa', 'architecture')} in DSA",
+        f"In {results.formed_by(141)} flip-flops that were followed",
     ]
     assert [sentence for sentence in said if sentence not in text] == []
