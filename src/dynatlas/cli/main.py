@@ -106,7 +106,9 @@ def plan(
     from dynatlas.pipeline import planning
     from dynatlas.study.study import Study
 
-    result = planning.plan(Study.load(study), workers, scheduler)
+    loaded = Study.load(study)
+    print("timing short parts of the run: a minute or more, most of it compilation …", file=sys.stderr, flush=True)
+    result = planning.plan(loaded, workers, scheduler)
     if as_json:
         stages = [stage._asdict() for stage in result.stages]
         totals = {"flops": result.flops, "seconds": result.seconds}

@@ -227,7 +227,7 @@ def _draw_effects(axes: Axes, atlas: AtlasLike, task: str) -> float:
         known = of_measure[of_measure["r2"].notna()]
         axes.text(0.03, position, measure_label(str(measure)), va="center", fontweight="bold", fontsize=6.5)
         position += 1
-        columns = ["factor", "r2", "r2_chance", "p", "p_lower"]
+        columns = ["factor", "r2", "r2_chance", "p_adjusted", "p_lower"]
         for factor, r2, chance, p, p_lower in known[columns].itertuples(index=False, name=None):
             no_measure = is_no_measure(r2, p_lower)
             marker, face = ("x" if no_measure else "o"), ("#222222" if p < SIGNIFICANT else "white")
@@ -264,8 +264,9 @@ def effects_caption(atlas: AtlasLike) -> str:
     return (
         f"Share of the variance of each distance matrix that each factor adds to the others (PERMANOVA R², n = {n} "
         f"networks per matrix). {_aspect_sentence(rows['measure'].unique())} Filled: p < {SIGNIFICANT:g} "
-        "in permutations within the other factors’ strata, whose mean R² is the grey mark. Cross: R² is negative or in "
-        "the lower tail of the permutations, so that this distance is no measure of difference between the kinds."
+        "in permutations within the other factors’ strata, whose mean R² is the grey mark; p is corrected for the number "
+        "of factors and interactions (Holm). Cross: R² is negative or in the lower tail of the permutations, so that this "
+        "distance is no measure of difference between the kinds."
     )
 
 
