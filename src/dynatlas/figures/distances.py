@@ -264,9 +264,9 @@ def effects_caption(atlas: AtlasLike) -> str:
     return (
         f"Share of the variance of each distance matrix that each factor adds to the others (PERMANOVA R², n = {n} "
         f"networks per matrix). {_aspect_sentence(rows['measure'].unique())} Filled: p < {SIGNIFICANT:g} "
-        "in permutations within the other factors’ strata, whose mean R² is the grey mark; p is corrected for the number "
-        "of factors and interactions (Holm). Cross: R² is negative or in the lower tail of the permutations, so that this "
-        "distance is no measure of difference between the kinds."
+        "in permutations within the other factors’ strata, whose mean R² is the grey mark; p is corrected for the "
+        "number of factors and interactions (Holm). Cross: R² is negative or in the lower tail of the permutations, so "
+        "that this distance is no measure of difference between the kinds."
     )
 
 
