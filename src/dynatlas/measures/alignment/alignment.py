@@ -1,7 +1,7 @@
 """A measure as an object with ``fit`` and ``score``, as scikit-learn has them."""
 
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -70,7 +70,7 @@ class Alignment:
         self.measure = measure
         self._chosen = measure_of(measure, options)
 
-    def fit(self, X: ArrayLike, Y: ArrayLike, *, inputs: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, Y: ArrayLike, *, inputs: ArrayLike | None = None) -> "Alignment":
         """Fit the alignment of two networks' activities on the same samples.
 
         Args:
@@ -153,7 +153,7 @@ class Alignment:
         del deep
         return {"measure": self.measure, **self._options()}
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, **params: Any) -> "Alignment":
         """Set options, or another measure with its options; what was fitted is dropped.
 
         Args:
