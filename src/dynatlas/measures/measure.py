@@ -52,7 +52,7 @@ class Measure(Comparison):
         )
 
     def align(
-        self, X: Float[np.ndarray, "samples units"], Y: Float[np.ndarray, "samples other_units"]
+        self, X: Float[np.ndarray, "*samples units"], Y: Float[np.ndarray, "*samples other_units"]
     ) -> Fitted | None:
         """Fit what aligns two networks' activity, to compare them on other samples; None if nothing is aligned.
 
