@@ -40,6 +40,7 @@ class Results:
         self.atlas = atlas
         self.study: Study = atlas.study
         self.networks = atlas.table("networks")
+        self._before = pd.read_csv(BEFORE)
         self.tasks = [task.name for task in self.study.tasks]
         self.titles = {name: task_title(self.study, name) for name in self.tasks}
 
@@ -160,7 +161,7 @@ class Results:
 
     def before_training(self) -> str:
         """Return what factors explain before and after training, as validation/before_training.py found it."""
-        table = pd.read_csv(BEFORE)
+        table = self._before
         parts = list(dict.fromkeys(table.factor))
         rows = []
         for (task, measure, when), group in table.groupby(["task", "measure", "networks"], sort=False):
@@ -175,13 +176,12 @@ class Results:
 
     def before(self, task: str, measure: str, networks: str, factor: str) -> str:
         """Return one of these shares in percent."""
-        table = pd.read_csv(BEFORE)
-        row = _of(table, task=task, measure=measure, networks=networks, factor=factor).iloc[0]
+        row = _of(self._before, task=task, measure=measure, networks=networks, factor=factor).iloc[0]
         return f"{100 * row.r2:.0f} %"
 
     def before_of(self, measure: str, factor: str) -> str:
         """Return these shares of all tasks before training."""
-        table = _of(pd.read_csv(BEFORE), measure=measure, networks="before training", factor=factor).set_index("task")
+        table = _of(self._before, measure=measure, networks="before training", factor=factor).set_index("task")
         return _listed(table.r2[self.tasks])
 
     # ── Fixed points of the flip-flop ──────────────────────────────────────────────────────────────────────────────

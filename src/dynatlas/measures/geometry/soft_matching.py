@@ -59,7 +59,7 @@ class SoftMatching(Measure):
         """Fit the assignment of units."""
         sides = [Side.of(one) for one in (X, Y)]
         first, second = (self.reduce(one.scaled)["units"] for one in sides)
-        rows, columns, shares = coupling(_costs(first, second, first.T @ second))
+        rows, columns, shares = coupling(_costs(_squares(first), _squares(second), first.T @ second))
         sizes = [one.scale * np.sqrt(len(one.mean)) / np.linalg.norm(one.scaled) for one in sides]
         units = [np.eye(len(one.mean))[:, matched] for one, matched in zip(sides, (rows, columns), strict=True)]
         maps = (sizes[0] * units[0] * np.sqrt(shares), sizes[1] * units[1] * np.sqrt(shares))
@@ -73,10 +73,11 @@ class SoftMatching(Measure):
         """Assign the units of every pair, from one product of all activities."""
         distances = np.empty((len(firsts), len(seconds)))
         units: list[list[Array]] = [[one["units"] for one in group] for group in (firsts, seconds)]
+        squares = [[_squares(activity) for activity in group] for group in units]
         for (rows, columns), products in blocks_of_products(*units):
             for i, row in enumerate(rows[:, 0]):
                 for j, column in enumerate(columns[0]):
-                    costs = _costs(units[0][row], units[1][column], products[i, j])
+                    costs = _costs(squares[0][row], squares[1][column], products[i, j])
                     firsts_, seconds_, shares = coupling(costs)
                     squared = costs[firsts_, seconds_] @ shares
                     if squared < NEAR:
@@ -86,6 +87,10 @@ class SoftMatching(Measure):
         return distances
 
 
-def _costs(first: Array, second: Array, product: Array) -> Array:
-    """Return ‖xᵢ − yⱼ‖² of all units, from their products."""
-    return np.asarray((first**2).sum(axis=0)[:, None] + (second**2).sum(axis=0) - 2 * product)
+def _squares(activity: Array) -> Array:
+    return np.asarray((activity**2).sum(axis=0))
+
+
+def _costs(first: Array, second: Array, products: Array) -> Array:
+    """Return ‖xᵢ − yⱼ‖² of all units, from ‖xᵢ‖², ‖yⱼ‖² and ⟨xᵢ, yⱼ⟩."""
+    return np.asarray(first[:, None] + second - 2 * products)
